@@ -1,0 +1,81 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let settings: [SwiftSetting] = [.swiftLanguageMode(.v6)]
+
+/// A library module: a folder of `Sources/`.
+func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: dependencies, path: "Sources/\(name)", swiftSettings: settings)
+}
+
+/// A command: a folder of its own outside `Sources/`.
+func command(_ name: String, path: String, _ dependencies: [Target.Dependency]) -> Target {
+  .executableTarget(name: name, dependencies: dependencies, path: path, swiftSettings: settings)
+}
+
+/// The tests of one module.
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(
+    name: "\(name)Tests", dependencies: dependencies, path: "Tests/\(name)Tests", swiftSettings: settings)
+}
+
+let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
+
+let package = Package(
+  name: "varve",
+  products: [
+    .executable(name: "mkfs.varve", targets: ["mkfs.varve"]),
+    .executable(name: "fsck.varve", targets: ["fsck.varve"]),
+    .executable(name: "mount.varve", targets: ["mount.varve"]),
+    .executable(name: "varve", targets: ["varve"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+  ],
+  targets: [
+    // System libraries and CPU instructions: the only code that is not Swift.
+    .systemLibrary(name: "CMachine", path: "Sources/CMachine"),
+    .systemLibrary(
+      name: "CFuse3", path: "Sources/CFuse3", pkgConfig: "fuse3", providers: [.apt(["libfuse3-dev"])]),
+    .systemLibrary(
+      name: "CPCI", path: "Sources/CPCI", pkgConfig: "libpci", providers: [.apt(["libpci-dev"])]),
+    .systemLibrary(
+      name: "CNUMA", path: "Sources/CNUMA", pkgConfig: "numa", providers: [.apt(["libnuma-dev"])]),
+    .systemLibrary(
+      name: "CBlkid", path: "Sources/CBlkid", pkgConfig: "blkid", providers: [.apt(["libblkid-dev"])]),
+
+    // From the device upwards.
+    module("NVMeSpec"),
+    module("PCI", ["CMachine", "CPCI", "CNUMA"]),
+    module("VFIO", ["PCI", "CMachine"]),
+    module("EmulatedController", ["NVMeSpec", "PCI", "CMachine"]),
+    module("NVMe", ["NVMeSpec", "PCI", "CMachine"]),
+    module("Block", ["NVMe", "NVMeSpec", "PCI", "CMachine"]),
+    module(
+      "Device",
+      ["Block", "NVMe", "NVMeSpec", "PCI", "VFIO", "EmulatedController", "Format", "CBlkid", system]),
+
+    // The filesystem, which names no device.
+    module("Format", ["CMachine"]),
+    module("FileSystem", ["Format", "CMachine"]),
+    module("Checker", ["Format"]),
+    module("Simulation", ["FileSystem", "Format", "Checker"]),
+
+    // The two joined, and what users run.
+    module("Reactor", ["FileSystem", "Block", "PCI", "CMachine"]),
+    .target(
+      name: "MountSession", dependencies: ["CFuse3", "Reactor", "FileSystem", "CMachine"],
+      path: "Mount/Session", swiftSettings: settings),
+    command(
+      "mount.varve", path: "Mount/Daemon",
+      ["MountSession", "Reactor", "Device", "FileSystem", arguments, log, system]),
+    command("mkfs.varve", path: "Tools/mkfs", ["Device", "Format", arguments, system]),
+    command("fsck.varve", path: "Tools/fsck", ["Device", "Checker", arguments, system]),
+    command("varve", path: "Tools/varve", ["Device", "NVMe", "NVMeSpec", "Block", arguments, log, system]),
+    command("crash", path: "Tools/crash", ["Simulation", arguments]),
+  ]
+)

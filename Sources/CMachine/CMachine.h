@@ -1,0 +1,76 @@
+// What Swift cannot say: volatile access to device memory, fences, CPU instructions, and constants that
+// are function-like macros in the system's headers. No logic.
+#pragma once
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <time.h>
+
+// Device memory. A plain load or store may be merged or dropped by the compiler; these are not.
+static inline uint8_t cm_load8(const volatile void *p) { return *(const volatile uint8_t *)p; }
+static inline uint16_t cm_load16(const volatile void *p) { return *(const volatile uint16_t *)p; }
+static inline uint32_t cm_load32(const volatile void *p) { return *(const volatile uint32_t *)p; }
+static inline uint64_t cm_load64(const volatile void *p) { return *(const volatile uint64_t *)p; }
+static inline void cm_store16(volatile void *p, uint16_t v) { *(volatile uint16_t *)p = v; }
+static inline void cm_store32(volatile void *p, uint32_t v) { *(volatile uint32_t *)p = v; }
+static inline void cm_store64(volatile void *p, uint64_t v) { *(volatile uint64_t *)p = v; }
+
+// Fences between memory shared with a device and its doorbells.
+static inline void cm_acquire_fence(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
+static inline void cm_release_fence(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }
+static inline void cm_full_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+
+#if defined(__x86_64__)
+static inline void cm_pause(void) { __builtin_ia32_pause(); }
+// CRC-32C (Castagnoli) of n bytes, going on from crc, without the customary inversions.
+__attribute__((target("sse4.2"))) static inline uint32_t cm_crc32c(uint32_t crc, const void *p, size_t n) {
+  const uint8_t *b = (const uint8_t *)p;
+  uint64_t c = crc;
+  for (; n >= 8; n -= 8, b += 8) {
+    uint64_t w;
+    __builtin_memcpy(&w, b, 8);
+    c = __builtin_ia32_crc32di(c, w);
+  }
+  for (; n; n--, b++) c = __builtin_ia32_crc32qi((uint32_t)c, *b);
+  return (uint32_t)c;
+}
+#elif defined(__aarch64__)
+#include <arm_acle.h>
+static inline void cm_pause(void) { __asm__ volatile("yield"); }
+__attribute__((target("crc"))) static inline uint32_t cm_crc32c(uint32_t crc, const void *p, size_t n) {
+  const uint8_t *b = (const uint8_t *)p;
+  for (; n >= 8; n -= 8, b += 8) {
+    uint64_t w;
+    __builtin_memcpy(&w, b, 8);
+    crc = __crc32cd(crc, w);
+  }
+  for (; n; n--, b++) crc = __crc32cb(crc, *b);
+  return crc;
+}
+#endif
+
+// Clocks, in nanoseconds.
+static inline uint64_t cm_monotonic_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+}
+static inline int64_t cm_realtime_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_REALTIME, &t);
+  return (int64_t)t.tv_sec * 1000000000ll + (int64_t)t.tv_nsec;
+}
+
+// Calls whose arguments Swift cannot spell.
+static inline int cm_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
+// (memfd_create and its flag are hidden without _GNU_SOURCE, which Swift's own import of the C library lacks.)
+extern int memfd_create(const char *name, unsigned int flags);
+static inline int cm_memfd(const char *name) { return memfd_create(name, 1u /* MFD_CLOEXEC */); }
+static inline int cm_ioctl(int fd, unsigned long request, void *argument) { return ioctl(fd, request, argument); }

@@ -1,0 +1,30 @@
+/// The answer to a request. `FileService` writes it into the slot before it announces the slot in `Effects.replies`.
+public struct Reply {
+  /// 0 for success, else an errno.
+  public var error: Int32 = 0
+  /// lookup, create, mknod, mkdir, symlink, link: the FUSE node id, counted as one lookup. With `error` 0 and node 0
+  /// lookup answers "no such name, remember it".
+  public var node: UInt64 = 0
+  /// Entry, getattr and setattr answers.
+  public var attributes = Attributes()
+  /// open, create, opendir.
+  public var handle: UInt64 = 0
+  /// open, create: the kernel may keep what its page cache holds of the file.
+  public var keepCache = false
+  /// write: bytes written. read: bytes read, lying at the start of the slot's data frames plus `dataOffset`.
+  /// getxattr, listxattr: the length, of `bytes` or, with a request length of 0, of what there is.
+  public var count: UInt64 = 0
+  /// read: where in the slot's data frames the answer begins, in bytes.
+  public var dataOffset: Int = 0
+  /// readlink, getxattr, listxattr.
+  public var bytes: [UInt8] = []
+  /// readdir, readdirplus: entries in order, never more than the request's length can hold when each takes
+  /// 24 bytes (readdir) or 152 bytes (readdirplus) and its name rounded up to 8.
+  public var entries: [DirectoryEntry] = []
+  /// lseek.
+  public var offset: UInt64 = 0
+  /// statfs.
+  public var space = SpaceReport()
+
+  public init() {}
+}

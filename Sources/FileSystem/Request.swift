@@ -1,0 +1,112 @@
+/// What the kernel asks for.
+public enum Operation: UInt8, Sendable {
+  case lookup, getattr, setattr, readlink, mknod, mkdir, unlink, rmdir, symlink, link, rename
+  case open, create, read, write, flush, release, fsync
+  case opendir, readdir, readdirplus, releasedir, fsyncdir
+  case statfs, setxattr, getxattr, listxattr, removexattr
+  case fallocate, lseek
+}
+
+/// One request, as a value. The reactor keeps one in each slot and fills it before `FileService.begin`.
+///
+/// Names and payloads are pointers into the slot's memory and stay valid until the slot's reply was taken; so a
+/// request can be run again when what it needs was not in memory.
+public struct Request {
+  public var operation: Operation = .lookup
+  /// The FUSE node id the request is about; the parent directory where a name is given.
+  public var node: UInt64 = 0
+  /// The other node: link's inode (node is then the new parent), rename's new parent.
+  public var otherNode: UInt64 = 0
+  /// The handle that open, create or opendir returned.
+  public var handle: UInt64 = 0
+  public var uid: UInt32 = 0
+  public var gid: UInt32 = 0
+  public var pid: UInt32 = 0
+  /// The name in the directory `node`, or an extended attribute's name. Without NUL.
+  public var name = UnsafeRawBufferPointer(start: nil, count: 0)
+  /// rename's new name, symlink's target, setxattr's value. Without NUL (the value may hold any byte).
+  public var otherName = UnsafeRawBufferPointer(start: nil, count: 0)
+  /// A byte offset (read, write, fallocate, lseek) or a directory cookie (readdir).
+  public var offset: UInt64 = 0
+  /// A length in bytes: read, write, fallocate; the room for the answer: readdir, getxattr, listxattr.
+  public var length: UInt64 = 0
+  /// open: O_* flags; read and write: the open file's O_* flags; rename: RENAME_*; fallocate: FALLOC_FL_*;
+  /// setxattr: XATTR_*; lseek: whence; fsync and fsyncdir: 1 for data only.
+  public var flags: UInt32 = 0
+  /// mknod, mkdir, create: type and permission bits, umask already applied by the kernel.
+  public var mode: UInt32 = 0
+  /// mknod: the device number.
+  public var device: UInt32 = 0
+  /// Whether a write must clear suid and sgid (FUSE_WRITE_KILL_SUIDGID).
+  public var killPrivileges = false
+  public var change = AttributeChange()
+  /// The first of the slot's data frames in the arena. A read's data is put there, from the frame's start; a
+  /// write's payload of `length` bytes begins at `payloadOffset` bytes into it.
+  public var firstFrame: UInt32 = 0
+  /// How many data frames the slot has.
+  public var frameCount: UInt32 = 0
+  /// Where a write's payload begins, in bytes from the start of `firstFrame`: 0 when it is page-aligned.
+  public var payloadOffset: Int = 0
+
+  public init() {}
+}
+
+/// What setattr changes; only what is set.
+public struct AttributeChange: Sendable {
+  public var mode: UInt32?
+  public var uid: UInt32?
+  public var gid: UInt32?
+  public var size: UInt64?
+  /// Nanoseconds since 1970; `now` fields ask for the time of the request.
+  public var accessTime: Int64?
+  public var modificationTime: Int64?
+  public var accessTimeNow = false
+  public var modificationTimeNow = false
+  public init() {}
+}
+
+/// An inode's attributes, as stat(2) shows them.
+public struct Attributes: Sendable, Equatable {
+  /// The inode number for stat(2); not the FUSE node id.
+  public var number: UInt64 = 0
+  public var mode: UInt32 = 0
+  public var links: UInt32 = 0
+  public var uid: UInt32 = 0
+  public var gid: UInt32 = 0
+  public var device: UInt32 = 0
+  public var size: UInt64 = 0
+  /// Allocated space in 512-byte units.
+  public var sectors: UInt64 = 0
+  /// Nanoseconds since 1970.
+  public var accessTime: Int64 = 0
+  public var modificationTime: Int64 = 0
+  public var changeTime: Int64 = 0
+  public init() {}
+}
+
+/// statfs(2)'s answer. Blocks are 4 KiB.
+public struct SpaceReport: Sendable, Equatable {
+  public var blocks: UInt64 = 0
+  public var free: UInt64 = 0
+  public var available: UInt64 = 0
+  public var files: UInt64 = 0
+  public var filesFree: UInt64 = 0
+  public init() {}
+}
+
+/// One name of a directory, for readdir.
+public struct DirectoryEntry {
+  public var name: [UInt8]
+  /// Where readdir goes on after this entry.
+  public var cookie: UInt64
+  /// The FUSE node id; with readdirplus counted as one lookup unless the name is "." or "..".
+  public var node: UInt64
+  /// For plain readdir only `number` and the type bits of `mode` are filled.
+  public var attributes: Attributes
+  public init(name: [UInt8], cookie: UInt64, node: UInt64, attributes: Attributes) {
+    self.name = name
+    self.cookie = cookie
+    self.node = node
+    self.attributes = attributes
+  }
+}

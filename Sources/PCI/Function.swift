@@ -1,0 +1,73 @@
+/// A PCI function as a driver sees it: configuration space, BARs, DMA mappings, interrupts, reset.
+///
+/// Kernel VFIO, vfio-user and the emulated controller each are one. A function belongs to one thread at a
+/// time; only its interrupt descriptors may be waited on elsewhere.
+public protocol Function: AnyObject {
+  /// What a person calls it: `0000:01:00.0`, a socket's path, or an image's path.
+  var name: String { get }
+
+  /// The NUMA node the function hangs on, where that is known.
+  var numaNode: Int? { get }
+
+  /// Reads `width` bytes (1, 2 or 4) of configuration space at byte `offset`; all ones when the function is gone.
+  func readConfiguration(at offset: Int, width: Int) -> UInt32
+
+  /// Writes `width` bytes (1, 2 or 4) of configuration space at byte `offset`.
+  func writeConfiguration(_ value: UInt32, at offset: Int, width: Int)
+
+  /// Opens BAR `index` (0...5). The window stays valid until the function is closed.
+  func openBAR(_ index: Int) throws(FunctionError) -> RegisterWindow
+
+  /// Makes a whole arena reachable for the device and sets its `iova`.
+  func map(_ arena: DMAArena) throws(FunctionError)
+
+  /// Takes an arena away from the device. The device must no longer use it.
+  func unmap(_ arena: DMAArena)
+
+  /// How many interrupt vectors (MSI-X) the function offers; 0 when it has none.
+  var interruptVectors: Int { get }
+
+  /// Enables MSI-X vectors `0..<count` and returns one eventfd a vector, which stay the function's own.
+  ///
+  /// To be called before the controller is enabled: enabling MSI-X later loses interrupts on some devices.
+  func enableInterrupts(count: Int) throws(FunctionError) -> [Int32]
+
+  /// Turns bus mastering (DMA by the device) on or off.
+  func setBusMaster(_ enabled: Bool)
+
+  /// Function-level reset. All the device's state is lost; DMA mappings stay.
+  func reset() throws(FunctionError)
+
+  /// An eventfd that fires when the function is asked back (removal), where the transport has one.
+  var removalDescriptor: Int32? { get }
+
+  /// Lends the caller's processor to a function that has none of its own, an emulated one, until it has
+  /// nothing to do at monotonic time `now` (ns). Hardware does nothing here.
+  /// - Returns: when it wants to be called next (ns, monotonic), `UInt64.max` when only after a doorbell.
+  func service(now: UInt64) -> UInt64
+
+  /// Gives the function back. Safe to call twice.
+  func close()
+}
+
+extension Function {
+  public func service(now: UInt64) -> UInt64 { .max }
+}
+
+/// Why a PCI function could not be used, and what mends it.
+public struct FunctionError: Error, CustomStringConvertible, Sendable {
+  /// What failed, in one line, naming the device.
+  public let problem: String
+  /// The command or act that mends it; empty where there is none.
+  public let remedy: String
+  /// The system's error number, 0 when there was none.
+  public let errno: Int32
+
+  public init(_ problem: String, remedy: String = "", errno: Int32 = 0) {
+    self.problem = problem
+    self.remedy = remedy
+    self.errno = errno
+  }
+
+  public var description: String { remedy.isEmpty ? problem : "\(problem); \(remedy)" }
+}
