@@ -77,5 +77,8 @@ let package = Package(
     command("fsck.varve", path: "Tools/fsck", ["Device", "Checker", arguments, system]),
     command("varve", path: "Tools/varve", ["Device", "NVMe", "NVMeSpec", "Block", arguments, log, system]),
     command("crash", path: "Tools/crash", ["Simulation", arguments]),
+
+    // Tests.
+    tests("NVMeSpec", ["NVMeSpec"]),
   ]
 )

@@ -1,0 +1,55 @@
+/// The command words of Read, Write, Compare, Verify and Write Zeroes (NVM Command Set 1.0, section 3.2).
+extension SubmissionEntry {
+  /// A command on `count` logical blocks (1...65,536) from `block`; data pointers are left to the caller.
+  @inlinable
+  public init(_ opcode: IOOpcode, namespace: UInt32, block: UInt64, count: UInt32) {
+    self.init(opcode, namespace: namespace)
+    startingBlock = block
+    cdw12 = UInt32(UInt16(truncatingIfNeeded: count &- 1))
+  }
+
+  /// SLBA: the first logical block, in CDW10 and CDW11.
+  @inlinable
+  public var startingBlock: UInt64 {
+    get { UInt64(cdw11) &<< 32 | UInt64(cdw10) }
+    set {
+      cdw10 = UInt32(truncatingIfNeeded: newValue)
+      cdw11 = UInt32(truncatingIfNeeded: newValue &>> 32)
+    }
+  }
+
+  /// NLB as a count: the number of logical blocks, 1...65,536 (the field itself is 0's based).
+  @inlinable
+  public var blockCount: UInt32 {
+    get { cdw12.field(0, 16) + 1 }
+    set { cdw12.setField(0, 16, newValue &- 1) }
+  }
+
+  /// DEAC: a Write Zeroes may deallocate the blocks.
+  @inlinable
+  public var deallocate: Bool {
+    get { cdw12.flag(25) }
+    set { cdw12.setFlag(25, newValue) }
+  }
+
+  /// PRINFO: the protection information's action and checks.
+  @inlinable
+  public var protectionInformation: UInt8 {
+    get { UInt8(truncatingIfNeeded: cdw12.field(26, 4)) }
+    set { cdw12.setField(26, 4, UInt32(newValue)) }
+  }
+
+  /// FUA: the data is on the medium when the command completes.
+  @inlinable
+  public var forceUnitAccess: Bool {
+    get { cdw12.flag(30) }
+    set { cdw12.setFlag(30, newValue) }
+  }
+
+  /// LR: the controller may give up sooner on errors.
+  @inlinable
+  public var limitedRetry: Bool {
+    get { cdw12.flag(31) }
+    set { cdw12.setFlag(31, newValue) }
+  }
+}
