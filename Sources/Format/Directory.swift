@@ -1,0 +1,246 @@
+/// One name in a directory as it lies in a block: key (8 bytes), node id (8), type (1), name length (1), name.
+public struct DirectoryRecord {
+  public static let fixedSize = 18
+  public static let maximumName = 255
+
+  /// The hash (48 bits) above the ordinal (15 bits): the entry's place in the directory and its readdir cookie.
+  public let key: UInt64
+  public let node: NodeID
+  /// DT_* of dirent(3).
+  public let type: UInt8
+  /// Where the record lies in its block, in bytes.
+  public let offset: Int
+  /// The name; valid as long as the block.
+  public let name: UnsafeRawBufferPointer
+
+  /// The bytes the record takes.
+  public var length: Int { Self.fixedSize + name.count }
+}
+
+/// A packed, sorted run of directory records in a block: a small directory's inline area, or a leaf.
+public struct DirectoryEntries {
+  public let page: Page
+  /// Where records begin, in bytes from the block's start.
+  public let start: Int
+  /// How many bytes they take.
+  public let length: Int
+  /// How many bytes they may take.
+  public let capacity: Int
+
+  /// The entries in a directory's inode.
+  public init(_ inode: Inode) {
+    page = inode.page
+    start = Inode.inlineStart
+    length = min(inode.inlineLength, Inode.inlineCapacity)
+    capacity = inode.inlineRoom
+  }
+
+  /// The entries in a leaf.
+  public init(_ leaf: DirectoryLeaf) {
+    page = leaf.page
+    start = DirectoryLeaf.headerSize
+    length = min(leaf.length, DirectoryLeaf.capacity)
+    capacity = DirectoryLeaf.capacity
+  }
+
+  /// The record at byte `offset` of the block, nil at the end or where the bytes make no record.
+  @inline(__always)
+  public func record(at offset: Int) -> DirectoryRecord? {
+    let end = start + length
+    guard offset >= start, offset + DirectoryRecord.fixedSize <= end else { return nil }
+    let count = Int(page.load(UInt8.self, at: offset + 17))
+    guard count > 0, offset + DirectoryRecord.fixedSize + count <= end else { return nil }
+    return DirectoryRecord(
+      key: page.load(at: offset), node: NodeID(raw: page.load(at: offset + 8)),
+      type: page.load(at: offset + 16),
+      offset: offset, name: page.bytes(at: offset + DirectoryRecord.fixedSize, count: count))
+  }
+
+  /// Whether the bytes are whole records in ascending order of their keys.
+  public var isValid: Bool {
+    var offset = start
+    var previous: UInt64 = 0
+    while offset < start + length {
+      guard let record = record(at: offset), record.key > previous, record.key <= UInt64(Int64.max) else {
+        return false
+      }
+      previous = record.key
+      offset += record.length
+    }
+    return true
+  }
+
+  /// Where the first record with a key of at least `key` begins, or the end of the records.
+  public func position(of key: UInt64) -> Int {
+    var offset = start
+    while let record = record(at: offset), record.key < key { offset += record.length }
+    return offset
+  }
+
+  /// The record of `name`, whose hash is `hash`.
+  public func find(_ name: UnsafeRawBufferPointer, hash: UInt64) -> DirectoryRecord? {
+    var offset = position(of: hash << DirectoryHash.ordinalBits)
+    while let record = record(at: offset), record.key >> DirectoryHash.ordinalBits == hash {
+      if record.name.elementsEqual(name) { return record }
+      offset += record.length
+    }
+    return nil
+  }
+
+  /// The key a new name with `hash` gets: the first ordinal not taken; nil when all are.
+  public func freeKey(hash: UInt64) -> UInt64? {
+    let first = hash << DirectoryHash.ordinalBits
+    var offset = position(of: first)
+    var key = first
+    while let record = record(at: offset), record.key == key {
+      key += 1
+      offset += record.length
+    }
+    return key >> DirectoryHash.ordinalBits == hash ? key : nil
+  }
+
+  /// Whether a name of `count` bytes fits.
+  public func fits(_ count: Int) -> Bool { length + DirectoryRecord.fixedSize + count <= capacity }
+
+  /// Puts a record in its place. The caller made sure that it fits and stores the new length.
+  /// - Returns: the new length in bytes.
+  public func insert(key: UInt64, node: NodeID, type: UInt8, name: UnsafeRawBufferPointer) -> Int {
+    let size = DirectoryRecord.fixedSize + name.count
+    let at = position(of: key)
+    page.move(from: at, to: at + size, count: start + length - at)
+    page.store(key, at: at)
+    page.store(node.raw, at: at + 8)
+    page.store(type, at: at + 16)
+    page.store(UInt8(truncatingIfNeeded: name.count), at: at + 17)
+    page.copy(name, at: at + DirectoryRecord.fixedSize)
+    return length + size
+  }
+
+  /// Takes a record out.
+  /// - Returns: the new length in bytes.
+  public func remove(_ record: DirectoryRecord) -> Int {
+    let size = record.length
+    let next = record.offset + size
+    page.move(from: next, to: record.offset, count: start + length - next)
+    page.clear(at: start + length - size, count: size)
+    return length - size
+  }
+
+  /// Points a record at another inode.
+  public func replace(_ record: DirectoryRecord, node: NodeID, type: UInt8) {
+    page.store(node.raw, at: record.offset + 8)
+    page.store(type, at: record.offset + 16)
+  }
+}
+
+/// A leaf of a hashed directory: a node of records.
+public struct DirectoryLeaf {
+  public static let magic: UInt32 = 0x464C_4456  // "VDLF"
+  public static let headerSize = 32
+  public static let capacity = Page.size - headerSize
+
+  public let page: Page
+  public init(_ page: Page) { self.page = page }
+
+  /// Bytes of records.
+  public var length: Int {
+    get { Int(page.load(UInt16.self, at: 4)) }
+    nonmutating set { page.store(UInt16(truncatingIfNeeded: newValue), at: 4) }
+  }
+  /// The directory's inode number.
+  public var owner: UInt64 {
+    get { page.load(at: 8) }
+    nonmutating set { page.store(newValue, at: 8) }
+  }
+
+  /// Makes an empty leaf of the block.
+  public func initialize(owner number: UInt64) {
+    page.clear()
+    page.store(Self.magic, at: 0)
+    owner = number
+  }
+
+  /// Whether the block is a leaf whose records can be walked.
+  public var isValid: Bool {
+    page.load(UInt32.self, at: 0) == Self.magic && length <= Self.capacity && DirectoryEntries(self).isValid
+  }
+}
+
+/// An index node of a hashed directory: 256 references, chosen by 8 bits of the hash.
+///
+/// The root index takes the hash's highest 8 bits, its children the next 8, and so on. Neighbouring slots may refer to
+/// the same leaf: a leaf covers an aligned, power-of-two range of slots, and splits in halves.
+public struct DirectoryIndex {
+  public static let magic: UInt32 = 0x5849_4456  // "VDIX"
+  public static let headerSize = 32
+  public static let slots = 256
+  /// Set in a reference to an index node; clear for a leaf.
+  public static let referenceFlag: UInt64 = 1 << 63
+  /// 48 bits of hash, 8 a level.
+  public static let maximumDepth = 6
+
+  public let page: Page
+  public init(_ page: Page) { self.page = page }
+
+  /// The directory's inode number.
+  public var owner: UInt64 {
+    get { page.load(at: 8) }
+    nonmutating set { page.store(newValue, at: 8) }
+  }
+  /// 0 for the root index, 1 for its children, at most 5.
+  public var depth: Int {
+    get { Int(page.load(UInt8.self, at: 4)) }
+    nonmutating set { page.store(UInt8(truncatingIfNeeded: newValue), at: 4) }
+  }
+
+  /// The reference in slot `slot` (0...255): a node number, `referenceFlag` set for an index, 0 for nothing.
+  @inline(__always)
+  public subscript(slot: Int) -> UInt64 {
+    get { page.load(at: Self.headerSize + slot * 8) }
+    nonmutating set { page.store(newValue, at: Self.headerSize + slot * 8) }
+  }
+
+  /// Makes an empty index of the block.
+  public func initialize(owner number: UInt64, depth level: Int) {
+    page.clear()
+    page.store(Self.magic, at: 0)
+    owner = number
+    depth = level
+  }
+
+  public var isValid: Bool { page.load(UInt32.self, at: 0) == Self.magic && depth < Self.maximumDepth }
+
+  /// The aligned range of slots around `slot` that hold the same reference, as a leaf covers it.
+  public func range(of slot: Int) -> Range<Int> {
+    let value = self[slot]
+    var size = 1
+    while size < Self.slots {
+      let start = slot & ~(size * 2 - 1)
+      guard (start..<start + size * 2).allSatisfy({ self[$0] == value }) else { break }
+      size *= 2
+    }
+    let start = slot & ~(size - 1)
+    return start..<start + size
+  }
+}
+
+/// The keyed hash of names: SipHash-2-4, cut to 48 bits, never 0.
+public struct DirectoryHash: Sendable {
+  public static let ordinalBits: UInt64 = 15
+  public static let bits: UInt64 = 48
+
+  private let key: (UInt64, UInt64)
+
+  public init(key: (UInt64, UInt64)) { self.key = key }
+
+  /// The hash of a name.
+  public func of(_ name: UnsafeRawBufferPointer) -> UInt64 {
+    max(SipHash.hash(name, key: key) >> (64 - Self.bits), 1)
+  }
+
+  /// The slot that `hash` takes in an index node at `depth`.
+  @inline(__always)
+  public static func slot(_ hash: UInt64, depth: Int) -> Int {
+    Int((hash >> (bits - 8 * UInt64(depth + 1))) & 0xFF)
+  }
+}

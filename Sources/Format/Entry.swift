@@ -1,0 +1,50 @@
+/// A 16-byte reference: in a node table it finds a node or a table block, in a map node a data block or a map node.
+///
+/// Bytes 0-5: block address, or in an interior map node the child's number; 6-7: flags; 8-11: CRC-32C of the block
+/// referred to; 12-15: in a node table leaf the number's generation, in a lowest map node the checkpoint in whose time
+/// the block was written. All zero: nothing there.
+public struct Entry: Sendable, Equatable, BitwiseCopyable {
+  public static let size = 16
+  /// Entries in a block.
+  public static let perBlock = 256
+  public static let maximumAddress: UInt64 = (1 << 48) - 1
+
+  /// Map entry: space is promised (fallocate) but nothing is written; the address is 0.
+  public static let reserved: UInt16 = 1
+  /// Node table entry: the number is in use although it has no address yet. Only in memory; ignored on disk.
+  public static let allocated: UInt16 = 2
+
+  public var address: UInt64
+  public var flags: UInt16
+  public var checksum: UInt32
+  public var stamp: UInt32
+
+  public init(address: UInt64 = 0, flags: UInt16 = 0, checksum: UInt32 = 0, stamp: UInt32 = 0) {
+    self.address = address
+    self.flags = flags
+    self.checksum = checksum
+    self.stamp = stamp
+  }
+
+  /// Decodes the entry at byte `offset`.
+  @inline(__always)
+  public init(_ page: Page, at offset: Int) {
+    let first: UInt64 = page.load(at: offset)
+    address = first & Self.maximumAddress
+    flags = UInt16(truncatingIfNeeded: first >> 48)
+    checksum = page.load(at: offset + 8)
+    stamp = page.load(at: offset + 12)
+  }
+
+  /// Encodes the entry at byte `offset`.
+  @inline(__always)
+  public func store(_ page: Page, at offset: Int) {
+    page.store((address & Self.maximumAddress) | UInt64(flags) << 48, at: offset)
+    page.store(checksum, at: offset + 8)
+    page.store(stamp, at: offset + 12)
+  }
+
+  @inline(__always) public var isReserved: Bool { flags & Self.reserved != 0 }
+  /// Whether nothing is referred to and nothing promised.
+  @inline(__always) public var isHole: Bool { address == 0 && flags & Self.reserved == 0 }
+}

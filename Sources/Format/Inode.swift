@@ -1,0 +1,194 @@
+/// An inode: a 4 KiB node with a file's attributes and the beginning of its contents.
+///
+/// Bytes 0-255 are fields; from 256 the inline area grows upwards (`inlineLength` bytes of a small file, a symlink's
+/// target, a small directory's entries, or the 128 direct map entries), and extended attributes fill the end of the
+/// block (`attributeLength` bytes).
+public struct Inode {
+  public static let magic: UInt32 = 0x4F4E_4956  // "VINO"
+  public static let inlineStart = 256
+  public static let inlineCapacity = Page.size - inlineStart
+  /// Direct map entries of a file with `Layout.direct`.
+  public static let directEntries = 128
+
+  /// How the contents are kept.
+  public enum Layout: UInt8, Sendable {
+    /// In the inline area: `size` bytes of a file or symlink, or a directory's entries.
+    case inline = 0
+    /// 128 map entries in the inline area.
+    case direct = 1
+    /// A tree of map nodes of `height` levels under `root`.
+    case tree = 2
+    /// A directory's hashed leaves under `root`, or one node with a long symlink's target.
+    case node = 3
+  }
+
+  public let page: Page
+
+  @inline(__always)
+  public init(_ page: Page) { self.page = page }
+
+  private enum Field {
+    static let magic = 0
+    static let generation = 4
+    static let number = 8
+    static let mode = 16
+    static let links = 20
+    static let uid = 24
+    static let gid = 28
+    static let device = 32
+    static let layout = 36
+    static let height = 37
+    static let inlineLength = 38
+    static let attributeLength = 40
+    static let size = 48
+    static let blocks = 56
+    static let accessTime = 64
+    static let modificationTime = 72
+    static let changeTime = 80
+    static let birthTime = 88
+    static let parent = 96
+    static let root = 104
+    static let attributeNode = 112
+    static let entryCount = 120
+  }
+
+  public var generation: UInt32 {
+    get { page.load(at: Field.generation) }
+    nonmutating set { page.store(newValue, at: Field.generation) }
+  }
+  public var number: UInt64 {
+    get { page.load(at: Field.number) }
+    nonmutating set { page.store(newValue, at: Field.number) }
+  }
+  /// Type and permission bits as in stat(2); type 0 is a detached map waiting to be freed.
+  public var mode: UInt32 {
+    get { page.load(at: Field.mode) }
+    nonmutating set { page.store(newValue, at: Field.mode) }
+  }
+  /// Names of the inode; for a directory 2 and its subdirectories.
+  public var links: UInt32 {
+    get { page.load(at: Field.links) }
+    nonmutating set { page.store(newValue, at: Field.links) }
+  }
+  public var uid: UInt32 {
+    get { page.load(at: Field.uid) }
+    nonmutating set { page.store(newValue, at: Field.uid) }
+  }
+  public var gid: UInt32 {
+    get { page.load(at: Field.gid) }
+    nonmutating set { page.store(newValue, at: Field.gid) }
+  }
+  public var device: UInt32 {
+    get { page.load(at: Field.device) }
+    nonmutating set { page.store(newValue, at: Field.device) }
+  }
+  /// An unknown value reads as `inline`; `isValid` refuses it.
+  public var layout: Layout {
+    get { Layout(rawValue: page.load(at: Field.layout)) ?? .inline }
+    nonmutating set { page.store(newValue.rawValue, at: Field.layout) }
+  }
+  /// Levels of map nodes, 1...4, for `Layout.tree`; else 0.
+  public var height: Int {
+    get { Int(page.load(UInt8.self, at: Field.height)) }
+    nonmutating set { page.store(UInt8(truncatingIfNeeded: newValue), at: Field.height) }
+  }
+  /// Bytes used in the inline area.
+  public var inlineLength: Int {
+    get { Int(page.load(UInt16.self, at: Field.inlineLength)) }
+    nonmutating set { page.store(UInt16(truncatingIfNeeded: newValue), at: Field.inlineLength) }
+  }
+  /// Bytes of extended attributes at the end of the block.
+  public var attributeLength: Int {
+    get { Int(page.load(UInt16.self, at: Field.attributeLength)) }
+    nonmutating set { page.store(UInt16(truncatingIfNeeded: newValue), at: Field.attributeLength) }
+  }
+  /// Bytes of a file or symlink; for a directory the bytes of its names.
+  public var size: UInt64 {
+    get { page.load(at: Field.size) }
+    nonmutating set { page.store(newValue, at: Field.size) }
+  }
+  /// 4 KiB blocks of data, written or promised.
+  public var blocks: UInt64 {
+    get { page.load(at: Field.blocks) }
+    nonmutating set { page.store(newValue, at: Field.blocks) }
+  }
+  /// Times are nanoseconds since 1970.
+  public var accessTime: Int64 {
+    get { page.load(at: Field.accessTime) }
+    nonmutating set { page.store(newValue, at: Field.accessTime) }
+  }
+  public var modificationTime: Int64 {
+    get { page.load(at: Field.modificationTime) }
+    nonmutating set { page.store(newValue, at: Field.modificationTime) }
+  }
+  public var changeTime: Int64 {
+    get { page.load(at: Field.changeTime) }
+    nonmutating set { page.store(newValue, at: Field.changeTime) }
+  }
+  public var birthTime: Int64 {
+    get { page.load(at: Field.birthTime) }
+    nonmutating set { page.store(newValue, at: Field.birthTime) }
+  }
+  /// A directory's parent as `NodeID.raw`.
+  public var parent: UInt64 {
+    get { page.load(at: Field.parent) }
+    nonmutating set { page.store(newValue, at: Field.parent) }
+  }
+  /// The number of the map's, directory's or symlink's first node. For a directory bit 63 says it is an index node.
+  public var root: UInt64 {
+    get { page.load(at: Field.root) }
+    nonmutating set { page.store(newValue, at: Field.root) }
+  }
+  /// The node with extended attributes that do not fit the inode, or 0.
+  public var attributeNode: UInt64 {
+    get { page.load(at: Field.attributeNode) }
+    nonmutating set { page.store(newValue, at: Field.attributeNode) }
+  }
+  /// Names in a directory, "." and ".." not counted.
+  public var entryCount: UInt64 {
+    get { page.load(at: Field.entryCount) }
+    nonmutating set { page.store(newValue, at: Field.entryCount) }
+  }
+
+  public var id: NodeID { NodeID(number: number, generation: generation) }
+  public var isDirectory: Bool { mode & 0o170000 == 0o040000 }
+  public var isRegular: Bool { mode & 0o170000 == 0o100000 }
+  public var isSymlink: Bool { mode & 0o170000 == 0o120000 }
+
+  /// Bytes the inline area can hold beside the extended attributes.
+  public var inlineRoom: Int { Self.inlineCapacity - attributeLength }
+
+  /// Direct map entry `index` (0..<128).
+  @inline(__always)
+  public func directOffset(_ index: Int) -> Int { Self.inlineStart + index * Entry.size }
+
+  /// Makes an empty inode of the block.
+  public func initialize(id: NodeID, mode: UInt32) {
+    page.clear()
+    page.store(Self.magic, at: Field.magic)
+    number = id.number
+    generation = id.generation
+    self.mode = mode
+  }
+
+  /// Whether the block is an inode with this number whose fields can be trusted not to lead outside the block.
+  public func isValid(number expected: UInt64) -> Bool {
+    guard page.load(UInt32.self, at: Field.magic) == Self.magic, number == expected,
+      generation <= NodeID.maximumGeneration,
+      let layout = Layout(rawValue: page.load(at: Field.layout)),
+      inlineLength + attributeLength <= Self.inlineCapacity, attributeNode <= Entry.maximumAddress,
+      size <= UInt64(Int64.max)
+    else { return false }
+    let node = root & ~DirectoryIndex.referenceFlag
+    guard node <= Entry.maximumAddress else { return false }
+    switch layout {
+    case .inline:
+      let holds = isRegular || isSymlink ? size == UInt64(inlineLength) : true
+      return height == 0 && holds && (!isDirectory || DirectoryEntries(self).isValid)
+    case .direct: return inlineLength == Self.directEntries * Entry.size && height == 0 && !isDirectory
+    case .tree:
+      return (1...4).contains(height) && root == node && root > 0 && inlineLength == 0 && !isDirectory
+    case .node: return height == 0 && root > 0 && inlineLength == 0 && (isDirectory || isSymlink || mode == 0)
+    }
+  }
+}

@@ -1,0 +1,115 @@
+/// One change of names or attributes as the log keeps it, to be made again at recovery.
+///
+/// Records carry results, not questions: the number that was allocated, the link count after the change. Node ids are
+/// `NodeID.raw`; times are nanoseconds since 1970; byte buffers are valid as long as the memory they were read from.
+public enum LogRecord {
+  public typealias Bytes = UnsafeRawBufferPointer
+
+  /// A new inode `node` called `name` in `parent`; `target` is a symlink's.
+  case create(Create)
+  /// A further name for `node`, which has `links` names then.
+  case link(parent: UInt64, node: UInt64, links: UInt32, time: Int64, name: Bytes)
+  /// A name less for `node` (rmdir: for a directory), which has `links` names then.
+  case unlink(parent: UInt64, node: UInt64, links: UInt32, time: Int64, name: Bytes)
+  case rename(Rename)
+  case setAttributes(SetAttributes)
+  /// Bytes written into the inline area of a small file.
+  case writeInline(node: UInt64, offset: UInt32, time: Int64, data: Bytes)
+  /// Data blocks were written: the file has at least `size` bytes.
+  case written(node: UInt64, size: UInt64, time: Int64)
+  /// An extended attribute was set, or removed when `removes`.
+  case attribute(node: UInt64, removes: Bool, time: Int64, name: Bytes, value: Bytes)
+  /// fallocate: `mode` as of fallocate(2).
+  case allocate(node: UInt64, mode: UInt32, offset: UInt64, length: UInt64, time: Int64)
+
+  public struct Create {
+    public var parent: UInt64
+    public var node: UInt64
+    public var mode: UInt32
+    public var uid: UInt32
+    public var gid: UInt32
+    public var device: UInt32
+    public var time: Int64
+    public var name: Bytes
+    public var target: Bytes
+    public init(
+      parent: UInt64, node: UInt64, mode: UInt32, uid: UInt32, gid: UInt32, device: UInt32, time: Int64,
+      name: Bytes, target: Bytes
+    ) {
+      self.parent = parent
+      self.node = node
+      self.mode = mode
+      self.uid = uid
+      self.gid = gid
+      self.device = device
+      self.time = time
+      self.name = name
+      self.target = target
+    }
+  }
+
+  public struct Rename {
+    public var parent: UInt64
+    public var newParent: UInt64
+    public var node: UInt64
+    /// The inode that had the new name: replaced, or exchanged; 0 for none.
+    public var other: UInt64
+    /// Whether the two names were exchanged.
+    public var exchanges: Bool
+    public var time: Int64
+    public var name: Bytes
+    public var newName: Bytes
+    public init(
+      parent: UInt64, newParent: UInt64, node: UInt64, other: UInt64, exchanges: Bool, time: Int64,
+      name: Bytes,
+      newName: Bytes
+    ) {
+      self.parent = parent
+      self.newParent = newParent
+      self.node = node
+      self.other = other
+      self.exchanges = exchanges
+      self.time = time
+      self.name = name
+      self.newName = newName
+    }
+  }
+
+  /// All attributes that setattr can reach; `sizeChanged` says that `size` cuts or extends the file.
+  public struct SetAttributes {
+    public var node: UInt64
+    public var mode: UInt32
+    public var uid: UInt32
+    public var gid: UInt32
+    public var sizeChanged: Bool
+    public var size: UInt64
+    public var accessTime: Int64
+    public var modificationTime: Int64
+    public var changeTime: Int64
+    public init(
+      node: UInt64, mode: UInt32, uid: UInt32, gid: UInt32, sizeChanged: Bool, size: UInt64,
+      accessTime: Int64,
+      modificationTime: Int64, changeTime: Int64
+    ) {
+      self.node = node
+      self.mode = mode
+      self.uid = uid
+      self.gid = gid
+      self.sizeChanged = sizeChanged
+      self.size = size
+      self.accessTime = accessTime
+      self.modificationTime = modificationTime
+      self.changeTime = changeTime
+    }
+  }
+
+  enum Kind: UInt8 {
+    case create = 1
+    case link, unlink, rename, setAttributes, writeInline, written, attribute, allocate
+  }
+
+  /// Bytes before a record's fields: length of the whole record (4), kind (1), flag (1), 0 (2).
+  static let headerSize = 8
+  /// The longest record: an inline write or an attribute value of a block and their names.
+  public static let maximumSize = 8192
+}
