@@ -79,6 +79,8 @@ let package = Package(
     command("crash", path: "Tools/crash", ["Simulation", arguments]),
 
     // Tests.
+    tests("PCI", ["PCI", "CMachine"]),
+    tests("VFIO", ["VFIO", "PCI", "CMachine"]),
     tests("NVMeSpec", ["NVMeSpec"]),
   ]
 )

@@ -1,0 +1,141 @@
+import CMachine
+import Glibc
+
+/// A use of one of a function's block devices that taking the function away would break.
+public enum BlockUse: Hashable, Sendable, CustomStringConvertible {
+  /// A file system on the block device is mounted at a folder.
+  case mounted(block: String, folder: String)
+  /// The block device is swap space.
+  case swap(block: String)
+  /// Another block device stands on it: LVM, RAID, encryption.
+  case holder(block: String, holder: String)
+  /// Something in the kernel has it to itself, such as a mount in another namespace.
+  case claimed(block: String)
+  /// A process has it open.
+  case open(block: String, process: ProcessName)
+
+  public var description: String {
+    switch self {
+    case .mounted(let block, let folder): "\(block) is mounted at \(folder)"
+    case .swap(let block): "\(block) is used as swap space"
+    case .holder(let block, let holder): "\(block) is part of \(holder)"
+    case .claimed(let block): "\(block) is in use by the kernel"
+    case .open(let block, let process): "\(block) is open in \(process)"
+    }
+  }
+
+  /// The uses of the function's block devices, disks and partitions alike; none where its driver makes no such.
+  public static func all(of function: FunctionInfo, in tree: SystemTree = SystemTree()) -> [BlockUse] {
+    let blocks = Blocks(of: function, in: tree)
+    let mounts = Mounts(in: tree)
+    let swaps = swapSpaces(in: tree)
+    return blocks.names.flatMap { block -> [BlockUse] in
+      let number = tree.text(of: "\(tree.sys)/class/block/\(block)/dev") ?? ""
+      var uses = mounts.folders(of: block, number: number).map { BlockUse.mounted(block: block, folder: $0) }
+      if swaps.contains(block) { uses.append(.swap(block: block)) }
+      uses += tree.names(in: "\(tree.sys)/class/block/\(block)/holders").map {
+        .holder(block: block, holder: name(ofHolder: $0, in: tree))
+      }
+      let node = "\(tree.dev)/\(block)"
+      uses += OpenFiles.holders(of: node, in: tree).map { .open(block: block, process: $0) }
+      if uses.isEmpty && isClaimed(node) { uses.append(.claimed(block: block)) }
+      return uses
+    }
+  }
+
+  /// The last parts of the paths in `/proc/swaps`.
+  private static func swapSpaces(in tree: SystemTree) -> Set<String> {
+    let lines = tree.text(of: "\(tree.proc)/swaps")?.split(separator: "\n").dropFirst() ?? []
+    return Set(
+      lines.compactMap { $0.split(separator: " ").first?.split(separator: "/").last.map(String.init) })
+  }
+
+  /// What a person calls a holder: a device-mapper device has a name of its own.
+  private static func name(ofHolder holder: String, in tree: SystemTree) -> String {
+    guard let name = tree.text(of: "\(tree.sys)/class/block/\(holder)/dm/name") else { return holder }
+    return "\(name) (\(holder))"
+  }
+
+  /// Opening a block device exclusively fails while the kernel uses it, for whatever.
+  private static func isClaimed(_ node: String) -> Bool {
+    let descriptor = Glibc.open(node, O_RDONLY | O_EXCL | O_CLOEXEC)
+    guard descriptor < 0 else {
+      close(descriptor)
+      return false
+    }
+    return errno == EBUSY
+  }
+}
+
+/// The block devices of a function, by name.
+private struct Blocks {
+  let names: [String]
+
+  init(of function: FunctionInfo, in tree: SystemTree) {
+    guard let folder = tree.resolved(function.folder) else {
+      names = []
+      return
+    }
+    let subsystems = Self.subsystems(of: folder, in: tree)
+    names = tree.names(in: "\(tree.sys)/class/block").filter { name in
+      guard let path = tree.resolved("\(tree.sys)/class/block/\(name)") else { return false }
+      return path.hasPrefix(folder + "/") || subsystems.contains { path.hasPrefix($0 + "/") }
+    }
+  }
+
+  /// With native multipath, a namespace's block device hangs on a virtual NVM subsystem that links to its controllers.
+  private static func subsystems(of folder: String, in tree: SystemTree) -> [String] {
+    let all = "\(tree.sys)/class/nvme-subsystem"
+    return tree.names(in: all).compactMap { name in
+      let path = "\(all)/\(name)"
+      let isOurs = tree.names(in: path).contains { controller in
+        controller.hasPrefix("nvme")
+          && tree.resolved("\(path)/\(controller)")?.hasPrefix(folder + "/") == true
+      }
+      return isOurs ? tree.resolved(path) : nil
+    }
+  }
+}
+
+/// The mounts of this process's namespace: `/proc/self/mountinfo`, see proc(5).
+private struct Mounts {
+  private struct Mount {
+    let number: Substring
+    let folder: String
+    let source: String
+  }
+
+  private let mounts: [Mount]
+
+  init(in tree: SystemTree) {
+    let lines = tree.text(of: "\(tree.proc)/self/mountinfo")?.split(separator: "\n") ?? []
+    mounts = lines.compactMap { line in
+      let fields = line.split(separator: " ")
+      // A number of optional fields comes before the dash, and type and source after it.
+      guard let dash = fields.firstIndex(of: "-"), dash >= 6, fields.count > dash + 2 else { return nil }
+      return Mount(number: fields[2], folder: unescaped(fields[4]), source: unescaped(fields[dash + 2]))
+    }
+  }
+
+  /// Where a block device is mounted, by its number or, as some file systems show none, by its name.
+  func folders(of block: String, number: String) -> [String] {
+    mounts.filter { $0.number == number || $0.source.split(separator: "/").last.map(String.init) == block }
+      .map(\.folder)
+  }
+}
+
+/// A path as proc(5) writes it, where blanks and backslashes are three octal digits.
+private func unescaped(_ text: Substring) -> String {
+  var bytes: [UInt8] = []
+  var rest = Array(text.utf8)[...]
+  while let byte = rest.popFirst() {
+    let digits = rest.prefix(3).map { Int($0) - 0x30 }
+    guard byte == UInt8(ascii: "\\"), digits.count == 3, digits.allSatisfy({ (0...7).contains($0) }) else {
+      bytes.append(byte)
+      continue
+    }
+    bytes.append(UInt8(truncatingIfNeeded: digits[0] << 6 | digits[1] << 3 | digits[2]))
+    rest.removeFirst(3)
+  }
+  return String(decoding: bytes, as: UTF8.self)
+}

@@ -1,0 +1,77 @@
+import CMachine
+import Glibc
+import Synchronization
+
+/// Keeps the process alive when mapped device memory goes away under it.
+///
+/// An access to a BAR whose device was removed, or to a file behind it that was cut short, raises SIGBUS. The guard
+/// lays a page of ones over the place instead, so that registers read as those of a device that is gone, and stores
+/// go nowhere. A bus error elsewhere is left to whoever handled it before.
+public enum BusErrorGuard {
+  /// Watches over the mapping at `base`, page-aligned, of `size` bytes.
+  /// - Returns: false when no more can be watched over.
+  @discardableResult
+  public static func protect(_ base: UnsafeMutableRawPointer, size: Int) -> Bool {
+    installed.withLock { isInstalled in
+      if !isInstalled { isInstalled = install() }
+      guard isInstalled, let slot = (0..<capacity).first(where: { cm_load64(address(of: $0)) == 0 }) else {
+        return false
+      }
+      // The handler may look at any time: an entry counts once its base is there.
+      cm_store64(address(of: slot) + 8, UInt64(size))
+      cm_release_fence()
+      cm_store64(address(of: slot), UInt64(UInt(bitPattern: base)))
+      return true
+    }
+  }
+
+  /// Ends the watch over the mapping at `base`; to be called before it is unmapped.
+  public static func release(_ base: UnsafeMutableRawPointer) {
+    installed.withLock { _ in
+      for slot in 0..<capacity where cm_load64(address(of: slot)) == UInt64(UInt(bitPattern: base)) {
+        cm_store64(address(of: slot), 0)
+      }
+    }
+  }
+
+  private static let installed = Mutex(false)
+  private static let capacity = 64
+  private static let pageSize = 4096
+
+  /// The mappings: base and size, 8 bytes each; base 0 for an unused entry.
+  nonisolated(unsafe) private static let table: UnsafeMutableRawPointer = {
+    let table = UnsafeMutableRawPointer.allocate(byteCount: capacity * 16, alignment: 16)
+    table.initializeMemory(as: UInt8.self, repeating: 0, count: capacity * 16)
+    return table
+  }()
+  /// A file that holds one page of ones.
+  nonisolated(unsafe) private static var ones: Int32 = -1
+  /// What a bus error did before.
+  nonisolated(unsafe) private static var previous = sigaction()
+
+  private static func address(of slot: Int) -> UnsafeMutableRawPointer { table + slot * 16 }
+
+  private static func install() -> Bool {
+    ones = cm_memfd("varve-ones")
+    let page = [UInt8](repeating: 0xff, count: pageSize)
+    guard ones >= 0, write(ones, page, pageSize) == pageSize else { return false }
+    var action = sigaction()
+    action.__sigaction_handler.sa_sigaction = { _, info, _ in BusErrorGuard.handle(info) }
+    action.sa_flags = SA_SIGINFO
+    return sigaction(SIGBUS, &action, &previous) == 0
+  }
+
+  /// Runs inside the signal: only loads, mmap and sigaction.
+  private static func handle(_ info: UnsafeMutablePointer<siginfo_t>?) {
+    let fault = UInt64(UInt(bitPattern: info?.pointee._sifields._sigfault.si_addr))
+    for slot in 0..<capacity {
+      let base = cm_load64(address(of: slot))
+      guard base != 0, fault >= base, fault &- base < cm_load64(address(of: slot) + 8) else { continue }
+      let page = UnsafeMutableRawPointer(bitPattern: UInt(fault) & ~UInt(pageSize - 1))
+      let mapped = mmap(page, pageSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, ones, 0)
+      if mapped != MAP_FAILED { return }
+    }
+    // Not ours: the access is tried again under the former handler.
+    sigaction(SIGBUS, &previous, nil)
+  }
+}

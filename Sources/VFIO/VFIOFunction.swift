@@ -1,0 +1,203 @@
+import CMachine
+import Glibc
+import PCI
+
+/// A PCI function reached through kernel VFIO's group and container interface.
+///
+/// The function is this process's alone from `init` to `close`. DMA addresses come from the ranges that the IOMMU
+/// reports; memory is mapped an arena at a time.
+public final class VFIOFunction: Function {
+  public let name: String
+  public let numaNode: Int?
+
+  /// Nil once closed. Closing goes from the device to the group to the container.
+  private var device: OpenDevice?
+  private var group: Group?
+  private var container: Container?
+
+  private let configuration: RegionAccess
+  private let configurationSize: Int
+  /// The BARs that are mapped, by index.
+  private var mappings: [Int: UnsafeMutableRawPointer] = [:]
+  /// What goes through the descriptor an access at a time, configuration space included.
+  private var accesses: [RegionAccess] = []
+  private var eventfds: [Int32] = []
+  private var removal: Int32 = -1
+
+  /// Opens the function at an address, lets it answer in memory space, and keeps it from DMA.
+  /// - Throws: `FunctionError` saying what is missing and the command that mends it.
+  public init(at address: FunctionAddress, in tree: SystemTree = SystemTree()) throws(FunctionError) {
+    let info = try Discovery.function(at: address, in: tree)
+    name = address.description
+    numaNode = info.numaNode
+    let group = try Group(of: info, in: tree)
+    let container = try Container(for: group, of: name, in: tree)
+    let device = OpenDevice(owning: try group.openDevice())
+    let region = device.region(UInt32(VFIO_PCI_CONFIG_REGION_INDEX))
+    guard region.size >= 64 else { throw FunctionError("\(name) has no configuration space") }
+    configuration = RegionAccess(device.descriptor.number, at: region.offset)
+    configurationSize = region.size
+    accesses = [configuration]
+    self.group = consume group
+    self.container = consume container
+    self.device = consume device
+    updateCommand(set: Command.memorySpace, clear: Command.busMaster)
+    listenForRemoval()
+  }
+
+  deinit { close() }
+
+  public func close() {
+    guard device != nil else { return }
+    setBusMaster(false)
+    for kind in [VFIO_PCI_MSIX_IRQ_INDEX, VFIO_PCI_REQ_IRQ_INDEX] {
+      _ = device?.signal(UInt32(kind), through: [])
+    }
+    for (index, mapping) in mappings {
+      BusErrorGuard.release(mapping)
+      munmap(mapping, device?.region(UInt32(index)).size ?? 0)
+    }
+    mappings = [:]
+    for access in accesses { access.retire() }
+    accesses = []
+    for eventfd in eventfds + [removal] where eventfd >= 0 { Glibc.close(eventfd) }
+    eventfds = []
+    removal = -1
+    device = nil
+    group = nil
+    container = nil
+  }
+}
+
+// Configuration space.
+extension VFIOFunction {
+  /// The command register (PCI Local Bus 3.0, 6.2.2).
+  private enum Command {
+    static let offset = 4
+    static let memorySpace: UInt32 = 1 << 1
+    static let busMaster: UInt32 = 1 << 2
+  }
+
+  public func readConfiguration(at offset: Int, width: Int) -> UInt32 {
+    guard isConfiguration(offset, width) else { return .max }
+    switch width {
+    case 1: return UInt32(configuration.load(at: offset) as UInt8)
+    case 2: return UInt32(configuration.load(at: offset) as UInt16)
+    default: return configuration.load(at: offset)
+    }
+  }
+
+  public func writeConfiguration(_ value: UInt32, at offset: Int, width: Int) {
+    guard isConfiguration(offset, width) else { return }
+    switch width {
+    case 1: configuration.store(UInt8(truncatingIfNeeded: value), at: offset)
+    case 2: configuration.store(UInt16(truncatingIfNeeded: value), at: offset)
+    default: configuration.store(value, at: offset)
+    }
+  }
+
+  private func isConfiguration(_ offset: Int, _ width: Int) -> Bool {
+    [1, 2, 4].contains(width) && offset >= 0 && offset <= configurationSize - width
+  }
+
+  public func setBusMaster(_ enabled: Bool) {
+    updateCommand(set: enabled ? Command.busMaster : 0, clear: enabled ? 0 : Command.busMaster)
+  }
+
+  private func updateCommand(set: UInt32, clear: UInt32) {
+    let command = readConfiguration(at: Command.offset, width: 2)
+    // A device that is gone reads as all ones and is not written to.
+    guard command < 0xffff else { return }
+    writeConfiguration(command & ~clear | set, at: Command.offset, width: 2)
+  }
+
+  public func reset() throws(FunctionError) {
+    guard device?.canReset == true else {
+      throw FunctionError("\(name) cannot be reset by itself", errno: ENOTSUP)
+    }
+    let code = device?.reset() ?? ENODEV
+    guard code == 0 else { throw FunctionError("the reset of \(name) failed", errno: code) }
+    updateCommand(set: Command.memorySpace, clear: 0)
+  }
+}
+
+// Registers.
+extension VFIOFunction {
+  public func openBAR(_ index: Int) throws(FunctionError) -> RegisterWindow {
+    try openBAR(index, mapped: true)
+  }
+
+  /// Opens a BAR, mapped where that is wanted and possible, and otherwise by an access at a time.
+  func openBAR(_ index: Int, mapped: Bool) throws(FunctionError) -> RegisterWindow {
+    let region = (0...5).contains(index) ? device?.region(UInt32(index)) : nil
+    guard let region, region.size > 0, let descriptor = device?.descriptor.number else {
+      throw FunctionError("\(name) has no BAR \(index)", errno: ENODEV)
+    }
+    guard mapped && region.isMappable else {
+      let access = RegionAccess(descriptor, at: region.offset)
+      accesses.append(access)
+      return RegisterWindow(access: access, size: region.size)
+    }
+    if let mapping = mappings[index] { return RegisterWindow(mapping: mapping, size: region.size) }
+    let mapping = mmap(nil, region.size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, region.offset)
+    guard let mapping, mapping != MAP_FAILED else {
+      throw FunctionError("BAR \(index) of \(name) cannot be mapped", errno: errno)
+    }
+    BusErrorGuard.protect(mapping, size: region.size)
+    mappings[index] = mapping
+    return RegisterWindow(mapping: mapping, size: region.size)
+  }
+}
+
+// DMA.
+extension VFIOFunction {
+  public func map(_ arena: DMAArena) throws(FunctionError) {
+    guard let iova = try container?.map(arena.base, arena.size) else {
+      throw FunctionError("\(name) is closed", errno: ENODEV)
+    }
+    arena.iova = iova
+  }
+
+  public func unmap(_ arena: DMAArena) {
+    guard arena.iova != .max else { return }
+    container?.unmap(arena.iova, arena.size)
+    arena.iova = .max
+  }
+}
+
+// Interrupts and removal.
+extension VFIOFunction {
+  public var interruptVectors: Int { device?.interruptCount(UInt32(VFIO_PCI_MSIX_IRQ_INDEX)) ?? 0 }
+
+  public func enableInterrupts(count: Int) throws(FunctionError) -> [Int32] {
+    let offered = interruptVectors
+    guard count > 0, count <= offered else {
+      throw FunctionError("\(name) offers \(offered) interrupt vectors, not \(count)", errno: EINVAL)
+    }
+    let kind = UInt32(VFIO_PCI_MSIX_IRQ_INDEX)
+    // The number of vectors cannot change while they are enabled.
+    if !eventfds.isEmpty { _ = device?.signal(kind, through: []) }
+    while eventfds.count < count {
+      let eventfd = cm_eventfd()
+      guard eventfd >= 0 else {
+        throw FunctionError("no more files can be opened", remedy: "raise the limit: ulimit -n", errno: errno)
+      }
+      eventfds.append(eventfd)
+    }
+    let chosen = Array(eventfds[..<count])
+    let code = device?.signal(kind, through: chosen) ?? ENODEV
+    guard code == 0 else { throw FunctionError("\(name): MSI-X cannot be enabled", errno: code) }
+    return chosen
+  }
+
+  public var removalDescriptor: Int32? { removal >= 0 ? removal : nil }
+
+  /// Kernels without device requests simply have no removal event.
+  private func listenForRemoval() {
+    let kind = UInt32(VFIO_PCI_REQ_IRQ_INDEX)
+    guard let count = device?.interruptCount(kind), count > 0 else { return }
+    let eventfd = cm_eventfd()
+    guard eventfd >= 0 else { return }
+    if device?.signal(kind, through: [eventfd]) == 0 { removal = eventfd } else { Glibc.close(eventfd) }
+  }
+}
