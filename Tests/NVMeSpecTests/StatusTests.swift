@@ -12,7 +12,7 @@ struct StatusTests {
     }
   }
 
-  @Test("every status survives its parts", arguments: stride(from: UInt16(0), to: 0x8000, by: 37))
+  @Test("every status survives its parts", arguments: Array(stride(from: UInt16(0), to: 0x8000, by: 37)))
   func parts(raw: UInt16) {
     let status = Status(rawValue: raw)
     let again = Status(
