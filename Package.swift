@@ -72,15 +72,23 @@ let package = Package(
       path: "Mount/Session", swiftSettings: settings),
     command(
       "mount.varve", path: "Mount/Daemon",
-      ["MountSession", "Reactor", "Device", "FileSystem", arguments, log, system]),
+      ["MountSession", "Reactor", "Device", "FileSystem", "PCI", "CMachine", arguments, log, system]),
     command("mkfs.varve", path: "Tools/mkfs", ["Device", "Format", arguments, system]),
     command("fsck.varve", path: "Tools/fsck", ["Device", "Checker", arguments, system]),
     command("varve", path: "Tools/varve", ["Device", "NVMe", "NVMeSpec", "Block", arguments, log, system]),
+    .target(
+      name: "MemoryService", dependencies: ["FileSystem"], path: "Tools/bench/null/Service",
+      swiftSettings: settings),
+    command(
+      "null-daemon", path: "Tools/bench/null/Daemon",
+      ["MemoryService", "MountSession", "Reactor", "PCI", "CMachine", arguments]),
     command("crash", path: "Tools/crash", ["Simulation", arguments]),
 
     // Tests.
     tests("PCI", ["PCI", "CMachine"]),
     tests("VFIO", ["VFIO", "PCI", "CMachine"]),
     tests("NVMeSpec", ["NVMeSpec"]),
+    tests("Reactor", ["Reactor", "FileSystem", "Block", "PCI", "CMachine"]),
+    tests("MountSession", ["MountSession", "MemoryService", "Reactor", "FileSystem", "PCI"]),
   ]
 )

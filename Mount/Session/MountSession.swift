@@ -1,1 +1,168 @@
-// Placeholder: replaced by the module's first file.
+import CFuse3
+import CMachine
+import FileSystem
+import Glibc
+import Reactor
+
+/// A FUSE mount as a channel of requests: the kernel's messages in, replies out, and nothing decided between.
+///
+/// libfuse parses into the memory of a slot; a request keeps pointing there until its reply is sent. Belongs to the
+/// reactor's thread.
+public final class MountSession: RequestChannel {
+  /// What the kernel was told.
+  public let options: SessionOptions
+  /// Where it is mounted, once it is.
+  public private(set) var mountPoint: MountPoint?
+  /// Called once, when the kernel and the session have agreed and the mount is usable.
+  public var whenUsable: () -> Void = {}
+
+  let service: any FileService
+  let slots: SlotLayout
+  let requests: UnsafeMutablePointer<Request>
+  let replies: UnsafeMutablePointer<Reply>
+  private let arena: UnsafeMutableRawPointer
+  private var session: OpaquePointer?
+  /// libfuse's request of each slot under way.
+  private let pending: UnsafeMutablePointer<OpaquePointer?>
+
+  /// The slot that a message is being taken into, and whether it became a request there.
+  private var slot = 0
+  private var arrived = false
+  var handshake = Handshake()
+
+  /// Makes a session that is not mounted yet.
+  /// - Parameter arena: the memory that `slots` describes.
+  /// - Throws: `MountError` when libfuse refuses the options.
+  public init(
+    service: any FileService, slots: SlotLayout, arena: UnsafeMutableRawPointer, options: SessionOptions
+  ) throws(MountError) {
+    self.service = service
+    self.slots = slots
+    self.arena = arena
+    self.options = options
+    requests = service.requests
+    replies = service.replies
+    pending = .allocate(capacity: slots.count)
+    pending.initialize(repeating: nil, count: slots.count)
+    LibraryLog.capture()
+    session = makeSession()
+    guard session != nil else {
+      throw MountError("libfuse refused the mount options \(options.argument): \(LibraryLog.take())")
+    }
+  }
+
+  deinit {
+    close()
+    pending.deallocate()
+  }
+
+  /// Mounts at a directory that `MountPoint.prepare` has looked at.
+  /// - Throws: `MountError` when the kernel or fusermount3 refuses.
+  public func mount(at point: MountPoint) throws(MountError) {
+    guard access("/dev/fuse", F_OK) == 0 else {
+      throw MountError("the kernel has no FUSE (/dev/fuse is missing)", remedy: "run: modprobe fuse")
+    }
+    guard let session, fuse_session_mount(session, point.path) == 0 else {
+      throw MountError(
+        "cannot mount at \(point.path): \(LibraryLog.take())",
+        remedy: geteuid() == 0 ? "" : "become root, or make /dev/fuse and fusermount3 usable")
+    }
+    var io = fuse_custom_io(
+      writev: { descriptor, vector, count, userdata in
+        MountSession.of(userdata).write(descriptor, vector, count)
+      },
+      read: { descriptor, buffer, size, _ in Glibc.read(descriptor, buffer, size) },
+      splice_receive: nil, splice_send: nil)
+    guard fuse_session_custom_io(session, &io, fuse_session_fd(session)) == 0,
+      cm_set_nonblocking(fuse_session_fd(session)) == 0
+    else { throw MountError("libfuse refused the descriptor of \(point.path): \(LibraryLog.take())") }
+    mountPoint = point.mounted()
+  }
+
+  /// Raises the kernel's read-ahead to what the options ask; the handshake alone cannot. To be called once the mount is
+  /// usable; does nothing where the process may not.
+  public func raiseReadahead() { mountPoint?.raiseReadahead(to: options.readahead) }
+
+  /// Closes the connection. What is still mounted there answers ENOTCONN from now on.
+  public func close() {
+    guard let session else { return }
+    fuse_session_destroy(session)
+    self.session = nil
+  }
+
+  public var descriptor: Int32 { session.map { fuse_session_fd($0) } ?? -1 }
+
+  public func receive(into slot: Int) -> Receipt {
+    guard let session else { return .ended }
+    self.slot = slot
+    arrived = false
+    var buffer = fuse_buf()
+    buffer.mem = message
+    let size = fuse_session_receive_buf(session, &buffer)
+    if size == -EAGAIN || size == -EINTR { return .empty }
+    guard size > 0, fuse_session_exited(session) == 0 else { return .ended }
+    fuse_session_process_buf(session, &buffer)
+    if arrived { return .request }
+    if handshake.justDone {
+      handshake.justDone = false
+      whenUsable()
+    }
+    return .consumed
+  }
+
+  public func send(slot: Int) {
+    guard let request = pending[slot] else { return }
+    pending[slot] = nil
+    answer(request, slot)
+  }
+
+  // MARK: For the operations
+
+  /// The session that a request of libfuse's belongs to.
+  static func of(_ request: OpaquePointer?) -> MountSession { of(fuse_req_userdata(request)) }
+
+  static func of(_ userdata: UnsafeMutableRawPointer?) -> MountSession {
+    guard let userdata else { preconditionFailure("libfuse lost the session's pointer") }
+    return Unmanaged<MountSession>.fromOpaque(userdata).takeUnretainedValue()
+  }
+
+  /// The message being taken, from its `fuse_in_header` on.
+  var message: UnsafeMutableRawPointer { arena + slots.bufferOffset(slot) }
+
+  /// The data frames of a slot.
+  func data(of slot: Int) -> UnsafeMutableRawPointer {
+    arena + slots.bufferOffset(slot) + SlotLayout.headerLead
+  }
+
+  /// Begins the request in the slot at hand: its kind, node and caller; the rest is at its defaults.
+  func take(_ request: OpaquePointer?, _ operation: Operation, _ node: fuse_ino_t)
+    -> UnsafeMutablePointer<Request>
+  {
+    arrived = true
+    pending[slot] = request
+    let taken = requests + slot
+    taken.pointee = Request()
+    slots.describe(slot, in: taken)
+    taken.pointee.operation = operation
+    taken.pointee.node = UInt64(node)
+    if let caller = fuse_req_ctx(request) {
+      taken.pointee.uid = caller.pointee.uid
+      taken.pointee.gid = caller.pointee.gid
+      taken.pointee.pid = UInt32(bitPattern: caller.pointee.pid)
+    }
+    return taken
+  }
+
+  private func makeSession() -> OpaquePointer? {
+    var operations = Self.operations()
+    let userdata = Unmanaged.passUnretained(self).toOpaque()
+    var arguments: [UnsafeMutablePointer<CChar>?] = [
+      strdup("mount.varve"), strdup("-o"), strdup(options.argument),
+    ]
+    defer { for argument in arguments { free(argument) } }
+    return arguments.withUnsafeMutableBufferPointer { vector in
+      var list = fuse_args(argc: Int32(vector.count), argv: vector.baseAddress, allocated: 0)
+      return fuse_session_new(&list, &operations, MemoryLayout<fuse_lowlevel_ops>.size, userdata)
+    }
+  }
+}

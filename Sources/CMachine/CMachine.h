@@ -9,9 +9,13 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <time.h>
+#include <unistd.h>
 
 // Device memory. A plain load or store may be merged or dropped by the compiler; these are not.
 static inline uint8_t cm_load8(const volatile void *p) { return *(const volatile uint8_t *)p; }
@@ -74,3 +78,19 @@ static inline int cm_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXE
 extern int memfd_create(const char *name, unsigned int flags);
 static inline int cm_memfd(const char *name) { return memfd_create(name, 1u /* MFD_CLOEXEC */); }
 static inline int cm_ioctl(int fd, unsigned long request, void *argument) { return ioctl(fd, request, argument); }
+static inline int cm_prctl(int option, unsigned long argument) { return prctl(option, argument, 0ul, 0ul, 0ul); }
+static inline int cm_set_nonblocking(int fd) {
+  int flags = fcntl(fd, F_GETFL);
+  return flags < 0 ? -1 : fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+// For a process that has no second thread yet: a daemon on its way into the background.
+static inline pid_t cm_fork(void) { return fork(); }
+static inline int cm_signalfd(const sigset_t *set) { return signalfd(-1, set, SFD_NONBLOCK | SFD_CLOEXEC); }
+// (syncfs and epoll_pwait2 are hidden without _GNU_SOURCE.)
+extern int syncfs(int fd);
+static inline int cm_syncfs(int fd) { return syncfs(fd); }
+extern int epoll_pwait2(int, struct epoll_event *, int, const struct timespec *, const sigset_t *);
+static inline int cm_epoll_wait_ns(int epoll, struct epoll_event *events, int limit, int64_t ns) {
+  struct timespec t = {ns / 1000000000, ns % 1000000000};
+  return epoll_pwait2(epoll, events, limit, ns < 0 ? NULL : &t, NULL);
+}

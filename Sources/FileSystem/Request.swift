@@ -1,4 +1,9 @@
 /// What the kernel asks for.
+///
+/// open, opendir and their releases may never come: a mount lets the kernel keep open files to itself, which saves a
+/// round trip each. So a node is in use for as long as it has lookups that were not forgotten, whatever is open; a
+/// node without a name lives until then; and read, write and readdir come with any handle. create always comes, its
+/// release perhaps not.
 public enum Operation: UInt8, Sendable {
   case lookup, getattr, setattr, readlink, mknod, mkdir, unlink, rmdir, symlink, link, rename
   case open, create, read, write, flush, release, fsync
@@ -37,7 +42,8 @@ public struct Request {
   public var mode: UInt32 = 0
   /// mknod: the device number.
   public var device: UInt32 = 0
-  /// Whether a write must clear suid and sgid (FUSE_WRITE_KILL_SUIDGID).
+  /// Whether a write or a truncation must clear suid and sgid (FUSE_WRITE_KILL_SUIDGID, FATTR_KILL_SUIDGID). A change
+  /// of owner always does.
   public var killPrivileges = false
   public var change = AttributeChange()
   /// The first of the slot's data frames in the arena. A read's data is put there, from the frame's start; a

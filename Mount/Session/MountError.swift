@@ -1,0 +1,14 @@
+/// Why a mount could not be made, and what mends it.
+public struct MountError: Error, CustomStringConvertible, Sendable {
+  /// What failed, in one line, naming the mount point or option.
+  public let problem: String
+  /// The command or act that mends it; empty where there is none.
+  public let remedy: String
+
+  public init(_ problem: String, remedy: String = "") {
+    self.problem = problem
+    self.remedy = remedy
+  }
+
+  public var description: String { remedy.isEmpty ? problem : "\(problem); \(remedy)" }
+}

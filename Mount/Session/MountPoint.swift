@@ -1,0 +1,100 @@
+import CMachine
+import Glibc
+
+/// A directory to mount at, or mounted at.
+public struct MountPoint: Sendable, Equatable {
+  /// Its path, absolute and without links.
+  public let path: String
+  /// `major:minor` of what is mounted there, once something is.
+  public private(set) var device: String?
+
+  /// Looks at `directory`, and takes away what a daemon that died has left mounted there.
+  /// - Throws: `MountError` when it is missing, no directory, or in use.
+  public static func prepare(_ directory: String) throws(MountError) -> MountPoint {
+    var path = try resolve(directory)
+    // Each round takes away one dead mount; there can be several over each other.
+    for _ in 0..<16 {
+      guard let mounted = MountTable.top(at: path) else { break }
+      guard isDead(path) else {
+        throw MountError(
+          "\(path) is in use: \(mounted.source) (\(mounted.type)) is mounted there",
+          remedy: "unmount it first with: umount \(path)")
+      }
+      guard detach(path) else {
+        throw MountError(
+          "\(path) still holds the mount of a daemon that died", remedy: "as root: umount -l \(path)")
+      }
+      path = try resolve(directory)
+    }
+    try requireDirectory(path)
+    return MountPoint(path: path, device: nil)
+  }
+
+  /// The same, with the device number of what was just mounted.
+  func mounted() -> MountPoint { MountPoint(path: path, device: MountTable.top(at: path)?.device) }
+
+  /// Whether what is mounted on top there is what `mounted` saw.
+  var isStillMounted: Bool { device != nil && MountTable.top(at: path)?.device == device }
+
+  /// Takes the mount out of the tree, whoever uses it.
+  /// - Returns: whether that was allowed.
+  @discardableResult
+  func detach() -> Bool { Self.detach(path) }
+
+  private static func detach(_ path: String) -> Bool {
+    umount2(path, Int32(MNT_DETACH | UMOUNT_NOFOLLOW)) == 0 || fusermount(path, lazily: true)
+  }
+
+  /// Raises the kernel's read-ahead for what is mounted here; the FUSE handshake alone cannot go beyond the system's
+  /// default. Does nothing where the process may not.
+  func raiseReadahead(to bytes: UInt32) {
+    guard let device else { return }
+    let descriptor = open("/sys/class/bdi/\(device)/read_ahead_kb", O_WRONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return }
+    defer { Glibc.close(descriptor) }
+    let text = Array(String(bytes / 1024).utf8)
+    _ = write(descriptor, text, text.count)
+  }
+
+  private static func resolve(_ directory: String) throws(MountError) -> String {
+    if let path = canonical(directory) { return path }
+    // The last component of a dead mount cannot be looked at; what leads to it can.
+    if errno == ENOTCONN {
+      let trimmed = String(directory.reversed().drop { $0 == "/" }.reversed())
+      let slash = trimmed.lastIndex(of: "/")
+      let parent = slash.map { $0 == trimmed.startIndex ? "/" : String(trimmed[..<$0]) } ?? "."
+      let name = slash.map { String(trimmed[trimmed.index(after: $0)...]) } ?? trimmed
+      if let path = canonical(parent) { return path == "/" ? "/\(name)" : "\(path)/\(name)" }
+    }
+    throw missing(directory, errno)
+  }
+
+  private static func canonical(_ path: String) -> String? {
+    guard let resolved = realpath(path, nil) else { return nil }
+    defer { free(resolved) }
+    return String(cString: resolved)
+  }
+
+  /// Whether the mount at `path` has lost its daemon.
+  private static func isDead(_ path: String) -> Bool {
+    var status = stat()
+    return stat(path, &status) != 0 && errno == ENOTCONN
+  }
+
+  private static func requireDirectory(_ path: String) throws(MountError) {
+    var status = stat()
+    guard stat(path, &status) == 0 else { throw missing(path, errno) }
+    guard status.st_mode & S_IFMT == S_IFDIR else {
+      throw MountError("\(path) is not a directory", remedy: "name a directory to mount at")
+    }
+  }
+
+  private static func missing(_ path: String, _ code: Int32) -> MountError {
+    switch code {
+    case ENOENT:
+      MountError("the mount point \(path) does not exist", remedy: "make it with: mkdir -p \(path)")
+    case ENOTDIR: MountError("\(path) is not a directory", remedy: "name a directory to mount at")
+    default: MountError("the mount point \(path) cannot be used: \(String(cString: strerror(code)))")
+    }
+  }
+}

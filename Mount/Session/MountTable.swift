@@ -1,0 +1,60 @@
+import Glibc
+
+/// One line of /proc/self/mountinfo (proc(5)).
+struct MountEntry: Equatable {
+  /// `major:minor` of the mounted filesystem.
+  var device: String
+  /// Where it is mounted.
+  var path: String
+  /// Its type, with the subtype: `fuse.varve`.
+  var type: String
+  var source: String
+
+  /// Takes a line apart; nil when it is not one.
+  init?(line: Substring) {
+    let words = line.split(separator: " ", omittingEmptySubsequences: true)
+    guard let dash = words.firstIndex(of: "-"), dash >= 6, words.count > dash + 2 else { return nil }
+    device = String(words[2])
+    path = Self.unescaped(words[4])
+    type = String(words[dash + 1])
+    source = Self.unescaped(words[dash + 2])
+  }
+
+  /// Undoes the `\040` that stands for a blank, and its like.
+  static func unescaped(_ text: Substring) -> String {
+    var bytes: [UInt8] = []
+    var rest = text.utf8[...]
+    while let byte = rest.first {
+      let digits = rest.dropFirst().prefix(3)
+      if byte == UInt8(ascii: "\\"), digits.count == 3, let code = UInt8(Substring(digits), radix: 8) {
+        bytes.append(code)
+        rest = rest.dropFirst(4)
+      } else {
+        bytes.append(byte)
+        rest = rest.dropFirst()
+      }
+    }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+}
+
+/// What is mounted, as this process sees it.
+enum MountTable {
+  /// All mounts, the later over the earlier.
+  static func entries() -> [MountEntry] {
+    contents(of: "/proc/self/mountinfo").split(separator: "\n").compactMap(MountEntry.init(line:))
+  }
+
+  /// What is mounted exactly at `path`, on top of what may lie below it.
+  static func top(at path: String) -> MountEntry? { entries().last { $0.path == path } }
+
+  private static func contents(of path: String) -> String {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return "" }
+    defer { Glibc.close(descriptor) }
+    var bytes: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 65536)
+    while case let count = read(descriptor, &chunk, chunk.count), count > 0 { bytes += chunk[..<count] }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+}

@@ -1,0 +1,122 @@
+import CFuse3
+import FileSystem
+import Glibc
+
+extension MountSession {
+  /// Sends the reply of `slot` as the answer to `request`.
+  func answer(_ request: OpaquePointer, _ slot: Int) {
+    let reply = replies + slot
+    guard reply.pointee.error == 0 else {
+      fuse_reply_err(request, reply.pointee.error)
+      return
+    }
+    let asked = requests + slot
+    switch asked.pointee.operation {
+    case .lookup, .mknod, .mkdir, .symlink, .link: answerEntry(request, reply)
+    case .create: answerCreate(request, reply)
+    case .getattr, .setattr: answerAttributes(request, reply)
+    case .open, .opendir: answerOpen(request, reply, directory: asked.pointee.operation == .opendir)
+    case .read: answerRead(request, reply, slot)
+    case .write: fuse_reply_write(request, Int(clamping: reply.pointee.count))
+    case .readdir, .readdirplus: answerDirectory(request, asked, reply, slot)
+    case .readlink: answerBytes(request, reply)
+    case .getxattr, .listxattr: answerExtendedAttribute(request, asked, reply)
+    case .statfs: answerSpace(request, reply)
+    case .lseek: fuse_reply_lseek(request, off_t(clamping: reply.pointee.offset))
+    case .unlink, .rmdir, .rename, .flush, .release, .fsync, .releasedir, .fsyncdir, .setxattr, .removexattr,
+      .fallocate:
+      fuse_reply_err(request, 0)
+    }
+  }
+
+  /// An entry with its attributes, as the kernel remembers it.
+  func entry(_ node: UInt64, _ attributes: Attributes) -> fuse_entry_param {
+    var entry = fuse_entry_param()
+    entry.ino = fuse_ino_t(node)
+    entry.attr = stat(attributes)
+    entry.attr_timeout = options.timeout
+    entry.entry_timeout = options.timeout
+    return entry
+  }
+
+  private func answerEntry(_ request: OpaquePointer, _ reply: UnsafeMutablePointer<Reply>) {
+    let node = reply.pointee.node
+    var entry = entry(node, reply.pointee.attributes)
+    takeBack(node, unless: fuse_reply_entry(request, &entry))
+  }
+
+  private func answerCreate(_ request: OpaquePointer, _ reply: UnsafeMutablePointer<Reply>) {
+    let node = reply.pointee.node
+    var entry = entry(node, reply.pointee.attributes)
+    var file = file(reply)
+    takeBack(node, unless: fuse_reply_create(request, &entry, &file))
+  }
+
+  /// A lookup that the kernel did not take, because its caller was interrupted, does not count.
+  private func takeBack(_ node: UInt64, unless result: Int32) {
+    guard result != 0, node != 0 else { return }
+    service.forget(node: node, count: 1)
+  }
+
+  private func answerAttributes(_ request: OpaquePointer, _ reply: UnsafeMutablePointer<Reply>) {
+    var attributes = stat(reply.pointee.attributes)
+    fuse_reply_attr(request, &attributes, options.timeout)
+  }
+
+  private func answerOpen(
+    _ request: OpaquePointer, _ reply: UnsafeMutablePointer<Reply>, directory: Bool
+  ) {
+    var file = file(reply)
+    if directory {
+      file.cache_readdir = 1
+      file.keep_cache = 1
+    }
+    fuse_reply_open(request, &file)
+  }
+
+  private func file(_ reply: UnsafeMutablePointer<Reply>) -> fuse_file_info {
+    var file = fuse_file_info()
+    file.fh = reply.pointee.handle
+    file.keep_cache = reply.pointee.keepCache ? 1 : 0
+    file.noflush = 1
+    return file
+  }
+
+  private func answerRead(_ request: OpaquePointer, _ reply: UnsafeMutablePointer<Reply>, _ slot: Int) {
+    let start = data(of: slot) + reply.pointee.dataOffset
+    fuse_reply_buf(request, start.assumingMemoryBound(to: CChar.self), Int(clamping: reply.pointee.count))
+  }
+
+  private func answerBytes(_ request: OpaquePointer, _ reply: UnsafeMutablePointer<Reply>) {
+    reply.pointee.bytes.withUnsafeBytes { bytes in
+      _ = fuse_reply_buf(request, bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count)
+    }
+  }
+
+  private func answerExtendedAttribute(
+    _ request: OpaquePointer, _ asked: UnsafeMutablePointer<Request>, _ reply: UnsafeMutablePointer<Reply>
+  ) {
+    if asked.pointee.length == 0 {
+      fuse_reply_xattr(request, Int(clamping: reply.pointee.count))
+    } else if UInt64(reply.pointee.bytes.count) > asked.pointee.length {
+      fuse_reply_err(request, ERANGE)
+    } else {
+      answerBytes(request, reply)
+    }
+  }
+
+  private func answerSpace(_ request: OpaquePointer, _ reply: UnsafeMutablePointer<Reply>) {
+    let space = reply.pointee.space
+    var answer = statvfs()
+    answer.f_bsize = 4096
+    answer.f_frsize = 4096
+    answer.f_blocks = fsblkcnt_t(space.blocks)
+    answer.f_bfree = fsblkcnt_t(space.free)
+    answer.f_bavail = fsblkcnt_t(space.available)
+    answer.f_files = fsfilcnt_t(space.files)
+    answer.f_ffree = fsfilcnt_t(space.filesFree)
+    answer.f_favail = fsfilcnt_t(space.filesFree)
+    answer.f_namemax = 255
+    fuse_reply_statfs(request, &answer)
+  }
+}

@@ -1,0 +1,45 @@
+/// How the kernel is to mount and to treat the filesystem.
+public struct SessionOptions: Sendable, Equatable {
+  /// What mount(8) shows as the source.
+  public var source = "varve"
+  /// The part of the type after `fuse.`.
+  public var subtype = "varve"
+  /// Whether users other than the one who mounts may use it.
+  public var allowOther = true
+  /// Options for the kernel's mount table, as mount(8) spells them: `ro`, `nosuid`, `nodev`, `noexec`, `dirsync`, …
+  public var mountFlags: [String] = ["dev", "suid"]
+
+  /// How long, in seconds, the kernel may trust a name or attributes without asking. Long, because every change
+  /// comes through this one mount.
+  public var timeout: Double = 86400 * 365
+  /// The largest write, in bytes; at most the slots' `maximumTransfer`.
+  public var maximumWrite: UInt32 = 1 << 20
+  /// How far the kernel may read ahead, in bytes.
+  public var readahead: UInt32 = 1 << 20
+  /// How many read-aheads and asynchronous direct requests the kernel may have under way.
+  public var maximumBackground: UInt32 = 128
+  /// Of those, how many make the kernel hold back.
+  public var congestionThreshold: UInt32 = 96
+  /// Whether open, opendir and their releases are the kernel's alone, so that each saves a round trip.
+  ///
+  /// The service then learns of a node's use by its lookups and forgets only.
+  public var opensInKernel = true
+
+  public init() {}
+
+  /// The options as one `-o` argument, with what would end an option escaped.
+  var argument: String {
+    var words = ["fsname=\(Self.escaped(source))", "subtype=\(Self.escaped(subtype))", "default_permissions"]
+    if allowOther { words.append("allow_other") }
+    return (words + mountFlags.map(Self.escaped)).joined(separator: ",")
+  }
+
+  private static func escaped(_ text: String) -> String {
+    var result = ""
+    for character in text {
+      if character == "," || character == "\\" { result.append("\\") }
+      result.append(character)
+    }
+    return result
+  }
+}

@@ -1,0 +1,71 @@
+import CMachine
+import Glibc
+
+/// Unmounts in a thread of its own, because the kernel asks the daemon to write and forget while it does so, and the
+/// reactor must go on answering.
+public final class Unmounter: Sendable {
+  /// Readable when the mount is gone from the tree.
+  public let descriptor: Int32
+  private let point: MountPoint
+
+  /// Begins to unmount. A mount in use is synced and detached: its users get ENOTCONN once the daemon has left.
+  public init(_ point: MountPoint) {
+    self.point = point
+    descriptor = cm_eventfd()
+    var thread = pthread_t()
+    let box = Unmanaged.passRetained(self).toOpaque()
+    if pthread_create(&thread, nil, unmounterThread, box) == 0 {
+      pthread_detach(thread)
+    } else {
+      Unmanaged<Unmounter>.fromOpaque(box).release()
+      done()
+    }
+  }
+
+  deinit { close(descriptor) }
+
+  fileprivate func run() {
+    if point.isStillMounted { unmount() }
+    done()
+  }
+
+  private func unmount() {
+    let path = point.path
+    if umount2(path, Int32(UMOUNT_NOFOLLOW)) == 0 { return }
+    if errno == EPERM, fusermount(path, lazily: false) { return }
+    sync(path)
+    point.detach()
+  }
+
+  /// Has the kernel write what it still holds of a mount that stays in use.
+  private func sync(_ path: String) {
+    let directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard directory >= 0 else { return }
+    cm_syncfs(directory)
+    close(directory)
+  }
+
+  private func done() {
+    var one: UInt64 = 1
+    _ = write(descriptor, &one, 8)
+  }
+}
+
+private func unmounterThread(_ box: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+  guard let box else { return nil }
+  Unmanaged<Unmounter>.fromOpaque(box).takeRetainedValue().run()
+  return nil
+}
+
+/// Has fusermount3 unmount for a user who may not call umount(2).
+/// - Returns: whether it did.
+func fusermount(_ path: String, lazily: Bool) -> Bool {
+  let words: [String] = ["fusermount3", "-u", "-q"] + (lazily ? ["-z"] : []) + ["--", path]
+  let arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
+  defer { for argument in arguments { free(argument) } }
+  var child = pid_t()
+  guard posix_spawnp(&child, "fusermount3", nil, nil, arguments, environ) == 0 else { return false }
+  var status: Int32 = 0
+  while waitpid(child, &status, 0) < 0 { if errno != EINTR { return false } }
+  return status == 0
+}

@@ -1,0 +1,101 @@
+import Block
+import CMachine
+import FileSystem
+import Glibc
+
+extension Reactor {
+  /// How many completions are taken from the device at once.
+  static let completionBatch = 64
+
+  /// Carries out what the service has asked for: commands to the device, in order, and replies to the channel.
+  func carryOut(_ channel: (any RequestChannel)?) {
+    repeat {
+      swap(&service.effects, &effects)
+      for index in effects.commands.indices { submit(effects.commands[index]) }
+      if !effects.commands.isEmpty { device?.ring() }
+      for index in effects.finished.indices {
+        let slot = Int(effects.finished[index])
+        channel?.send(slot: slot)
+        pool.give(slot)
+      }
+      effects.commands.removeAll(keepingCapacity: true)
+      effects.finished.removeAll(keepingCapacity: true)
+    } while refuse()
+  }
+
+  /// Tells the service of commands there is no device for.
+  /// - Returns: whether there were any, and so perhaps new effects.
+  private func refuse() -> Bool {
+    guard !refused.isEmpty else { return false }
+    let tags = refused
+    refused.removeAll(keepingCapacity: true)
+    for tag in tags { service.complete(tag: tag, errno: ENODEV) }
+    return true
+  }
+
+  private func submit(_ command: DeviceCommand) {
+    counters.commands += 1
+    guard let device else {
+      refused.append(command.tag)
+      return
+    }
+    let translated = BlockCommand(command)
+    if backlog.isEmpty && device.submit(translated) {
+      inFlight += 1
+    } else {
+      counters.delayedCommands += 1
+      backlog.append(translated)
+    }
+  }
+
+  /// Hands the device what it had no room for.
+  private func drainBacklog(_ device: any BlockDevice) {
+    guard !backlog.isEmpty else { return }
+    var taken = false
+    while !backlog.isEmpty, device.submit(backlog.first) {
+      backlog.removeFirst()
+      inFlight += 1
+      taken = true
+    }
+    if taken { device.ring() }
+  }
+
+  /// Takes completions and tells the service of them.
+  /// - Returns: whether there were any.
+  func pollDevice(_ channel: (any RequestChannel)?) -> Bool {
+    guard let device else { return false }
+    guard inFlight > 0 || completionsWait || !backlog.isEmpty || device.nextDeadline <= cm_monotonic_ns()
+    else { return false }
+    completionsWait = false
+    device.poll(&completions, limit: Self.completionBatch)
+    drainBacklog(device)
+    guard !completions.isEmpty else { return false }
+    tick()
+    for index in completions.indices {
+      let completion = completions[index]
+      inFlight -= 1
+      if completion.errno != 0 { counters.failedCommands += 1 }
+      service.complete(tag: completion.tag, errno: completion.errno)
+    }
+    completions.removeAll(keepingCapacity: true)
+    eventsSinceAdvance = true
+    carryOut(channel)
+    return true
+  }
+}
+
+extension BlockCommand {
+  /// A filesystem's command in the device's terms.
+  init(_ command: DeviceCommand) {
+    let operation: Operation =
+      switch command.operation {
+      case .read: .read
+      case .write: .write
+      case .flush: .flush
+      case .discard: .discard
+      }
+    self.init(
+      operation, block: command.block, count: command.count, frames: command.frames,
+      forceUnitAccess: command.forceUnitAccess, tag: command.tag)
+  }
+}

@@ -1,0 +1,57 @@
+import FileSystem
+import PCI
+
+/// Where the memory of the requests under way lies in the arena.
+///
+/// A slot holds one request. It is a run of frames: a lead frame, whose last bytes take a WRITE's headers so that the
+/// payload behind them begins on a page; the data frames; and a spare one, because a read that does not begin on a
+/// block touches one block more than its length fills, and because the kernel insists on room for its largest
+/// message.
+public struct SlotLayout: Sendable, Equatable {
+  /// How many requests can be under way.
+  public let count: Int
+  /// The largest payload of a read or a write, in bytes.
+  public let maximumTransfer: Int
+
+  /// The bytes of `fuse_in_header` and `fuse_write_in`, which go before a WRITE's payload.
+  public static let headerLead = 80
+
+  /// Makes a layout; both numbers are raised to what a mount needs at least, `maximumTransfer` to whole frames.
+  public init(count: Int = 64, maximumTransfer: Int = 1 << 20) {
+    self.count = max(count, 1)
+    let frames = (max(maximumTransfer, 128 << 10) + DMAArena.frameSize - 1) / DMAArena.frameSize
+    self.maximumTransfer = frames * DMAArena.frameSize
+  }
+
+  /// The data frames of a slot, the spare one included.
+  public var dataFrames: Int { maximumTransfer / DMAArena.frameSize + 1 }
+  /// All the frames of a slot.
+  public var framesPerSlot: Int { dataFrames + 1 }
+  /// The frames of all slots, which are the arena's first.
+  public var frameCount: Int { framesPerSlot * count }
+  /// The bytes a message from the kernel may fill, headers included.
+  public var bufferSize: Int { Self.headerLead + dataFrames * DMAArena.frameSize }
+
+  /// The first data frame of slot `slot`.
+  @inline(__always)
+  public func firstDataFrame(_ slot: Int) -> UInt32 { UInt32(slot * framesPerSlot + 1) }
+
+  /// Where slot `slot` receives messages, in bytes from the start of the arena.
+  @inline(__always)
+  public func bufferOffset(_ slot: Int) -> Int {
+    (slot * framesPerSlot + 1) * DMAArena.frameSize - Self.headerLead
+  }
+
+  /// Tells each request of `service` which frames its slot has.
+  public func describe(to service: any FileService) {
+    for slot in 0..<count { describe(slot, in: service.requests + slot) }
+  }
+
+  /// Tells `request` which frames slot `slot` has.
+  @inline(__always)
+  public func describe(_ slot: Int, in request: UnsafeMutablePointer<Request>) {
+    request.pointee.firstFrame = firstDataFrame(slot)
+    request.pointee.frameCount = UInt32(dataFrames)
+    request.pointee.payloadOffset = 0
+  }
+}

@@ -1,0 +1,102 @@
+import FileSystem
+import CMachine
+import Glibc
+import Reactor
+
+/// A service as simple as can be over a device: request `node` is a block, written or read from its slot's frames;
+/// fsync is a flush. Each of them costs `rounds` commands one after the other.
+final class BlockService: FileService {
+  let requests: UnsafeMutablePointer<Request>
+  let replies: UnsafeMutablePointer<Reply>
+  var effects = Effects()
+  var now = Instant(monotonic: 0, realtime: 0)
+  var rounds = 1
+  var isReady = true
+  var failure: String?
+  private(set) var isStopped = false
+  private(set) var advances = 0
+  /// What `advance` answers next, from the last on; then never.
+  var deadlines: [UInt64] = []
+
+  private let count: Int
+  private let frames: UnsafeMutablePointer<UInt32>
+  private var left: [Int]
+  private var stopping = false
+  private var underWay = 0
+
+  init(slots: Int) {
+    count = slots
+    requests = .allocate(capacity: slots)
+    requests.initialize(repeating: Request(), count: slots)
+    replies = .allocate(capacity: slots)
+    replies.initialize(repeating: Reply(), count: slots)
+    frames = .allocate(capacity: slots)
+    frames.initialize(repeating: 0, count: slots)
+    left = Array(repeating: 0, count: slots)
+  }
+
+  deinit {
+    requests.deallocate()
+    replies.deinitialize(count: count)
+    replies.deallocate()
+    frames.deallocate()
+  }
+
+  func begin(slot: Int) {
+    precondition(now.monotonic > 0, "the reactor tells the time first")
+    underWay += 1
+    replies[slot] = Reply()
+    frames[slot] = requests[slot].firstFrame
+    left[slot] = rounds
+    if rounds == 0 { finish(slot) } else { command(slot) }
+  }
+
+  func forget(node: UInt64, count: UInt64) {}
+
+  func complete(tag: UInt64, errno: Int32) {
+    let slot = Int(tag)
+    if errno != 0 { replies[slot].error = EIO }
+    left[slot] -= 1
+    if left[slot] == 0 || errno != 0 { finish(slot) } else { command(slot) }
+  }
+
+  func advance() -> UInt64 {
+    advances += 1
+    return deadlines.popLast() ?? .max
+  }
+
+  func stop() {
+    stopping = true
+    isStopped = underWay == 0
+  }
+
+  private func command(_ slot: Int) {
+    let request = requests[slot]
+    let operation: DeviceCommand.Operation =
+      switch request.operation {
+      case .write: .write
+      case .fsync: .flush
+      default: .read
+      }
+    effects.commands.append(
+      DeviceCommand(
+        operation, block: request.node, count: operation == .flush ? 0 : 1, frames: frames + slot,
+        tag: UInt64(slot)))
+  }
+
+  private func finish(_ slot: Int) {
+    underWay -= 1
+    effects.finished.append(UInt32(slot))
+    isStopped = stopping && underWay == 0
+  }
+}
+
+extension Reactor {
+  /// Ends the reactor once `service` was given `count` steps of background work.
+  func watchForIdleness(of service: BlockService, after count: Int) {
+    let timer = cm_eventfd()
+    var one: UInt64 = 1
+    _ = write(timer, &one, 8)
+    watch(timer) { [unowned self] in if service.advances >= count { stop() } }
+  }
+}

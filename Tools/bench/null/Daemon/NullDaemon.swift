@@ -1,0 +1,49 @@
+import ArgumentParser
+import CMachine
+import FileSystem
+import Glibc
+import MemoryService
+import MountSession
+import PCI
+import Reactor
+
+/// Mounts a filesystem that answers from memory, in the foreground, until it is unmounted or told to end.
+@main
+struct NullDaemon: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "null-daemon", abstract: "The floor under a FUSE filesystem: this mount answers from memory."
+  )
+
+  @Argument(help: "Where to mount.") var directory: String
+  @Flag(help: "Drop what is written to files; they read as zeros.") var discard = false
+  @Flag(help: "Have the kernel ask at every open and close.") var statefulOpen = false
+  @Option(help: "How long to poll before sleeping, in microseconds.") var spin: UInt64 = 0
+  @Option(help: "How many requests can be under way.") var slots = 64
+
+  func run() throws {
+    let point = try MountPoint.prepare(directory)
+    let signals = SignalDescriptor()
+    let layout = SlotLayout(count: slots)
+    let arena = try DMAArena(frames: layout.frameCount, name: "null-daemon")
+    let service = MemoryService(slots: layout.count, arena: arena.base, keepsData: !discard)
+    let reactor = try Reactor(service: service, device: nil, slots: layout)
+    reactor.spin = spin * 1000
+    var options = SessionOptions()
+    options.source = "null"
+    options.subtype = "null"
+    options.allowOther = geteuid() == 0
+    options.opensInKernel = !statefulOpen
+    let session = try MountSession(service: service, slots: layout, arena: arena.base, options: options)
+    try session.mount(at: point)
+    let departure = Departure(reactor, session, signals)
+    session.whenUsable = {
+      session.raiseReadahead()
+      print("mounted at \(point.path)")
+      fflush(nil)
+    }
+    try reactor.start()
+    let ending = reactor.serve(session)
+    departure.end()
+    print("\(ending): \(reactor.counters)")
+  }
+}
