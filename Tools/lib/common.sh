@@ -22,13 +22,22 @@ fail() {
 # Prints the header comment of the running script as its help.
 usage() { sed -n '2,/^[^#]/{s/^# \{0,1\}//p}' "$0"; }
 
-# Where the optimised binaries are, after build_release.
-release="$root/.build/release"
+# choose_configuration NAME: which binaries the scripts use, `release` (the default) or `debug`. They are in $binaries
+# once build_binaries has run. VARVE_CONFIGURATION hands the choice on to scripts further down.
+choose_configuration() {
+  export VARVE_CONFIGURATION=$1
+  binaries="$root/.build/$1"
+}
+choose_configuration "${VARVE_CONFIGURATION:-release}"
 
-# Builds the optimised binaries. They carry the Swift runtime with them, so that they run where no Swift is
-# installed: in the guest, or copied to /usr/local.
-build_release() {
-  say "building the optimised binaries"
-  (cd "$root" && swift build --configuration release --static-swift-stdlib "$@" >&2) ||
-    fail 1 "the release build failed: see above"
+# Builds the commands (mkfs.varve, …). Optimised ones carry the Swift runtime with them, so that they run where no
+# Swift is installed: in the guest, or copied to /usr/local. VARVE_BUILT=1 says that a script further up has done it.
+build_binaries() {
+  [ "${VARVE_BUILT:-}" != 1 ] || return 0
+  local options=()
+  [ "$VARVE_CONFIGURATION" != release ] || options=(--static-swift-stdlib)
+  say "building ($VARVE_CONFIGURATION)"
+  (cd "$root" && swift build --configuration "$VARVE_CONFIGURATION" "${options[@]}" >&2) ||
+    fail 1 "the build failed: see above"
+  export VARVE_BUILT=1
 }

@@ -1,0 +1,55 @@
+import CMachine
+import Foundation
+import Glibc
+import PCI
+import Testing
+
+@testable import VFIO
+
+/// Tests that want something done to the controller from outside, which `Tests/guest` does and asks for by name.
+private func isAskedFor(_ name: String) -> Bool {
+  ProcessInfo.processInfo.environment["VARVE_GUEST_TEST"] == name
+}
+
+@Suite(.serialized) struct OutsideTests {
+  /// The machine's operator takes the controller out when "holding the controller" is printed.
+  @Test(.enabled(if: isAskedFor("removal"))) func isToldOfItsRemoval() throws {
+    let info = try #require(Discovery.functions().first { $0.isBoundToVFIO })
+    let function = try VFIOFunction(at: info.address)
+    let registers = try function.openBAR(0)
+    let removal = try #require(function.removalDescriptor)
+    print("holding the controller")
+    fflush(nil)
+    var wait = pollfd(fd: removal, events: Int16(POLLIN), revents: 0)
+    #expect(poll(&wait, 1, 30_000) == 1)
+    // Whatever is left of the device: reading it ends nobody.
+    _ = registers.load32(at: 8)
+    function.close()
+    #expect(Self.eventually { (try? Discovery.function(at: info.address)) == nil })
+    #expect(throws: FunctionError.self) { try VFIOFunction(at: info.address) }
+  }
+
+  /// A controller that is told of queues where nothing is mapped: the IOMMU refuses, and the kernel logs it.
+  @Test(.enabled(if: isAskedFor("fault"))) func cannotReachWhatIsNotMapped() throws {
+    let info = try #require(Discovery.functions().first { $0.isBoundToVFIO })
+    let function = try VFIOFunction(at: info.address)
+    let registers = try function.openBAR(0)
+    function.setBusMaster(true)
+    registers.store32(0x1f_001f, at: 0x24)
+    registers.store64(0x7000_0000, at: 0x28)
+    registers.store64(0x7000_1000, at: 0x30)
+    registers.store32(0x46_0001, at: 0x14)
+    #expect(Self.eventually { registers.load32(at: 0x1c) & 1 == 1 })
+    registers.store32(1, at: 0x1000)
+    usleep(200_000)
+  }
+
+  /// Whether something comes true within some seconds.
+  private static func eventually(_ isTrue: () -> Bool) -> Bool {
+    for _ in 0..<100 {
+      if isTrue() { return true }
+      usleep(100_000)
+    }
+    return false
+  }
+}
