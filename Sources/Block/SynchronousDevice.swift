@@ -1,0 +1,167 @@
+import CMachine
+import Glibc
+import PCI
+
+/// A block device for callers that wait: mkfs, fsck, and tools.
+///
+/// Data is copied through the leading frames of the device's arena, so a device used this way must not be used
+/// in another way at the same time.
+public final class SynchronousDevice {
+  /// The size of a block in bytes.
+  public static let blockSize = DMAArena.frameSize
+
+  /// The device underneath.
+  public let device: any BlockDevice
+
+  private let frames: UnsafeMutablePointer<UInt32>
+  /// The most blocks of one command: as many as the arena has frames, and no more than 1 MiB.
+  private let chunk: Int
+
+  /// Wraps a device that nobody else uses.
+  public init(_ device: any BlockDevice) {
+    self.device = device
+    chunk = min(device.arena.frameCount, 256)
+    frames = .allocate(capacity: chunk)
+    for index in 0..<chunk { frames[index] = UInt32(truncatingIfNeeded: index) }
+  }
+
+  deinit { frames.deallocate() }
+
+  /// The size in blocks of 4 KiB.
+  public var blockCount: UInt64 { device.blockCount }
+
+  /// Reads blocks.
+  /// - Throws: the command's error.
+  public func read(block: UInt64, count: Int) throws(BlockDeviceError) -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: max(count, 0) * Self.blockSize)
+    var failure: BlockDeviceError?
+    bytes.withUnsafeMutableBytes { buffer in
+      do throws(BlockDeviceError) { try read(block: block, into: buffer) } catch { failure = error }
+    }
+    if let failure { throw failure }
+    return bytes
+  }
+
+  /// Reads as many blocks as `buffer` holds; a remainder of the buffer stays as it is.
+  /// - Throws: the command's error; what was read before it is in the buffer.
+  public func read(block: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(BlockDeviceError) {
+    try forEachChunk(block, buffer.count / Self.blockSize) {
+      (first, offset, count) throws(BlockDeviceError) in
+      try perform(BlockCommand(.read, block: first, count: UInt32(count), frames: UnsafePointer(frames)))
+      let length = count * Self.blockSize
+      UnsafeMutableRawBufferPointer(rebasing: buffer[offset..<offset + length])
+        .copyMemory(from: UnsafeRawBufferPointer(start: device.arena.base, count: length))
+    }
+  }
+
+  /// Writes as many blocks as `bytes` holds; a remainder is not written.
+  /// - Parameter forceUnitAccess: the blocks are durable at return.
+  /// - Throws: the command's error; what went before it is written.
+  public func write(
+    block: UInt64, _ bytes: UnsafeRawBufferPointer, forceUnitAccess: Bool = false
+  ) throws(BlockDeviceError) {
+    try forEachChunk(block, bytes.count / Self.blockSize) { (first, offset, count) throws(BlockDeviceError) in
+      let length = count * Self.blockSize
+      UnsafeMutableRawBufferPointer(start: device.arena.base, count: length)
+        .copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + length]))
+      try perform(
+        BlockCommand(
+          .write, block: first, count: UInt32(count), frames: UnsafePointer(frames),
+          forceUnitAccess: forceUnitAccess))
+    }
+  }
+
+  /// Writes as many blocks as `bytes` holds; a remainder is not written.
+  public func write(
+    block: UInt64, _ bytes: [UInt8], forceUnitAccess: Bool = false
+  ) throws(BlockDeviceError) {
+    var failure: BlockDeviceError?
+    bytes.withUnsafeBytes { buffer in
+      do throws(BlockDeviceError) {
+        try write(block: block, buffer, forceUnitAccess: forceUnitAccess)
+      } catch { failure = error }
+    }
+    if let failure { throw failure }
+  }
+
+  /// Makes all that was written durable.
+  public func flush() throws(BlockDeviceError) { try perform(BlockCommand(.flush)) }
+
+  /// Tells the device that blocks are not needed any more; does nothing where it has no use for that.
+  public func discard(block: UInt64, count: UInt64) throws(BlockDeviceError) {
+    guard device.canDiscard else { return }
+    try forEachPart(.discard, block, count)
+  }
+
+  /// Makes blocks read as zeros.
+  public func writeZeroes(block: UInt64, count: UInt64) throws(BlockDeviceError) {
+    try forEachPart(.writeZeroes, block, count)
+  }
+
+  /// Shuts the device down in order.
+  public func close() { device.close() }
+
+  private func forEachPart(
+    _ operation: BlockCommand.Operation, _ block: UInt64, _ count: UInt64
+  ) throws(BlockDeviceError) {
+    var first = block
+    var remaining = count
+    while remaining > 0 {
+      let part = UInt32(truncatingIfNeeded: min(remaining, 1 << 20))
+      try perform(BlockCommand(operation, block: first, count: part))
+      first += UInt64(part)
+      remaining -= UInt64(part)
+    }
+  }
+
+  private func forEachChunk(
+    _ block: UInt64, _ count: Int,
+    _ body: (_ first: UInt64, _ offset: Int, _ count: Int) throws(BlockDeviceError) -> Void
+  ) throws(BlockDeviceError) {
+    var done = 0
+    while done < count {
+      let part = min(chunk, count - done)
+      try body(block &+ UInt64(done), done * Self.blockSize, part)
+      done += part
+    }
+  }
+
+  // MARK: Waiting
+
+  /// Carries out one command and waits for its end.
+  private func perform(_ command: BlockCommand) throws(BlockDeviceError) {
+    var completions: [BlockCompletion] = []
+    while !device.submit(command) { device.poll(&completions, limit: 1) }
+    device.ring()
+    completions.removeAll()
+    while true {
+      device.poll(&completions, limit: 1)
+      if let end = completions.first {
+        guard end.errno == 0 else {
+          throw BlockDeviceError(
+            device.name, .command(command.operation, block: command.block, errno: end.errno))
+        }
+        return
+      }
+      sleep()
+    }
+  }
+
+  /// Sleeps until the device has something to say.
+  private func sleep() {
+    guard device.prepareToSleep() else { return }
+    let now = cm_monotonic_ns()
+    let deadline = device.nextDeadline
+    guard deadline > now else { return }
+    let millisecond: UInt64 = 1_000_000
+    if let descriptor = device.interruptDescriptor, deadline - now >= millisecond {
+      var watched = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+      poll(&watched, 1, Int32(truncatingIfNeeded: min((deadline - now) / millisecond, 1_000)))
+    } else {
+      // A device without interrupts is looked at every 50 us.
+      let length = min(deadline - now, device.interruptDescriptor == nil ? 50_000 : millisecond)
+      var time = timespec(tv_sec: 0, tv_nsec: Int(length))
+      nanosleep(&time, nil)
+    }
+  }
+}

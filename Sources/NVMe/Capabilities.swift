@@ -1,0 +1,72 @@
+import NVMeSpec
+import PCI
+
+/// What a brought-up controller can do, as far as its users need to know.
+public struct Capabilities: Sendable {
+  /// Read, write: the most frames of 4 KiB of one command, by MDTS and the driver's own list pages.
+  public internal(set) var transferFrames: UInt32 = 1
+  /// Whether completed writes may be lost at a power cut until a Flush.
+  public internal(set) var hasVolatileCache = true
+  /// Whether Dataset Management deallocates.
+  public internal(set) var canDeallocate = false
+  /// The most ranges of one Dataset Management command, 1...256.
+  public internal(set) var deallocateRanges = DatasetManagementRange.limit
+  /// The most logical blocks of one range of it.
+  public internal(set) var deallocateRangeBlocks = UInt32.max
+  /// The most logical blocks of one Dataset Management command.
+  public internal(set) var deallocateBlocks = UInt64.max
+  /// Whether there is a Write Zeroes command.
+  public internal(set) var canWriteZeroes = false
+  /// The most frames of one Write Zeroes command.
+  public internal(set) var writeZeroesFrames: UInt32 = 1
+
+  /// Whether Dataset Management deallocates blocks of `count` logical blocks each: its limits leave room for one.
+  public func canDeallocate(blocksOf count: UInt32) -> Bool {
+    canDeallocate && deallocateRangeBlocks >= count && deallocateBlocks >= UInt64(count)
+  }
+
+  /// The limits of transfers to `namespace`.
+  public func transferLimits(for namespace: Namespace) -> TransferLimits {
+    TransferLimits(
+      maximum: min(transferFrames, Self.lbaLimit(namespace)), boundary: namespace.boundaryFrames)
+  }
+
+  /// The limits of Write Zeroes to `namespace`.
+  public func writeZeroesLimits(for namespace: Namespace) -> TransferLimits {
+    TransferLimits(maximum: min(writeZeroesFrames, Self.lbaLimit(namespace)))
+  }
+
+  /// The frames that the 65,536 logical blocks of NLB make.
+  private static func lbaLimit(_ namespace: Namespace) -> UInt32 {
+    65_536 / (namespace.lbasPerFrame ?? 65_536)
+  }
+}
+
+extension Capabilities {
+  /// What Identify Controller says, within the driver's own limits.
+  /// - Parameters:
+  ///   - minimumPageSize: CAP.MPSMIN.
+  ///   - maximumFrames: the most frames a command of the driver may have.
+  init(_ identity: IdentifyController, minimumPageSize: UInt8, maximumFrames: Int) {
+    let most = UInt64(maximumFrames)
+    let bytes = identity.maximumTransferBytes(minimumPageSize: minimumPageSize) ?? .max
+    transferFrames = UInt32(truncatingIfNeeded: max(min(bytes / UInt64(DMAArena.frameSize), most), 1))
+    hasVolatileCache = identity.hasVolatileWriteCache
+    canDeallocate = identity.ioCommands.contains(.datasetManagement)
+    canWriteZeroes = identity.ioCommands.contains(.writeZeroes)
+    writeZeroesFrames = transferFrames
+  }
+
+  /// Takes in the limits of the NVM command set.
+  mutating func apply(_ limits: CommandSetLimits, minimumPageSize: UInt8) {
+    if limits.writeZeroes != 0 {
+      let exponent = min(Int(limits.writeZeroes) + Int(minimumPageSize & 0xf), 31)
+      writeZeroesFrames = 1 << UInt32(exponent)
+    }
+    if limits.deallocateRanges != 0 {
+      deallocateRanges = min(Int(limits.deallocateRanges), DatasetManagementRange.limit)
+    }
+    if limits.deallocateRangeBlocks != 0 { deallocateRangeBlocks = limits.deallocateRangeBlocks }
+    if limits.deallocateBlocks != 0 { deallocateBlocks = limits.deallocateBlocks }
+  }
+}

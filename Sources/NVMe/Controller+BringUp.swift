@@ -1,0 +1,167 @@
+import NVMeSpec
+import PCI
+
+/// The bring-up, as a state machine that never waits: `advance` goes as far as the controller lets it.
+extension Controller {
+  /// Enters the first state and goes on until the controller is ready, sleeping between the steps.
+  func start() throws(ControllerError) {
+    let found = controllerStatus
+    guard !found.isGone else { throw error(.removed) }
+    let isBeingEnabled = configuration.enabled && !found.ready && !found.fatal
+    do throws(ControllerError) {
+      try enter(isBeingEnabled ? .awaitingFormerEnable : .disabling)
+      var pause = Pause(self)
+      while state != .ready {
+        if try advance() { pause = Pause(self) } else { pause.wait() }
+      }
+    } catch {
+      fail(error)
+      letGo()
+      throw error
+    }
+  }
+
+  /// Goes from state to state until one has to wait.
+  /// - Returns: whether a state was left.
+  @discardableResult
+  func advance() throws(ControllerError) -> Bool {
+    var moved = false
+    while state != .ready, try step() { moved = true }
+    bringUp.nextStep = now + .millisecond
+    return moved
+  }
+
+  /// Leaves the present state if what it waits for has come.
+  private func step() throws(ControllerError) -> Bool {
+    switch state {
+    case .awaitingFormerEnable: return try awaitFormerEnable()
+    case .disabling: return try awaitDisabled()
+    case .enabling: return try awaitEnabled()
+    case .ready, .failed, .closed: return false
+    default:
+      guard let response = try awaitResponse() else { return false }
+      try handle(response)
+      return true
+    }
+  }
+
+  /// Enters a state: does what it begins with.
+  func enter(_ next: ControllerState) throws(ControllerError) {
+    state = next
+    bringUp.nextStep = now
+    switch next {
+    case .awaitingFormerEnable: bringUp.deadline = now + readyTimeout
+    case .disabling:
+      disable()
+      bringUp.deadline = now + readyTimeout
+    case .enabling:
+      enable()
+      admin.isOnline = true
+      bringUp.deadline = now + readyTimeout
+    case .ready: becomeReady()
+    case .failed, .closed: break
+    default: try sendCommand()
+    }
+  }
+
+  // MARK: Waiting for CSTS
+
+  /// CSTS, unless the device is gone.
+  private func liveStatus() throws(ControllerError) -> ControllerStatus {
+    _ = function.service(now: now)
+    let status = controllerStatus
+    guard !status.isGone else { throw error(.removed) }
+    return status
+  }
+
+  private func awaitFormerEnable() throws(ControllerError) -> Bool {
+    let status = try liveStatus()
+    guard status.ready || status.fatal || now >= bringUp.deadline else { return false }
+    try enter(.disabling)
+    return true
+  }
+
+  private func awaitDisabled() throws(ControllerError) -> Bool {
+    if try liveStatus().ready {
+      guard now >= bringUp.deadline else { return false }
+      // It does not listen to CC.EN; a function-level reset ends its DMA as well.
+      try resetFunction()
+    }
+    haveStopped()
+    try enter(.enabling)
+    return true
+  }
+
+  private func resetFunction() throws(ControllerError) {
+    do throws(FunctionError) {
+      try function.reset()
+      function.setBusMaster(true)
+    } catch {
+      throw self.error(.function(error))
+    }
+    try enableInterrupts()
+    guard try !liveStatus().ready else { throw error(.notReady(after: readyTimeout)) }
+  }
+
+  /// Turns MSI-X on. It has to be on before CC.EN is set: some controllers lose interrupts otherwise.
+  func enableInterrupts() throws(ControllerError) {
+    let vectors = min(function.interruptVectors, max(options.queuePairs, 1) + 1)
+    guard vectors > 0 else { return }
+    do throws(FunctionError) {
+      interrupts = try function.enableInterrupts(count: vectors)
+    } catch {
+      throw self.error(.function(error))
+    }
+  }
+
+  /// The controller is known not to touch memory: all that was under way is over.
+  func haveStopped() {
+    generation += 1
+    admin.forgetAll()
+    aborts = 0
+    bringUp.response = nil
+  }
+
+  private func awaitEnabled() throws(ControllerError) -> Bool {
+    let status = try liveStatus()
+    if status.ready {
+      try enter(.identifyingController)
+      return true
+    }
+    if status.fatal { throw error(.fatal) }
+    if now >= bringUp.deadline { throw error(.notReady(after: readyTimeout)) }
+    return false
+  }
+
+  // MARK: Waiting for admin commands
+
+  private func awaitResponse() throws(ControllerError) -> FinishedCommand? {
+    pollAdmin()
+    if let response = bringUp.response {
+      bringUp.response = nil
+      return response
+    }
+    let status = try liveStatus()
+    if status.fatal { throw error(.fatal) }
+    if now >= bringUp.deadline { throw error(.commandTimeout(after: options.adminTimeout)) }
+    return nil
+  }
+}
+
+/// Waiting while the caller may block: short sleeps at first, longer ones later, and no longer than an emulated
+/// function allows.
+struct Pause {
+  private let controller: Controller
+  private var length: UInt64 = 10_000
+
+  init(_ controller: Controller) { self.controller = controller }
+
+  /// Sleeps once.
+  mutating func wait() {
+    let time = controller.options.time
+    let now = time.now()
+    let due = controller.function.service(now: now)
+    if due > now { time.sleep(min(length, due - now)) }
+    length = min(length * 2, .millisecond)
+  }
+}

@@ -1,0 +1,177 @@
+import NVMeSpec
+import PCI
+
+/// What the bring-up asks the controller, and what it makes of the answers.
+extension Controller {
+  /// Sends the command of the present state; where there is nothing to ask, goes on as if it had been answered.
+  func sendCommand() throws(ControllerError) {
+    guard let command = command() else { return try handle(nil) }
+    bringUp.deadline = now + options.adminTimeout
+    guard admin.post(command, context: AdminContext.bringUp.rawValue) != nil else { throw error(.notUsable) }
+    bringUp.command = command
+    admin.ring()
+  }
+
+  /// The command of the present state, nil when there is nothing to ask.
+  private func command() -> SubmissionEntry? {
+    switch state {
+    case .identifyingController: withData(SubmissionEntry(identify: .controller))
+    case .identifyingCommandSet:
+      version >= Version(2, 0) ? withData(SubmissionEntry(identify: .commandSetController)) : nil
+    case .settingHostBehavior: hostBehaviorCommand()
+    case .settingQueueCounts:
+      SubmissionEntry(setFeature: .numberOfQueues, value: wantedQueues.rawValue)
+    case .configuringEvents:
+      // Every critical warning (bits 4:0), and the notices that OAES offers at the same bits.
+      SubmissionEntry(
+        setFeature: .asynchronousEventConfiguration, value: 0x1f | identity.asynchronousEvents & 0x300)
+    case .readingWriteCache:
+      identity.hasVolatileWriteCache ? SubmissionEntry(getFeature: .volatileWriteCache) : nil
+    case .listingNamespaces:
+      version >= Version(1, 1)
+        ? withData(
+          SubmissionEntry(identify: .activeNamespaces, namespace: bringUp.identifiers.last ?? 0)) : nil
+    case .identifyingNamespaces:
+      pendingNamespace.map { withData(SubmissionEntry(identify: .namespace, namespace: $0)) }
+    case .describingNamespaces:
+      version >= Version(1, 3)
+        ? pendingNamespace.map {
+          withData(SubmissionEntry(identify: .namespaceDescriptors, namespace: $0))
+        } : nil
+    case .creatingCompletionQueues: pendingQueue.map { $0.createCompletionQueue }
+    case .creatingSubmissionQueues: pendingQueue.map { $0.createSubmissionQueue }
+    default: nil
+    }
+  }
+
+  private var wantedQueues: QueueCounts {
+    let pairs = max(options.queuePairs, 1)
+    return QueueCounts(submission: pairs, completion: pairs)
+  }
+
+  private func hostBehaviorCommand() -> SubmissionEntry? {
+    guard identity.retryDelays != (0, 0, 0) else { return nil }
+    HostBehavior(advancedRetry: true).encode(into: dataBuffer(HostBehavior.size))
+    return withData(SubmissionEntry(setFeature: .hostBehaviorSupport, value: 0))
+  }
+
+  private var pendingNamespace: UInt32? {
+    bringUp.identified < bringUp.identifiers.count ? bringUp.identifiers[bringUp.identified] : nil
+  }
+
+  private var pendingQueue: QueueMemory? {
+    bringUp.queuesCreated < queues.count ? queues[bringUp.queuesCreated] : nil
+  }
+
+  /// Takes in the answer to the present state's command and enters the next state.
+  /// - Parameter response: nil where nothing was asked.
+  func handle(_ response: FinishedCommand?) throws(ControllerError) {
+    switch state {
+    case .identifyingController:
+      try require(response)
+      identify()
+      try enter(.identifyingCommandSet)
+    case .identifyingCommandSet:
+      if succeeded(response) { limitCommands() }
+      try enter(.settingHostBehavior)
+    case .settingHostBehavior:
+      try enter(.settingQueueCounts)
+    case .settingQueueCounts:
+      try require(response)
+      grantQueues(QueueCounts(rawValue: response?.result ?? 0))
+      try enter(.configuringEvents)
+    case .configuringEvents:
+      try enter(.readingWriteCache)
+    case .readingWriteCache:
+      if let response, succeeded(response) { capabilities.hasVolatileCache = response.result & 1 != 0 }
+      try enter(.listingNamespaces)
+    case .listingNamespaces:
+      try enter(listNamespaces(response) ? .listingNamespaces : .identifyingNamespaces)
+    case .identifyingNamespaces:
+      if succeeded(response) { identifyNamespace() }
+      try enter(response == nil ? .creatingCompletionQueues : .describingNamespaces)
+    case .describingNamespaces:
+      if succeeded(response) { describeNamespace() }
+      bringUp.identified += 1
+      try enter(.identifyingNamespaces)
+    case .creatingCompletionQueues:
+      if response != nil { try require(response) }
+      try enter(response == nil ? .ready : .creatingSubmissionQueues)
+    case .creatingSubmissionQueues:
+      try require(response)
+      bringUp.queuesCreated += 1
+      try enter(.creatingCompletionQueues)
+    default: break
+    }
+  }
+
+  private func succeeded(_ response: FinishedCommand?) -> Bool { response?.end == .succeeded }
+
+  private func require(_ response: FinishedCommand?) throws(ControllerError) {
+    guard let response else { throw error(.notUsable) }
+    guard response.end == .succeeded else {
+      throw error(.command(CommandError(queue: 0, command: bringUp.command, ended: response)))
+    }
+  }
+
+  // MARK: Answers
+
+  private func identify() {
+    identity = IdentifyController(decoding: answer)
+    capabilities = Capabilities(
+      identity, minimumPageSize: registerCapabilities.minimumPageSize,
+      maximumFrames: options.maximumTransferFrames)
+    bringUp.identifiers = []
+    bringUp.identified = 0
+    bringUp.namespaces = []
+    bringUp.queuesCreated = 0
+  }
+
+  private func limitCommands() {
+    capabilities.apply(
+      CommandSetLimits(decoding: answer), minimumPageSize: registerCapabilities.minimumPageSize)
+  }
+
+  private func grantQueues(_ counts: QueueCounts) {
+    let stride = registerCapabilities.doorbellStride
+    let doorbells = (registers.size - Register.doorbells) / (2 * Doorbell.distance(stride)) - 1
+    queuePairLimit = min(counts.pairs, max(options.queuePairs, 1), doorbells)
+  }
+
+  /// Adds a list of namespaces to those known.
+  /// - Returns: whether there may be more.
+  private func listNamespaces(_ response: FinishedCommand?) -> Bool {
+    guard succeeded(response) else {
+      // Controllers before 1.1 have no list: their namespaces are numbered without gaps.
+      let count = min(identity.namespaceCount, UInt32(NamespaceList.limit))
+      bringUp.identifiers = count == 0 ? [] : Array(1...count)
+      return false
+    }
+    let last = bringUp.identifiers.last ?? 0
+    let more = NamespaceList(decoding: answer).identifiers
+    guard let first = more.first, first > last else { return false }
+    bringUp.identifiers += more
+    return more.count == NamespaceList.limit
+  }
+
+  private func identifyNamespace() {
+    guard let identifier = pendingNamespace else { return }
+    let identity = IdentifyNamespace(decoding: answer)
+    // An inactive namespace is described by zeros.
+    guard identity.size != 0 else { return }
+    bringUp.namespaces.append(Namespace(identifier: identifier, identity: identity))
+  }
+
+  private func describeNamespace() {
+    guard bringUp.namespaces.last?.identifier == pendingNamespace else { return }
+    let last = bringUp.namespaces.count - 1
+    bringUp.namespaces[last].descriptors = NamespaceDescriptor.decodeList(answer)
+  }
+
+  /// The last state of the bring-up is done.
+  func becomeReady() {
+    namespaces = bringUp.namespaces
+    bringUp.failures = 0
+    requestEvents()
+  }
+}

@@ -1,0 +1,128 @@
+import NVMeSpec
+import PCI
+
+/// I/O queue pairs: made, driven, deleted.
+extension Controller {
+  /// Makes an I/O queue pair. Blocks until the controller has it.
+  /// - Throws: when no more are granted, or the controller refuses.
+  public func makeQueuePair() throws(ControllerError) -> QueuePair {
+    guard state == .ready else { throw failure ?? error(.notUsable) }
+    guard canMakeQueuePair else {
+      throw error(.unsupported("the controller grants no more than \(queuePairLimit) I/O queue pairs"))
+    }
+    let identifier = freeIdentifier()
+    let memory: QueueMemory
+    do throws(FunctionError) {
+      memory = try QueueMemory(
+        identifier: identifier, entries: queueEntries, vector: vector(for: identifier),
+        listPages: max(PageList.pages(forFrames: Int(capabilities.transferFrames)), 1), function: function)
+    } catch {
+      throw self.error(.function(error))
+    }
+    _ = try execute(memory.createCompletionQueue)
+    do throws(ControllerError) {
+      _ = try execute(memory.createSubmissionQueue)
+    } catch {
+      _ = try? execute(SubmissionEntry(deleteCompletionQueue: identifier))
+      function.unmap(memory.arena)
+      throw error
+    }
+    queues.append(memory)
+    var queue = QueuePair(
+      memory: memory, registers: registers, doorbellStride: registerCapabilities.doorbellStride,
+      policy: retryPolicy, clock: options.time.now)
+    queue.generation = generation
+    return queue
+  }
+
+  private var queueEntries: Int {
+    let most = min(registerCapabilities.queueEntryLimit, TrackerPool.maximumCount + 1)
+    let wanted = identity.maximumCommands == 0 ? most : min(most, Int(identity.maximumCommands) + 1)
+    return max(min(options.queueEntries, wanted), 2)
+  }
+
+  private var retryPolicy: RetryPolicy {
+    var policy = options.retry
+    policy.delayTimes = identity.retryDelays
+    return policy
+  }
+
+  private func freeIdentifier() -> UInt16 {
+    var identifier: UInt16 = 1
+    while queues.contains(where: { $0.identifier == identifier }) { identifier += 1 }
+    return identifier
+  }
+
+  /// Vector 0 is the admin queue's; I/O queues share the others, or that one where it is alone.
+  private func vector(for queue: UInt16) -> UInt16? {
+    switch interrupts.count {
+    case 0: nil
+    case 1: 0
+    default: 1 + (queue - 1) % UInt16(interrupts.count - 1)
+    }
+  }
+
+  /// The eventfd that fires when a queue pair has completions; nil where the function has no interrupts.
+  public func interruptDescriptor(of queue: borrowing QueuePair) -> Int32? {
+    guard let vector = queue.memory.vector, Int(vector) < interrupts.count else { return nil }
+    return interrupts[Int(vector)]
+  }
+
+  /// Gives an I/O queue pair back: the controller deletes the submission queue first, then the completion
+  /// queue, and only then is their memory free. Blocks meanwhile.
+  public func delete(_ queue: consuming QueuePair) {
+    let memory = queue.memory
+    guard let index = queues.firstIndex(where: { $0 === memory }) else { return }
+    queues.remove(at: index)
+    if state == .ready, !deleteAtController(memory) { reset() }
+    settle()
+    function.unmap(memory.arena)
+  }
+
+  func deleteAtController(_ memory: QueueMemory) -> Bool {
+    do throws(ControllerError) {
+      _ = try execute(SubmissionEntry(deleteSubmissionQueue: memory.identifier))
+      _ = try execute(SubmissionEntry(deleteCompletionQueue: memory.identifier))
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  /// Drives a queue pair: gives an emulated function the processor, collects completions, submits again what is
+  /// due, rings, and looks after commands that take too long. Never blocks.
+  ///
+  /// Its ends are in the queue pair's `takeFinished()`.
+  /// - Parameter limit: the most completions to collect.
+  public func poll(_ queue: inout QueuePair, limit: Int) {
+    let time = now
+    queue.now = time
+    serviceDue = function.service(now: time)
+    if state != .ready { recover() }
+    if queue.generation != generation { resume(&queue) }
+    guard state == .ready else { return }
+    queue.isOnline = true
+    queue.reap(limit: limit)
+    pollAdmin()
+    if queue.nextDue <= time { queue.resubmitDue() }
+    if queue.nextWatch <= time { watch(&queue) }
+    ring(&queue)
+  }
+
+  /// Rings a queue pair's doorbell and gives an emulated function the processor.
+  public func ring(_ queue: inout QueuePair) {
+    guard queue.hasUnrung, state == .ready, queue.generation == generation else { return }
+    queue.ring()
+    serviceDue = function.service(now: queue.now)
+  }
+
+  /// When `poll` is to be called although no interrupt may come (ns, monotonic); `UInt64.max` for never.
+  public func nextDeadline(of queue: borrowing QueuePair) -> UInt64 {
+    if queue.generation != generation { return 0 }
+    switch state {
+    case .ready: return min(serviceDue, queue.nextDue, queue.inFlight > 0 ? queue.nextWatch : .max)
+    case .failed, .closed: return .max
+    default: return min(serviceDue, bringUp.nextStep)
+    }
+  }
+}

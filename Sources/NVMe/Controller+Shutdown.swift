@@ -1,0 +1,70 @@
+import NVMeSpec
+import PCI
+
+/// The orderly end.
+extension Controller {
+  /// The shortest and the longest time given to a shutdown, whatever RTD3E says (ns); Linux' limits.
+  private static let shutdownTimes: ClosedRange<UInt64> = (5 * .second)...(60 * .second)
+
+  /// Shuts the controller down and gives the function back: queue pairs are deleted in order, the controller is
+  /// told to make everything durable (CC.SHN) and then disabled. Nothing may be in flight. Blocks; safe to call
+  /// twice.
+  public func close() {
+    guard state != .closed else { return }
+    if state == .ready { deleteQueues() }
+    settle()
+    if state == .ready {
+      shutDown()
+      stop()
+    }
+    letGo()
+    function.close()
+  }
+
+  private func deleteQueues() {
+    for memory in queues {
+      guard state == .ready, deleteAtController(memory) else { return }
+    }
+  }
+
+  /// Sets CC.SHN and waits for CSTS.SHST.
+  private func shutDown() {
+    var configuration = self.configuration
+    configuration.shutdown = .normal
+    self.configuration = configuration
+    let latency = UInt64(identity.shutdownLatency) * 1_000
+    let deadline = now + min(max(latency, Self.shutdownTimes.lowerBound), Self.shutdownTimes.upperBound)
+    wait(until: deadline) { $0.shutdown == .complete }
+  }
+
+  /// Clears CC.EN and waits for CSTS.RDY; resets the function where that is not heeded.
+  private func stop() {
+    disable()
+    if wait(until: now + readyTimeout, { !$0.ready }) { return }
+    fail(error(.notReady(after: readyTimeout)))
+  }
+
+  /// Waits for CSTS to become what `condition` says.
+  /// - Returns: false when it did not within the time, true also for a device that is gone.
+  @discardableResult
+  private func wait(until deadline: UInt64, _ condition: (ControllerStatus) -> Bool) -> Bool {
+    var pause = Pause(self)
+    while true {
+      let status = controllerStatus
+      if status.isGone || condition(status) { return true }
+      guard now < deadline else { return false }
+      pause.wait()
+    }
+  }
+
+  /// Takes all memory from the device, which has stopped.
+  func letGo() {
+    state = .closed
+    generation += 1
+    function.setBusMaster(false)
+    for memory in queues { function.unmap(memory.arena) }
+    function.unmap(admin.memory.arena)
+    function.unmap(adminData)
+    queues = []
+  }
+}

@@ -1,0 +1,125 @@
+import CMachine
+import NVMeSpec
+import PCI
+
+/// An NVMe controller behind a PCI function: brought up, kept alive, reset when it hangs, shut down.
+///
+/// It owns the admin queue pair; I/O queue pairs are made by `makeQueuePair` and driven by `poll`, all on the
+/// thread that owns the controller. Nothing after `open` blocks but `execute`, what is built on it, and `close`.
+public final class Controller {
+  /// The function the controller is reached through.
+  public let function: any Function
+  /// What the caller chose.
+  public let options: ControllerOptions
+  /// CAP.
+  public let registerCapabilities: ControllerCapabilities
+  /// VS.
+  public let version: Version
+  /// Where the controller stands.
+  public internal(set) var state = ControllerState.disabling
+  /// Why the controller cannot be used any more, once `state` is `failed`.
+  public internal(set) var failure: ControllerError?
+  /// Identify Controller.
+  public internal(set) var identity = IdentifyController()
+  /// What the controller can do.
+  public internal(set) var capabilities = Capabilities()
+  /// The active namespaces, by rising identifier.
+  public internal(set) var namespaces: [Namespace] = []
+  /// The last asynchronous events, oldest first.
+  public internal(set) var events = EventLog()
+  /// How often the controller was reset because of a failure.
+  public internal(set) var resets = 0
+
+  /// Counts the lives of the controller: it grows whenever the controller is known to have stopped, so that what
+  /// was under way in an earlier life will never touch memory again.
+  var generation: UInt64 = 0
+  let registers: RegisterWindow
+  var admin: QueuePair
+  /// Data of admin commands: the first `commandFrames` frames for commands, one for what events make us read.
+  let adminData: DMAArena
+  static let commandFrames = 16
+  static let eventFrame: UInt32 = 16
+  /// One eventfd for each interrupt vector; empty where the function has none.
+  var interrupts: [Int32] = []
+  /// The I/O queue pairs that exist at the controller, or will exist again after a reset.
+  var queues: [QueueMemory] = []
+  /// The most I/O queue pairs the controller grants.
+  var queuePairLimit = 0
+  /// The end of the command that `execute` waits for, once it has come.
+  var callerResponse: FinishedCommand?
+  /// How far the bring-up has come.
+  var bringUp = BringUp()
+  /// When an emulated function wants to be serviced next (ns, monotonic).
+  var serviceDue = UInt64.max
+  /// Abort commands under way.
+  var aborts = 0
+
+  /// Takes a function and brings the controller behind it up. Blocks until it is ready.
+  /// - Throws: why that failed; the controller has been stopped then, and the function is still the caller's.
+  public static func open(
+    _ function: any Function, options: ControllerOptions = ControllerOptions()
+  ) throws(ControllerError) -> Controller {
+    let controller = try Controller(function, options)
+    try controller.start()
+    return controller
+  }
+
+  private init(_ function: any Function, _ options: ControllerOptions) throws(ControllerError) {
+    self.function = function
+    self.options = options
+    do throws(FunctionError) {
+      function.setBusMaster(true)
+      registers = try function.openBAR(0)
+    } catch {
+      throw ControllerError(function.name, .disabling, .function(error))
+    }
+    registerCapabilities = ControllerCapabilities(rawValue: registers.load64(at: Register.capabilities))
+    version = Version(rawValue: registers.load32(at: Register.version))
+    try Self.check(registerCapabilities, registers, of: function)
+    do throws(FunctionError) {
+      // Admin commands are not tried again, as in Linux: whoever sent one learns how it ended.
+      admin = QueuePair(
+        memory: try QueueMemory(
+          identifier: 0, entries: Self.adminEntries, vector: nil, listPages: 1, function: function),
+        registers: registers, doorbellStride: registerCapabilities.doorbellStride,
+        policy: RetryPolicy(maximumRetries: 0, maximumRequeues: 0), clock: options.time.now)
+      adminData = try DMAArena(frames: Self.commandFrames + 1, name: "varve-admin")
+      try function.map(adminData)
+    } catch {
+      throw ControllerError(function.name, .disabling, .function(error))
+    }
+    do throws(ControllerError) {
+      try enableInterrupts()
+    } catch {
+      letGo()
+      throw error
+    }
+  }
+
+  deinit { close() }
+
+  /// Entries of the admin queues.
+  static let adminEntries = 64
+
+  /// Whether an I/O queue pair more can be made.
+  public var canMakeQueuePair: Bool { queues.count < queuePairLimit }
+
+  /// Whether I/O queue pairs are open.
+  public var hasQueuePairs: Bool { !queues.isEmpty }
+
+  /// Once the controller cannot be used any more: what commands end with.
+  public var lostErrno: Int32? {
+    switch state {
+    case .failed, .closed: failure?.isRemoved == true ? ENODEV : EIO
+    default: nil
+    }
+  }
+
+  /// The present time (ns, monotonic).
+  var now: UInt64 { options.time.now() }
+
+  /// An error in the present state.
+  func error(_ reason: ControllerError.Reason) -> ControllerError {
+    ControllerError(function.name, state, reason)
+  }
+}

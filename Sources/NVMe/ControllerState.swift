@@ -1,0 +1,38 @@
+/// Where a controller stands, from its first register access to its end. The states up to `ready` are passed in
+/// this order, at the first bring-up as well as after a reset.
+public enum ControllerState: Hashable, Sendable {
+  /// CC.EN was found set while CSTS.RDY was not: a former owner's enabling has to end before it can be undone.
+  case awaitingFormerEnable
+  /// CC.EN is 0; CSTS.RDY must follow.
+  case disabling
+  /// The admin queue is set and CC.EN is 1; CSTS.RDY must follow.
+  case enabling
+  /// Identify Controller.
+  case identifyingController
+  /// Identify Controller for the NVM command set: limits of Write Zeroes and Dataset Management.
+  case identifyingCommandSet
+  /// Set Features, Host Behavior Support: retry delays are understood.
+  case settingHostBehavior
+  /// Set Features, Number of Queues.
+  case settingQueueCounts
+  /// Set Features, Asynchronous Event Configuration.
+  case configuringEvents
+  /// Get Features, Volatile Write Cache.
+  case readingWriteCache
+  /// Identify, Active Namespace ID list.
+  case listingNamespaces
+  /// Identify Namespace, for one namespace after another.
+  case identifyingNamespaces
+  /// Identify, Namespace Identification Descriptor list, for one namespace after another.
+  case describingNamespaces
+  /// Create I/O Completion Queue, for the queue pairs that existed before a reset.
+  case creatingCompletionQueues
+  /// Create I/O Submission Queue, for the same.
+  case creatingSubmissionQueues
+  /// Commands are taken.
+  case ready
+  /// It cannot be used any more, for the reason in `Controller.failure`; it is known not to touch memory.
+  case failed
+  /// Given back.
+  case closed
+}

@@ -1,0 +1,59 @@
+import NVMeSpec
+import PCI
+
+/// A namespace as the controller describes it.
+public struct Namespace: Sendable, Hashable {
+  /// NSID.
+  public let identifier: UInt32
+  /// Identify Namespace.
+  public let identity: IdentifyNamespace
+  /// The identification descriptors, empty where the controller has none.
+  public internal(set) var descriptors: [NamespaceDescriptor] = []
+
+  init(identifier: UInt32, identity: IdentifyNamespace) {
+    self.identifier = identifier
+    self.identity = identity
+  }
+
+  /// The size in logical blocks.
+  public var lbaCount: UInt64 { identity.size }
+  /// The size of a logical block in bytes; nil where the format cannot be used.
+  public var lbaSize: Int? { identity.format?.blockSize }
+  /// Metadata bytes of a logical block.
+  public var metadataSize: Int { Int(identity.format?.metadataSize ?? 0) }
+  /// Whether writes are refused by the controller.
+  public var isWriteProtected: Bool { identity.attributes & 1 != 0 }
+  /// The I/O command set: 0 is NVM, 2 zoned.
+  public var commandSet: UInt8 {
+    descriptors.first { $0.type == NamespaceDescriptor.commandSetType }?.value.first ?? 0
+  }
+  /// The UUID, where there is one.
+  public var uuid: [UInt8]? { descriptors.first { $0.type == NamespaceDescriptor.uuidType }?.value }
+
+  /// How many logical blocks a frame of 4 KiB holds; nil where the format is not one of 512 to 4096 bytes.
+  public var lbasPerFrame: UInt32? {
+    guard let lbaSize, lbaSize <= DMAArena.frameSize else { return nil }
+    return UInt32(DMAArena.frameSize / lbaSize)
+  }
+
+  /// NOIOB in frames; 0 where there is none or commands of whole frames cannot honour it.
+  var boundaryFrames: UInt32 {
+    guard let lbasPerFrame else { return 0 }
+    let boundary = UInt32(identity.optimalBoundary)
+    return boundary % lbasPerFrame == 0 ? boundary / lbasPerFrame : 0
+  }
+
+  /// What is in the way of using the namespace as 4 KiB blocks, nil when nothing is.
+  public var obstacle: String? {
+    if commandSet != 0 { return "namespace \(identifier) is not of the NVM command set" }
+    guard lbasPerFrame != nil else {
+      return "namespace \(identifier) has logical blocks of an unsupported size; "
+        + "format it with 512 or 4096 bytes (nvme format --block-size=4096)"
+    }
+    if metadataSize != 0 {
+      return "namespace \(identifier) has \(metadataSize) bytes of metadata a block; "
+        + "format it without (nvme format --lbaf, see nvme id-ns)"
+    }
+    return lbaCount == 0 ? "namespace \(identifier) has no capacity" : nil
+  }
+}

@@ -1,0 +1,65 @@
+import NVMeSpec
+import PCI
+
+/// The PRP entries of a transfer from or to arena frames (NVM Express Base 2.0, section 4.1.1).
+///
+/// With 4 KiB pages (CC.MPS = 0) every arena frame is one page, so each PRP entry is a frame's address, and the
+/// offset into the first page is always 0.
+enum PageList {
+  /// Entries in one list page.
+  static let entriesPerPage = PRP.entries(pageSize: DMAArena.frameSize)
+
+  /// How many list pages a transfer of `frames` frames needs: none up to two frames, whose addresses both
+  /// stand in the command.
+  static func pages(forFrames frames: Int) -> Int {
+    frames > 2 ? PRP.listPages(entries: frames - 1, pageSize: DMAArena.frameSize) : 0
+  }
+
+  /// The most frames of a transfer with `pages` list pages. In every page but the last the final entry leads
+  /// to the next page.
+  static func frames(forPages pages: Int) -> Int { pages == 0 ? 2 : 2 + pages * (entriesPerPage - 1) }
+
+  /// Computes PRP1 and PRP2 of a transfer, writing the list where one is needed.
+  /// - Parameters:
+  ///   - frames: the frame numbers, at least one.
+  ///   - count: how many; no more than the list has room for.
+  ///   - base: the address of frame 0 for the device.
+  ///   - list: the command's list pages, contiguous for both the processor and the device.
+  ///   - listAddress: the address of `list` for the device.
+  @inline(__always)
+  static func build(
+    frames: UnsafePointer<UInt32>, count: Int, base: UInt64, list: UnsafeMutablePointer<UInt64>,
+    listAddress: UInt64
+  ) -> (first: UInt64, second: UInt64) {
+    let first = address(frames[0], base)
+    if count == 1 { return (first, 0) }
+    if count == 2 { return (first, address(frames[1], base)) }
+    write(frames: frames + 1, count: count &- 1, base: base, list: list, listAddress: listAddress)
+    return (first, listAddress)
+  }
+
+  @inline(__always)
+  private static func address(_ frame: UInt32, _ base: UInt64) -> UInt64 {
+    base &+ UInt64(frame) &* UInt64(DMAArena.frameSize)
+  }
+
+  private static func write(
+    frames: UnsafePointer<UInt32>, count: Int, base: UInt64, list: UnsafeMutablePointer<UInt64>,
+    listAddress: UInt64
+  ) {
+    let usable = entriesPerPage &- 1
+    var source = frames
+    var page = list
+    var remaining = count
+    var pageAddress = listAddress
+    while remaining > entriesPerPage {
+      for entry in 0..<usable { page[entry] = address(source[entry], base) }
+      pageAddress &+= UInt64(DMAArena.frameSize)
+      page[usable] = pageAddress
+      page += entriesPerPage
+      source += usable
+      remaining &-= usable
+    }
+    for entry in 0..<remaining { page[entry] = address(source[entry], base) }
+  }
+}

@@ -1,0 +1,25 @@
+/// What a queue pair has done since it was made. All counts only grow.
+public struct QueueCounters: Sendable, Equatable {
+  /// Commands taken from the layer above (a retry is not counted again).
+  public var submitted: UInt64 = 0
+  /// Commands given back, successful or not.
+  public var completed: UInt64 = 0
+  /// Commands given back with an error.
+  public var errors: UInt64 = 0
+  /// Commands submitted again after a retryable status.
+  public var retries: UInt64 = 0
+  /// Commands submitted again because the controller was reset under them.
+  public var requeues: UInt64 = 0
+  /// Commands that took longer than the time limit.
+  public var timeouts: UInt64 = 0
+  /// Stores to the submission queue's tail doorbell.
+  public var submissionDoorbells: UInt64 = 0
+  /// Stores to the completion queue's head doorbell.
+  public var completionDoorbells: UInt64 = 0
+  /// Completions whose command identifier belongs to no command in flight; they are ignored.
+  public var badCommandIDs: UInt64 = 0
+  /// Completions whose submission queue head lies outside the queue; the command counts as completed.
+  public var badQueueHeads: UInt64 = 0
+
+  public init() {}
+}

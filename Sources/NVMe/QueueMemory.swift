@@ -1,0 +1,62 @@
+import Glibc
+import NVMeSpec
+import PCI
+
+/// The DMA memory of one queue pair: submission entries, completion entries, and PRP list pages for every
+/// command that can be in flight. Mapped for the device as long as it lives.
+///
+///     | submission queue | completion queue | list pages of command 0 | of command 1 | …
+///       each part begins at a page
+final class QueueMemory {
+  /// The queue identifier, the same for both queues; 0 is the admin queue pair.
+  let identifier: UInt16
+  /// The number of entries of each queue. One of them stays empty.
+  let entries: Int
+  /// The interrupt vector of the completion queue, nil where the function has none.
+  let vector: UInt16?
+  /// List pages of each command.
+  let listPages: Int
+  /// The memory itself.
+  let arena: DMAArena
+
+  private static let submissionEntrySize = MemoryLayout<SubmissionEntry>.stride
+  private static let completionEntrySize = MemoryLayout<CompletionEntry>.stride
+
+  /// Allocates the memory and maps it for `function`.
+  init(
+    identifier: UInt16, entries: Int, vector: UInt16?, listPages: Int, function: any Function
+  ) throws(FunctionError) {
+    self.identifier = identifier
+    self.entries = entries
+    self.vector = vector
+    self.listPages = listPages
+    let frames =
+      Self.frames(entries * Self.submissionEntrySize) + Self.frames(entries * Self.completionEntrySize)
+      + (entries - 1) * listPages
+    arena = try DMAArena(frames: frames, name: "varve-queue-\(identifier)")
+    try function.map(arena)
+  }
+
+  private static func frames(_ bytes: Int) -> Int { (bytes + DMAArena.frameSize - 1) / DMAArena.frameSize }
+
+  private var completionOffset: Int { Self.frames(entries * Self.submissionEntrySize) * DMAArena.frameSize }
+  private var listOffset: Int {
+    completionOffset + Self.frames(entries * Self.completionEntrySize) * DMAArena.frameSize
+  }
+
+  /// The submission queue.
+  var submissionQueue: UnsafeMutableRawPointer { arena.base }
+  /// The submission queue's address for the device.
+  var submissionAddress: UInt64 { arena.iova }
+  /// The completion queue.
+  var completionQueue: UnsafeMutableRawPointer { arena.base + completionOffset }
+  /// The completion queue's address for the device.
+  var completionAddress: UInt64 { arena.iova + UInt64(completionOffset) }
+  /// The list pages, command by command.
+  var lists: UnsafeMutableRawPointer { arena.base + listOffset }
+  /// The list pages' address for the device.
+  var listsAddress: UInt64 { arena.iova + UInt64(listOffset) }
+
+  /// Zeroes both queues, so that no completion of a former life bears a phase that looks new.
+  func clearQueues() { memset(arena.base, 0, listOffset) }
+}

@@ -1,0 +1,111 @@
+import NVMeSpec
+
+/// Commands that did not succeed: tried again later, or reported.
+extension QueuePair {
+  /// A command ended with an error status: it is put off for another try, or its end is reported.
+  @inline(never)
+  mutating func completeWithError(_ tracker: UnsafeMutablePointer<Tracker>, status: Status, result: UInt32) {
+    if let delay = policy.delay(after: status, retries: tracker.pointee.history.retries) {
+      tracker.pointee.history.retries += 1
+      tracker.pointee.history.abortSent = false
+      counters.retries &+= 1
+      putOff(tracker, until: now &+ delay)
+    } else {
+      fail(tracker, .failed, status: status, result: result)
+    }
+  }
+
+  /// Reports a command's failure and logs it.
+  mutating func fail(
+    _ tracker: UnsafeMutablePointer<Tracker>, _ end: CommandEnd, status: Status = .success, result: UInt32 = 0
+  ) {
+    counters.errors &+= 1
+    errors.append(CommandError(queue: identifier, command: tracker.pointee.command, status: status, end: end))
+    finish(tracker, end, status: status, result: result)
+  }
+
+  /// Puts a tracker into the list of commands to be submitted again.
+  private mutating func putOff(_ tracker: UnsafeMutablePointer<Tracker>, until due: UInt64) {
+    tracker.pointee.state = .delayed
+    tracker.pointee.time = due
+    tracker.pointee.next = firstDelayed
+    firstDelayed = UInt16(truncatingIfNeeded: TrackerPool.index(of: tracker.pointee.commandID))
+    nextDue = min(nextDue, due)
+  }
+
+  /// Submits the delayed commands again whose time has come.
+  mutating func resubmitDue() {
+    guard isOnline, nextDue <= now else { return }
+    var index = firstDelayed
+    firstDelayed = Tracker.none
+    nextDue = .max
+    while index != Tracker.none {
+      let tracker = trackers[Int(index)]
+      index = tracker.pointee.next
+      if tracker.pointee.time > now {
+        putOff(tracker, until: tracker.pointee.time)
+      } else {
+        resubmit(tracker)
+      }
+    }
+  }
+
+  private mutating func resubmit(_ tracker: UnsafeMutablePointer<Tracker>) {
+    trackers.renew(tracker)
+    tracker.pointee.state = .inFlight
+    tracker.pointee.command.commandIdentifier = tracker.pointee.commandID
+    enqueue(tracker)
+  }
+
+  /// Takes every command back from a controller that has been disabled or is gone.
+  ///
+  /// Commands that may be tried again wait until the queue is online; the others end: with `end`, or as timed
+  /// out those that were the reason.
+  /// - Parameter mayResubmit: whether the controller is being brought up again.
+  mutating func takeBack(end: CommandEnd, mayResubmit: Bool) {
+    isOnline = false
+    rewind()
+    firstDelayed = Tracker.none
+    nextDue = .max
+    for index in 0..<trackers.count {
+      let tracker = trackers[index]
+      switch tracker.pointee.state {
+      case .free: continue
+      case .delayed where mayResubmit: putOff(tracker, until: tracker.pointee.time)
+      case .inFlight where mayResubmit && tracker.pointee.history.requeues < policy.maximumRequeues:
+        requeue(tracker)
+      case .delayed, .inFlight:
+        let isTimeout = end == .interrupted && tracker.pointee.history.timedOut
+        fail(tracker, isTimeout ? .timedOut : end)
+      }
+    }
+  }
+
+  /// Forgets every command without reporting it, for a controller that has been disabled.
+  mutating func forgetAll() {
+    isOnline = false
+    rewind()
+    firstDelayed = Tracker.none
+    nextDue = .max
+    for index in 0..<trackers.count where trackers[index].pointee.state != .free {
+      trackers.give(trackers[index])
+    }
+  }
+
+  /// Whether a command has been in flight for longer than `limit` (ns).
+  func hasOverdue(for limit: UInt64) -> Bool {
+    for index in 0..<trackers.count {
+      let tracker = trackers[index]
+      if tracker.pointee.state == .inFlight, now &- tracker.pointee.time >= limit { return true }
+    }
+    return false
+  }
+
+  private mutating func requeue(_ tracker: UnsafeMutablePointer<Tracker>) {
+    tracker.pointee.history.requeues += 1
+    tracker.pointee.history.abortSent = false
+    tracker.pointee.history.timedOut = false
+    counters.requeues &+= 1
+    putOff(tracker, until: now)
+  }
+}

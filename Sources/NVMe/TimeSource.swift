@@ -1,0 +1,35 @@
+import CMachine
+import Glibc
+
+/// Where the driver takes its time from and how it waits while it may block (opening, closing, tools' admin
+/// commands). Tests put their own in its place.
+public struct TimeSource {
+  /// The time in nanoseconds on a clock that never goes back.
+  public var now: () -> UInt64
+  /// Blocks the calling thread for about so many nanoseconds.
+  public var sleep: (UInt64) -> Void
+
+  /// A time source of the caller's.
+  public init(now: @escaping () -> UInt64, sleep: @escaping (UInt64) -> Void) {
+    self.now = now
+    self.sleep = sleep
+  }
+
+  /// The machine's monotonic clock.
+  public static var system: TimeSource {
+    TimeSource(
+      now: { cm_monotonic_ns() },
+      sleep: { nanoseconds in
+        let second: UInt64 = 1_000_000_000
+        var time = timespec(tv_sec: Int(nanoseconds / second), tv_nsec: Int(nanoseconds % second))
+        nanosleep(&time, nil)
+      })
+  }
+}
+
+extension UInt64 {
+  /// One millisecond in nanoseconds.
+  static let millisecond: UInt64 = 1_000_000
+  /// One second in nanoseconds.
+  static let second: UInt64 = 1_000_000_000
+}
