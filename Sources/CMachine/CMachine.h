@@ -77,6 +77,10 @@ static inline int cm_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXE
 // (memfd_create and its flag are hidden without _GNU_SOURCE, which Swift's own import of the C library lacks.)
 extern int memfd_create(const char *name, unsigned int flags);
 static inline int cm_memfd(const char *name) { return memfd_create(name, 1u /* MFD_CLOEXEC */); }
+// Of 2 MiB pages.
+static inline int cm_memfd_huge(const char *name) {
+  return memfd_create(name, 1u | 4u /* MFD_HUGETLB */ | 21u << 26 /* MFD_HUGE_2MB */);
+}
 static inline int cm_ioctl(int fd, unsigned long request, void *argument) { return ioctl(fd, request, argument); }
 static inline int cm_prctl(int option, unsigned long argument) { return prctl(option, argument, 0ul, 0ul, 0ul); }
 static inline int cm_set_nonblocking(int fd) {

@@ -21,25 +21,42 @@ public final class DMAArena: @unchecked Sendable {
   /// The number of frames.
   public var frameCount: Int { size / Self.frameSize }
 
-  /// Makes an arena of `frames` frames.
+  /// Makes an arena of `frames` frames, on NUMA node `node` where that is said and has memory.
+  ///
+  /// Huge pages are used where the system has some to spare and the size is a multiple of theirs.
   /// - Throws: `FunctionError` when the system has no memory for it.
-  public init(frames: Int, name: String = "varve") throws(FunctionError) {
-    size = max(frames, 1) * Self.frameSize
-    descriptor = cm_memfd(name)
-    guard descriptor >= 0, ftruncate(descriptor, size) == 0 else {
-      let code = errno
-      if descriptor >= 0 { Glibc.close(descriptor) }
-      throw FunctionError(
-        "no memory for a DMA arena of \(frames) frames", remedy: "free some memory", errno: code)
+  public init(frames: Int, name: String = "varve", node: Int? = nil) throws(FunctionError) {
+    let (bytes, overflow) = max(frames, 1).multipliedReportingOverflow(by: Self.frameSize)
+    guard !overflow else {
+      throw FunctionError("a DMA arena of \(frames) frames is too large", errno: ENOMEM)
     }
-    let mapped = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0)
-    guard let mapped, mapped != MAP_FAILED else {
-      let code = errno
-      Glibc.close(descriptor)
+    let huge = bytes % Self.hugePageSize == 0 ? Self.memory(cm_memfd_huge(name), bytes) : nil
+    guard let memory = huge ?? Self.memory(cm_memfd(name), bytes) else {
       throw FunctionError(
-        "a DMA arena of \(size) bytes cannot be mapped", remedy: "free some memory", errno: code)
+        "no memory for a DMA arena of \(bytes) bytes", remedy: "free some memory", errno: errno)
     }
-    base = mapped
+    size = bytes
+    (descriptor, base) = memory
+    if let node { NUMA.prefer(node, for: base, size: size) }
+    // Where the system grants shared memory transparent huge pages on request.
+    madvise(base, size, MADV_HUGEPAGE)
+  }
+
+  /// The size of a huge page in bytes.
+  private static let hugePageSize = 2 << 20
+
+  /// Sizes and maps the memfd `descriptor`, which is closed when that fails, with the reason in `errno`.
+  private static func memory(_ descriptor: Int32, _ size: Int) -> (Int32, UnsafeMutableRawPointer)? {
+    guard descriptor >= 0 else { return nil }
+    if ftruncate(descriptor, size) == 0,
+      let base = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0), base != MAP_FAILED
+    {
+      return (descriptor, base)
+    }
+    let code = errno
+    Glibc.close(descriptor)
+    errno = code
+    return nil
   }
 
   deinit {
