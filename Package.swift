@@ -87,6 +87,8 @@ let package = Package(
     // Tests.
     tests("PCI", ["PCI", "CMachine"]),
     tests("VFIO", ["VFIO", "PCI", "CMachine"]),
+    .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
+    tests("Format", ["Format", "TestSupport"]),
     tests("NVMeSpec", ["NVMeSpec"]),
     tests("Reactor", ["Reactor", "FileSystem", "Block", "PCI", "CMachine"]),
     tests("MountSession", ["MountSession", "MemoryService", "Reactor", "FileSystem", "PCI"]),

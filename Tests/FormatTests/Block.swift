@@ -1,0 +1,28 @@
+import Format
+
+/// A block of memory of its own, for a page to look at.
+final class Block {
+  let page: Page
+
+  init() {
+    page = Page(.allocate(byteCount: Page.size, alignment: Page.size))
+    page.clear()
+  }
+
+  convenience init(_ bytes: [UInt8]) {
+    self.init()
+    bytes.withUnsafeBytes { page.copy($0, at: 0) }
+  }
+
+  deinit { page.base.deallocate() }
+
+  var bytes: [UInt8] {
+    get { Array(page.bytes(at: 0, count: Page.size)) }
+    set { newValue.withUnsafeBytes { page.copy($0, at: 0) } }
+  }
+}
+
+extension Array where Element == UInt8 {
+  /// Calls `body` with the bytes in memory.
+  func raw<T>(_ body: (UnsafeRawBufferPointer) throws -> T) rethrows -> T { try withUnsafeBytes(body) }
+}
