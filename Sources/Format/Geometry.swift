@@ -61,10 +61,7 @@ public struct Geometry: Sendable, Equatable {
 
   /// The geometry a superblock names, when it is possible at all.
   public init(blockCount: UInt64, segmentBlocks: UInt32, segmentCount: UInt32) throws(FormatError) {
-    guard blockCount <= Self.maximumBlocks else { throw .badSize("a filesystem has at most 16 TiB") }
-    guard segmentBlocks >= Self.minimumSegmentBlocks, segmentBlocks <= Self.maximumSegmentBlocks,
-      segmentBlocks & (segmentBlocks - 1) == 0
-    else { throw .badSize("a segment has 512 KiB to 32 MiB, a power of two") }
+    try Self.check(blockCount: blockCount, segmentBlocks: segmentBlocks)
     self.blockCount = blockCount
     self.segmentBlocks = segmentBlocks
     self.segmentCount = segmentCount
@@ -77,6 +74,14 @@ public struct Geometry: Sendable, Equatable {
     }
   }
 
+  /// Refuses a number of blocks and a segment size that no geometry has.
+  private static func check(blockCount: UInt64, segmentBlocks: UInt32) throws(FormatError) {
+    guard blockCount <= maximumBlocks else { throw .badSize("a filesystem has at most 16 TiB") }
+    guard segmentBlocks >= minimumSegmentBlocks, segmentBlocks <= maximumSegmentBlocks,
+      segmentBlocks & (segmentBlocks - 1) == 0
+    else { throw .badSize("a segment has 512 KiB to 32 MiB, a power of two") }
+  }
+
   /// The geometry mkfs gives to `blockCount` blocks: as many segments as fit. Without a chosen segment size it is
   /// 8 MiB, or less so that there are at least 128.
   public static func fitting(blockCount: UInt64, segmentBlocks chosen: UInt32? = nil) throws(FormatError)
@@ -86,7 +91,9 @@ public struct Geometry: Sendable, Equatable {
     if chosen == nil {
       while size > minimumSegmentBlocks, blockCount / UInt64(size) < 132 { size /= 2 }
     }
-    var count = UInt32(clamping: blockCount / UInt64(max(size, 1)))
+    try check(blockCount: blockCount, segmentBlocks: size)
+    // What lies outside of segments takes the room of a few at most, so this ends soon.
+    var count = UInt32(clamping: blockCount / UInt64(size))
     while count > minimumSegments {
       if let geometry = try? Geometry(blockCount: blockCount, segmentBlocks: size, segmentCount: count) {
         return geometry
