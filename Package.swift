@@ -92,5 +92,6 @@ let package = Package(
     tests("NVMeSpec", ["NVMeSpec"]),
     tests("Reactor", ["Reactor", "FileSystem", "Block", "PCI", "CMachine"]),
     tests("MountSession", ["MountSession", "MemoryService", "Reactor", "FileSystem", "PCI"]),
+    tests("EmulatedController", ["EmulatedController", "NVMeSpec", "PCI", "CMachine"]),
   ]
 )

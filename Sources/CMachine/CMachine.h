@@ -98,3 +98,30 @@ static inline int cm_epoll_wait_ns(int epoll, struct epoll_event *events, int li
   struct timespec t = {ns / 1000000000, ns % 1000000000};
   return epoll_pwait2(epoll, events, limit, ns < 0 ? NULL : &t, NULL);
 }
+// An eventfd whose reader waits, and takes all that was written or, as a semaphore, one at a time.
+static inline int cm_waitable_eventfd(int semaphore) {
+  return eventfd(0, EFD_CLOEXEC | (semaphore ? EFD_SEMAPHORE : 0));
+}
+
+// Files behind an emulated device. (The declarations are hidden as memfd_create's is.)
+#include <sys/file.h>
+#include <sys/uio.h>
+#include <sys/vfs.h>
+extern int fallocate(int fd, int mode, off_t offset, off_t length);
+extern ssize_t preadv2(int fd, const struct iovec *vectors, int count, off_t offset, int flags);
+// Frees a range, which reads as zeros afterwards; the file keeps its size.
+static inline int cm_punch_hole(int fd, off_t offset, off_t length) {
+  return fallocate(fd, 3 /* FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE */, offset, length);
+}
+// Reads what is in the page cache; EAGAIN where it is not.
+static inline ssize_t cm_preadv_nowait(int fd, const struct iovec *vectors, int count, off_t offset) {
+  return preadv2(fd, vectors, count, offset, 8 /* RWF_NOWAIT */);
+}
+static inline int cm_lock_exclusively(int fd) { return flock(fd, LOCK_EX | LOCK_NB); }
+// The f_type of the filesystem a file lies in, 0 when it is not known.
+static inline long cm_filesystem_type(int fd) {
+  struct statfs s;
+  return fstatfs(fd, &s) == 0 ? (long)s.f_type : 0;
+}
+static inline off_t cm_seek_data(int fd, off_t offset) { return lseek(fd, offset, 3 /* SEEK_DATA */); }
+static inline off_t cm_seek_hole(int fd, off_t offset) { return lseek(fd, offset, 4 /* SEEK_HOLE */); }

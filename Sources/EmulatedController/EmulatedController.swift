@@ -1,1 +1,159 @@
-// Placeholder: replaced by the module's first file.
+import Glibc
+import NVMeSpec
+import PCI
+
+/// An NVMe controller in the process: registers, queues and commands as the specification has them, behind a PCI
+/// function, over image files or memory.
+///
+/// It meets its driver only at registers, doorbells and DMA memory. A doorbell store carries out what it announces
+/// at once, unless a thread or a time has to be waited for; `service(now:)` brings in what has come to its end.
+public final class EmulatedController {
+  /// What a person calls it.
+  public let name: String
+  private var controller: Controller
+  private var space: ConfigurationSpace
+  private let barSize: Int
+
+  /// Makes a controller.
+  /// - Throws: `FunctionError` when the configuration makes no controller, or an image cannot be opened.
+  public init(_ configuration: Configuration, name: String = "emulated") throws(FunctionError) {
+    do throws(ConfigurationError) {
+      try configuration.check()
+    } catch {
+      throw FunctionError("\(name): \(error)", errno: EINVAL)
+    }
+    var configuration = configuration
+    if configuration.serialNumber.isEmpty { configuration.serialNumber = Identifiers.serialNumber(name) }
+    self.name = name
+    controller = try Controller(configuration)
+    let window = Doorbell.windowSize(
+      queues: configuration.queuePairs + 1, stride: configuration.doorbellStride)
+    barSize = Self.powerOfTwo(atLeast: window)
+    space = ConfigurationSpace(vectors: configuration.queuePairs + 1, barSize: barSize)
+  }
+
+  deinit { controller.finishWork() }
+
+  private static func powerOfTwo(atLeast size: Int) -> Int {
+    var power = 0x2000
+    while power < size { power *= 2 }
+    return power
+  }
+}
+
+extension EmulatedController: RegisterAccess {
+  public func load32(at offset: Int) -> UInt32 { controller.load32(offset) }
+
+  public func load64(at offset: Int) -> UInt64 {
+    UInt64(controller.load32(offset)) | UInt64(controller.load32(offset + 4)) << 32
+  }
+
+  public func store32(_ value: UInt32, at offset: Int) { controller.store32(value, offset) }
+
+  public func store64(_ value: UInt64, at offset: Int) {
+    // Doorbells are 32 bits wide.
+    guard offset < Register.doorbells else { return }
+    controller.store32(UInt32(truncatingIfNeeded: value), offset)
+    controller.store32(UInt32(truncatingIfNeeded: value >> 32), offset + 4)
+  }
+}
+
+extension EmulatedController: Function {
+  public var numaNode: Int? { nil }
+  public var interruptVectors: Int { controller.interrupts.vectors }
+  public var removalDescriptor: Int32? { controller.removal >= 0 ? controller.removal : nil }
+
+  public func readConfiguration(at offset: Int, width: Int) -> UInt32 {
+    controller.isRemoved ? .max : space.read(at: offset, width: width)
+  }
+
+  public func writeConfiguration(_ value: UInt32, at offset: Int, width: Int) {
+    if controller.isRemoved { return }
+    space.write(value, at: offset, width: width)
+    if space.busMaster != controller.iommu.busMaster { controller.iommu.busMaster = space.busMaster }
+  }
+
+  public func openBAR(_ index: Int) throws(FunctionError) -> RegisterWindow {
+    guard index == 0 else { throw FunctionError("\(name) has no BAR \(index)", errno: ENODEV) }
+    return RegisterWindow(access: self, size: barSize)
+  }
+
+  public func map(_ arena: DMAArena) throws(FunctionError) { controller.iommu.map(arena) }
+
+  public func unmap(_ arena: DMAArena) {
+    controller.completeWork()
+    controller.iommu.unmap(arena)
+  }
+
+  public func enableInterrupts(count: Int) throws(FunctionError) -> [Int32] {
+    controller.completeWork()
+    let descriptors = try controller.interrupts.enable(count)
+    space.msixEnabled = true
+    return descriptors
+  }
+
+  public func setBusMaster(_ enabled: Bool) {
+    space.busMaster = enabled
+    controller.iommu.busMaster = enabled
+  }
+
+  public func reset() throws(FunctionError) {
+    guard !controller.isRemoved else { throw FunctionError("\(name) is gone", errno: ENODEV) }
+    controller.resetFunction()
+  }
+
+  public func service(now: UInt64) -> UInt64 { controller.service(now: now) }
+
+  public func close() {
+    controller.resetFunction()
+    controller.interrupts.disable()
+    controller.iommu.busMaster = false
+    space.msixEnabled = false
+    space.busMaster = false
+    controller.namespaces.close()
+  }
+}
+
+/// What a test bench asks of the controller, which no driver could.
+extension EmulatedController {
+  /// The fault rules in force. Setting them begins their counts anew.
+  public var faultRules: [FaultRule] {
+    get { controller.faults.current }
+    set {
+      controller.faults.replace(newValue)
+      controller.updatePlainness()
+    }
+  }
+
+  /// The accesses that no mapping allowed, the latest 64 of them.
+  public var dmaFaults: [DMAFault] { controller.iommu.faults }
+
+  /// How many accesses no mapping allowed.
+  public var dmaFaultCount: Int { controller.iommu.faultCount }
+
+  /// What the controller has done so far.
+  public var statistics: Statistics { controller.statistics }
+
+  /// What was recorded so far; nil when the configuration does not ask for a recording.
+  public var recording: Recorder? { controller.recorder }
+
+  /// Takes the function away, as if it were pulled out: registers read as all ones from now on.
+  public func surpriseRemove() { controller.remove() }
+
+  /// Cuts the power and brings it back: media hold what the cut left them, and the controller is as when new.
+  /// DMA mappings and interrupts stay, being the host's.
+  /// - Throws: `FunctionError` when the configuration does not ask for a recording, from which alone it is known
+  ///   what there is to lose.
+  public func cutPower(_ cut: PowerCut = PowerCut()) throws(FunctionError) {
+    guard controller.recorder != nil else {
+      throw FunctionError(
+        "\(name) does not record its writes", remedy: "set Configuration.records", errno: EINVAL)
+    }
+    controller.cutPower(cut)
+  }
+
+  /// The contents of a namespace as they are now.
+  public func contents(namespace: UInt32) -> SparseImage? {
+    controller.namespaces[namespace]?.medium.snapshot()
+  }
+}

@@ -12,14 +12,19 @@ struct StatusTests {
     }
   }
 
-  @Test("every status survives its parts", arguments: Array(stride(from: UInt16(0), to: 0x8000, by: 37)))
-  func parts(raw: UInt16) {
-    let status = Status(rawValue: raw)
-    let again = Status(
-      status.code, doNotRetry: status.doNotRetry, retryDelay: status.retryDelay, more: status.more)
-    #expect(again == status)
-    #expect(StatusCode(status.code.type, status.code.code) == status.code)
-    #expect(!status.description.isEmpty)
+  @Test("every status survives its parts")
+  func parts() {
+    for raw in UInt16(0)..<0x8000 {
+      let status = Status(rawValue: raw)
+      let again = Status(
+        status.code, doNotRetry: status.doNotRetry, retryDelay: status.retryDelay, more: status.more)
+      guard again == status, StatusCode(status.code.type, status.code.code) == status.code,
+        !status.description.isEmpty
+      else {
+        Issue.record("status \(raw)")
+        return
+      }
+    }
   }
 
   @Test("raw values are the ones other tools print")

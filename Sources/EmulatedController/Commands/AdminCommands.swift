@@ -1,0 +1,82 @@
+import NVMeSpec
+
+/// The admin commands (Base 2.0, section 5).
+extension Controller {
+  @inline(never)
+  mutating func executeAdmin(_ command: FetchedCommand) -> Outcome {
+    let entry = command.entry
+    // Over PCIe admin commands use PRPs, and none is fused.
+    guard entry.fused == 0, entry.dataPointer == .prp else { return .refused(.invalidField) }
+    return switch AdminOpcode(rawValue: entry.opcode) {
+    case .identify: identify(command)
+    case .createCompletionQueue: createCompletionQueue(entry)
+    case .createSubmissionQueue: createSubmissionQueue(entry)
+    case .deleteSubmissionQueue: deleteSubmissionQueue(entry)
+    case .deleteCompletionQueue: deleteCompletionQueue(entry)
+    case .getLogPage: getLogPage(command)
+    case .getFeatures: getFeatures(command)
+    case .setFeatures: setFeatures(command)
+    case .abort: abort(entry)
+    case .asynchronousEventRequest: requestEvent(command)
+    case .formatNVM: format(entry)
+    default: .refused(.invalidOpcode)
+    }
+  }
+
+  /// Abort. A command that was not carried out yet never is; one that a thread works on goes on.
+  private mutating func abort(_ entry: SubmissionEntry) -> Outcome {
+    let (identifier, queue) = (entry.abortIdentifier, entry.abortQueue)
+    let found =
+      queue == 0
+      ? events.remove(identifier: identifier)
+      : deferred.take { $0.queue == queue && $0.entry.commandIdentifier == identifier }
+    guard let found else { return .done(.success, 1) }
+    finish(found, Status(.abortRequested))
+    return .success
+  }
+
+  private mutating func requestEvent(_ command: FetchedCommand) -> Outcome {
+    guard events.keep(command) else { return .refused(.asynchronousEventLimitExceeded) }
+    tellEvents()
+    return .pending
+  }
+
+  /// Completes requests with the events that wait.
+  mutating func tellEvents() {
+    while let (request, event) = events.next() { finish(request, .success, UInt64(event.rawValue)) }
+  }
+
+  /// Takes in an event that is no command's doing.
+  @inline(never)
+  mutating func report(_ event: AsynchronousEvent) {
+    var entry = ErrorLogEntry()
+    entry.submissionQueue = .max
+    entry.commandIdentifier = .max
+    entry.parameterLocation = .max
+    errorLog.append(entry)
+    events.add(event)
+    tellEvents()
+    raiseInterrupts()
+  }
+
+  /// Format NVM: a namespace loses its contents and may change its block size.
+  private mutating func format(_ entry: SubmissionEntry) -> Outcome {
+    let wanted =
+      entry.namespace == SubmissionEntry.allNamespaces
+      ? Array(namespaces.identifiers) : [entry.namespace]
+    guard entry.secureErase <= 1, entry.cdw10 & 0x1f0 == 0 else { return .refused(.invalidFormat) }
+    for identifier in wanted {
+      guard let namespace = namespaces[identifier] else { return .refused(.invalidNamespaceOrFormat) }
+      guard Int(entry.formatIndex) < namespace.formats.count else { return .refused(.invalidFormat) }
+    }
+    finishWork()
+    for identifier in wanted {
+      guard let namespace = namespaces[identifier] else { continue }
+      let failure = namespace.medium.zero(at: 0, count: namespace.medium.size)
+      guard failure == 0 else { return .done(Self.writeError(failure), 0) }
+      namespaces.setShift(identifier, Int(namespace.formats[Int(entry.formatIndex)].exponent))
+    }
+    if records { restartRecorder() }
+    return .success
+  }
+}

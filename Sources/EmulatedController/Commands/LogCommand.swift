@@ -1,0 +1,82 @@
+import NVMeSpec
+
+/// Get Log Page (Base 2.0, section 5.16).
+extension Controller {
+  mutating func getLogPage(_ command: FetchedCommand) -> Outcome {
+    let entry = command.entry
+    let length = entry.logLength
+    guard length <= UInt64(min(maximumBytes, 1 << 24)) else { return .refused(.invalidField) }
+    guard let page = page(entry.logPage) else { return .refused(.invalidLogPage) }
+    guard entry.logOffset <= UInt64(page.count), entry.logOffset & 3 == 0 else {
+      return .refused(.invalidField)
+    }
+    // Beyond the page's end there are zeros.
+    var bytes = Array(page[Int(entry.logOffset)...].prefix(Int(length)))
+    bytes += repeatElement(0, count: Int(length) - bytes.count)
+    let outcome = bytes.withUnsafeBytes { send($0, for: command) }
+    if !entry.retainEvent, case .done(let status, _) = outcome, status.isSuccess {
+      events.unmask(entry.logPage)
+      tellEvents()
+    }
+    return outcome
+  }
+
+  private func page(_ log: LogPage) -> [UInt8]? {
+    switch log {
+    case .error: errorLog.page
+    case .smart: encoded(SMARTLog.size) { smartLog.encode(into: $0) }
+    case .firmwareSlots: encoded(FirmwareSlotLog.size) { firmwareLog.encode(into: $0) }
+    case .commandEffects: commandEffects
+    default: nil
+    }
+  }
+
+  private var smartLog: SMARTLog {
+    var log = SMARTLog()
+    log.temperature = 300
+    log.availableSpare = 100
+    log.spareThreshold = 10
+    let unit = 512_000
+    log.dataUnitsRead = UInt128((statistics.bytesRead + unit - 1) / unit)
+    log.dataUnitsWritten = UInt128((statistics.bytesWritten + unit - 1) / unit)
+    log.readCommands = UInt128(statistics.reads)
+    log.writeCommands = UInt128(statistics.writes)
+    log.powerCycles = UInt128(1 + statistics.unsafeShutdowns)
+    log.unsafeShutdowns = UInt128(statistics.unsafeShutdowns)
+    log.errorLogEntries = UInt128(errorLog.total)
+    return log
+  }
+
+  private var firmwareLog: FirmwareSlotLog {
+    var log = FirmwareSlotLog()
+    log.activeSlot = 1
+    log.revisions[0] = Self.firmwareRevision
+    return log
+  }
+
+  /// Commands Supported and Effects: admin commands, then I/O commands, 4 bytes each (Base 2.0, section 5.16.1.6).
+  private var commandEffects: [UInt8] {
+    let (supported, changesData, changesNamespace): (UInt8, UInt8, UInt8) = (1, 1 << 1, 1 << 3)
+    var bytes = [UInt8](repeating: 0, count: 4096)
+    let admin: [AdminOpcode] = [
+      .deleteSubmissionQueue, .createSubmissionQueue, .getLogPage, .deleteCompletionQueue,
+      .createCompletionQueue, .identify, .abort, .setFeatures, .getFeatures, .asynchronousEventRequest,
+    ]
+    for opcode in admin { bytes[4 * Int(opcode.rawValue)] = supported }
+    bytes[4 * Int(AdminOpcode.formatNVM.rawValue)] = supported | changesData | changesNamespace
+    for opcode in [IOOpcode.flush, .read, .compare, .verify] {
+      bytes[1024 + 4 * Int(opcode.rawValue)] = supported
+    }
+    for opcode in [IOOpcode.write, .writeZeroes, .datasetManagement] {
+      bytes[1024 + 4 * Int(opcode.rawValue)] = supported | changesData
+    }
+    return bytes
+  }
+
+  private func encoded(_ size: Int, _ encode: (UnsafeMutableRawBufferPointer) -> Void) -> [UInt8] {
+    [UInt8](unsafeUninitializedCapacity: size) { bytes, count in
+      encode(UnsafeMutableRawBufferPointer(bytes))
+      count = size
+    }
+  }
+}

@@ -1,0 +1,77 @@
+import NVMeSpec
+
+/// Creation and deletion of I/O queues (Base 2.0, sections 5.3 to 5.6).
+extension Controller {
+  mutating func createCompletionQueue(_ entry: SubmissionEntry) -> Outcome {
+    let queue = Int(entry.queueIdentifier)
+    guard queue >= 1, queue < queues.count, !queues.completion[queue].exists else {
+      return .refused(.invalidQueueIdentifier)
+    }
+    if let refusal = refusal(ofQueue: entry, entrySize: CompletionEntry.size) { return refusal }
+    let vectors = interrupts.isEnabled ? interrupts.vectors : 1
+    guard !entry.interruptsEnabled || Int(entry.interruptVector) < vectors else {
+      return .refused(.invalidInterruptVector)
+    }
+    queues.completion[queue] = CompletionQueue(
+      address: entry.prp1, entries: UInt32(entry.queueEntries), vector: entry.interruptVector,
+      interrupts: entry.interruptsEnabled)
+    return .success
+  }
+
+  mutating func createSubmissionQueue(_ entry: SubmissionEntry) -> Outcome {
+    let (queue, completion) = (Int(entry.queueIdentifier), entry.completionQueueIdentifier)
+    guard completion >= 1, Int(completion) < queues.count, queues.completion[Int(completion)].exists else {
+      return .refused(.completionQueueInvalid)
+    }
+    guard queue >= 1, queue < queues.count, !queues.submission[queue].exists else {
+      return .refused(.invalidQueueIdentifier)
+    }
+    if let refusal = refusal(ofQueue: entry, entrySize: SubmissionEntry.size) { return refusal }
+    queues.submission[queue] = SubmissionQueue(
+      address: entry.prp1, entries: UInt32(entry.queueEntries), completionQueue: completion)
+    return .success
+  }
+
+  /// Deletes a submission queue, whose outstanding commands end before the deletion does.
+  mutating func deleteSubmissionQueue(_ entry: SubmissionEntry) -> Outcome {
+    let queue = entry.queueIdentifier
+    guard queue >= 1, Int(queue) < queues.count, queues.submission[Int(queue)].exists else {
+      return .refused(.invalidQueueIdentifier)
+    }
+    completeWork()
+    while let command = deferred.take(where: { $0.queue == queue }) {
+      finish(command, Status(.submissionQueueDeleted))
+    }
+    queues.submission[Int(queue)] = SubmissionQueue()
+    return .success
+  }
+
+  mutating func deleteCompletionQueue(_ entry: SubmissionEntry) -> Outcome {
+    let queue = entry.queueIdentifier
+    guard queue >= 1, Int(queue) < queues.count, queues.completion[Int(queue)].exists else {
+      return .refused(.invalidQueueIdentifier)
+    }
+    guard !queues.isInUse(completionQueue: queue) else { return .refused(.invalidQueueDeletion) }
+    queues.completion[Int(queue)] = CompletionQueue()
+    queues.backlog[queue] = nil
+    return .success
+  }
+
+  /// Why a queue cannot be as a command wants it; nil when it can.
+  private mutating func refusal(ofQueue entry: SubmissionEntry, entrySize: Int) -> Outcome? {
+    let size = entry.queueEntries
+    guard size >= 2, size <= registers.capabilities.queueEntryLimit else {
+      return .refused(.invalidQueueSize)
+    }
+    guard entry.physicallyContiguous,
+      registers.configuration.submissionEntrySize == SubmissionEntry.sizeExponent,
+      registers.configuration.completionEntrySize == CompletionEntry.sizeExponent
+    else { return .refused(.invalidField) }
+    guard entry.prp1 & ((1 << UInt64(pageShift)) - 1) == 0 else { return .refused(.invalidPRPOffset) }
+    guard iommu.translate(entry.prp1, size * entrySize, write: entrySize == CompletionEntry.size) != nil
+    else {
+      return .refused(.dataTransferError)
+    }
+    return nil
+  }
+}

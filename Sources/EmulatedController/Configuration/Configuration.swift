@@ -1,0 +1,92 @@
+extension EmulatedController {
+  /// What an emulated controller is to be like. The defaults are those of a plain, fast device.
+  public struct Configuration: Sendable {
+    /// How the controller gets its work done.
+    public enum Mode: Sendable {
+      /// Single-threaded and deterministic: everything runs in the caller's thread, blocking or not, and time is
+      /// what `service(now:)` was last told.
+      case stepped
+      /// As a device for a running filesystem: what may block runs in threads, and time is the monotonic clock.
+      case inService
+    }
+
+    public var mode = Mode.inService
+    /// Namespaces 1, 2, …, in order.
+    public var namespaces: [Namespace] = []
+    /// The serial number, at most 20 ASCII characters; empty for one derived from the first namespace's medium.
+    public var serialNumber = ""
+    /// MDTS: the most data of one command, `1 << value` pages of 4 KiB; 0 for no limit.
+    public var maximumTransfer: UInt8 = 8
+    /// I/O queue pairs, 1...1024.
+    public var queuePairs = 16
+    /// Entries of the largest queue, 2...65,536.
+    public var queueDepth = 1024
+    /// CAP.DSTRD, 0...8.
+    public var doorbellStride: UInt8 = 0
+    /// Whether there is a volatile write cache; without one every write is durable when it completes.
+    public var volatileWriteCache = true
+    /// Whether I/O commands may use SGLs.
+    public var sgl = true
+    /// Whether writes are recorded, so that crash states can be rebuilt and `cutPower` knows what to lose.
+    public var records = false
+    /// How long every I/O command takes, in nanoseconds, however many run at a time.
+    public var latency: UInt64 = 0
+    /// I/O commands a second at most, 0 for no limit.
+    public var commandsPerSecond: UInt64 = 0
+    /// Bytes a second at most, 0 for no limit.
+    public var bytesPerSecond: UInt64 = 0
+    /// CRDT1, CRDT2, CRDT3 in units of 100 ms.
+    public var retryDelays: (UInt16, UInt16, UInt16) = (1, 2, 3)
+
+    public init(namespaces: [Namespace] = []) { self.namespaces = namespaces }
+  }
+
+  /// A namespace of a configuration.
+  public struct Namespace: Sendable {
+    /// What holds its blocks.
+    public enum Medium: Sendable {
+      /// Memory of this many bytes, zeros at first, gone with the controller.
+      case memory(bytes: Int)
+      /// Memory that holds what a sparse image says.
+      case contents(SparseImage)
+      /// An existing regular file, whose size is the namespace's.
+      case image(path: String)
+    }
+
+    public var medium: Medium
+    /// The size of a logical block in bytes: 512 or 4096.
+    public var blockSize: Int
+
+    public init(_ medium: Medium, blockSize: Int = 4096) {
+      self.medium = medium
+      self.blockSize = blockSize
+    }
+  }
+}
+
+extension EmulatedController.Configuration {
+  /// Refuses what no controller can be.
+  func check() throws(ConfigurationError) {
+    if namespaces.isEmpty { throw ConfigurationError("an emulated controller needs a namespace") }
+    for namespace in namespaces where namespace.blockSize != 512 && namespace.blockSize != 4096 {
+      throw ConfigurationError("block size \(namespace.blockSize) is neither 512 nor 4096")
+    }
+    try require(queuePairs, in: 1...1024, "queues")
+    try require(queueDepth, in: 2...65_536, "depth")
+    try require(Int(doorbellStride), in: 0...8, "doorbell stride")
+    try require(Int(maximumTransfer), in: 0...16, "mdts")
+  }
+
+  private func require(_ value: Int, in range: ClosedRange<Int>, _ name: String) throws(ConfigurationError) {
+    guard range.contains(value) else {
+      throw ConfigurationError("\(name) \(value) is not in \(range.lowerBound)...\(range.upperBound)")
+    }
+  }
+}
+
+/// Why a configuration makes no controller.
+public struct ConfigurationError: Error, CustomStringConvertible, Sendable {
+  public let description: String
+
+  public init(_ description: String) { self.description = description }
+}

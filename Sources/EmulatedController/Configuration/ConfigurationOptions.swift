@@ -1,0 +1,62 @@
+extension EmulatedController.Configuration {
+  /// The options a device's name may carry (`emulated:/path?key=value&…`), each with its form.
+  public static let optionForms: [(key: String, form: String)] = [
+    ("bandwidth", "bytes a second at most, with k, m or g: 2g"),
+    ("block", "size of a logical block: 512 or 4096"),
+    ("depth", "entries of the largest queue: 2...65536"),
+    ("iops", "commands a second at most, with k or m: 500k"),
+    ("latency", "time every command takes, with ns, us, ms or s: 80us"),
+    ("mdts", "most data of one command, 2^N pages of 4 KiB, 0 for no limit: 0...16"),
+    ("namespace", "path of the image of one more namespace; may be repeated"),
+    ("queues", "I/O queue pairs: 1...1024"),
+    ("serial", "serial number, at most 20 printable ASCII characters"),
+    ("sgl", "whether SGLs are taken: 0 or 1"),
+    ("vwc", "whether there is a volatile write cache: 0 or 1"),
+  ]
+
+  /// A controller over an image file.
+  /// - Throws: `ConfigurationError` naming the option at fault, and the known ones when it is not known.
+  public init(image path: String, options: [(String, String)] = []) throws(ConfigurationError) {
+    try self.init(medium: .image(path: path), options: options)
+  }
+
+  /// A controller over memory.
+  /// - Throws: `ConfigurationError` naming the option at fault, and the known ones when it is not known.
+  public init(memory bytes: Int, options: [(String, String)] = []) throws(ConfigurationError) {
+    try self.init(medium: .memory(bytes: bytes), options: options)
+  }
+
+  private init(
+    medium: EmulatedController.Namespace.Medium, options: [(String, String)]
+  ) throws(ConfigurationError) {
+    namespaces = [EmulatedController.Namespace(medium)]
+    for (key, value) in options { try set(key, value) }
+    try check()
+  }
+
+  /// Applies one option.
+  private mutating func set(_ key: String, _ value: String) throws(ConfigurationError) {
+    let option = OptionValue(key: key, text: value)
+    switch key {
+    case "bandwidth": bytesPerSecond = try option.scaled(by: 1024)
+    case "block":
+      let size = Int(clamping: try option.scaled(by: 1024))
+      for index in namespaces.indices { namespaces[index].blockSize = size }
+    case "depth": queueDepth = try option.integer(in: 2...65_536)
+    case "iops": commandsPerSecond = try option.scaled(by: 1000)
+    case "latency": latency = try option.duration()
+    case "mdts": maximumTransfer = UInt8(truncatingIfNeeded: try option.integer(in: 0...16))
+    case "namespace":
+      guard !value.isEmpty else { throw option.error("is not a path") }
+      let blockSize = namespaces.first?.blockSize ?? 4096
+      namespaces.append(EmulatedController.Namespace(.image(path: value), blockSize: blockSize))
+    case "queues": queuePairs = try option.integer(in: 1...1024)
+    case "serial": serialNumber = try option.serial()
+    case "sgl": sgl = try option.flag()
+    case "vwc": volatileWriteCache = try option.flag()
+    default:
+      let known = Self.optionForms.map(\.key).joined(separator: ", ")
+      throw ConfigurationError("unknown option '\(key)' of an emulated controller; known are \(known)")
+    }
+  }
+}

@@ -1,0 +1,114 @@
+import Glibc
+import NVMeSpec
+
+/// Register accesses and the enable, ready and shutdown state machine (Base 2.0, sections 3.1.3, 3.5, 3.6).
+extension Controller {
+  mutating func load32(_ offset: Int) -> UInt32 {
+    if isRemoved { return .max }
+    return registers.load(offset & ~3)
+  }
+
+  mutating func store32(_ value: UInt32, _ offset: Int) {
+    if isRemoved { return }
+    if offset >= Register.doorbells {
+      ring(offset, value)
+    } else if offset == Register.configuration {
+      configure(ControllerConfiguration(rawValue: value))
+    } else {
+      registers.store(value, offset)
+    }
+  }
+
+  /// A store to CC.
+  private mutating func configure(_ new: ControllerConfiguration) {
+    let old = registers.configuration
+    registers.configuration = new
+    if new.enabled, !old.enabled { enable() }
+    if !new.enabled, old.enabled { disable() }
+    if new.shutdown != .none, old.shutdown == .none { shutDown() }
+    if new.shutdown == .none, old.shutdown != .none { registers.status.shutdown = .none }
+    raiseInterrupts()
+  }
+
+  /// CC.EN going to 1: checks what the host has set up and becomes ready.
+  private mutating func enable() {
+    switch faults.actionOnEnable() {
+    case .stuck: return
+    case .fatal: return fail()
+    case .remove: return remove()
+    default: break
+    }
+    guard adminQueuesAreSound else { return fail() }
+    pageShift = 12 + Int(registers.configuration.pageSize)
+    let attributes = registers.adminQueueAttributes
+    queues.submission[0] = SubmissionQueue(
+      address: registers.adminSubmissionQueue, entries: UInt32(attributes.submissionSize) + 1)
+    queues.completion[0] = CompletionQueue(
+      address: registers.adminCompletionQueue, entries: UInt32(attributes.completionSize) + 1,
+      interrupts: true)
+    registers.status.ready = true
+    isRunning = registers.status.shutdown == .none
+  }
+
+  private var adminQueuesAreSound: Bool {
+    let configuration = registers.configuration
+    let attributes = registers.adminQueueAttributes
+    let pageMask = (UInt64(4096) << UInt64(configuration.pageSize)) - 1
+    return configuration.commandSet == .nvm && configuration.arbitration == 0
+      && configuration.pageSize <= registers.capabilities.maximumPageSize
+      && attributes.submissionSize >= 1 && attributes.completionSize >= 1
+      && registers.adminSubmissionQueue & pageMask == 0 && registers.adminCompletionQueue & pageMask == 0
+  }
+
+  /// CC.EN going to 0: a controller reset. Commands not yet carried out never are.
+  private mutating func disable() {
+    let action = faults.actionOnDisable()
+    reset()
+    if case .stuck = action { return }
+    registers.status = ControllerStatus(rawValue: 0)
+  }
+
+  /// Drops queues and commands; registers other than CC and CSTS stay.
+  mutating func reset() {
+    isRunning = false
+    finishWork()
+    deferred.removeWaiting()
+    queues.removeAll()
+    timing.reset()
+    features = FeatureTable(configuration)
+    events = AsynchronousEvents()
+    statistics.resets += 1
+  }
+
+  /// A function-level reset, or power coming back: registers too are as at the beginning.
+  mutating func resetFunction() {
+    reset()
+    registers.reset()
+  }
+
+  /// A shutdown notification: everything becomes durable.
+  private mutating func shutDown() {
+    if case .stuck = faults.actionOnShutdown() {
+      registers.status.shutdown = .occurring
+      return
+    }
+    finishWork()
+    if registers.configuration.shutdown == .normal { synchronizeAll() }
+    isRunning = false
+    registers.status.shutdown = .complete
+  }
+
+  /// A fatal error: only a reset helps.
+  mutating func fail() {
+    registers.status.fatal = true
+    isRunning = false
+  }
+
+  /// The function goes away.
+  mutating func remove() {
+    isRemoved = true
+    isRunning = false
+    var one: UInt64 = 1
+    if removal >= 0 { _ = Glibc.write(removal, &one, 8) }
+  }
+}

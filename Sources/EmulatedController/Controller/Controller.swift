@@ -1,0 +1,105 @@
+import CMachine
+import Glibc
+import NVMeSpec
+import PCI
+
+/// The NVMe controller proper: what its registers, queues and commands do.
+///
+/// It belongs to the thread that calls it. Every entry from outside is one call of a mutating method, and nothing
+/// calls back out, so that no state is ever seen half-changed. What may block is given to `workers`.
+struct Controller: ~Copyable {
+  let configuration: EmulatedController.Configuration
+  /// Whether time is the monotonic clock and blocking work goes to threads.
+  let isInService: Bool
+  /// Whether events are recorded.
+  let records: Bool
+  /// The most data of one command in bytes.
+  let maximumBytes: Int
+  /// Doorbells are `1 << shift` bytes apart.
+  let doorbellShift: Int
+
+  var iommu = IOMMU()
+  var interrupts: InterruptTable
+  var registers: RegisterFile
+  var queues: QueueTable
+  var namespaces: NamespaceTable
+  var features: FeatureTable
+  var events = AsynchronousEvents()
+  var errorLog = ErrorLog()
+  var statistics = Statistics()
+  var faults = FaultInjector()
+  var timing: TimingModel
+  var deferred = DeferredCommands()
+  var pieces: PieceList
+  let scratch: UnsafeMutableRawBufferPointer
+  var recorder: Recorder?
+  var workers: WorkerPool?
+
+  /// The eventfd that tells of the function's removal; -1 when the system had none to give.
+  let removal: Int32
+
+  /// Whether commands are fetched: ready, and neither fatal, shut down nor gone.
+  var isRunning = false
+  /// Whether the function is gone.
+  var isRemoved = false
+  /// Whether a fault rule, the timing model or the recorder has to see commands before they are carried out.
+  var isPlain = true
+  /// Whether making data durable has failed: the system may have dropped what it could not write, so that no
+  /// later success would mean anything.
+  var cannotSynchronize = false
+  /// A memory page of the host is `1 << pageShift` bytes.
+  var pageShift = 12
+  /// The time, in monotonic ns, as last known.
+  var now: UInt64 = 0
+
+  init(_ configuration: EmulatedController.Configuration) throws(FunctionError) {
+    self.configuration = configuration
+    isInService = configuration.mode == .inService
+    records = configuration.records
+    maximumBytes = configuration.maximumTransfer == 0 ? .max : 4096 << Int(configuration.maximumTransfer)
+    doorbellShift = 2 + Int(configuration.doorbellStride)
+    interrupts = InterruptTable(vectors: configuration.queuePairs + 1)
+    registers = RegisterFile(configuration)
+    queues = QueueTable(ioPairs: configuration.queuePairs)
+    timing = TimingModel(configuration)
+    features = FeatureTable(configuration)
+    pieces = PieceList(capacity: min(maximumBytes, 1 << 24) / 4096 + 2)
+    scratch = .allocate(byteCount: 1 << 16, alignment: 4096)
+    removal = cm_eventfd()
+    do throws(FunctionError) {
+      namespaces = try NamespaceTable(configuration.namespaces)
+    } catch {
+      scratch.deallocate()
+      if removal >= 0 { close(removal) }
+      throw error
+    }
+    if records { restartRecorder() }
+    updatePlainness()
+  }
+
+  deinit {
+    scratch.deallocate()
+    if removal >= 0 { close(removal) }
+  }
+
+  /// To be called after a change of rules.
+  mutating func updatePlainness() { isPlain = !faults.isArmed && !timing.isActive && !records }
+
+  /// Learns the time where it is the monotonic clock.
+  mutating func readClock() {
+    if isInService { now = max(now, cm_monotonic_ns()) }
+  }
+
+  /// Does what is due at a time.
+  /// - Returns: when to be called next.
+  mutating func service(now time: UInt64) -> UInt64 {
+    now = max(now, time)
+    guard isRunning else { return .max }
+    collectResults()
+    while let command = deferred.takeDue(now: now) { carryOut(command) }
+    raiseInterrupts()
+    // A queue without interrupts has only the caller's timer to tell of a thread's result.
+    let poll: UInt64 = workers?.isBusy == true && !interrupts.isEnabled ? now.saturatingAdd(50_000) : .max
+    return min(deferred.nextDue, poll)
+  }
+}

@@ -1,0 +1,70 @@
+import NVMeSpec
+import PCI
+
+/// A namespace as commands see it.
+struct NamespaceRecord {
+  let medium: Medium
+  /// A logical block is `1 << shift` bytes.
+  var shift: Int
+  /// Whether Format NVM may change the block size; an image would forget it.
+  let canReformat: Bool
+
+  /// The size in logical blocks.
+  @inline(__always)
+  var blocks: UInt64 { UInt64(medium.size) &>> UInt64(shift) }
+}
+
+/// The namespaces of a controller, 1, 2, ….
+struct NamespaceTable: ~Copyable {
+  /// How many there are; the highest identifier too.
+  private(set) var count: Int
+  private let records: UnsafeMutablePointer<NamespaceRecord>
+  private var backings: [any Backing]
+
+  init(_ namespaces: [EmulatedController.Namespace]) throws(FunctionError) {
+    var backings: [any Backing] = []
+    for namespace in namespaces { backings.append(try Self.open(namespace)) }
+    self.backings = backings
+    count = namespaces.count
+    records = .allocate(capacity: max(count, 1))
+    for (index, namespace) in namespaces.enumerated() {
+      let canReformat = if case .image = namespace.medium { false } else { true }
+      (records + index).initialize(
+        to: NamespaceRecord(
+          medium: backings[index].medium, shift: namespace.blockSize == 512 ? 9 : 12,
+          canReformat: canReformat))
+    }
+  }
+
+  deinit { records.deallocate() }
+
+  /// The namespace with an identifier, nil when there is none.
+  @inline(__always)
+  subscript(_ identifier: UInt32) -> NamespaceRecord? {
+    identifier &- 1 < UInt32(truncatingIfNeeded: count) ? records[Int(identifier) - 1] : nil
+  }
+
+  /// Gives a namespace another block size.
+  mutating func setShift(_ identifier: UInt32, _ shift: Int) {
+    guard self[identifier] != nil else { return }
+    records[Int(identifier) - 1].shift = shift
+  }
+
+  /// The identifiers in use.
+  var identifiers: Range<UInt32> { 1..<UInt32(truncatingIfNeeded: count) + 1 }
+
+  /// Gives image files back, and their locks; namespaces in memory stay.
+  mutating func close() {
+    guard backings.contains(where: { $0 is ImageBacking }) else { return }
+    count = 0
+    backings = []
+  }
+
+  private static func open(_ namespace: EmulatedController.Namespace) throws(FunctionError) -> any Backing {
+    switch namespace.medium {
+    case .memory(let bytes): try MemoryBacking(bytes: bytes / namespace.blockSize * namespace.blockSize)
+    case .contents(let image): try MemoryBacking(image)
+    case .image(let path): try ImageBacking(path: path, blockSize: namespace.blockSize)
+    }
+  }
+}

@@ -1,0 +1,96 @@
+import NVMeSpec
+
+/// A fault to be shown: when, and what.
+///
+/// Rules are looked at in order and the first that matches acts. Where there are none they cost nothing.
+public struct FaultRule: Sendable {
+  /// When a rule acts.
+  public enum Trigger: Sendable {
+    /// On a command as it is fetched.
+    case command(CommandMatch)
+    /// On CC.EN going to 1.
+    case enable
+    /// On CC.EN going to 0.
+    case disable
+    /// On a shutdown notification in CC.SHN.
+    case shutdown
+  }
+
+  public var trigger: Trigger
+  public var action: FaultAction
+  /// How many matches go by before the rule acts: 2 makes it act on the third.
+  public var skipping: Int
+  /// How often it acts; nil for always.
+  public var limit: Int?
+
+  public init(_ trigger: Trigger, _ action: FaultAction, skipping: Int = 0, limit: Int? = nil) {
+    self.trigger = trigger
+    self.action = action
+    self.skipping = skipping
+    self.limit = limit
+  }
+
+  /// A rule for I/O commands.
+  public init(
+    io opcode: IOOpcode?, blocks: Range<UInt64>? = nil, _ action: FaultAction, skipping: Int = 0,
+    limit: Int? = nil
+  ) {
+    let match = CommandMatch(queue: .io, opcode: opcode?.rawValue, blocks: blocks)
+    self.init(.command(match), action, skipping: skipping, limit: limit)
+  }
+
+  /// A rule for admin commands.
+  public init(admin opcode: AdminOpcode?, _ action: FaultAction, skipping: Int = 0, limit: Int? = nil) {
+    let match = CommandMatch(queue: .admin, opcode: opcode?.rawValue)
+    self.init(.command(match), action, skipping: skipping, limit: limit)
+  }
+}
+
+/// Which commands a rule is for.
+public struct CommandMatch: Sendable {
+  /// The kind of queue.
+  public enum Queue: Sendable {
+    case admin, io, any
+  }
+
+  public var queue: Queue
+  /// The opcode; nil for all.
+  public var opcode: UInt8?
+  /// The namespace; nil for all.
+  public var namespace: UInt32?
+  /// Logical blocks, one of which the command must touch; nil for all commands.
+  public var blocks: Range<UInt64>?
+
+  public init(
+    queue: Queue = .any, opcode: UInt8? = nil, namespace: UInt32? = nil, blocks: Range<UInt64>? = nil
+  ) {
+    self.queue = queue
+    self.opcode = opcode
+    self.namespace = namespace
+    self.blocks = blocks
+  }
+}
+
+/// What a fault rule does.
+public enum FaultAction: Sendable, Equatable {
+  /// Nothing out of the ordinary.
+  case none
+  /// The command is not carried out and completes with this status.
+  case status(Status)
+  /// The command is carried out this much later, in nanoseconds.
+  case delay(UInt64)
+  /// The command is carried out and never completes.
+  case loseCompletion
+  /// The command is carried out and completes twice.
+  case duplicateCompletion
+  /// The command is carried out and completes under this identifier.
+  case completeAs(identifier: UInt16)
+  /// The controller's access to the command's data is refused.
+  case refuseDMA
+  /// CSTS.CFS is set and the controller does nothing more until it is reset.
+  case fatal
+  /// The function is gone: registers read as all ones, nothing is carried out, until `restore`.
+  case remove
+  /// CSTS does not follow CC: RDY or SHST stays as it is.
+  case stuck
+}

@@ -1,0 +1,79 @@
+/// The PCI configuration space of an NVMe function, 4096 bytes: identity, BAR0, and the MSI-X and PCI Express
+/// capabilities (PCIe Transport 1.0, section 3.8).
+struct ConfigurationSpace {
+  private static let size = 4096
+  private static let commandOffset = 0x04
+  private static let msixOffset = 0x40
+  private static let expressOffset = 0x50
+  private static let busMasterBit: UInt32 = 1 << 2
+  private static let msixEnableBit: UInt32 = 1 << 15
+
+  private var bytes = [UInt8](repeating: 0, count: size)
+  /// Which bits a write changes.
+  private var writable = [UInt8](repeating: 0, count: size)
+
+  init(vectors: Int, barSize: Int) {
+    // The vendor is one that the PCI-SIG has given to nobody.
+    put(0xfff1, at: 0x00, width: 2)
+    put(0x0001, at: 0x02, width: 2)
+    put(0x0010, at: 0x06, width: 2)
+    put(0x01_0802, at: 0x09, width: 3)
+    put(0x04, at: 0x10, width: 4)
+    put(UInt32(Self.msixOffset), at: 0x34, width: 1)
+    put(UInt32(Self.expressOffset) << 8 | 0x11, at: Self.msixOffset, width: 2)
+    put(UInt32(max(vectors, 1) - 1), at: Self.msixOffset + 2, width: 2)
+    // Table and pending bits are said to lie in BAR 4; vectors are wired by the function, as under VFIO.
+    put(0x04, at: Self.msixOffset + 4, width: 4)
+    put(0x0804, at: Self.msixOffset + 8, width: 4)
+    put(0x0002_0010, at: Self.expressOffset, width: 4)
+    // Device capabilities: function-level reset.
+    put(1 << 28, at: Self.expressOffset + 4, width: 4)
+
+    allow(0x0406, at: Self.commandOffset, width: 2)
+    allow(UInt32(truncatingIfNeeded: ~(barSize - 1)) & ~0xf, at: 0x10, width: 4)
+    allow(0xffff_ffff, at: 0x14, width: 4)
+    allow(0xff, at: 0x3c, width: 1)
+    allow(Self.msixEnableBit | 1 << 14, at: Self.msixOffset + 2, width: 2)
+  }
+
+  /// Whether the command register lets the function access memory.
+  var busMaster: Bool {
+    get { read(at: Self.commandOffset, width: 2) & Self.busMasterBit != 0 }
+    set { change(Self.busMasterBit, to: newValue, at: Self.commandOffset) }
+  }
+
+  /// Whether MSI-X is on.
+  var msixEnabled: Bool {
+    get { read(at: Self.msixOffset + 2, width: 2) & Self.msixEnableBit != 0 }
+    set { change(Self.msixEnableBit, to: newValue, at: Self.msixOffset + 2) }
+  }
+
+  /// Reads `width` bytes; all ones outside the space.
+  func read(at offset: Int, width: Int) -> UInt32 {
+    guard (1...4).contains(width), offset >= 0, offset <= Self.size - width else { return .max }
+    return (0..<width).reduce(0) { $0 | UInt32(bytes[offset + $1]) << UInt32(8 * $1) }
+  }
+
+  /// Writes `width` bytes, of which only the writable bits change.
+  mutating func write(_ value: UInt32, at offset: Int, width: Int) {
+    guard (1...4).contains(width), offset >= 0, offset <= Self.size - width else { return }
+    for index in 0..<width {
+      let mask = writable[offset + index]
+      let byte = UInt8(truncatingIfNeeded: value >> UInt32(8 * index))
+      bytes[offset + index] = (bytes[offset + index] & ~mask) | (byte & mask)
+    }
+  }
+
+  private mutating func change(_ bit: UInt32, to value: Bool, at offset: Int) {
+    let old = read(at: offset, width: 2)
+    put(value ? old | bit : old & ~bit, at: offset, width: 2)
+  }
+
+  private mutating func put(_ value: UInt32, at offset: Int, width: Int) {
+    for index in 0..<width { bytes[offset + index] = UInt8(truncatingIfNeeded: value >> UInt32(8 * index)) }
+  }
+
+  private mutating func allow(_ mask: UInt32, at offset: Int, width: Int) {
+    for index in 0..<width { writable[offset + index] = UInt8(truncatingIfNeeded: mask >> UInt32(8 * index)) }
+  }
+}

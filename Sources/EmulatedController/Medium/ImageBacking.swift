@@ -1,0 +1,80 @@
+import CMachine
+import Glibc
+import PCI
+
+/// An image file, held open and locked against every other opener.
+final class ImageBacking: Backing {
+  private let descriptor: Int32
+  private let size: Int
+  private let mayBlock: Bool
+
+  var medium: Medium { .image(ImageMedium(descriptor: descriptor, size: size, mayBlock: mayBlock)) }
+
+  /// Opens and locks the image.
+  /// - Throws: `FunctionError` when it is missing, no regular file, too small, not permitted, or held by another
+  ///   process, which is then named.
+  init(path: String, blockSize: Int) throws(FunctionError) {
+    let opened = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY)
+    guard opened >= 0 else { throw Self.openError(path, errno) }
+    do throws(FunctionError) {
+      size = try Self.usableSize(opened, path, blockSize)
+      try Self.lock(opened, path)
+    } catch {
+      close(opened)
+      throw error
+    }
+    descriptor = opened
+    let memoryFilesystems = [0x0102_1994, 0x8584_58f6, 0x9584_58f6]
+    mayBlock = !memoryFilesystems.contains(cm_filesystem_type(opened))
+  }
+
+  deinit { close(descriptor) }
+
+  private static func openError(_ path: String, _ code: Int32) -> FunctionError {
+    switch code {
+    case ENOENT:
+      FunctionError(
+        "\(path) does not exist", remedy: "make it: mkfs.varve \(path) 4G", errno: code)
+    case EACCES, EPERM:
+      FunctionError(
+        "\(path) may not be read and written by this user", remedy: "chmod u+rw \(path), or chown it",
+        errno: code)
+    case EISDIR:
+      FunctionError("\(path) is a directory, not an image file", errno: code)
+    default:
+      FunctionError("\(path) cannot be opened: \(String(cString: strerror(code)))", errno: code)
+    }
+  }
+
+  /// The size in whole 4 KiB blocks, in bytes.
+  private static func usableSize(
+    _ descriptor: Int32, _ path: String, _ blockSize: Int
+  ) throws(FunctionError) -> Int {
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else { throw openError(path, errno) }
+    guard status.st_mode & S_IFMT == S_IFREG else {
+      throw FunctionError("\(path) is not a regular file", remedy: "name an image file", errno: ENODEV)
+    }
+    let size = Int(status.st_size) / blockSize * blockSize
+    guard size > 0 else {
+      throw FunctionError(
+        "\(path) is too small for a device: \(status.st_size) bytes", remedy: "truncate -s 4G \(path)",
+        errno: EINVAL)
+    }
+    return size
+  }
+
+  private static func lock(_ descriptor: Int32, _ path: String) throws(FunctionError) {
+    guard cm_lock_exclusively(descriptor) != 0 else { return }
+    let code = errno
+    guard code == EWOULDBLOCK else {
+      throw FunctionError("\(path) cannot be locked: \(String(cString: strerror(code)))", errno: code)
+    }
+    var status = stat()
+    let holder = fstat(descriptor, &status) == 0 ? LockHolder.find(inode: status.st_ino) : nil
+    let who = holder.map { "process \($0)" } ?? "another process"
+    throw FunctionError(
+      "\(path) is in use by \(who)",
+      remedy: holder.map { "unmount it, or end the process: kill \($0)" } ?? "unmount it", errno: EBUSY)
+  }
+}

@@ -1,0 +1,60 @@
+import NVMeSpec
+
+/// The queues of a controller by identifier; 0 is the admin pair.
+struct QueueTable: ~Copyable {
+  /// How many of each kind there can be, the admin queue among them.
+  let count: Int
+  let submission: UnsafeMutablePointer<SubmissionQueue>
+  let completion: UnsafeMutablePointer<CompletionQueue>
+  /// Completions that found their queue full, in order.
+  var backlog: [UInt16: [CompletionEntry]] = [:]
+  /// The lowest and the highest completion queue that may need an interrupt; the lowest is above when none does.
+  private var lowestDue = Int.max
+  private var highestDue = -1
+
+  init(ioPairs: Int) {
+    count = ioPairs + 1
+    submission = .allocate(capacity: count)
+    completion = .allocate(capacity: count)
+    submission.initialize(repeating: SubmissionQueue(), count: count)
+    completion.initialize(repeating: CompletionQueue(), count: count)
+  }
+
+  deinit {
+    submission.deallocate()
+    completion.deallocate()
+  }
+
+  /// Forgets every queue.
+  mutating func removeAll() {
+    submission.update(repeating: SubmissionQueue(), count: count)
+    completion.update(repeating: CompletionQueue(), count: count)
+    backlog = [:]
+    (lowestDue, highestDue) = (.max, -1)
+  }
+
+  /// Whether any completion queue needs an interrupt.
+  var interruptsDue: Bool { highestDue >= 0 }
+
+  /// Takes down that a completion queue needs an interrupt.
+  @inline(__always)
+  mutating func noteInterrupt(_ queue: Int) {
+    if queue < lowestDue { lowestDue = queue }
+    if queue > highestDue { highestDue = queue }
+  }
+
+  /// The queues that may need an interrupt, which are forgotten.
+  mutating func takeInterruptRange() -> ClosedRange<Int> {
+    let range = min(lowestDue, highestDue)...highestDue
+    (lowestDue, highestDue) = (.max, -1)
+    return range
+  }
+
+  /// Whether any I/O queue exists.
+  var hasIOQueues: Bool { (1..<count).contains { submission[$0].exists || completion[$0].exists } }
+
+  /// Whether a submission queue completes on `queue`.
+  func isInUse(completionQueue queue: UInt16) -> Bool {
+    (0..<count).contains { submission[$0].exists && submission[$0].completionQueue == queue }
+  }
+}

@@ -1,0 +1,154 @@
+import NVMeSpec
+
+/// A command fetched from a queue, on its way through the controller.
+struct FetchedCommand {
+  var entry: SubmissionEntry
+  /// The submission queue it came from.
+  var queue: UInt16
+  /// What a fault rule does to it.
+  var fault: FaultAction = .none
+  /// Its first event in the recorder; -1 when it is not recorded.
+  var event = -1
+  /// Further events, of a deallocation of several ranges.
+  var moreEvents = 0..<0
+}
+
+/// Commands that wait for their time, or for a thread that works on them.
+struct DeferredCommands: ~Copyable {
+  private struct Slot {
+    var command = FetchedCommand(entry: SubmissionEntry(), queue: 0)
+    var due: UInt64 = 0
+    var order: UInt64 = 0
+    /// The next free slot; -1 at the end, -2 for a slot in use.
+    var next: Int32 = -2
+  }
+
+  private var slots: UnsafeMutablePointer<Slot>
+  private var capacity: Int
+  private var firstFree: Int32 = -1
+  private var arrivals: UInt64 = 0
+  /// Slots of commands that wait for their time, as a binary heap, the earliest first.
+  private var heap: [Int32] = []
+  /// How many commands are in slots, waiting or worked on.
+  private(set) var count = 0
+
+  init() {
+    capacity = 0
+    slots = .allocate(capacity: 1)
+  }
+
+  deinit { slots.deallocate() }
+
+  /// When the earliest waiting command is due; `UInt64.max` when none waits.
+  var nextDue: UInt64 { heap.isEmpty ? .max : slots[Int(heap[0])].due }
+
+  /// Keeps a command while a thread works on it.
+  mutating func keep(_ command: FetchedCommand) -> Int32 {
+    if firstFree < 0 { grow() }
+    let slot = firstFree
+    firstFree = slots[Int(slot)].next
+    slots[Int(slot)].command = command
+    slots[Int(slot)].next = -2
+    count += 1
+    return slot
+  }
+
+  /// Gives a kept command back.
+  mutating func release(_ slot: Int32) -> FetchedCommand {
+    slots[Int(slot)].next = firstFree
+    firstFree = slot
+    count -= 1
+    return slots[Int(slot)].command
+  }
+
+  /// Makes a command wait until `due`; those due at the same time keep their order.
+  mutating func schedule(_ command: FetchedCommand, due: UInt64) {
+    let slot = keep(command)
+    slots[Int(slot)].due = due
+    slots[Int(slot)].order = arrivals
+    arrivals += 1
+    heap.append(slot)
+    siftUp(heap.count - 1)
+  }
+
+  /// The earliest command, if it is due at `now`.
+  mutating func takeDue(now: UInt64) -> FetchedCommand? {
+    guard nextDue <= now else { return nil }
+    return release(removeFromHeap(0))
+  }
+
+  /// Takes out a waiting command that `matches` picks, if there is one.
+  mutating func take(where matches: (FetchedCommand) -> Bool) -> FetchedCommand? {
+    guard let index = heap.firstIndex(where: { matches(slots[Int($0)].command) }) else { return nil }
+    return release(removeFromHeap(index))
+  }
+
+  /// Whether a command with this identifier of this queue is here.
+  func contains(identifier: UInt16, queue: UInt16) -> Bool {
+    guard count > 0 else { return false }
+    return (0..<capacity).contains {
+      slots[$0].next == -2 && slots[$0].command.queue == queue
+        && slots[$0].command.entry.commandIdentifier == identifier
+    }
+  }
+
+  /// Drops all waiting commands.
+  mutating func removeWaiting() {
+    while !heap.isEmpty { _ = release(removeFromHeap(heap.count - 1)) }
+  }
+
+  private mutating func grow() {
+    let larger = max(64, capacity * 2)
+    let moved = UnsafeMutablePointer<Slot>.allocate(capacity: larger)
+    moved.moveInitialize(from: slots, count: capacity)
+    slots.deallocate()
+    slots = moved
+    for index in capacity..<larger {
+      (slots + index).initialize(to: Slot())
+      slots[index].next = index + 1 < larger ? Int32(index + 1) : -1
+    }
+    firstFree = Int32(capacity)
+    capacity = larger
+    heap.reserveCapacity(larger)
+  }
+
+  private func isEarlier(_ left: Int32, _ right: Int32) -> Bool {
+    let (a, b) = (Int(left), Int(right))
+    return slots[a].due != slots[b].due ? slots[a].due < slots[b].due : slots[a].order < slots[b].order
+  }
+
+  private mutating func removeFromHeap(_ index: Int) -> Int32 {
+    let slot = heap[index]
+    let last = heap.removeLast()
+    if index < heap.count {
+      heap[index] = last
+      siftDown(index)
+      siftUp(index)
+    }
+    return slot
+  }
+
+  private mutating func siftUp(_ start: Int) {
+    var index = start
+    while index > 0 {
+      let parent = (index - 1) / 2
+      guard isEarlier(heap[index], heap[parent]) else { return }
+      heap.swapAt(index, parent)
+      index = parent
+    }
+  }
+
+  private mutating func siftDown(_ start: Int) {
+    var index = start
+    while true {
+      var least = index
+      for child in [2 * index + 1, 2 * index + 2]
+      where child < heap.count && isEarlier(heap[child], heap[least]) {
+        least = child
+      }
+      guard least != index else { return }
+      heap.swapAt(index, least)
+      index = least
+    }
+  }
+}

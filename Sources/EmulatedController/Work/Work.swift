@@ -1,0 +1,44 @@
+import Glibc
+
+/// Work on a medium that may have to wait for a disk.
+///
+/// It holds addresses of the host's memory; the controller waits for it to end before it lets that memory go.
+enum Work: @unchecked Sendable {
+  case read(Medium, [iovec], Int)
+  case synchronize([Medium])
+  case zero(Medium, [(offset: Int, length: Int)], durable: Bool)
+
+  /// Does it.
+  /// - Returns: 0 or an errno.
+  func perform() -> Int32 {
+    switch self {
+    case .read(let medium, var pieces, let offset):
+      return medium.read(into: &pieces, pieces.count, at: offset)
+    case .synchronize(let media):
+      return media.reduce(0) { $0 == 0 ? $1.synchronize() : $0 }
+    case .zero(let medium, let extents, let durable):
+      for extent in extents {
+        let failure = medium.zero(at: extent.offset, count: extent.length)
+        guard failure == 0 else { return failure }
+      }
+      return durable ? medium.synchronize() : 0
+    }
+  }
+}
+
+/// Work for a command.
+struct Job: Sendable {
+  /// Where the command is kept.
+  var slot: Int32
+  var work: Work
+  /// The eventfd that tells the host's thread to call `service`; -1 for none.
+  var wakeDescriptor: Int32
+}
+
+/// The end of a job.
+struct JobResult: Sendable {
+  var slot: Int32
+  var work: Work
+  /// 0 or an errno.
+  var failure: Int32
+}

@@ -1,0 +1,119 @@
+import CMachine
+import Glibc
+import Synchronization
+
+/// A few threads for work that may block. Results are fetched by the controller's own thread.
+final class WorkerPool: Sendable {
+  private struct State {
+    var jobs: [Job] = []
+    var results: [JobResult] = []
+    var isStopping = false
+  }
+
+  private let state = Mutex(State())
+  /// Whether there are results, known without the lock.
+  private let resultsReady = Atomic<Bool>(false)
+  /// Jobs that are waiting or being done.
+  private let unfinished = Atomic<Int>(0)
+  /// Counts jobs that no thread has taken.
+  private let jobsWaiting: Int32
+  /// Readable when there were results since it was last read.
+  private let resultsWaiting: Int32
+  private let threads: Mutex<[pthread_t]> = Mutex([])
+
+  /// Starts the threads; nil when the system has none to give.
+  init?(threads count: Int) {
+    jobsWaiting = cm_waitable_eventfd(1)
+    resultsWaiting = cm_waitable_eventfd(0)
+    guard jobsWaiting >= 0, resultsWaiting >= 0 else { return nil }
+    for _ in 0..<count {
+      var thread = pthread_t()
+      // The thread borrows the pool, whose end waits for the thread's.
+      guard pthread_create(&thread, nil, runWorker, Unmanaged.passUnretained(self).toOpaque()) == 0 else {
+        break
+      }
+      threads.withLock { $0.append(thread) }
+    }
+    if threads.withLock({ $0.isEmpty }) { return nil }
+  }
+
+  deinit {
+    let all = threads.withLock { $0 }
+    state.withLock { $0.isStopping = true }
+    for _ in all { signal(jobsWaiting) }
+    for thread in all { pthread_join(thread, nil) }
+    close(jobsWaiting)
+    close(resultsWaiting)
+  }
+
+  /// Whether work is under way or its results are not fetched.
+  var isBusy: Bool { unfinished.load(ordering: .relaxed) > 0 || hasResults }
+
+  /// Whether there are results.
+  var hasResults: Bool { resultsReady.load(ordering: .acquiring) }
+
+  /// Has a thread do a job.
+  func start(_ job: Job) {
+    unfinished.add(1, ordering: .relaxed)
+    state.withLock { $0.jobs.append(job) }
+    signal(jobsWaiting)
+  }
+
+  /// The results since the last call.
+  func takeResults() -> [JobResult] {
+    state.withLock {
+      resultsReady.store(false, ordering: .relaxed)
+      let results = $0.results
+      $0.results = []
+      return results
+    }
+  }
+
+  /// Blocks until every job is done.
+  func waitForAll() -> [JobResult] {
+    while unfinished.load(ordering: .acquiring) > 0 { wait(resultsWaiting) }
+    return takeResults()
+  }
+
+  /// The life of a thread.
+  fileprivate func work() {
+    while true {
+      wait(jobsWaiting)
+      let (job, isStopping) = state.withLock { state -> (Job?, Bool) in
+        (state.jobs.isEmpty ? nil : state.jobs.removeFirst(), state.isStopping)
+      }
+      guard let job else {
+        if isStopping { return }
+        continue
+      }
+      finish(job, job.work.perform())
+    }
+  }
+
+  private func finish(_ job: Job, _ failure: Int32) {
+    state.withLock {
+      $0.results.append(JobResult(slot: job.slot, work: job.work, failure: failure))
+      resultsReady.store(true, ordering: .releasing)
+    }
+    unfinished.subtract(1, ordering: .releasing)
+    signal(resultsWaiting)
+    if job.wakeDescriptor >= 0 { signal(job.wakeDescriptor) }
+  }
+
+  private func signal(_ descriptor: Int32) {
+    var one: UInt64 = 1
+    _ = write(descriptor, &one, 8)
+  }
+
+  private func wait(_ descriptor: Int32) {
+    var count: UInt64 = 0
+    while read(descriptor, &count, 8) < 0, errno == EINTR {}
+  }
+}
+
+/// The body of a worker's thread.
+private func runWorker(_ pool: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+  guard let pool else { return nil }
+  Unmanaged<WorkerPool>.fromOpaque(pool).takeUnretainedValue().work()
+  return nil
+}
