@@ -1,6 +1,8 @@
+import Block
 import CMachine
 import Foundation
 import Glibc
+import NVMe
 import PCI
 import Testing
 
@@ -42,6 +44,21 @@ private func isAskedFor(_ name: String) -> Bool {
     #expect(Self.eventually { registers.load32(at: 0x1c) & 1 == 1 })
     registers.store32(1, at: 0x1000)
     usleep(200_000)
+  }
+
+  /// A medium that cannot read block 101: the command ends with Linux's error for that, its neighbours with data.
+  @Test(.enabled(if: isAskedFor("medium"))) func reportsAMediumError() throws {
+    let info = try #require(Discovery.functions().first { $0.isBoundToVFIO })
+    let controller = try Controller.open(try VFIOFunction(at: info.address))
+    let device = try NamespaceDevice(controller: controller, namespace: 1, arenaFrames: 64)
+    let blocks = SynchronousDevice(device)
+    defer { blocks.close() }
+    let error = #expect(throws: BlockDeviceError.self) { try blocks.read(block: 101, count: 1) }
+    #expect(error?.errno == ENODATA)
+    #expect(try blocks.read(block: 100, count: 1).count == 4096)
+    #expect(try blocks.read(block: 102, count: 1).count == 4096)
+    #expect(throws: BlockDeviceError.self) { try blocks.read(block: 96, count: 16) }
+    #expect(!device.errors.isEmpty)
   }
 
   /// Whether something comes true within some seconds.

@@ -1,0 +1,140 @@
+import Block
+import CMachine
+import Foundation
+import Glibc
+import NVMe
+import PCI
+import Testing
+
+@testable import VFIO
+
+/// The driver on a controller that is not ours, through VFIO: what the guest's tests run with several kinds of it.
+/// Namespace 1 is overwritten, so they run only when asked for by name.
+@Suite(.serialized, .enabled(if: ProcessInfo.processInfo.environment["VARVE_GUEST_TEST"] == "driver"))
+struct DriverTests {
+  private func open() throws -> NamespaceDevice {
+    let info = try #require(Discovery.functions().first { $0.isBoundToVFIO })
+    let controller = try Controller.open(try VFIOFunction(at: info.address))
+    return try NamespaceDevice(controller: controller, namespace: 1, arenaFrames: 1024)
+  }
+
+  @Test func identifiesTheController() throws {
+    let device = try open()
+    defer { device.close() }
+    #expect(device.controller.state == .ready)
+    #expect(device.controller.identity.serialNumber.contains("VARVE-GUEST"))
+    #expect(device.blockCount == 1 << 18)
+    #expect(device.interruptDescriptor != nil)
+    #expect(device.removalDescriptor != nil)
+  }
+
+  @Test func comesUpAgainAfterAnOrderlyEnd() throws {
+    for round in 0..<5 {
+      let device = SynchronousDevice(try open())
+      defer { device.close() }
+      if round > 0 { #expect(try device.read(block: 9, count: 1) == pattern(of: 9, seed: UInt64(round - 1))) }
+      try device.write(block: 9, pattern(of: 9, seed: UInt64(round)))
+    }
+  }
+
+  /// Lengths about the borders of PRP1, PRP2, one list page, several, and MDTS.
+  @Test(arguments: [1, 2, 3, 31, 32, 33, 128, 129, 255, 256, 700]) func readsBackWhatItWrote(count: Int)
+    throws
+  {
+    let device = SynchronousDevice(try open())
+    defer { device.close() }
+    let first = UInt64(count) * 251
+    let bytes = (0..<UInt64(count)).flatMap { pattern(of: first + $0, seed: 7) }
+    try device.write(block: first, bytes)
+    try device.flush()
+    #expect(try device.read(block: first, count: count) == bytes)
+    // A part of it, from the middle.
+    let middle = count / 2
+    #expect(
+      try device.read(block: first + UInt64(middle), count: 1) == pattern(of: first + UInt64(middle), seed: 7)
+    )
+  }
+
+  @Test func zeroesAndDiscards() throws {
+    let device = SynchronousDevice(try open())
+    defer { device.close() }
+    let bytes = (100..<400).flatMap { pattern(of: $0, seed: 1) }
+    try device.write(block: 100, bytes, forceUnitAccess: true)
+    try device.writeZeroes(block: 150, count: 100)
+    #expect(try device.read(block: 150, count: 100).allSatisfy { $0 == 0 })
+    #expect(try device.read(block: 149, count: 1) == pattern(of: 149, seed: 1))
+    #expect(try device.read(block: 250, count: 1) == pattern(of: 250, seed: 1))
+    try device.discard(block: 260, count: 40)
+    #expect(try device.read(block: 259, count: 1) == pattern(of: 259, seed: 1))
+    #expect(try device.read(block: 300, count: 1) == pattern(of: 300, seed: 1))
+  }
+
+  @Test func refusesBlocksBeyondTheEnd() throws {
+    let device = SynchronousDevice(try open())
+    defer { device.close() }
+    #expect(throws: BlockDeviceError.self) { try device.read(block: device.blockCount, count: 1) }
+    #expect(try device.read(block: device.blockCount - 1, count: 1).count == 4096)
+  }
+
+  /// Many commands at once, of scattered frames, with sleeps on the interrupt between: each comes back once, with its
+  /// own data.
+  @Test func keepsManyCommandsApart() throws {
+    let device = try open()
+    defer { device.close() }
+    let commands = 100
+    let blocks = 5
+    // Frames in an order that leaves none beside its neighbour.
+    let frames = (0..<commands * blocks).map { UInt32($0 * 389 % (commands * blocks)) }
+    try frames.withUnsafeBufferPointer { frames in
+      let list = try #require(frames.baseAddress)
+      for (index, frame) in frames.enumerated() {
+        device.arena.pointer(frame).copyMemory(from: pattern(of: UInt64(index), seed: 3), byteCount: 4096)
+      }
+      #expect(run(device, .write, list, commands, blocks) == Set(0..<UInt64(commands)))
+      for frame in frames { memset(device.arena.pointer(frame), 0, 4096) }
+      #expect(run(device, .read, list, commands, blocks) == Set(0..<UInt64(commands)))
+      for (index, frame) in frames.enumerated() {
+        let found = UnsafeRawBufferPointer(start: device.arena.pointer(frame), count: 4096)
+        #expect(found.elementsEqual(pattern(of: UInt64(index), seed: 3)), "block \(index)")
+      }
+    }
+  }
+
+  /// Runs `commands` commands of `blocks` blocks each and returns the tags of those that went well.
+  private func run(
+    _ device: NamespaceDevice, _ operation: BlockCommand.Operation, _ frames: UnsafePointer<UInt32>,
+    _ commands: Int,
+    _ blocks: Int
+  ) -> Set<UInt64> {
+    var done: [BlockCompletion] = []
+    var next = 0
+    let deadline = cm_monotonic_ns() + 60_000_000_000
+    while done.count < commands, cm_monotonic_ns() < deadline {
+      while next < commands {
+        let command = BlockCommand(
+          operation, block: UInt64(next * blocks), count: UInt32(blocks), frames: frames + next * blocks,
+          tag: UInt64(next))
+        guard device.submit(command) else { break }
+        next += 1
+      }
+      device.ring()
+      let before = done.count
+      device.poll(&done, limit: 64)
+      if done.count == before, device.prepareToSleep(), let descriptor = device.interruptDescriptor {
+        var wait = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        poll(&wait, 1, 1_000)
+      }
+    }
+    #expect(done.count == commands)
+    return Set(done.filter { $0.errno == 0 }.map(\.tag))
+  }
+
+  /// What block `number` holds in the round `seed`.
+  private func pattern(of number: UInt64, seed: UInt64) -> [UInt8] {
+    var random = SplitMix(state: number &* 0x1_0001 &+ seed)
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(4096)
+    while bytes.count < 4096 { withUnsafeBytes(of: random.next()) { bytes += $0 } }
+    return bytes
+  }
+}
