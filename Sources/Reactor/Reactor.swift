@@ -135,7 +135,7 @@ public final class Reactor {
       if receipt == .consumed { eventsSinceAdvance = true }
       return receipt
     }
-    counters.requests += 1
+    counters.count(service.requests[slot].operation)
     service.begin(slot: slot)
     eventsSinceAdvance = true
     carryOut(channel)

@@ -15,31 +15,3 @@ public struct ReactorError: Error, CustomStringConvertible, Sendable {
 
   public var description: String { remedy.isEmpty ? problem : "\(problem); \(remedy)" }
 }
-
-/// How serving came to its end.
-public enum Ending: Sendable, Equatable {
-  /// The kernel closed the channel: somebody unmounted.
-  case unmounted
-  /// `Reactor.stop` was called.
-  case stopped
-  /// The service could not write everything; the text says why.
-  case failed(String)
-}
-
-/// What a reactor has done since it was made.
-public struct ReactorCounters: Sendable, Equatable {
-  /// Requests handed to the service.
-  public var requests: UInt64 = 0
-  /// Commands the service gave for the device.
-  public var commands: UInt64 = 0
-  /// Commands the device had no room for at first.
-  public var delayedCommands: UInt64 = 0
-  /// Commands that ended with an error.
-  public var failedCommands: UInt64 = 0
-  /// How often the reactor slept.
-  public var sleeps: UInt64 = 0
-  /// How often it could not receive because every slot was under way.
-  public var slotShortages: UInt64 = 0
-
-  public init() {}
-}

@@ -44,6 +44,11 @@ struct NullDaemon: ParsableCommand {
     try reactor.start()
     let ending = reactor.serve(session)
     departure.end()
-    print("\(ending): \(reactor.counters)")
+    report(ending, reactor.counters)
+  }
+
+  private func report(_ ending: Ending, _ counters: ReactorCounters) {
+    let kinds = counters.byOperation.map { "\($0.operation) \($0.count)" }.joined(separator: ", ")
+    print("\(ending): \(counters.requests) requests (\(kinds)), \(counters.sleeps) sleeps")
   }
 }

@@ -1,0 +1,39 @@
+import FileSystem
+
+/// What a reactor has done since it was made.
+public struct ReactorCounters: Sendable, Equatable {
+  /// Requests handed to the service.
+  public var requests: UInt64 = 0
+  /// Commands the service gave for the device.
+  public var commands: UInt64 = 0
+  /// Commands the device had no room for at first.
+  public var delayedCommands: UInt64 = 0
+  /// Commands that ended with an error.
+  public var failedCommands: UInt64 = 0
+  /// How often the reactor slept.
+  public var sleeps: UInt64 = 0
+  /// How often it could not receive because every slot was under way.
+  public var slotShortages: UInt64 = 0
+
+  /// Requests of each kind, by `Operation.rawValue`.
+  private var kinds = [UInt64](repeating: 0, count: Int(UInt8.max) + 1)
+
+  public init() {}
+
+  /// How many requests of a kind there were.
+  public subscript(operation: FileSystem.Operation) -> UInt64 { kinds[Int(operation.rawValue)] }
+
+  /// The kinds of which there were any, with how many.
+  public var byOperation: [(operation: FileSystem.Operation, count: UInt64)] {
+    kinds.indices.compactMap { kind in
+      guard kinds[kind] > 0, let operation = Operation(rawValue: UInt8(kind)) else { return nil }
+      return (operation, kinds[kind])
+    }
+  }
+
+  @inline(__always)
+  mutating func count(_ operation: FileSystem.Operation) {
+    requests += 1
+    kinds[Int(operation.rawValue)] += 1
+  }
+}
