@@ -72,7 +72,7 @@ let package = Package(
       path: "Mount/Session", swiftSettings: settings),
     command(
       "mount.varve", path: "Mount/Daemon",
-      ["MountSession", "Reactor", "Device", "FileSystem", "PCI", "CMachine", arguments, log, system]),
+      ["MountSession", "Reactor", "Device", "FileSystem", "PCI", "CMachine", arguments, log]),
     command("mkfs.varve", path: "Tools/mkfs", ["Device", "Format", arguments, system]),
     command("fsck.varve", path: "Tools/fsck", ["Device", "Checker", arguments, system]),
     command("varve", path: "Tools/varve", ["Device", "NVMe", "NVMeSpec", "Block", arguments, log, system]),
@@ -91,7 +91,7 @@ let package = Package(
     tests("Format", ["Format", "TestSupport"]),
     tests("NVMeSpec", ["NVMeSpec"]),
     tests("Reactor", ["Reactor", "FileSystem", "Block", "PCI", "CMachine"]),
-    tests("MountSession", ["MountSession", "MemoryService", "Reactor", "FileSystem", "PCI"]),
     tests("EmulatedController", ["EmulatedController", "NVMeSpec", "PCI", "CMachine"]),
+    tests("MountSession", ["MountSession", "MemoryService", "Reactor", "FileSystem", "PCI", "CMachine"]),
   ]
 )

@@ -15,28 +15,9 @@ extension stat {
     st_size = off_t(clamping: attributes.size)
     st_blksize = 4096
     st_blocks = blkcnt_t(clamping: attributes.sectors)
-    st_atim = timespec(nanoseconds: attributes.accessTime)
-    st_mtim = timespec(nanoseconds: attributes.modificationTime)
-    st_ctim = timespec(nanoseconds: attributes.changeTime)
-  }
-}
-
-extension timespec {
-  /// A time in nanoseconds since 1970, which may be before it.
-  init(nanoseconds: Int64) {
-    let second: Int64 = 1_000_000_000
-    let rest = nanoseconds % second
-    let below = rest < 0
-    self.init(
-      tv_sec: Int(nanoseconds / second) - (below ? 1 : 0), tv_nsec: Int(below ? rest + second : rest))
-  }
-
-  /// Nanoseconds since 1970; the nearest there are when that is too far off.
-  var nanoseconds: Int64 {
-    let (product, overflow) = Int64(tv_sec).multipliedReportingOverflow(by: 1_000_000_000)
-    guard !overflow else { return tv_sec < 0 ? .min : .max }
-    let (sum, carried) = product.addingReportingOverflow(Int64(tv_nsec))
-    return carried ? .max : sum
+    st_atim = KernelTime.split(attributes.accessTime)
+    st_mtim = KernelTime.split(attributes.modificationTime)
+    st_ctim = KernelTime.split(attributes.changeTime)
   }
 }
 
@@ -48,8 +29,8 @@ extension AttributeChange {
     if set & FUSE_SET_ATTR_UID != 0 { uid = attributes.st_uid }
     if set & FUSE_SET_ATTR_GID != 0 { gid = attributes.st_gid }
     if set & FUSE_SET_ATTR_SIZE != 0 { size = UInt64(max(0, attributes.st_size)) }
-    if set & FUSE_SET_ATTR_ATIME != 0 { accessTime = attributes.st_atim.nanoseconds }
-    if set & FUSE_SET_ATTR_MTIME != 0 { modificationTime = attributes.st_mtim.nanoseconds }
+    if set & FUSE_SET_ATTR_ATIME != 0 { accessTime = KernelTime.join(attributes.st_atim) }
+    if set & FUSE_SET_ATTR_MTIME != 0 { modificationTime = KernelTime.join(attributes.st_mtim) }
     accessTimeNow = set & FUSE_SET_ATTR_ATIME_NOW != 0
     modificationTimeNow = set & FUSE_SET_ATTR_MTIME_NOW != 0
   }

@@ -8,6 +8,8 @@ public struct MountPoint: Sendable, Equatable {
   /// `major:minor` of what is mounted there, once something is.
   public private(set) var device: String?
 
+  init(path: String) { self.path = path }
+
   /// Looks at `directory`, and takes away what a daemon that died has left mounted there.
   /// - Throws: `MountError` when it is missing, no directory, or in use.
   public static func prepare(_ directory: String) throws(MountError) -> MountPoint {
@@ -27,11 +29,15 @@ public struct MountPoint: Sendable, Equatable {
       path = try resolve(directory)
     }
     try requireDirectory(path)
-    return MountPoint(path: path, device: nil)
+    return MountPoint(path: path)
   }
 
   /// The same, with the device number of what was just mounted.
-  func mounted() -> MountPoint { MountPoint(path: path, device: MountTable.top(at: path)?.device) }
+  func mounted() -> MountPoint {
+    var point = self
+    point.device = MountTable.top(at: path)?.device
+    return point
+  }
 
   /// Whether what is mounted on top there is what `mounted` saw.
   var isStillMounted: Bool { device != nil && MountTable.top(at: path)?.device == device }

@@ -21,10 +21,10 @@ public struct ReactorCounters: Sendable, Equatable {
   public init() {}
 
   /// How many requests of a kind there were.
-  public subscript(operation: FileSystem.Operation) -> UInt64 { kinds[Int(operation.rawValue)] }
+  public subscript(operation: Operation) -> UInt64 { kinds[Int(operation.rawValue)] }
 
   /// The kinds of which there were any, with how many.
-  public var byOperation: [(operation: FileSystem.Operation, count: UInt64)] {
+  public var byOperation: [(operation: Operation, count: UInt64)] {
     kinds.indices.compactMap { kind in
       guard kinds[kind] > 0, let operation = Operation(rawValue: UInt8(kind)) else { return nil }
       return (operation, kinds[kind])
@@ -32,7 +32,7 @@ public struct ReactorCounters: Sendable, Equatable {
   }
 
   @inline(__always)
-  mutating func count(_ operation: FileSystem.Operation) {
+  mutating func count(_ operation: Operation) {
     requests += 1
     kinds[Int(operation.rawValue)] += 1
   }

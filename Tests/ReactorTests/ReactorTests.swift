@@ -25,7 +25,7 @@ private struct Bench {
   }
 }
 
-private func request(_ operation: FileSystem.Operation, _ node: UInt64 = 0) -> Request {
+private func request(_ operation: Operation, _ node: UInt64 = 0) -> Request {
   var request = Request()
   request.operation = operation
   request.node = node
@@ -39,7 +39,7 @@ private func request(_ operation: FileSystem.Operation, _ node: UInt64 = 0) -> R
       let window = [1, 7, 40][Int(seed % 3)]
       let bench = try Bench(slots: slots, depth: depth, seed: seed &* 0x9E37_79B9_7F4A_7C15)
       bench.service.rounds = Int(seed % 4)
-      let kinds: [FileSystem.Operation] = [.read, .write, .fsync]
+      let kinds: [Operation] = [.read, .write, .fsync]
       let channel = bench.channel((0..<200).map { request(kinds[$0 % 3], UInt64($0)) }, window: window)
       #expect(bench.reactor.serve(channel) == .unmounted)
       #expect(channel.answered.map(\.request).sorted() == Array(0..<200))
@@ -57,7 +57,7 @@ private func request(_ operation: FileSystem.Operation, _ node: UInt64 = 0) -> R
   @Test func commandsKeepTheirOrderThroughTheBacklog() throws {
     let bench = try Bench(slots: 32, depth: 2)
     bench.device.pollsUntilArrival = 20
-    let kinds: [FileSystem.Operation] = [.write, .write, .fsync, .read]
+    let kinds: [Operation] = [.write, .write, .fsync, .read]
     let channel = bench.channel((0..<32).map { request(kinds[$0 % 4], UInt64($0)) })
     _ = bench.reactor.serve(channel)
     #expect(bench.reactor.counters.delayedCommands > 0)

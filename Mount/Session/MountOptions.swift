@@ -1,0 +1,137 @@
+import Glibc
+
+/// What `-o` says, as mount(8), fstab(5) and people spell it.
+public struct MountOptions: Sendable, Equatable {
+  /// When reading a file moves its access time.
+  public enum AccessTimes: Sendable { case never, relative, always }
+
+  public var readOnly = false
+  public var accessTimes = AccessTimes.relative
+  /// A background commit starts within this many seconds of the oldest change.
+  public var commitSeconds: UInt64 = 5
+  /// The memory for cached blocks, in bytes.
+  public var cacheBytes: UInt64 = 128 << 20
+  /// Whether freed space is deallocated on the device.
+  public var discards = true
+  /// Whether others than the one who mounts may use it; nil to leave it to who that is.
+  public var allowOther: Bool?
+  /// What mount(8) shows as the source; nil for the device.
+  public var source: String?
+  /// What the kernel's mount table is told, `ro` included.
+  public var mountFlags: [String] = ["dev", "suid"]
+
+  /// The least cache that works, in bytes.
+  public static let minimumCache: UInt64 = 16 << 20
+
+  public init() {}
+
+  /// Reads the arguments of one or more `-o`, the later over the earlier.
+  /// - Throws: `MountError` naming an option that is unknown or has a value it cannot have.
+  public init(_ arguments: [String]) throws(MountError) {
+    for argument in arguments {
+      for word in Self.words(argument) { try take(word) }
+    }
+    if readOnly { mountFlags.append("ro") }
+  }
+
+  /// Splits at commas that no backslash precedes.
+  static func words(_ argument: String) -> [String] {
+    var words: [String] = []
+    var word = ""
+    var escaped = false
+    for character in argument {
+      if escaped {
+        word.append(character)
+        escaped = false
+      } else if character == "\\" {
+        escaped = true
+      } else if character == "," {
+        words.append(word)
+        word = ""
+      } else {
+        word.append(character)
+      }
+    }
+    return (words + [word]).filter { !$0.isEmpty }
+  }
+
+  private mutating func take(_ word: String) throws(MountError) {
+    let parts = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+    let key = String(parts[0])
+    if parts.count == 2 { return try take(key, value: String(parts[1])) }
+    switch key {
+    case "ro": readOnly = true
+    case "rw": readOnly = false
+    case "noatime": accessTimes = .never
+    case "relatime", "atime": accessTimes = .relative
+    case "strictatime": accessTimes = .always
+    case "discard": discards = true
+    case "nodiscard": discards = false
+    case "allow_other": allowOther = true
+    case "noallow_other": allowOther = false
+    case "dev", "suid", "exec", "async": replace("no" + key, "sync", with: key)
+    case "nodev", "nosuid", "noexec": replace(String(key.dropFirst(2)), key, with: key)
+    case "sync", "dirsync": replace("async", key, with: key)
+    case "remount":
+      throw MountError("a mounted filesystem cannot be changed", remedy: "unmount it and mount it again")
+    default:
+      guard Self.ignored.contains(key) || Self.isForOthers(key) else {
+        throw MountError("unknown option \(key)", remedy: "see: mount.varve --help")
+      }
+    }
+  }
+
+  private mutating func take(_ key: String, value: String) throws(MountError) {
+    switch key {
+    case "commit":
+      guard let seconds = UInt64(value), (1...300).contains(seconds) else {
+        throw MountError("commit=\(value) is not a number of seconds from 1 to 300")
+      }
+      commitSeconds = seconds
+    case "cache":
+      guard let bytes = ByteSize.parse(value), (Self.minimumCache...1 << 40).contains(bytes) else {
+        throw MountError("cache=\(value) is not a size of at least 16M", remedy: "write it like cache=256M")
+      }
+      cacheBytes = bytes
+    case "fsname": source = value
+    case "subtype": break
+    default:
+      guard Self.isForOthers(key) else {
+        throw MountError("unknown option \(key)=", remedy: "see: mount.varve --help")
+      }
+    }
+  }
+
+  private mutating func replace(_ first: String, _ second: String, with flag: String) {
+    mountFlags.removeAll { $0 == first || $0 == second }
+    mountFlags.append(flag)
+  }
+
+  /// Generic options that mean nothing here, or only to mount(8).
+  private static let ignored: Set<String> = [
+    "defaults", "auto", "noauto", "user", "nouser", "users", "owner", "group", "nofail", "_netdev", "silent",
+    "loud",
+    "diratime", "nodiratime", "norelatime", "nostrictatime", "lazytime", "nolazytime", "iversion",
+    "noiversion",
+    "mand", "nomand", "symfollow", "default_permissions", "nonempty",
+  ]
+
+  /// Whether an option is by its name somebody else's: x-systemd.automount, X-mount.mkdir, comment=…
+  private static func isForOthers(_ key: String) -> Bool {
+    key.hasPrefix("x-") || key.hasPrefix("X-") || key == "comment" || key == "helper" || key == "uhelper"
+  }
+}
+
+/// A number of bytes as people write it.
+enum ByteSize {
+  /// Reads `4096`, `64K`, `256M` or `2G` (powers of 1024); nil when it is none of these or too large.
+  static func parse(_ text: String) -> UInt64? {
+    let shifts: [Character: UInt64] = ["K": 10, "M": 20, "G": 30, "T": 40]
+    guard let last = text.last else { return nil }
+    let shift = shifts[Character(last.uppercased())]
+    let digits = shift == nil ? text[...] : text.dropLast()
+    guard digits.allSatisfy({ $0.isASCII && $0.isNumber }), let number = UInt64(digits) else { return nil }
+    let (bytes, overflow) = number.multipliedReportingOverflow(by: 1 << (shift ?? 0))
+    return overflow ? nil : bytes
+  }
+}

@@ -1,0 +1,55 @@
+import Testing
+
+@testable import MountSession
+
+@Suite struct MountOptionsTests {
+  @Test func theDefaults() throws {
+    let options = try MountOptions([])
+    #expect(!options.readOnly)
+    #expect(options.accessTimes == .relative)
+    #expect(options.commitSeconds == 5)
+    #expect(options.allowOther == nil)
+    #expect(options.mountFlags == ["dev", "suid"])
+  }
+
+  @Test func whatFstabSays() throws {
+    let options = try MountOptions([
+      "rw,noatime,nofail,_netdev,x-systemd.automount,comment=mine,nodev,nosuid,noexec", "commit=30,cache=1G",
+    ])
+    #expect(options.accessTimes == .never)
+    #expect(options.commitSeconds == 30)
+    #expect(options.cacheBytes == 1 << 30)
+    #expect(Set(options.mountFlags) == ["nodev", "nosuid", "noexec"])
+  }
+
+  @Test func theLaterWins() throws {
+    try #expect(MountOptions(["ro,rw"]).readOnly == false)
+    try #expect(MountOptions(["ro"]).mountFlags.contains("ro"))
+    try #expect(MountOptions(["noexec,exec"]).mountFlags.contains("noexec") == false)
+    try #expect(MountOptions(["sync,async"]).mountFlags.contains("sync") == false)
+    try #expect(MountOptions(["noatime", "strictatime"]).accessTimes == .always)
+  }
+
+  @Test(arguments: [
+    "bogus", "commit=0", "commit=x", "cache=1", "cache=", "cache=99999999999999999999T", "bogus=1", "remount",
+  ])
+  func nonsenseIsNamed(option: String) {
+    let error = #expect(throws: MountError.self) { try MountOptions(["rw,\(option)"]) }
+    #expect(error?.problem.contains(option.prefix(6)) == true || option == "remount")
+  }
+
+  @Test func commasCanBeEscaped() throws {
+    try #expect(MountOptions(["fsname=a\\,b\\\\c"]).source == "a,b\\c")
+    var session = SessionOptions()
+    session.source = "emulated:/a,b.img?x=1"
+    #expect(MountOptions.words(session.argument)[0] == "fsname=emulated:/a,b.img?x=1")
+  }
+
+  @Test(arguments: [
+    ("0", 0), ("4096", 4096), ("4k", 4096), ("1M", 1 << 20), ("2G", 2 << 30), ("1T", 1 << 40),
+  ])
+  func sizes(text: String, bytes: UInt64) { #expect(ByteSize.parse(text) == bytes) }
+
+  @Test(arguments: ["", "K", "-1", "1.5G", "1MM", "0x10", "16777216T", "٣"])
+  func noSizes(text: String) { #expect(ByteSize.parse(text) == nil) }
+}
