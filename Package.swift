@@ -86,7 +86,7 @@ let package = Package(
 
     // Tests.
     tests("PCI", ["PCI", "CMachine"]),
-    tests("VFIO", ["VFIO", "Block", "NVMe", "PCI", "CMachine"]),
+    tests("VFIO", ["VFIO", "Block", "NVMe", "PCI", "CMachine", "TestSupport"]),
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
     tests("Format", ["Format", "TestSupport"]),
     tests("NVMeSpec", ["NVMeSpec"]),

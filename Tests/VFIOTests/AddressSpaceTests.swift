@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import VFIO
@@ -40,7 +41,7 @@ private let ranges: [ClosedRange<UInt64>] = [0...0xfedf_ffff, 0xfef0_0000...0x7f
   /// Whatever is taken and given back: pieces are aligned, lie within the ranges and never overlap, and in the end
   /// all is free again.
   @Test(arguments: 1...20) func keepsPiecesApart(seed: UInt64) {
-    var random = SplitMix(state: seed)
+    var random = SplitMix(seed: seed)
     var space = AddressSpace(ranges: ranges, granule: 4096)
     let untouched = space.free
     var taken: [(start: UInt64, size: UInt64)] = []
@@ -61,18 +62,5 @@ private let ranges: [ClosedRange<UInt64>] = [0...0xfedf_ffff, 0xfef0_0000...0x7f
     }
     for piece in taken { space.release(piece.start, piece.size) }
     #expect(space.free == untouched)
-  }
-}
-
-/// A generator that a seed decides.
-struct SplitMix: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
   }
 }

@@ -4,6 +4,7 @@ import Foundation
 import Glibc
 import NVMe
 import PCI
+import TestSupport
 import Testing
 
 @testable import VFIO
@@ -131,10 +132,7 @@ struct DriverTests {
 
   /// What block `number` holds in the round `seed`.
   private func pattern(of number: UInt64, seed: UInt64) -> [UInt8] {
-    var random = SplitMix(state: number &* 0x1_0001 &+ seed)
-    var bytes: [UInt8] = []
-    bytes.reserveCapacity(4096)
-    while bytes.count < 4096 { withUnsafeBytes(of: random.next()) { bytes += $0 } }
-    return bytes
+    var random = SplitMix(seed: number &* 0x1_0001 &+ seed)
+    return random.bytes(4096)
   }
 }

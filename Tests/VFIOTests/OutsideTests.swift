@@ -61,6 +61,64 @@ private func isAskedFor(_ name: String) -> Bool {
     #expect(!device.errors.isEmpty)
   }
 
+  /// A user without rights learns what to ask for, and with it opens the controller.
+  @Test(.enabled(if: isAskedFor("user"))) func isOpenedByAUserWhoMayToo() throws {
+    let info = try #require(Discovery.functions().first { $0.isBoundToVFIO })
+    let node = "/dev/vfio/\(try #require(info.group))"
+    let nobody: uid_t = 65534
+    #expect(seteuid(nobody) == 0)
+    defer { seteuid(0) }
+    let refused = #expect(throws: FunctionError.self) { try VFIOFunction(at: info.address) }
+    #expect(refused?.errno == EACCES)
+    #expect(refused?.remedy.contains("chown \"$USER\" \(node)") == true)
+    let unbound = #expect(throws: FunctionError.self) { try Binding.unbind(info.address) }
+    #expect(unbound?.remedy.contains("root") == true)
+
+    #expect(seteuid(0) == 0 && chown(node, nobody, 0) == 0)
+    try limitLockedMemory(to: 64 << 10)
+    #expect(seteuid(nobody) == 0)
+    let function = try VFIOFunction(at: info.address)
+    defer { function.close() }
+    let arena = try DMAArena(frames: 256)
+    let tooMuch = #expect(throws: FunctionError.self) { try function.map(arena) }
+    #expect(
+      tooMuch?.problem.contains("RLIMIT_MEMLOCK") == true && tooMuch?.remedy.contains("ulimit -l") == true)
+    #expect(arena.iova == .max)
+
+    #expect(seteuid(0) == 0)
+    try limitLockedMemory(to: 64 << 20)
+    #expect(seteuid(nobody) == 0)
+    try function.map(arena)
+    #expect(arena.iova != .max)
+  }
+
+  private func limitLockedMemory(to bytes: UInt) throws {
+    var limit = rlimit(rlim_cur: bytes, rlim_max: bytes)
+    #expect(setrlimit(__rlimit_resource_t(__RLIMIT_MEMLOCK.rawValue), &limit) == 0)
+  }
+
+  /// Commands that are under way when the operator takes the controller out: each ends, and nothing is waited for
+  /// without end.
+  @Test(.enabled(if: isAskedFor("pulled"))) func endsCommandsOfAControllerThatIsPulled() throws {
+    let info = try #require(Discovery.functions().first { $0.isBoundToVFIO })
+    let controller = try Controller.open(try VFIOFunction(at: info.address))
+    let device = try NamespaceDevice(controller: controller, namespace: 1, arenaFrames: 64)
+    let blocks = SynchronousDevice(device)
+    let removal = try #require(device.removalDescriptor)
+    print("holding the controller")
+    fflush(nil)
+    var reads = 0
+    #expect(
+      Self.eventually {
+        for _ in 0..<100 where (try? blocks.read(block: 0, count: 16)) != nil { reads += 1 }
+        var wait = pollfd(fd: removal, events: Int16(POLLIN), revents: 0)
+        return poll(&wait, 1, 0) == 1
+      })
+    #expect(reads > 0)
+    blocks.close()
+    #expect(Self.eventually { (try? Discovery.function(at: info.address)) == nil })
+  }
+
   /// Whether something comes true within some seconds.
   private static func eventually(_ isTrue: () -> Bool) -> Bool {
     for _ in 0..<100 {
