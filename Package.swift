@@ -90,7 +90,7 @@ let package = Package(
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
     tests("Format", ["Format", "TestSupport"]),
     tests("NVMeSpec", ["NVMeSpec"]),
-    tests("Reactor", ["Reactor", "FileSystem", "Block", "PCI", "CMachine"]),
+    tests("Reactor", ["Reactor", "FileSystem", "Block", "NVMe", "EmulatedController", "PCI", "CMachine"]),
     tests("EmulatedController", ["EmulatedController", "NVMeSpec", "PCI", "CMachine"]),
     tests("MountSession", ["MountSession", "MemoryService", "Reactor", "FileSystem", "PCI", "CMachine"]),
   ]

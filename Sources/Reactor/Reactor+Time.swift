@@ -30,15 +30,14 @@ extension Reactor {
       cm_pause()
       return
     }
+    if let device, !device.prepareToSleep() {
+      completionsWait = true
+      return
+    }
+    // Preparing may have told the device of commands, and so have set a deadline.
     var deadline = min(advanceDue, device?.nextDeadline ?? .max)
-    if let device {
-      if inFlight > 0 && device.interruptDescriptor == nil {
-        deadline = min(deadline, now + Self.pollInterval)
-      }
-      guard device.prepareToSleep() else {
-        completionsWait = true
-        return
-      }
+    if let device, inFlight > 0, device.interruptDescriptor == nil {
+      deadline = min(deadline, now + Self.pollInterval)
     }
     guard deadline > now else { return }
     counters.sleeps += 1
