@@ -50,6 +50,8 @@ public struct Inode {
     static let root = 104
     static let attributeNode = 112
     static let entryCount = 120
+    static let detachedRoot = 128
+    static let detachedHeight = 136
   }
 
   public var generation: UInt32 {
@@ -60,7 +62,7 @@ public struct Inode {
     get { page.load(at: Field.number) }
     nonmutating set { page.store(newValue, at: Field.number) }
   }
-  /// Type and permission bits as in stat(2); type 0 is a detached map waiting to be freed.
+  /// Type and permission bits as in stat(2).
   public var mode: UInt32 {
     get { page.load(at: Field.mode) }
     nonmutating set { page.store(newValue, at: Field.mode) }
@@ -150,6 +152,18 @@ public struct Inode {
     nonmutating set { page.store(newValue, at: Field.entryCount) }
   }
 
+  /// The first map node of blocks cut off by a truncation and not yet freed, or 0; its blocks count in `blocks`.
+  /// An inode with one has an entry in the orphan directory.
+  public var detachedRoot: UInt64 {
+    get { page.load(at: Field.detachedRoot) }
+    nonmutating set { page.store(newValue, at: Field.detachedRoot) }
+  }
+  /// Levels of map nodes under `detachedRoot`, 1...4; 0 without one.
+  public var detachedHeight: Int {
+    get { Int(page.load(UInt8.self, at: Field.detachedHeight)) }
+    nonmutating set { page.store(UInt8(truncatingIfNeeded: newValue), at: Field.detachedHeight) }
+  }
+
   public var id: NodeID { NodeID(number: number, generation: generation) }
   public var isDirectory: Bool { mode & 0o170000 == 0o040000 }
   public var isRegular: Bool { mode & 0o170000 == 0o100000 }
@@ -180,7 +194,9 @@ public struct Inode {
       size <= UInt64(Int64.max)
     else { return false }
     let node = root & ~DirectoryIndex.referenceFlag
-    guard node <= Entry.maximumAddress else { return false }
+    guard node <= Entry.maximumAddress, detachedRoot <= Entry.maximumAddress,
+      detachedRoot == 0 ? detachedHeight == 0 : (1...4).contains(detachedHeight)
+    else { return false }
     switch layout {
     case .inline:
       let holds = isRegular || isSymlink ? size == UInt64(inlineLength) : true
@@ -188,7 +204,7 @@ public struct Inode {
     case .direct: return inlineLength == Self.directEntries * Entry.size && height == 0 && !isDirectory
     case .tree:
       return (1...4).contains(height) && root == node && root > 0 && inlineLength == 0 && !isDirectory
-    case .node: return height == 0 && root > 0 && inlineLength == 0 && (isDirectory || isSymlink || mode == 0)
+    case .node: return height == 0 && root > 0 && inlineLength == 0 && (isDirectory || isSymlink)
     }
   }
 }

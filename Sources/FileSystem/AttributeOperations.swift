@@ -1,0 +1,197 @@
+import CMachine
+import Format
+
+extension FileSystem {
+  /// All attributes as they are, for a record that changes some.
+  func attributes(of inode: Inode) -> LogRecord.SetAttributes {
+    LogRecord.SetAttributes(
+      node: inode.id.raw, mode: inode.mode, uid: inode.uid, gid: inode.gid, sizeChanged: false,
+      size: inode.size,
+      accessTime: inode.accessTime, modificationTime: inode.modificationTime, changeTime: inode.changeTime)
+  }
+
+  func getAttributes(_ slot: Int) throws(Stop) {
+    replies[slot].attributes = stat(try inode(NodeID(raw: requests[slot].node)))
+    finish(slot)
+  }
+
+  // MARK: setattr
+
+  func setAttributes(_ slot: Int) throws(Stop) {
+    let request = requests[slot]
+    try beginChange()
+    let inode = try inode(NodeID(raw: request.node))
+    var set = attributes(of: inode)
+    set.changeTime = now.realtime
+    let change = request.change
+    let isGiven = change.uid != nil || change.gid != nil
+    if change.size != nil || isGiven { try preparePrivileges(inode) }
+    if let size = change.size { try setSize(&set, inode, size) }
+    if let mode = change.mode { set.mode = (inode.mode & 0o170000) | (mode & 0o7777) }
+    if let uid = change.uid { set.uid = uid }
+    if let gid = change.gid { set.gid = gid }
+    if let time = change.accessTime { set.accessTime = time }
+    if change.accessTimeNow { set.accessTime = now.realtime }
+    if let time = change.modificationTime { set.modificationTime = time }
+    if change.modificationTimeNow { set.modificationTime = now.realtime }
+    try prepare(.setAttributes(set))
+    if set.sizeChanged { try checkGrowth(inode, set.size) }
+    if set.sizeChanged || (isGiven && inode.isRegular) {
+      try dropPrivileges(inode)
+      if change.mode == nil { set.mode = inode.mode }
+    }
+    try performChange(inode, set)
+    replies[slot].attributes = stat(inode)
+    finish(slot)
+  }
+
+  private func setSize(_ set: inout LogRecord.SetAttributes, _ inode: Inode, _ size: UInt64) throws(Stop) {
+    guard inode.isRegular else { throw .fail(inode.isDirectory ? Code.isDirectory : Code.invalid) }
+    guard size <= Self.maximumFileBlocks << 12 else { throw .fail(Code.fileTooBig) }
+    set.sizeChanged = true
+    set.size = size
+    set.modificationTime = now.realtime
+  }
+
+  /// A file that leaves its inode takes a block, one that grows past a partial block may take one too.
+  private func checkGrowth(_ inode: Inode, _ size: UInt64) throws(Stop) {
+    guard size > inode.size, !staysInline(inode, end: size) else { return }
+    try checkSpace(inode.layout == .inline ? 2 : 0)
+  }
+
+  private func performChange(_ inode: Inode, _ set: LogRecord.SetAttributes) throws(Stop) {
+    let cutsAll = set.sizeChanged && set.size == 0 && inode.size > 0
+    try perform(.setAttributes(set))
+    note(.setAttributes(set))
+    if cutsAll { states.slots[obtainState(inode)].commitsOnClose = true }
+  }
+
+  /// open and create with O_TRUNC.
+  func truncateAtOpen(_ inode: Inode) throws(Stop) {
+    guard inode.isRegular, inode.size > 0 else { return }
+    try beginChange()
+    var set = attributes(of: inode)
+    set.sizeChanged = true
+    set.size = 0
+    set.modificationTime = now.realtime
+    set.changeTime = now.realtime
+    try preparePrivileges(inode)
+    try prepare(.setAttributes(set))
+    try dropPrivileges(inode)
+    set.mode = inode.mode
+    try performChange(inode, set)
+  }
+
+  func open(_ slot: Int) throws(Stop) {
+    let request = requests[slot]
+    let inode = try inode(NodeID(raw: request.node))
+    if request.flags & UInt32(O_TRUNC) != 0 { try truncateAtOpen(inode) }
+    replies[slot].handle = request.node
+    replies[slot].keepCache = true
+    finish(slot)
+  }
+
+  func openDirectory(_ slot: Int) throws(Stop) {
+    let inode = try inode(NodeID(raw: requests[slot].node))
+    guard inode.isDirectory else { throw .fail(Code.notDirectory) }
+    replies[slot].handle = requests[slot].node
+    replies[slot].keepCache = true
+    finish(slot)
+  }
+
+  func readLink(_ slot: Int) throws(Stop) {
+    let inode = try inode(NodeID(raw: requests[slot].node))
+    guard inode.isSymlink else { throw .fail(Code.invalid) }
+    if inode.layout == .node {
+      let page = try node(inode.root, as: .symlink)
+      replies[slot].bytes = Array(page.bytes(at: 0, count: Int(clamping: inode.size)))
+    } else {
+      replies[slot].bytes = Array(inode.page.bytes(at: Inode.inlineStart, count: inode.inlineLength))
+    }
+    finish(slot)
+  }
+
+  // MARK: Extended attributes
+
+  private static let createOnly: UInt32 = 1
+  private static let replaceOnly: UInt32 = 2
+
+  /// Names this filesystem keeps: user., trusted., security. and, without a meaning yet, none else.
+  private func checkAttributeName(_ name: UnsafeRawBufferPointer) throws(Stop) {
+    guard name.count <= AttributeEntries.maximumName else { throw .fail(Code.range) }
+    for prefix in ["user.", "trusted.", "security."]
+    where name.starts(with: prefix.utf8) && name.count > prefix.utf8.count {
+      return
+    }
+    throw .fail(Code.notSupported)
+  }
+
+  func setExtendedAttribute(_ slot: Int) throws(Stop) {
+    let request = requests[slot]
+    try beginChange()
+    try checkAttributeName(request.name)
+    guard request.otherName.count <= 65536 else { throw .fail(Code.tooBig) }
+    guard request.otherName.count <= AttributeNode.capacity else { throw .fail(Code.noSpace) }
+    let inode = try inode(NodeID(raw: request.node))
+    let existing = try findAttribute(inode, request.name)
+    if request.flags & Self.createOnly != 0, existing != nil { throw .fail(Code.exists) }
+    if request.flags & Self.replaceOnly != 0, existing == nil { throw .fail(Code.noAttribute) }
+    let record = LogRecord.attribute(
+      node: request.node, removes: false, time: now.realtime, name: request.name, value: request.otherName)
+    try prepare(record)
+    try checkSpace(1)
+    try perform(record)
+    note(record)
+    finish(slot)
+  }
+
+  func removeExtendedAttribute(_ slot: Int) throws(Stop) {
+    let request = requests[slot]
+    try beginChange()
+    try checkAttributeName(request.name)
+    let inode = try inode(NodeID(raw: request.node))
+    guard try findAttribute(inode, request.name) != nil else { throw .fail(Code.noAttribute) }
+    let record = LogRecord.attribute(
+      node: request.node, removes: true, time: now.realtime, name: request.name,
+      value: UnsafeRawBufferPointer(start: nil, count: 0))
+    try prepare(record)
+    try perform(record)
+    note(record)
+    finish(slot)
+  }
+
+  func getExtendedAttribute(_ slot: Int) throws(Stop) {
+    let request = requests[slot]
+    try checkAttributeName(request.name)
+    let inode = try inode(NodeID(raw: request.node))
+    guard let found = try findAttribute(inode, request.name) else { throw .fail(Code.noAttribute) }
+    replyBytes(slot, Array(found.value))
+    guard replies[slot].error == 0 else { throw .fail(replies[slot].error) }
+    finish(slot)
+  }
+
+  func listExtendedAttributes(_ slot: Int) throws(Stop) {
+    let inode = try inode(NodeID(raw: requests[slot].node))
+    var names: [UInt8] = []
+    let isPrivileged = requests[slot].uid == 0
+    try forEachAttribute(inode) { attribute in
+      if !isPrivileged, attribute.name.starts(with: "trusted.".utf8) { return }
+      names.append(contentsOf: attribute.name)
+      names.append(0)
+    }
+    replyBytes(slot, names)
+    guard replies[slot].error == 0 else { throw .fail(replies[slot].error) }
+    finish(slot)
+  }
+
+  /// The bytes, or their length when the kernel only asks for that, or ERANGE.
+  private func replyBytes(_ slot: Int, _ bytes: [UInt8]) {
+    replies[slot].count = UInt64(bytes.count)
+    guard requests[slot].length > 0 else { return }
+    if bytes.count > Int(clamping: requests[slot].length) {
+      replies[slot].error = Code.range
+    } else {
+      replies[slot].bytes = bytes
+    }
+  }
+}

@@ -1,0 +1,259 @@
+import Format
+
+/// A frame of the filesystem's memory, by its number in `WorkingMemory`.
+typealias FrameIndex = UInt32
+
+extension FrameIndex {
+  static let none = UInt32.max
+}
+
+/// What an internal node was found to be when it was first used. A block is checked once, then trusted.
+enum NodeRole: UInt8 {
+  case unchecked, map, directoryLeaf, directoryIndex, attributes, symlink
+}
+
+/// What the cache knows of one frame.
+struct FrameInfo {
+  enum State: UInt8 {
+    case free
+    /// Being read from the device.
+    case loading
+    /// Holds what its key says.
+    case ready
+    /// Could not be read: whoever asks gets the error.
+    case failed
+    /// Lent to a device command or a job; not in the index.
+    case buffer
+  }
+
+  var key = NodeKey(raw: 0)
+  /// For data: the block's index in the file.
+  var index: UInt64 = 0
+  var state = State.free
+  /// Changed since it was last written.
+  var isDirty = false
+  /// Node: belongs to the checkpoint under way and was not written by it yet.
+  var isFrozen = false
+  /// Data: a device command is writing this frame.
+  var isWriting = false
+  /// Data: takes a block of space that the map does not hold yet.
+  var isCharged = false
+  /// Node: what its block was found to be; see `NodeRole`.
+  var role = NodeRole.unchecked
+  /// Loading: the checksum the block must have.
+  var expected: UInt32 = 0
+  /// Used since the clock's hand last passed.
+  var isReferenced = false
+  /// Whoever counts here needs the frame to stay.
+  var pins: UInt16 = 0
+  /// Links: the free list, a node's dirty or frozen list, a data page's list in its file.
+  var next = FrameIndex.none
+  var previous = FrameIndex.none
+  var chain = FrameIndex.none
+}
+
+/// A doubly linked list of frames through their `next` and `previous`.
+struct FrameList {
+  var first = FrameIndex.none
+  var count = 0
+}
+
+/// All 4 KiB frames of the filesystem: an index by key, a free list, and a clock that finds what to give up.
+final class Cache {
+  let memory: WorkingMemory
+  let frames: UnsafeMutablePointer<FrameInfo>
+  private let buckets: UnsafeMutablePointer<FrameIndex>
+  private let bucketMask: UInt64
+  private var freeHead = FrameIndex.none
+  private(set) var freeCount = 0
+  private var hand: FrameIndex = 0
+  /// Asked for every frame that is given up, before it is.
+  var onEvict: (FrameIndex) -> Void = { _ in }
+
+  init(memory: WorkingMemory) {
+    self.memory = memory
+    let count = Int(memory.frameCount)
+    frames = .allocate(capacity: count)
+    frames.initialize(repeating: FrameInfo(), count: count)
+    var size = 1024
+    while size < count * 2 { size *= 2 }
+    buckets = .allocate(capacity: size)
+    buckets.initialize(repeating: .none, count: size)
+    bucketMask = UInt64(size - 1)
+    for frame in (0..<FrameIndex(count)).reversed() { pushFree(frame) }
+  }
+
+  deinit {
+    frames.deallocate()
+    buckets.deallocate()
+  }
+
+  /// The frame's bytes.
+  @inline(__always)
+  func page(_ frame: FrameIndex) -> Page {
+    Page(memory.base + Int(memory.firstFrame + frame) * Page.size)
+  }
+
+  /// The frame that holds `page`, one of the cache's own.
+  @inline(__always)
+  func frame(of page: Page) -> FrameIndex {
+    FrameIndex(truncatingIfNeeded: (page.base - memory.base) / Page.size - Int(memory.firstFrame))
+  }
+
+  /// The frame's number in the arena.
+  @inline(__always)
+  func arenaFrame(_ frame: FrameIndex) -> UInt32 { memory.firstFrame + frame }
+
+  // MARK: Index
+
+  @inline(__always)
+  private func bucket(_ key: NodeKey, _ index: UInt64) -> Int {
+    let mixed = (key.raw &* 0x9E37_79B9_7F4A_7C15) ^ (index &* 0xC2B2_AE3D_27D4_EB4F)
+    return Int((mixed ^ (mixed >> 29)) & bucketMask)
+  }
+
+  /// The frame that holds, or is to hold, `key`.
+  @inline(__always)
+  func find(_ key: NodeKey, _ index: UInt64 = 0) -> FrameIndex {
+    var frame = buckets[bucket(key, index)]
+    while frame != .none {
+      if frames[Int(frame)].key == key, frames[Int(frame)].index == index { return frame }
+      frame = frames[Int(frame)].chain
+    }
+    return .none
+  }
+
+  private func link(_ frame: FrameIndex) {
+    let slot = bucket(frames[Int(frame)].key, frames[Int(frame)].index)
+    frames[Int(frame)].chain = buckets[slot]
+    buckets[slot] = frame
+  }
+
+  private func unlink(_ frame: FrameIndex) {
+    let slot = bucket(frames[Int(frame)].key, frames[Int(frame)].index)
+    if buckets[slot] == frame {
+      buckets[slot] = frames[Int(frame)].chain
+    } else {
+      var before = buckets[slot]
+      while before != .none, frames[Int(before)].chain != frame { before = frames[Int(before)].chain }
+      if before != .none { frames[Int(before)].chain = frames[Int(frame)].chain }
+    }
+    frames[Int(frame)].chain = .none
+  }
+
+  // MARK: Taking and giving back
+
+  private func pushFree(_ frame: FrameIndex) {
+    frames[Int(frame)] = FrameInfo()
+    frames[Int(frame)].next = freeHead
+    freeHead = frame
+    freeCount += 1
+  }
+
+  private func popFree() -> FrameIndex {
+    let frame = freeHead
+    guard frame != .none else { return .none }
+    freeHead = frames[Int(frame)].next
+    freeCount -= 1
+    frames[Int(frame)] = FrameInfo()
+    return frame
+  }
+
+  /// Makes sure that `count` frames are free, giving up clean ones.
+  /// - Returns: false when too much is dirty, pinned or under way.
+  func reserve(_ count: Int) -> Bool {
+    var looked = 0
+    let limit = Int(memory.frameCount) * 2
+    while freeCount < count, looked < limit {
+      looked += 1
+      let frame = hand
+      hand = hand + 1 == memory.frameCount ? 0 : hand + 1
+      evict(frame)
+    }
+    return freeCount >= count
+  }
+
+  private func evict(_ frame: FrameIndex) {
+    let info = frames[Int(frame)]
+    guard info.state == .ready || info.state == .failed, !info.isDirty, !info.isFrozen, !info.isWriting,
+      info.pins == 0
+    else { return }
+    if info.isReferenced {
+      frames[Int(frame)].isReferenced = false
+      return
+    }
+    onEvict(frame)
+    drop(frame)
+  }
+
+  /// A frame for `key`, in the index, its contents undefined; `none` when there is none.
+  func insert(_ key: NodeKey, _ index: UInt64 = 0, state: FrameInfo.State) -> FrameIndex {
+    guard freeCount > 0 || reserve(1) else { return .none }
+    let frame = popFree()
+    frames[Int(frame)].key = key
+    frames[Int(frame)].index = index
+    frames[Int(frame)].state = state
+    frames[Int(frame)].isReferenced = true
+    link(frame)
+    return frame
+  }
+
+  /// A frame for a device command or a job; `none` when there is none.
+  func takeBuffer() -> FrameIndex {
+    guard freeCount > 0 || reserve(1) else { return .none }
+    let frame = popFree()
+    frames[Int(frame)].state = .buffer
+    return frame
+  }
+
+  /// Gives a buffer back.
+  func giveBack(_ frame: FrameIndex) { pushFree(frame) }
+
+  /// Takes a frame out of the index and frees it.
+  func drop(_ frame: FrameIndex) {
+    if frames[Int(frame)].state != .buffer { unlink(frame) }
+    pushFree(frame)
+  }
+
+  /// Takes a frame out of the index but keeps its memory, for a command that still uses it.
+  func detach(_ frame: FrameIndex) {
+    unlink(frame)
+    frames[Int(frame)].state = .buffer
+    frames[Int(frame)].isDirty = false
+  }
+
+  /// Moves a key to a new frame with the same bytes; the old frame becomes a buffer, for a command that still uses it.
+  func renew(_ frame: FrameIndex) -> FrameIndex {
+    let fresh = takeBuffer()
+    guard fresh != .none else { return .none }
+    page(fresh).copy(page(frame).bytes(at: 0, count: Page.size), at: 0)
+    let info = frames[Int(frame)]
+    detach(frame)
+    frames[Int(fresh)].key = info.key
+    frames[Int(fresh)].index = info.index
+    frames[Int(fresh)].state = .ready
+    frames[Int(fresh)].isReferenced = true
+    link(fresh)
+    return fresh
+  }
+
+  // MARK: Lists
+
+  func push(_ frame: FrameIndex, on list: inout FrameList) {
+    frames[Int(frame)].previous = .none
+    frames[Int(frame)].next = list.first
+    if list.first != .none { frames[Int(list.first)].previous = frame }
+    list.first = frame
+    list.count += 1
+  }
+
+  func remove(_ frame: FrameIndex, from list: inout FrameList) {
+    let next = frames[Int(frame)].next
+    let previous = frames[Int(frame)].previous
+    if previous == .none { list.first = next } else { frames[Int(previous)].next = next }
+    if next != .none { frames[Int(next)].previous = previous }
+    frames[Int(frame)].next = .none
+    frames[Int(frame)].previous = .none
+    list.count -= 1
+  }
+}

@@ -1,0 +1,501 @@
+import Format
+
+/// A checkpoint on its way to the device.
+struct Checkpoint {
+  enum Phase {
+    case idle
+    /// Everything dirty goes into the log, and the tables' blocks are read, until a cut can be made.
+    case preparing
+    /// Nodes as of the cut are written.
+    case nodes
+    /// The tables that find them are written.
+    case tables
+    /// All that the checkpoint refers to completes.
+    case settling
+    case usage
+    case firstFlush
+    case pack
+    case lastFlush
+  }
+
+  var phase = Phase.idle
+  var isWanted = false
+  /// The last durable checkpoint.
+  var durable: UInt64 = 0
+  /// The checkpoint in whose time things are written now: one more than the last cut.
+  var age: UInt64 = 1
+  /// When the oldest change was made that no checkpoint holds; 0 for none.
+  var oldestChange: UInt64 = 0
+  /// The checkpoint under way.
+  var pack = CheckpointPack()
+  /// Which copy of each usage block is valid, and its checksum.
+  var usage: [CheckpointPack.UsageSelection] = []
+  var usageCursor = 0
+  /// Table blocks as of the cut, lowest level first.
+  var tables: [FrameIndex] = []
+  var tableCursor = 0
+
+  /// The log that nodes and tables are written to.
+  var head = HeadPosition()
+  /// A segment taken beforehand, so that writing a node never has to wait.
+  var spare: UInt32?
+  /// The log write being filled.
+  var open: (index: Int, header: FrameIndex, writer: LogHeaderWriter)?
+  /// Device writes of this checkpoint under way.
+  var writesInFlight = 0
+  var buffers: [FrameIndex] = []
+  var packFrames: [UInt32] = []
+  let packCommandFrames = CommandFrames()
+  /// Set by a write or flush of this checkpoint that failed.
+  var hasFailed = false
+  /// The checkpoint is the last one: nothing follows it in the log.
+  var isLast = false
+  /// Segments whose discard is under way.
+  var discarding = 0
+}
+
+extension FileSystem {
+  /// Nodes written in a step.
+  private static let nodesPerStep = 48
+
+  /// Whether a checkpoint ought to be made.
+  var needsCheckpoint: Bool {
+    checkpoint.isWanted || dirtyNodes.count > dirtyNodeLimit || log.blocksSinceCut > checkpointLogLimit
+  }
+
+  /// When a checkpoint has to be made only because time has passed.
+  var checkpointDeadline: UInt64 {
+    checkpoint.oldestChange == 0 || checkpoint.phase != .idle
+      ? .max : checkpoint.oldestChange &+ 6 &* options.commitInterval
+  }
+
+  /// Does a step of the checkpoint under way, or begins one.
+  /// - Returns: false when there is nothing to do, or it waits.
+  func checkpointStep() -> Bool {
+    guard !isReadOnly else { return false }
+    switch checkpoint.phase {
+    case .idle:
+      guard needsCheckpoint || checkpointDeadline <= now.monotonic else { return false }
+      checkpoint.phase = .preparing
+      return true
+    case .preparing:
+      log.mayUseReserve = true
+      defer { log.mayUseReserve = false }
+      return attempt(.checkpoint) { () throws(Stop) in try prepareCut() }
+    case .nodes: return attempt(.checkpoint) { () throws(Stop) in writeNodes() }
+    case .tables: return attempt(.checkpoint) { () throws(Stop) in try writeTables() }
+    case .settling:
+      guard checkpoint.writesInFlight == 0, log.completedThrough + 1 >= checkpoint.pack.log.sequence else {
+        return false
+      }
+      checkpoint.phase = .usage
+      checkpoint.usageCursor = 0
+      return true
+    case .usage: return writeUsage()
+    case .firstFlush, .lastFlush: return false
+    case .pack: return false
+    }
+  }
+
+  // MARK: The cut
+
+  private func prepareCut() throws(Stop) {
+    if log.isBroken { try beginFreshChain() }
+    try processFrees(inodeTable)
+    try processFrees(internalTable)
+    while !uncommitted.isEmpty || log.hasRecords || !urgentPages.isEmpty { try emitSome() }
+    try loadTablesOfDirtyNodes()
+    if checkpoint.spare == nil {
+      checkpoint.spare = usage.take(age: checkpoint.age)
+      guard checkpoint.spare != nil else { throw .again }
+    }
+    try finishSegmentAtCut()
+    cut()
+  }
+
+  /// After a failed log write: the chain goes on in a fresh segment, reached only through the checkpoint being made.
+  private func beginFreshChain() throws(Stop) {
+    guard log.inFlight.isEmpty else { throw .again }
+    guard usage.freeCount > 2, let segment = usage.take(age: checkpoint.age),
+      let next = usage.take(age: checkpoint.age)
+    else { return fail("no free segment to go on in after a failed write") }
+    if let old = log.position.segment { usage.close(old) }
+    usage.close(log.nextSegment)
+    log.position.segment = segment
+    log.position.offset = 0
+    log.nextSegment = next
+    log.isBroken = false
+  }
+
+  /// The tables must be in memory when the nodes get their new addresses.
+  private func loadTablesOfDirtyNodes() throws(Stop) {
+    var frame = dirtyNodes.first
+    while frame != .none {
+      let info = cache.frames[Int(frame)]
+      switch info.key.kind {
+      case .inode: try holdTable(inodeTable, info.key.number)
+      case .internalNode: try holdTable(internalTable, info.key.number)
+      default: break
+      }
+      frame = info.next
+    }
+  }
+
+  private func holdTable(_ table: NodeTable, _ number: UInt64) throws(Stop) {
+    let leaf = cache.find(NodeKey(table: table.blockKind, level: 0, index: number >> 8))
+    if leaf != .none, cache.frames[Int(leaf)].isDirty { return }
+    _ = try dirtyTablePath(table, number)
+  }
+
+  /// A cut names the place of the next header: it must not lie behind the end of a segment.
+  private func finishSegmentAtCut() throws(Stop) {
+    guard log.position.offset >= geometry.segmentBlocks else { return }
+    guard let next = usage.take(age: checkpoint.age) else { throw .again }
+    if let segment = log.position.segment { usage.close(segment) }
+    log.position.segment = log.nextSegment
+    log.position.offset = 0
+    log.nextSegment = next
+  }
+
+  private func cut() {
+    checkpoint.isWanted = false
+    checkpoint.hasFailed = false
+    checkpoint.oldestChange = 0
+    usage.cut()
+    var pack = CheckpointPack()
+    pack.sequence = checkpoint.age
+    pack.epoch = log.epoch
+    pack.flags = checkpoint.isLast ? CheckpointPack.cleanFlag : 0
+    pack.time = now.realtime
+    pack.log.block = geometry.segmentBlock(log.position.segment ?? 0) + UInt64(log.position.offset)
+    pack.log.sequence = log.position.sequence
+    pack.log.previousChecksum = log.previousChecksum
+    pack.log.nextSegment = log.nextSegment
+    pack.inodes = inodeTable.root
+    pack.internals = internalTable.root
+    pack.reservedBlocks = reservedBlocks
+    checkpoint.pack = pack
+    checkpoint.age += 1
+    log.blocksSinceCut = 0
+    freezeNodes()
+    checkpoint.phase = .nodes
+  }
+
+  /// Dirty nodes belong to the checkpoint from here on; table blocks are noted to be written after them.
+  private func freezeNodes() {
+    checkpoint.tables.removeAll(keepingCapacity: true)
+    checkpoint.tableCursor = 0
+    var frame = dirtyNodes.first
+    while frame != .none {
+      let next = cache.frames[Int(frame)].next
+      switch cache.frames[Int(frame)].key.kind {
+      case .inode, .internalNode:
+        cache.remove(frame, from: &dirtyNodes)
+        cache.frames[Int(frame)].isDirty = false
+        cache.frames[Int(frame)].isFrozen = true
+        cache.push(frame, on: &frozenNodes)
+      default: checkpoint.tables.append(frame)
+      }
+      frame = next
+    }
+    let frames = cache.frames
+    checkpoint.tables.sort { frames[Int($0)].key.level < frames[Int($1)].key.level }
+  }
+
+  // MARK: Nodes and tables
+
+  private func writeNodes() {
+    for _ in 0..<Self.nodesPerStep where frozenNodes.first != .none { writeFrozen(frozenNodes.first) }
+    if frozenNodes.first == .none { checkpoint.phase = .tables }
+  }
+
+  /// Writes a node as it is at this moment, which is as it was at the cut.
+  func writeFrozen(_ frame: FrameIndex) {
+    let key = cache.frames[Int(frame)].key
+    cache.remove(frame, from: &frozenNodes)
+    cache.frames[Int(frame)].isFrozen = false
+    let table = key.kind == .inode ? inodeTable : internalTable
+    let leafFrame = cache.find(NodeKey(table: table.blockKind, level: 0, index: key.number >> 8))
+    guard leafFrame != .none else { return fail("a node table block is missing from memory") }
+    let leaf = cache.page(leafFrame)
+    let offset = Int(key.number & 255) * Entry.size
+    var entry = Entry(leaf, at: offset)
+    guard
+      let place = writeBlock(cache.page(frame), OwnerRun(kind: key.kind, number: key.number))
+    else { return }
+    usage.moveAtCut(from: entry.address, to: place.address)
+    if entry.flags & Entry.allocated != 0 { forgetMark(leaf) }
+    entry = Entry(address: place.address, checksum: place.checksum, stamp: entry.stamp)
+    entry.store(leaf, at: offset)
+  }
+
+  private func writeTables() throws(Stop) {
+    let end = min(checkpoint.tableCursor + Self.nodesPerStep, checkpoint.tables.count)
+    for index in checkpoint.tableCursor..<end { writeTable(checkpoint.tables[index]) }
+    checkpoint.tableCursor = end
+    guard end == checkpoint.tables.count else { return }
+    sealNodes()
+    checkpoint.phase = .settling
+  }
+
+  /// Writes a table block and tells the block above, or the root.
+  private func writeTable(_ frame: FrameIndex) {
+    let key = cache.frames[Int(frame)].key
+    cache.remove(frame, from: &dirtyNodes)
+    cache.frames[Int(frame)].isDirty = false
+    let isInodes = key.kind == .inodeTable
+    let table = isInodes ? inodeTable : internalTable
+    let index = key.number & 0xFFFF_FFFF_FFFF
+    let run = OwnerRun(kind: key.kind, number: UInt64(key.level), index: index)
+    guard let place = writeBlock(cache.page(frame), run) else { return }
+    let height = Int(isInodes ? checkpoint.pack.inodes.height : checkpoint.pack.internals.height)
+    let above = cache.find(NodeKey(table: key.kind, level: key.level + 1, index: index >> 8))
+    var old = table.root.address
+    if above != .none {
+      let offset = Int(index & 255) * Entry.size
+      old = Entry(cache.page(above), at: offset).address
+      Entry(address: place.address, checksum: place.checksum).store(cache.page(above), at: offset)
+    } else {
+      table.root.address = place.address
+      table.root.checksum = place.checksum
+    }
+    usage.moveAtCut(from: old, to: place.address)
+    guard key.level == height - 1 else { return }
+    if isInodes {
+      checkpoint.pack.inodes.address = place.address
+      checkpoint.pack.inodes.checksum = place.checksum
+    } else {
+      checkpoint.pack.internals.address = place.address
+      checkpoint.pack.internals.checksum = place.checksum
+    }
+  }
+
+  /// Adds a copy of a block to the node log.
+  private func writeBlock(_ page: Page, _ run: OwnerRun) -> (address: UInt64, checksum: UInt32)? {
+    guard openNodes() else { return nil }
+    let buffer = cache.takeBuffer()
+    guard buffer != .none, var open = checkpoint.open else {
+      fail("no memory to write a node")
+      return nil
+    }
+    let copy = cache.page(buffer)
+    copy.copy(page.bytes(at: 0, count: Page.size), at: 0)
+    if run.kind == .inodeTable || run.kind == .internalTable, run.number == 0 { clearMarks(copy) }
+    let write = log.writes[open.index]
+    let address = geometry.segmentBlock(write.segment) + UInt64(checkpoint.head.offset) + UInt64(write.count)
+    let sum = checksum.of(copy)
+    append(buffer, to: write)
+    open.writer.add(run, checksum: sum)
+    checkpoint.open = open
+    return (address, sum)
+  }
+
+  /// Numbers marked as allocated without an address are free on disk.
+  private func clearMarks(_ leaf: Page) {
+    for index in 0..<Entry.perBlock {
+      var entry = Entry(leaf, at: index * Entry.size)
+      guard entry.flags != 0 else { continue }
+      entry.flags = 0
+      entry.store(leaf, at: index * Entry.size)
+    }
+  }
+
+  /// Makes sure that a log write of nodes is open and has room for one more block.
+  private func openNodes() -> Bool {
+    if let open = checkpoint.open {
+      let used = Int(checkpoint.head.offset) + log.writes[open.index].count
+      if open.writer.hasRoom, used < Int(geometry.segmentBlocks), log.writes[open.index].count < 128 {
+        return true
+      }
+      sealNodes()
+    }
+    if checkpoint.head.segment == nil || Int(checkpoint.head.offset) + 2 > Int(geometry.segmentBlocks) {
+      guard let segment = checkpoint.spare else {
+        fail("no free segment for the nodes of a checkpoint")
+        return false
+      }
+      if let old = checkpoint.head.segment { usage.close(old) }
+      checkpoint.head.segment = segment
+      checkpoint.head.offset = 0
+      checkpoint.spare = usage.take(age: checkpoint.age)
+    }
+    let header = cache.takeBuffer()
+    guard header != .none, let segment = checkpoint.head.segment else {
+      fail("no memory to write nodes")
+      return false
+    }
+    let (index, write) = takeLogWrite(.nodes)
+    write.segment = segment
+    append(header, to: write)
+    checkpoint.open = (index, header, LogHeaderWriter(cache.page(header)))
+    return true
+  }
+
+  /// Sends the open log write of nodes to the device.
+  private func sealNodes() {
+    guard var open = checkpoint.open else { return }
+    checkpoint.open = nil
+    let write = log.writes[open.index]
+    var header = LogHeader()
+    header.head = .nodes
+    header.sequence = checkpoint.head.sequence
+    header.epoch = log.epoch
+    header.address = geometry.segmentBlock(write.segment) + UInt64(checkpoint.head.offset)
+    _ = open.writer.finish(
+      header, inline: UnsafeRawBufferPointer(start: nil, count: 0), recordBytes: 0, nonce: nonce,
+      checksum: checksum)
+    checkpoint.head.sequence += 1
+    checkpoint.head.offset += UInt32(truncatingIfNeeded: write.count)
+    checkpoint.writesInFlight += 1
+    usage.wrote(write.segment, age: checkpoint.pack.sequence)
+    submit(open.index, write, at: header.address)
+  }
+
+  // MARK: Usage table and pack
+
+  /// Writes changed usage blocks to the copies that the last checkpoint does not use.
+  private func writeUsage() -> Bool {
+    guard checkpoint.writesInFlight == 0 else { return false }
+    giveBackBuffers()
+    var written = 0
+    while checkpoint.usageCursor < checkpoint.usage.count, written < 64 {
+      let block = checkpoint.usageCursor
+      checkpoint.usageCursor += 1
+      guard usage.dirtyBlocks[block] else { continue }
+      let frame = cache.takeBuffer()
+      guard frame != .none else {
+        checkpoint.usageCursor -= 1
+        return written > 0
+      }
+      let page = cache.page(frame)
+      usage.store(page, block: block)
+      let copy = 1 - checkpoint.usage[block].copy
+      checkpoint.usage[block] = CheckpointPack.UsageSelection(checksum: checksum.of(page), copy: copy)
+      checkpoint.buffers.append(frame)
+      writeForCheckpoint(
+        geometry.usageBlock(UInt32(block), copy: copy), identity + Int(cache.arenaFrame(frame)), count: 1)
+      written += 1
+    }
+    guard written == 0 else { return true }
+    checkpoint.phase = .firstFlush
+    flushForCheckpoint()
+    return true
+  }
+
+  private func writeForCheckpoint(_ block: UInt64, _ frames: UnsafePointer<UInt32>, count: Int) {
+    checkpoint.writesInFlight += 1
+    effects.commands.append(
+      DeviceCommand(
+        .write, block: block, count: UInt32(truncatingIfNeeded: count), frames: frames,
+        tag: Tag(.checkpoint).raw))
+  }
+
+  private func flushForCheckpoint() {
+    checkpoint.writesInFlight += 1
+    guard hasVolatileCache else { return checkpointWriteEnded(0) }
+    counters.flushes += 1
+    effects.commands.append(DeviceCommand(.flush, tag: Tag(.checkpoint).raw))
+  }
+
+  private func giveBackBuffers() {
+    for frame in checkpoint.buffers { cache.giveBack(frame) }
+    checkpoint.buffers.removeAll(keepingCapacity: true)
+  }
+
+  /// A write or flush of the checkpoint itself has ended.
+  func checkpointWriteEnded(_ code: Int32) {
+    checkpoint.writesInFlight -= 1
+    if code != 0 { checkpoint.hasFailed = true }
+    guard checkpoint.writesInFlight == 0 else { return }
+    if checkpoint.hasFailed {
+      giveBackBuffers()
+      return fail("a checkpoint could not be written (errno \(code))")
+    }
+    switch checkpoint.phase {
+    case .firstFlush:
+      giveBackBuffers()
+      checkpoint.phase = .pack
+      writePack()
+    case .pack:
+      checkpoint.phase = .lastFlush
+      flushForCheckpoint()
+    case .lastFlush:
+      giveBackBuffers()
+      checkpointEnded()
+    default: break
+    }
+  }
+
+  private func writePack() {
+    let blocks = Int(geometry.packBlocks)
+    guard cache.reserve(blocks) else { return fail("no memory to write a checkpoint") }
+    checkpoint.pack.usage = checkpoint.usage
+    let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: blocks * Page.size, alignment: 16)
+    defer { bytes.deallocate() }
+    checkpoint.pack.encode(into: bytes, geometry: geometry, nonce: nonce)
+    checkpoint.packFrames.removeAll(keepingCapacity: true)
+    for block in 0..<blocks {
+      let frame = cache.takeBuffer()
+      let part = UnsafeRawBufferPointer(rebasing: bytes[block * Page.size..<(block + 1) * Page.size])
+      cache.page(frame).copy(part, at: 0)
+      checkpoint.buffers.append(frame)
+      checkpoint.packFrames.append(cache.arenaFrame(frame))
+    }
+    let slot = Int(checkpoint.pack.sequence & 1)
+    checkpoint.packCommandFrames.update(checkpoint.packFrames)
+    writeForCheckpoint(
+      geometry.packBlock(slot: slot, copy: 0), checkpoint.packCommandFrames.pointer, count: blocks)
+    writeForCheckpoint(
+      geometry.packBlock(slot: slot, copy: 1), checkpoint.packCommandFrames.pointer, count: blocks)
+  }
+
+  /// The checkpoint is durable.
+  private func checkpointEnded() {
+    checkpoint.phase = .idle
+    checkpoint.durable = checkpoint.pack.sequence
+    counters.checkpoints += 1
+    let sequence = checkpoint.pack.log.sequence
+    if log.heldBackFrom < sequence { log.heldBackFrom = .max }
+    noteFlushed(max(log.flushedThrough, sequence - 1))
+    for segment in usage.releasable(after: checkpoint.durable) { release(segment) }
+    wakeDurable()
+    wakeStalled()
+  }
+
+  /// A segment that no checkpoint needs: it is free once the device has forgotten it.
+  private func release(_ segment: UInt32) {
+    guard canDiscard, options.discards else { return usage.setFree(segment) }
+    usage.holdForDiscard(segment)
+    checkpoint.discarding += 1
+    effects.commands.append(
+      DeviceCommand(
+        .discard, block: geometry.segmentBlock(segment), count: geometry.segmentBlocks,
+        tag: Tag(.discard, UInt64(segment)).raw))
+  }
+
+  /// Discarding is a courtesy: when it fails the segment is free all the same.
+  func discardEnded(_ segment: UInt32) {
+    checkpoint.discarding -= 1
+    usage.setFree(segment)
+    wakeStalled()
+  }
+}
+
+/// Frame numbers for a device command, at an address that stays while it runs.
+final class CommandFrames {
+  private(set) var pointer: UnsafeMutablePointer<UInt32>
+  private var capacity = 64
+
+  init() { pointer = .allocate(capacity: capacity) }
+  deinit { pointer.deallocate() }
+
+  /// Takes over `frames`. No command may be using the old ones.
+  func update(_ frames: [UInt32]) {
+    if frames.count > capacity {
+      pointer.deallocate()
+      capacity = frames.count * 2
+      pointer = .allocate(capacity: capacity)
+    }
+    for (index, frame) in frames.enumerated() { pointer[index] = frame }
+  }
+}

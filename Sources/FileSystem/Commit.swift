@@ -1,0 +1,67 @@
+import Format
+
+/// Bringing what is in memory to the log, at somebody's wish or in time.
+extension FileSystem {
+  /// Inodes whose pages one step of a commit writes.
+  private static let inodesPerStep = 16
+
+  /// A commit of everything begins, unless one is under way.
+  func startCommit() { log.isCommitting = true }
+
+  /// Writes the pages of a few inodes.
+  /// - Returns: false when there is nothing to commit, or the commit waits.
+  func commitStep() -> Bool {
+    guard log.isCommitting else { return false }
+    return attempt(.commit) { () throws(Stop) in
+      try emitSome()
+      guard uncommitted.isEmpty, !log.hasRecords else { return }
+      log.isCommitting = false
+      log.oldestChange = 0
+      requestFlush()
+    }
+  }
+
+  /// Writes pages and records of a few inodes, those listed last.
+  func emitSome() throws(Stop) {
+    let chosen = Array(uncommitted.suffix(Self.inodesPerStep))
+    try emit(chosen)
+    for state in chosen { unlistIfCommitted(state) }
+  }
+
+  /// Writes one inode's pages, and all records.
+  func commitInode(_ number: UInt64, isDurable: Bool = false) throws(Stop) {
+    guard let state = states.find(number) else { return try emit([], isDurable: isDurable) }
+    try emit([state], isDurable: isDurable)
+    unlistIfCommitted(state)
+  }
+
+  private func unlistIfCommitted(_ state: Int) {
+    guard states.slots[state].isListed, states.slots[state].dirty.count == 0,
+      !states.slots[state].hasUnloggedWrites
+    else { return }
+    states.slots[state].isListed = false
+    if uncommitted.last == state {
+      uncommitted.removeLast()
+    } else {
+      uncommitted.removeAll { $0 == state }
+    }
+    states.releaseIfUnused(state)
+  }
+
+  /// When a background commit has to begin; `UInt64.max` when there is nothing to commit.
+  var commitDeadline: UInt64 {
+    log.oldestChange == 0 || log.isCommitting ? .max : log.oldestChange &+ options.commitInterval
+  }
+
+  /// Checks that a request may change something now, and makes room for what it will record.
+  func beginChange() throws(Stop) {
+    guard !isReadOnly else { throw .fail(Code.readOnly) }
+    guard !isStopping else { throw .fail(Code.io) }
+    guard !log.isBroken else { throw .again }
+    if dirtyNodes.count + frozenNodes.count > 2 * dirtyNodeLimit {
+      checkpoint.isWanted = true
+      throw .again
+    }
+    if mustEmit { try emit([]) }
+  }
+}

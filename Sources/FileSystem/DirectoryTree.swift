@@ -1,0 +1,285 @@
+import Format
+
+/// Where a name is looked for: the way from the root index down to the leaf.
+struct DirectoryPath {
+  struct Step {
+    let number: UInt64
+    let index: DirectoryIndex
+    let slot: Int
+  }
+
+  var steps: [Step] = []
+  /// The leaf's number, 0 when the directory has no leaf there.
+  var leaf: UInt64 = 0
+}
+
+/// Names in directories. Small directories lie in the inode, others in hashed leaves.
+extension FileSystem {
+  /// Way to the leaf for `hash` in a directory with leaves.
+  private func path(_ directory: Inode, _ hash: UInt64) throws(Stop) -> DirectoryPath {
+    var path = DirectoryPath()
+    var reference = directory.root
+    while reference & DirectoryIndex.referenceFlag != 0 {
+      let number = reference & ~DirectoryIndex.referenceFlag
+      let index = DirectoryIndex(try node(number, as: .directoryIndex))
+      guard index.depth == path.steps.count, index.owner == directory.number else { throw .fail(Code.io) }
+      let slot = DirectoryHash.slot(hash, depth: index.depth)
+      path.steps.append(DirectoryPath.Step(number: number, index: index, slot: slot))
+      reference = index[slot]
+    }
+    path.leaf = reference
+    return path
+  }
+
+  private func leaf(_ number: UInt64, of directory: Inode) throws(Stop) -> DirectoryLeaf {
+    let leaf = DirectoryLeaf(try node(number, as: .directoryLeaf))
+    guard leaf.owner == directory.number else { throw .fail(Code.io) }
+    return leaf
+  }
+
+  /// The leaf for `hash`, nil when there is none. Allocates nothing: this is what every lookup does.
+  private func findLeaf(_ directory: Inode, _ hash: UInt64) throws(Stop) -> DirectoryLeaf? {
+    var reference = directory.root
+    var depth = 0
+    while reference & DirectoryIndex.referenceFlag != 0 {
+      let index = DirectoryIndex(try node(reference & ~DirectoryIndex.referenceFlag, as: .directoryIndex))
+      guard index.depth == depth, index.owner == directory.number else { throw .fail(Code.io) }
+      reference = index[DirectoryHash.slot(hash, depth: depth)]
+      depth += 1
+    }
+    return reference == 0 ? nil : try leaf(reference, of: directory)
+  }
+
+  /// The entries among which a name with `hash` lies; nil where there are none.
+  private func entries(_ directory: Inode, _ hash: UInt64) throws(Stop) -> DirectoryEntries? {
+    guard directory.layout == .node else { return DirectoryEntries(directory) }
+    guard let leaf = try findLeaf(directory, hash) else { return nil }
+    return DirectoryEntries(leaf)
+  }
+
+  /// The record of `name`, nil when the directory has no such name.
+  func findName(_ directory: Inode, _ name: UnsafeRawBufferPointer) throws(Stop) -> DirectoryRecord? {
+    let hash = hash.of(name)
+    return try entries(directory, hash)?.find(name, hash: hash)
+  }
+
+  // MARK: Inserting
+
+  /// Makes sure that `name` can be inserted without reading or allocating anything more: leaves split until it fits.
+  /// What a directory holds does not change.
+  func prepareInsert(_ directory: Inode, _ name: UnsafeRawBufferPointer) throws(Stop) {
+    let hash = hash.of(name)
+    while true {
+      try prepareNodes(3)
+      if directory.layout == .inline {
+        let entries = DirectoryEntries(directory)
+        if entries.fits(name.count) {
+          guard entries.freeKey(hash: hash) != nil else { throw .fail(Code.noSpace) }
+          return
+        }
+        try makeHashed(directory)
+        continue
+      }
+      let path = try path(directory, hash)
+      guard path.leaf != 0 else {
+        try makeLeaf(directory, path)
+        continue
+      }
+      let leaf = try leaf(path.leaf, of: directory)
+      let entries = DirectoryEntries(leaf)
+      if entries.fits(name.count) {
+        guard entries.freeKey(hash: hash) != nil else { throw .fail(Code.noSpace) }
+        return
+      }
+      try split(directory, path, leaf)
+    }
+  }
+
+  /// Inserts a name that is not there. `prepareInsert` came before.
+  func insertName(_ directory: Inode, _ name: UnsafeRawBufferPointer, node id: NodeID, type: UInt8)
+    throws(Stop)
+  {
+    let hash = hash.of(name)
+    guard let entries = try entries(directory, hash), entries.fits(name.count),
+      let key = entries.freeKey(hash: hash)
+    else { throw .fail(Code.io) }
+    modify(entries.page)
+    modify(directory.page)
+    let length = entries.insert(key: key, node: id, type: type, name: name)
+    if directory.layout == .node {
+      DirectoryLeaf(entries.page).length = length
+    } else {
+      directory.inlineLength = length
+    }
+    directory.entryCount += 1
+    directory.size += UInt64(DirectoryRecord.fixedSize + name.count)
+  }
+
+  private func newLeaf(_ directory: Inode) throws(Stop) -> (number: UInt64, leaf: DirectoryLeaf) {
+    let fresh = try newNode()
+    let leaf = DirectoryLeaf(fresh.page)
+    leaf.initialize(owner: directory.number)
+    cache.frames[Int(cache.frame(of: fresh.page))].role = .directoryLeaf
+    return (fresh.number, leaf)
+  }
+
+  private func newIndex(_ directory: Inode, depth: Int, all reference: UInt64) throws(Stop) -> (
+    number: UInt64, index: DirectoryIndex
+  ) {
+    let fresh = try newNode()
+    let index = DirectoryIndex(fresh.page)
+    index.initialize(owner: directory.number, depth: depth)
+    for slot in 0..<DirectoryIndex.slots { index[slot] = reference }
+    cache.frames[Int(cache.frame(of: fresh.page))].role = .directoryIndex
+    return (fresh.number, index)
+  }
+
+  /// The records of a small directory move from its inode into a first leaf.
+  private func makeHashed(_ directory: Inode) throws(Stop) {
+    let fresh = try newLeaf(directory)
+    modify(directory.page)
+    let length = directory.inlineLength
+    fresh.leaf.page.copy(
+      directory.page.bytes(at: Inode.inlineStart, count: length), at: DirectoryLeaf.headerSize)
+    fresh.leaf.length = length
+    directory.page.clear(at: Inode.inlineStart, count: length)
+    directory.layout = .node
+    directory.root = fresh.number
+    directory.inlineLength = 0
+  }
+
+  /// An empty leaf where the directory had none.
+  private func makeLeaf(_ directory: Inode, _ path: DirectoryPath) throws(Stop) {
+    guard let last = path.steps.last else { throw .fail(Code.io) }
+    let fresh = try newLeaf(directory)
+    modify(last.index.page)
+    for slot in last.index.range(of: last.slot) { last.index[slot] = fresh.number }
+  }
+
+  /// Splits a leaf in halves; when it covers one slot only, it first gets an index node of its own.
+  private func split(_ directory: Inode, _ path: DirectoryPath, _ leaf: DirectoryLeaf) throws(Stop) {
+    guard let last = path.steps.last else {
+      let index = try newIndex(directory, depth: 0, all: path.leaf)
+      modify(directory.page)
+      directory.root = index.number | DirectoryIndex.referenceFlag
+      return
+    }
+    let range = last.index.range(of: last.slot)
+    guard range.count > 1 else {
+      guard last.index.depth + 1 < DirectoryIndex.maximumDepth else { throw .fail(Code.noSpace) }
+      let index = try newIndex(directory, depth: last.index.depth + 1, all: path.leaf)
+      modify(last.index.page)
+      last.index[last.slot] = index.number | DirectoryIndex.referenceFlag
+      return
+    }
+    let middle = range.lowerBound + range.count / 2
+    let fresh = try newLeaf(directory)
+    modify(leaf.page)
+    modify(last.index.page)
+    moveUpperHalf(from: leaf, to: fresh.leaf, depth: last.index.depth, slot: middle)
+    for slot in middle..<range.upperBound { last.index[slot] = fresh.number }
+  }
+
+  /// Records are sorted by hash, so those whose slot is at least `slot` are the leaf's end.
+  private func moveUpperHalf(from leaf: DirectoryLeaf, to fresh: DirectoryLeaf, depth: Int, slot: Int) {
+    let entries = DirectoryEntries(leaf)
+    var offset = entries.start
+    while let record = entries.record(at: offset),
+      DirectoryHash.slot(record.key >> DirectoryHash.ordinalBits, depth: depth) < slot
+    {
+      offset += record.length
+    }
+    let moved = entries.start + entries.length - offset
+    fresh.page.copy(leaf.page.bytes(at: offset, count: moved), at: DirectoryLeaf.headerSize)
+    fresh.length = moved
+    leaf.page.clear(at: offset, count: moved)
+    leaf.length = entries.length - moved
+  }
+
+  // MARK: Removing and replacing
+
+  /// Removes a name; leaves and index nodes that are empty then are freed.
+  func removeName(_ directory: Inode, _ name: UnsafeRawBufferPointer) throws(Stop) {
+    let hash = hash.of(name)
+    guard let entries = try entries(directory, hash), let record = entries.find(name, hash: hash) else {
+      throw .fail(Code.noEntry)
+    }
+    modify(entries.page)
+    modify(directory.page)
+    let size = UInt64(record.length)
+    let length = entries.remove(record)
+    directory.entryCount -= min(1, directory.entryCount)
+    directory.size -= min(size, directory.size)
+    guard directory.layout == .node else {
+      directory.inlineLength = length
+      return
+    }
+    DirectoryLeaf(entries.page).length = length
+    if length == 0 { try removeLeaf(directory, try path(directory, hash)) }
+  }
+
+  private func removeLeaf(_ directory: Inode, _ path: DirectoryPath) throws(Stop) {
+    freeNode(.internalNode, path.leaf)
+    for step in path.steps.reversed() {
+      modify(step.index.page)
+      let gone = step.index[step.slot]
+      for slot in 0..<DirectoryIndex.slots where step.index[slot] == gone { step.index[slot] = 0 }
+      guard (0..<DirectoryIndex.slots).allSatisfy({ step.index[$0] == 0 }) else { return }
+      freeNode(.internalNode, step.number)
+    }
+    directory.layout = .inline
+    directory.root = 0
+    directory.inlineLength = 0
+  }
+
+  /// Points a name at another inode.
+  func replaceName(_ directory: Inode, _ name: UnsafeRawBufferPointer, node id: NodeID, type: UInt8)
+    throws(Stop)
+  {
+    let hash = hash.of(name)
+    guard let entries = try entries(directory, hash), let record = entries.find(name, hash: hash) else {
+      throw .fail(Code.noEntry)
+    }
+    modify(entries.page)
+    entries.replace(record, node: id, type: type)
+  }
+
+  // MARK: Walking
+
+  /// Calls `body` with the records whose key is greater than `cookie`, in order, until it returns false.
+  func forEachName(
+    _ directory: Inode, after cookie: UInt64, _ body: (DirectoryRecord) throws(Stop) -> Bool
+  ) throws(Stop) {
+    if directory.layout != .node {
+      _ = try walk(DirectoryEntries(directory), after: cookie, body)
+      return
+    }
+    var hash = min(cookie, UInt64(Int64.max)) >> DirectoryHash.ordinalBits
+    while hash < 1 << DirectoryHash.bits {
+      let path = try path(directory, hash)
+      if path.leaf != 0 {
+        let leaf = try leaf(path.leaf, of: directory)
+        guard try walk(DirectoryEntries(leaf), after: cookie, body) else { return }
+      }
+      guard let last = path.steps.last else { return }
+      hash = Self.nextHash(hash, depth: last.index.depth, slot: last.index.range(of: last.slot).upperBound)
+    }
+  }
+
+  /// The first hash behind the slots below `slot` of the index at `depth` on the way to `hash`.
+  private static func nextHash(_ hash: UInt64, depth: Int, slot: Int) -> UInt64 {
+    let shift = DirectoryHash.bits - 8 * UInt64(depth + 1)
+    return ((hash >> (shift + 8)) << 8 + UInt64(slot)) << shift
+  }
+
+  private func walk(
+    _ entries: DirectoryEntries, after cookie: UInt64, _ body: (DirectoryRecord) throws(Stop) -> Bool
+  ) throws(Stop) -> Bool {
+    var offset = entries.position(of: cookie + 1)
+    while let record = entries.record(at: offset) {
+      guard try body(record) else { return false }
+      offset += record.length
+    }
+    return true
+  }
+}

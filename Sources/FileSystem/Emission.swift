@@ -1,0 +1,296 @@
+import Format
+
+/// Forming log writes out of records and dirty pages.
+extension FileSystem {
+  /// Record bytes that are never left waiting: then a log write is made at once.
+  static let eagerRecordBytes = 16 << 10
+
+  /// Frames that headers and record blocks of a log write take.
+  private static let framesPerLogWrite = 16
+
+  /// Records a change that was made; it reaches the log with the next log write.
+  func note(_ record: LogRecord) {
+    log.records.append(record)
+    if log.oldestChange == 0 { log.oldestChange = now.monotonic }
+  }
+
+  /// Whether so many records or urgent pages wait that a log write must be made before the next operation.
+  var mustEmit: Bool { log.records.bytes.count >= Self.eagerRecordBytes || urgentPages.count >= 8 }
+
+  /// Writes all records, and the dirty pages of the inodes in `chosen` (slots of `states`).
+  ///
+  /// What was emitted before an `again` stays emitted. With `isDurable` a single small log write is made durable by itself,
+  /// when nothing else is unflushed.
+  func emit(_ chosen: [Int], isDurable: Bool = false) throws(Stop) {
+    guard !log.isBroken else { throw .again }
+    try gather(chosen)
+    for state in chosen { noteWritten(state) }
+    var next = 0
+    while next < log.gathered.count || log.hasRecords {
+      next = try formLogWrite(from: next, mayForceUnitAccess: isDurable && next == 0)
+    }
+    if log.records.count == 0, dirtyPages == 0 { log.oldestChange = 0 }
+  }
+
+  /// Collects pages in the order of inode and index: urgent ones first. Everything their maps need is in memory then.
+  private func gather(_ chosen: [Int]) throws(Stop) {
+    log.gathered.removeAll(keepingCapacity: true)
+    for name in urgentPages {
+      let frame = dataFrame(name.inode, name.index)
+      guard frame != .none, cache.frames[Int(frame)].isDirty, !log.gathered.contains(frame) else { continue }
+      log.gathered.append(frame)
+    }
+    let urgent = log.gathered.count
+    for state in chosen {
+      var frame = states.slots[state].dirty.first
+      while frame != .none {
+        if !log.gathered[..<urgent].contains(frame) { log.gathered.append(frame) }
+        frame = cache.frames[Int(frame)].next
+      }
+    }
+    let frames = cache.frames
+    log.gathered[urgent...].sort {
+      let a = frames[Int($0)]
+      let b = frames[Int($1)]
+      return (a.key.raw, a.index) < (b.key.raw, b.index)
+    }
+    for frame in log.gathered {
+      let info = cache.frames[Int(frame)]
+      _ = try mapSlot(try inode(info.key.number), info.index)
+    }
+  }
+
+  /// An inode whose times or size changed by writes, but that has no page left to write: the record comes alone.
+  private func noteWritten(_ state: Int) {
+    guard states.slots[state].hasUnloggedWrites, states.slots[state].dirty.count == 0 else { return }
+    let frame = cache.find(NodeKey(.inode, states.slots[state].number))
+    guard frame != .none, cache.frames[Int(frame)].state == .ready else { return }
+    let inode = Inode(cache.page(frame))
+    states.slots[state].hasUnloggedWrites = false
+    states.slots[state].loggedSize = inode.size
+    guard inode.layout != .inline else { return }
+    note(.written(node: inode.id.raw, size: inode.size, time: inode.modificationTime))
+  }
+
+  /// How much of what is gathered goes into one log write.
+  private struct Selection {
+    var end: Int
+    var recordBlocks: Int
+    /// The records all lie in the header.
+    var isInline: Bool
+  }
+
+  /// Chooses pages from `first` on for a log write of at most `room` blocks behind its header; nil when not even the records and
+  /// urgent pages fit.
+  private func select(from first: Int, room: Int) -> Selection? {
+    var bytes = log.records.bytes.count
+    var headerRoom = LogHeader.room
+    var last = OwnerRun(kind: .records, number: 0, count: 0)
+    var best: Selection?
+    var end = first
+    let limit = min(room, LogWrite.maximumBlocks - 2)
+    while true {
+      let isInline = bytes <= headerRoom
+      let recordBlocks = isInline ? 0 : (bytes + Page.size - 1) / Page.size
+      guard end - first + recordBlocks <= limit, headerRoom >= 4 * recordBlocks else { break }
+      best = Selection(end: end, recordBlocks: recordBlocks, isInline: isInline)
+      guard end < log.gathered.count else { break }
+      let info = cache.frames[Int(log.gathered[end])]
+      let run = OwnerRun(kind: .data, number: info.key.number, index: info.index)
+      if end > first, last.continues(with: run) {
+        headerRoom -= 4
+        last.count += 1
+      } else {
+        // A new run, and for a new inode a record of its size.
+        headerRoom -= OwnerRun.size + 4
+        if last.number != run.number { bytes += 40 }
+        last = run
+      }
+      guard headerRoom >= 0 else { break }
+      end += 1
+    }
+    guard let best, best.end > first || log.gathered.count == first else { return nil }
+    return best.end - first < min(urgentPages.count, log.gathered.count - first) ? nil : best
+  }
+
+  /// Forms and submits one log write with all records and as many gathered pages as fit.
+  /// - Returns: the first gathered page that is still to be written.
+  private func formLogWrite(from first: Int, mayForceUnitAccess: Bool) throws(Stop) -> Int {
+    guard cache.reserve(Self.framesPerLogWrite) else { throw .again }
+    let selection = try makeRoom(from: first)
+    guard let segment = log.position.segment else { throw .again }
+    let (index, write) = takeLogWrite(.foreground)
+    let header = cache.takeBuffer()
+    guard header != .none else {
+      log.freeWrites.append(index)
+      throw .again
+    }
+    append(header, to: write)
+    noteSizes(first..<selection.end)
+    var writer = LogHeaderWriter(cache.page(header))
+    if !selection.isInline { appendRecordBlocks(&writer, write) }
+    let address = geometry.segmentBlock(segment) + UInt64(log.position.offset)
+    for page in log.gathered[first..<selection.end] { try appendPage(page, &writer, write, address) }
+    let isLast = selection.end == log.gathered.count
+    write.forcesUnitAccess =
+      mayForceUnitAccess && isLast && hasVolatileCache && write.count <= 64
+      && log.flushedThrough == log.lastSequence && log.heldBackFrom == .max
+    seal(&writer, write, header, address, isInline: selection.isInline, flags: 0)
+    log.records.removeAll()
+    urgentPages.removeAll(keepingCapacity: true)
+    log.inFlight.append(index)
+    submit(index, write, at: address)
+    return selection.end
+  }
+
+  /// Finds a place for the next log write, leaving the segment when too little of it is left.
+  private func makeRoom(from first: Int) throws(Stop) -> Selection {
+    if log.position.segment == nil { throw .again }
+    while true {
+      let left = Int(geometry.segmentBlocks) - Int(log.position.offset)
+      if left >= 1, let selection = select(from: first, room: left - 1) { return selection }
+      if left >= 1, left < Int(geometry.segmentBlocks) {
+        guard usage.freeCount > segmentFloor else { throw outOfSegments() }
+        try leaveSegment()
+      } else if left >= 1 {
+        throw .fail(Code.io)
+      }
+      try nextSegment()
+    }
+  }
+
+  private var segmentFloor: Int { log.mayUseReserve ? 2 : foregroundFloor }
+
+  /// The foreground has to wait until segments come free.
+  private func outOfSegments() -> Stop {
+    checkpoint.isWanted = true
+    cleaner.isWanted = true
+    return .again
+  }
+
+  /// The chain goes to the segment that its headers named, and takes another to be named.
+  private func nextSegment() throws(Stop) {
+    guard usage.freeCount > segmentFloor, let next = usage.take(age: checkpoint.age) else {
+      throw outOfSegments()
+    }
+    if let segment = log.position.segment { usage.close(segment) }
+    log.position.segment = log.nextSegment
+    log.position.offset = 0
+    log.nextSegment = next
+  }
+
+  /// A log write without contents, which says that the chain goes on in the next segment.
+  private func leaveSegment() throws(Stop) {
+    guard let segment = log.position.segment else { return }
+    let header = cache.takeBuffer()
+    guard header != .none else { throw .again }
+    let (index, write) = takeLogWrite(.foreground)
+    append(header, to: write)
+    let address = geometry.segmentBlock(segment) + UInt64(log.position.offset)
+    var writer = LogHeaderWriter(cache.page(header))
+    let kept = log.records
+    log.records = RecordBuffer()
+    seal(&writer, write, header, address, isInline: true, flags: LogHeader.leavesSegment)
+    log.records = kept
+    log.inFlight.append(index)
+    submit(index, write, at: address)
+  }
+
+  /// The sizes that files have once these pages are written.
+  private func noteSizes(_ range: Range<Int>) {
+    var at = range.lowerBound
+    while at < range.upperBound {
+      let number = cache.frames[Int(log.gathered[at])].key.number
+      var end = at
+      while end < range.upperBound, cache.frames[Int(log.gathered[end])].key.number == number { end += 1 }
+      noteSize(number, lastIndex: cache.frames[Int(log.gathered[end - 1])].index, pages: end - at)
+      at = end
+    }
+  }
+
+  private func noteSize(_ number: UInt64, lastIndex: UInt64, pages: Int) {
+    let frame = cache.find(NodeKey(.inode, number))
+    guard let state = states.find(number), frame != .none else { return }
+    let inode = Inode(cache.page(frame))
+    let isAll = states.slots[state].dirty.count == pages
+    let size = isAll ? inode.size : min(inode.size, (lastIndex + 1) << 12)
+    states.slots[state].loggedSize = max(states.slots[state].loggedSize, size)
+    if isAll { states.slots[state].hasUnloggedWrites = false }
+    log.records.append(
+      .written(node: inode.id.raw, size: states.slots[state].loggedSize, time: inode.modificationTime))
+  }
+
+  private func appendRecordBlocks(_ writer: inout LogHeaderWriter, _ write: LogWrite) {
+    log.records.bytes.withUnsafeBytes { bytes in
+      var offset = 0
+      while offset < bytes.count {
+        let frame = cache.takeBuffer()
+        let page = cache.page(frame)
+        page.clear()
+        let end = min(offset + Page.size, bytes.count)
+        page.copy(UnsafeRawBufferPointer(rebasing: bytes[offset..<end]), at: 0)
+        append(frame, to: write)
+        writer.addRecordBlock(checksum: checksum.of(page))
+        offset = end
+      }
+    }
+  }
+
+  /// Puts a dirty page into a log write: from now on the map says that it lies there.
+  private func appendPage(
+    _ frame: FrameIndex, _ writer: inout LogHeaderWriter, _ write: LogWrite, _ header: UInt64
+  ) throws(Stop) {
+    let info = cache.frames[Int(frame)]
+    let inode = try inode(info.key.number)
+    let sum = checksum.of(cache.page(frame))
+    let address = header + UInt64(write.count)
+    write.frames[write.count] = cache.arenaFrame(frame)
+    write.count += 1
+    write.pages.append(frame)
+    writer.add(
+      OwnerRun(kind: .data, number: info.key.number, generation: inode.generation, index: info.index),
+      checksum: sum)
+    try setMapEntry(inode, info.index, to: address, checksum: sum)
+    guard let state = states.find(info.key.number) else { return }
+    cache.remove(frame, from: &states.slots[state].dirty)
+    cache.push(frame, on: &states.slots[state].clean)
+    cache.frames[Int(frame)].isDirty = false
+    cache.frames[Int(frame)].isWriting = true
+    dirtyPages -= 1
+    if info.isCharged {
+      cache.frames[Int(frame)].isCharged = false
+      chargedPages -= 1
+    }
+  }
+
+  /// Fills in the header and moves the chain behind this log write.
+  private func seal(
+    _ writer: inout LogHeaderWriter, _ write: LogWrite, _ frame: FrameIndex, _ address: UInt64,
+    isInline: Bool,
+    flags: UInt8
+  ) {
+    var header = LogHeader()
+    header.head = .foreground
+    header.flags = flags
+    header.sequence = log.position.sequence
+    header.epoch = log.epoch
+    header.previousChecksum = log.previousChecksum
+    header.flushedThrough = log.flushedThrough
+    header.nextSegment = log.nextSegment
+    header.address = address
+    write.sequence = header.sequence
+    log.previousChecksum = log.records.bytes.withUnsafeBytes { bytes in
+      writer.finish(
+        header, inline: isInline ? bytes : UnsafeRawBufferPointer(start: nil, count: 0),
+        recordBytes: bytes.count,
+        nonce: nonce, checksum: checksum)
+    }
+    log.position.sequence += 1
+    log.position.offset += UInt32(truncatingIfNeeded: write.count)
+    log.blocksSinceCut += UInt64(write.count)
+    if let segment = log.position.segment {
+      write.segment = segment
+      usage.wrote(segment, age: checkpoint.age)
+    }
+  }
+}

@@ -1,0 +1,198 @@
+import CMachine
+import Format
+
+/// A log-structured filesystem as a state machine: requests, completions and time in, device commands and replies out.
+///
+/// It performs no I/O, has no clock and no locks, and belongs to one thread. Operations run over cached nodes; one that
+/// misses gives up before it changed anything, and is run again when what it needs has been read.
+public final class FileSystem: FileService {
+  // MARK: What the world sees
+
+  public let requests: UnsafeMutablePointer<Request>
+  public let replies: UnsafeMutablePointer<Reply>
+  public var effects = Effects()
+  public var now = Instant(monotonic: 0, realtime: 0)
+  public internal(set) var isReady = false
+  public internal(set) var isStopped = false
+  public internal(set) var failure: String?
+  /// Things a person should hear of, oldest first: damage found, writes that failed. The daemon empties it.
+  public var notices: [String] = []
+
+  // MARK: What it works with
+
+  let memory: WorkingMemory
+  let options: Options
+  let deviceBlocks: UInt64
+  let hasVolatileCache: Bool
+  let canDiscard: Bool
+  let cache: Cache
+  let states = InodeStates()
+  let inodeTable = NodeTable(nodeKind: .inode, blockKind: .inodeTable)
+  let internalTable = NodeTable(nodeKind: .internalNode, blockKind: .internalTable)
+  /// Known once the superblock was read.
+  var usage: SegmentUsage
+  var geometry: Geometry
+  var nonce = Nonce(high: 0, low: 0)
+  var checksum = Checksum.unseeded
+  var hash = DirectoryHash(key: (0, 0))
+  public internal(set) var superblock: Superblock?
+  /// Set by the option, by the superblock, or after a failure that leaves nothing else.
+  var isReadOnly: Bool
+
+  // MARK: Requests and jobs under way
+
+  let slots: UnsafeMutablePointer<SlotState>
+  /// Expected checksums of the blocks a slot reads, `slotChecksums` a slot.
+  let slotChecksums: UnsafeMutablePointer<UInt32>
+  /// One for each slot, then one for each job.
+  var waiters: [Waiter]
+  /// Who waits for a frame being read.
+  var loadWaiters: [FrameIndex: [Int]] = [:]
+  var currentWaiter = 0
+  /// Slots to be run again as soon as the event at hand is done.
+  var runnable: [Int] = []
+  /// Slots that wait for room of any kind.
+  var stalled: [Int] = []
+  /// Numbers of all arena frames, in order: a run of frames is a pointer into it.
+  let identity: UnsafeMutablePointer<UInt32>
+
+  // MARK: Nodes
+
+  /// Nodes changed since the last cut, and nodes of the checkpoint under way that it still has to write.
+  var dirtyNodes = FrameList()
+  var frozenNodes = FrameList()
+  /// Nodes with a number and no address yet; they take space.
+  var newNodes = 0
+
+  // MARK: Data
+
+  /// Inodes with something to commit, as slots of `states`.
+  var uncommitted: [Int] = []
+  var dirtyPages = 0
+  /// Dirty pages over holes: they take space.
+  var chargedPages = 0
+  /// Blocks promised by fallocate.
+  var reservedBlocks: UInt64 = 0
+  /// Pages that must be in the same log write as the records made so far.
+  var urgentPages: [PageName] = []
+
+  // MARK: Logs
+
+  var log = Log()
+  var checkpoint = Checkpoint()
+  var cleaner = Cleaner()
+  var reclaim = Reclaim()
+  /// Inodes that the kernel forgot while they were not in memory.
+  var orphanCandidates: Set<UInt64> = []
+  var mounting = Mounting()
+  var isStopping = false
+  /// A long request did its share and goes on at the next `advance`.
+  var needsWake = false
+  var counters = Counters()
+
+  /// A filesystem on a device of `blockCount` 4 KiB blocks. Mounting begins with the first `advance`.
+  public init(
+    memory: WorkingMemory, blockCount: UInt64, hasVolatileCache: Bool, canDiscard: Bool,
+    options: Options = Options()
+  ) {
+    self.memory = memory
+    self.options = options
+    deviceBlocks = blockCount
+    self.hasVolatileCache = hasVolatileCache
+    self.canDiscard = canDiscard
+    isReadOnly = options.readOnly
+    cache = Cache(memory: memory)
+    geometry = .none
+    usage = SegmentUsage(geometry: .none)
+    requests = .allocate(capacity: memory.slots)
+    requests.initialize(repeating: Request(), count: memory.slots)
+    replies = .allocate(capacity: memory.slots)
+    replies.initialize(repeating: Reply(), count: memory.slots)
+    slots = .allocate(capacity: memory.slots)
+    slots.initialize(repeating: SlotState(), count: memory.slots)
+    slotChecksums = .allocate(capacity: memory.slots * SlotState.maximumBlocks)
+    slotChecksums.initialize(repeating: 0, count: memory.slots * SlotState.maximumBlocks)
+    waiters = Array(repeating: Waiter(), count: memory.slots + Job.allCases.count)
+    let arenaFrames = Int(memory.firstFrame + memory.frameCount)
+    identity = .allocate(capacity: arenaFrames)
+    for frame in 0..<arenaFrames { identity[frame] = UInt32(truncatingIfNeeded: frame) }
+    cache.onEvict = { [unowned self] frame in forgetCleanPage(frame) }
+  }
+
+  deinit {
+    requests.deinitialize(count: memory.slots)
+    requests.deallocate()
+    replies.deinitialize(count: memory.slots)
+    replies.deallocate()
+    slots.deallocate()
+    slotChecksums.deallocate()
+    identity.deallocate()
+  }
+
+  // MARK: Events
+
+  public func begin(slot: Int) {
+    slots[slot] = SlotState()
+    replies[slot] = Reply()
+    counters.requests += 1
+    run(slot)
+    runRunnable()
+  }
+
+  public func complete(tag: UInt64, errno: Int32) {
+    let tag = Tag(raw: tag)
+    switch tag.kind {
+    case .load: loaded(FrameIndex(truncatingIfNeeded: tag.value), errno)
+    case .read: readEnded(tag, errno)
+    case .logWrite: logWriteEnded(Int(tag.value), errno)
+    case .flush: flushEnded(errno)
+    case .checkpoint: checkpointWriteEnded(errno)
+    case .discard: discardEnded(UInt32(truncatingIfNeeded: tag.value))
+    case .cleanerRead: cleanerReadEnded(FrameIndex(truncatingIfNeeded: tag.value), errno)
+    case .mount: mountReadEnded(errno)
+    case .unknown: break
+    }
+    runRunnable()
+  }
+
+  public func forget(node: UInt64, count: UInt64) {
+    guard let slot = states.find(NodeID(raw: node).number),
+      states.slots[slot].generation == NodeID(raw: node).generation
+    else { return }
+    let left = states.slots[slot].lookups
+    states.slots[slot].lookups = left - min(left, count)
+    if states.slots[slot].lookups == 0 { lastLookupGone(slot) }
+  }
+
+  public func advance() -> UInt64 {
+    guard failure == nil else { return .max }
+    guard isReady else { return advanceMount() }
+    if needsWake {
+      needsWake = false
+      wakeStalled()
+      runRunnable()
+    }
+    let next = advanceJobs()
+    runRunnable()
+    return needsWake ? 0 : next
+  }
+
+  public func stop() {
+    isStopping = true
+    guard isReady, failure == nil else {
+      isStopped = log.writesInFlight == 0
+      return
+    }
+  }
+}
+
+extension Geometry {
+  /// Stands in until the superblock was read.
+  static let none: Geometry = {
+    // The smallest geometry is always possible.
+    guard let geometry = try? Geometry.fitting(blockCount: 16384) else {
+      preconditionFailure("impossible geometry")
+    }
+    return geometry
+  }()
+}

@@ -1,0 +1,87 @@
+import Format
+
+/// Long work, a step at a time, between the requests.
+extension FileSystem {
+  /// Steps done in one `advance` at most; each is short.
+  private static let stepsPerAdvance = 4
+
+  /// Does background work that is due.
+  /// - Returns: when to be called again.
+  func advanceJobs() -> UInt64 {
+    if commitDeadline <= now.monotonic { startCommit() }
+    if isStopping { return advanceStop() }
+    var isBusy = false
+    for _ in 0..<Self.stepsPerAdvance {
+      isBusy = false
+      if commitStep() { isBusy = true }
+      if checkpointStep() { isBusy = true }
+      if cleanerStep() { isBusy = true }
+      if reclaimStep() { isBusy = true }
+      if freesStep() { isBusy = true }
+      guard isBusy else { break }
+    }
+    if isBusy { return 0 }
+    return min(commitDeadline, checkpointDeadline)
+  }
+
+  /// Frees numbers that operations gave up, unless a checkpoint is between its cut and its tables.
+  private func freesStep() -> Bool {
+    guard hasPendingFrees, !isReadOnly else { return false }
+    switch checkpoint.phase {
+    case .nodes, .tables: return false
+    default:
+      return attempt(.reclaim) { () throws(Stop) in
+        try processFrees(inodeTable)
+        try processFrees(internalTable)
+        wakeStalled()
+      }
+    }
+  }
+
+  /// A job met an error that is not about room.
+  func jobFailed(_ job: Job, _ code: Int32) {
+    switch job {
+    case .mount: failure = failure ?? "the filesystem is damaged (errno \(code)); run fsck.varve"
+    case .checkpoint, .commit: fail("the \(job) cannot go on: damage in the filesystem (errno \(code))")
+    case .cleaner, .reclaim: notices.append("the \(job) met damage (errno \(code)); run fsck.varve")
+    }
+    if job == .reclaim { reclaim.scanCookie = nil }
+  }
+
+  // MARK: The end
+
+  /// Writes everything, and a checkpoint that says that nothing follows it.
+  private func advanceStop() -> UInt64 {
+    if isReadOnly {
+      isStopped = log.writesInFlight == 0 && checkpoint.writesInFlight == 0
+      return .max
+    }
+    var isBusy = true
+    var steps = 0
+    while isBusy, steps < Self.stepsPerAdvance {
+      isBusy = checkpointStep()
+      if checkpoint.phase == .idle, !isBusy { isBusy = beginLastCheckpoint() }
+      steps += 1
+    }
+    isStopped = isDrained
+    return isBusy ? 0 : .max
+  }
+
+  private func beginLastCheckpoint() -> Bool {
+    if checkpoint.isLast, checkpoint.durable + 1 == checkpoint.age, !isChanged { return false }
+    checkpoint.isLast = true
+    checkpoint.isWanted = true
+    return true
+  }
+
+  /// Whether there is anything that the last checkpoint does not hold.
+  private var isChanged: Bool {
+    dirtyNodes.count > 0 || dirtyPages > 0 || log.hasRecords || hasPendingFrees || log.blocksSinceCut > 0
+  }
+
+  private var isDrained: Bool {
+    checkpoint.isLast && checkpoint.phase == .idle && !checkpoint.isWanted && log.writesInFlight == 0
+      && checkpoint.writesInFlight == 0 && checkpoint.discarding == 0 && cleaner.reads.isEmpty
+      && log.flushTarget == nil
+  }
+}

@@ -1,0 +1,292 @@
+import CMachine
+import Format
+
+extension FileSystem {
+  private static let noReplace: UInt32 = 1
+  private static let exchange: UInt32 = 2
+  private static let maximumLinks: UInt32 = 65000
+  /// Blocks that a new name can take: an inode and the nodes of a directory that splits.
+  private static let blocksPerName: UInt64 = 6
+
+  /// The directory that a request names its parent.
+  private func directory(_ node: UInt64) throws(Stop) -> Inode {
+    let inode = try inode(NodeID(raw: node))
+    guard inode.isDirectory else { throw .fail(Code.notDirectory) }
+    guard inode.links > 0 else { throw .fail(Code.noEntry) }
+    return inode
+  }
+
+  private func checkName(_ name: UnsafeRawBufferPointer) throws(Stop) {
+    guard name.count <= DirectoryRecord.maximumName else { throw .fail(Code.nameTooLong) }
+    guard name.count > 0 else { throw .fail(Code.noEntry) }
+  }
+
+  /// An answer that carries an inode; the kernel knows it once more.
+  func replyEntry(_ slot: Int, _ inode: Inode) {
+    let state = obtainState(inode)
+    states.slots[state].lookups += 1
+    replies[slot].node = inode.id.raw
+    replies[slot].attributes = stat(inode)
+  }
+
+  /// stat(2)'s view of an inode.
+  func stat(_ inode: Inode) -> Attributes {
+    var attributes = Attributes()
+    attributes.number = inode.number
+    attributes.mode = inode.mode
+    attributes.links = inode.links
+    attributes.uid = inode.uid
+    attributes.gid = inode.gid
+    attributes.device = inode.device
+    attributes.size = inode.size
+    attributes.sectors = (inode.blocks + (inode.isRegular && inode.layout != .inline ? 0 : 1)) * 8
+    attributes.accessTime = inode.accessTime
+    attributes.modificationTime = inode.modificationTime
+    attributes.changeTime = inode.changeTime
+    return attributes
+  }
+
+  func lookup(_ slot: Int) throws(Stop) {
+    let request = requests[slot]
+    let directory = try directory(request.node)
+    guard request.name.count <= DirectoryRecord.maximumName else { throw .fail(Code.nameTooLong) }
+    guard let record = try findName(directory, request.name) else { return finish(slot) }
+    replyEntry(slot, try inode(record.node))
+    finish(slot)
+  }
+
+  // MARK: New names
+
+  /// mknod, mkdir, symlink and the making part of create.
+  func make(_ slot: Int, mode: UInt32) throws(Stop) -> Inode {
+    let request = requests[slot]
+    try beginChange()
+    try checkName(request.name)
+    let parent = try directory(request.node)
+    guard try findName(parent, request.name) == nil else { throw .fail(Code.exists) }
+    let isDirectory = mode & 0o170000 == 0o040000
+    if isDirectory, parent.links >= Self.maximumLinks { throw .fail(Code.tooManyLinks) }
+    var create = LogRecord.Create(
+      parent: request.node, node: 0, mode: mode, uid: request.uid, gid: request.gid, device: request.device,
+      time: now.realtime, name: request.name, target: UnsafeRawBufferPointer(start: nil, count: 0))
+    if mode & 0o170000 == 0o120000 {
+      guard request.otherName.count < Page.size else { throw .fail(Code.nameTooLong) }
+      guard request.otherName.count > 0 else { throw .fail(Code.noEntry) }
+      create.target = request.otherName
+    }
+    if parent.mode & 0o2000 != 0 {
+      create.gid = parent.gid
+      if isDirectory { create.mode |= 0o2000 }
+    }
+    try fillPool(inodeTable, 1)
+    try prepare(.create(create))
+    try checkSpace(Self.blocksPerName)
+    let id = takeNumber(inodeTable)
+    create.node = id.raw
+    try perform(.create(create))
+    note(.create(create))
+    return try inode(id)
+  }
+
+  func makeAndReply(_ slot: Int, mode: UInt32) throws(Stop) {
+    replyEntry(slot, try make(slot, mode: mode))
+    finish(slot)
+  }
+
+  /// create: makes the file, or opens the one that another made first.
+  func create(_ slot: Int) throws(Stop) {
+    let request = requests[slot]
+    let parent = try directory(request.node)
+    if let record = try findName(parent, request.name) {
+      guard request.flags & UInt32(O_EXCL) == 0 else { throw .fail(Code.exists) }
+      let inode = try inode(record.node)
+      if request.flags & UInt32(O_TRUNC) != 0 { try truncateAtOpen(inode) }
+      replyEntry(slot, inode)
+    } else {
+      replyEntry(slot, try make(slot, mode: (request.mode & 0o7777) | 0o100000))
+    }
+    replies[slot].handle = replies[slot].node
+    replies[slot].keepCache = true
+    finish(slot)
+  }
+
+  func link(_ slot: Int) throws(Stop) {
+    let request = requests[slot]
+    try beginChange()
+    try checkName(request.name)
+    let parent = try directory(request.node)
+    let inode = try inode(NodeID(raw: request.otherNode))
+    guard !inode.isDirectory else { throw .fail(Code.notPermitted) }
+    guard inode.links > 0 else { throw .fail(Code.noEntry) }
+    guard inode.links < Self.maximumLinks else { throw .fail(Code.tooManyLinks) }
+    guard try findName(parent, request.name) == nil else { throw .fail(Code.exists) }
+    let record = LogRecord.link(
+      parent: request.node, node: request.otherNode, links: inode.links + 1, time: now.realtime,
+      name: request.name)
+    try prepare(record)
+    try checkSpace(Self.blocksPerName)
+    try perform(record)
+    note(record)
+    replyEntry(slot, inode)
+    finish(slot)
+  }
+
+  // MARK: Removing names
+
+  func unlink(_ slot: Int, isDirectory: Bool) throws(Stop) {
+    let request = requests[slot]
+    try beginChange()
+    let parent = try directory(request.node)
+    guard let entry = try findName(parent, request.name) else { throw .fail(Code.noEntry) }
+    let inode = try inode(entry.node)
+    if isDirectory {
+      guard inode.isDirectory else { throw .fail(Code.notDirectory) }
+      guard inode.entryCount == 0 else { throw .fail(Code.notEmpty) }
+    } else {
+      guard !inode.isDirectory else { throw .fail(Code.isDirectory) }
+    }
+    let links = isDirectory ? 0 : inode.links - min(1, inode.links)
+    let record = LogRecord.unlink(
+      parent: request.node, node: inode.id.raw, links: links, time: now.realtime, name: request.name)
+    try prepare(record)
+    try perform(record)
+    note(record)
+    finish(slot)
+  }
+
+  // MARK: rename
+
+  func rename(_ slot: Int) throws(Stop) {
+    let request = requests[slot]
+    try beginChange()
+    try checkName(request.otherName)
+    guard request.flags & ~(Self.noReplace | Self.exchange) == 0, request.flags != 3 else {
+      throw .fail(Code.invalid)
+    }
+    let parent = try directory(request.node)
+    let newParent = try directory(request.otherNode)
+    guard let entry = try findName(parent, request.name) else { throw .fail(Code.noEntry) }
+    let inode = try inode(entry.node)
+    let existing = try findName(newParent, request.otherName)?.node
+    let exchanges = request.flags & Self.exchange != 0
+    if exchanges, existing == nil { throw .fail(Code.noEntry) }
+    if request.flags & Self.noReplace != 0, existing != nil { throw .fail(Code.exists) }
+    if inode.isDirectory { try checkNotBelow(newParent, inode.number) }
+    if let existing {
+      guard existing != inode.id else { return finish(slot) }
+      let other = try self.inode(existing)
+      if exchanges {
+        if other.isDirectory { try checkNotBelow(parent, other.number) }
+      } else {
+        try checkReplaces(inode, other)
+        try commitBeforeReplacing(inode)
+      }
+    } else if inode.isDirectory, newParent.number != parent.number, newParent.links >= Self.maximumLinks {
+      throw .fail(Code.tooManyLinks)
+    }
+    let record = LogRecord.rename(
+      LogRecord.Rename(
+        parent: request.node, newParent: request.otherNode, node: inode.id.raw, other: existing?.raw ?? 0,
+        exchanges: exchanges, time: now.realtime, name: request.name, newName: request.otherName))
+    try prepare(record)
+    if existing == nil { try checkSpace(Self.blocksPerName) }
+    try perform(record)
+    note(record)
+    finish(slot)
+  }
+
+  private func checkReplaces(_ inode: Inode, _ other: Inode) throws(Stop) {
+    if inode.isDirectory {
+      guard other.isDirectory else { throw .fail(Code.notDirectory) }
+      guard other.entryCount == 0 else { throw .fail(Code.notEmpty) }
+    } else if other.isDirectory {
+      throw .fail(Code.isDirectory)
+    }
+  }
+
+  /// A directory must not become its own descendant.
+  private func checkNotBelow(_ start: Inode, _ number: UInt64) throws(Stop) {
+    var directory = start
+    // A damaged tree could go round in circles.
+    for _ in 0..<65536 {
+      if directory.number == number { throw .fail(Code.invalid) }
+      if directory.number == NodeID.root.number { return }
+      directory = try inode(NodeID(raw: directory.parent))
+    }
+    throw .fail(Code.io)
+  }
+
+  /// A file that takes another's name brings its data along: the log gets it before the rename.
+  private func commitBeforeReplacing(_ inode: Inode) throws(Stop) {
+    guard inode.isRegular, let state = states.find(inode.number),
+      states.slots[state].dirty.count > 0 || states.slots[state].hasUnloggedWrites
+    else { return }
+    try commitInode(inode.number)
+  }
+
+  // MARK: Reading directories
+
+  /// Bytes that FUSE takes for an entry beside its name.
+  private static let plainEntry = 24
+  private static let fullEntry = 152
+
+  /// readdir and readdirplus: entries behind the cookie, as many as the kernel has room for.
+  func readDirectory(_ slot: Int, full: Bool) throws(Stop) {
+    let request = requests[slot]
+    let directory = try inode(NodeID(raw: request.node))
+    guard directory.isDirectory else { throw .fail(Code.notDirectory) }
+    var room = Int(clamping: request.length)
+    var entries: [DirectoryEntry] = []
+    func add(_ name: [UInt8], _ cookie: UInt64, _ id: NodeID, _ attributes: Attributes) -> Bool {
+      let size = ((full ? Self.fullEntry : Self.plainEntry) + name.count + 7) & ~7
+      guard size <= room else { return false }
+      room -= size
+      entries.append(DirectoryEntry(name: name, cookie: cookie, node: id.raw, attributes: attributes))
+      return true
+    }
+    if request.offset < 1 {
+      guard add([46], 1, directory.id, Self.brief(directory.number, type: 4)) else {
+        throw .fail(Code.invalid)
+      }
+    }
+    if request.offset < 2 {
+      let parent = NodeID(raw: directory.parent)
+      guard add([46, 46], 2, parent, Self.brief(parent.number, type: 4)) else { return reply(slot, entries) }
+    }
+    var missing = 0
+    try forEachName(directory, after: max(request.offset, 2)) { record throws(Stop) in
+      guard full else {
+        return add(
+          Array(record.name), record.key, record.node, Self.brief(record.node.number, type: record.type))
+      }
+      var attributes = Attributes()
+      do throws(Stop) { attributes = stat(try inode(record.node)) } catch .again {
+        // Go on, so that everything that is missing is read at the same time.
+        missing += 1
+      } catch .fail { attributes = Self.brief(record.node.number, type: record.type) }
+      return add(Array(record.name), record.key, record.node, attributes) && missing < 64
+    }
+    guard missing == 0 else { throw .again }
+    if full { for entry in entries where entry.cookie > 2 { countLookup(entry) } }
+    noteAccess(directory)
+    reply(slot, entries)
+  }
+
+  private func reply(_ slot: Int, _ entries: [DirectoryEntry]) {
+    replies[slot].entries = entries
+    finish(slot)
+  }
+
+  private func countLookup(_ entry: DirectoryEntry) {
+    let frame = cache.find(NodeKey(.inode, NodeID(raw: entry.node).number))
+    guard frame != .none, cache.frames[Int(frame)].state == .ready else { return }
+    states.slots[obtainState(Inode(cache.page(frame)))].lookups += 1
+  }
+
+  private static func brief(_ number: UInt64, type: UInt8) -> Attributes {
+    var attributes = Attributes()
+    attributes.number = number
+    attributes.mode = UInt32(type) << 12
+    return attributes
+  }
+}

@@ -1,0 +1,197 @@
+import Format
+
+/// One of the two tables that find nodes by number, as it is in memory.
+final class NodeTable {
+  /// The kind of the nodes it finds, and of its own blocks.
+  let nodeKind: OwnerKind
+  let blockKind: OwnerKind
+  /// Root, limit, cursor and numbers in use, as of now.
+  var root = TableRoot()
+  /// Numbers found free and marked as allocated, for operations to take.
+  var pool: [UInt64] = []
+  /// Numbers given up; their entries are cleared when no checkpoint is between its cut and its tables.
+  var pendingFrees: [UInt64] = []
+  /// The search for a free number went back to the beginning.
+  var hasTurnedBack = false
+
+  init(nodeKind: OwnerKind, blockKind: OwnerKind) {
+    self.nodeKind = nodeKind
+    self.blockKind = blockKind
+  }
+
+  /// The lowest number that may be given out.
+  var firstNumber: UInt64 { nodeKind == .inode ? 3 : 1 }
+}
+
+extension FileSystem {
+  // MARK: Blocks of a table
+
+  /// The block at `level` and `index` of a table, nil where the table has none.
+  func tableBlock(_ table: NodeTable, level: Int, index: UInt64) throws(Stop) -> Page? {
+    let key = NodeKey(table: table.blockKind, level: level, index: index)
+    if let page = try cached(key) { return page }
+    let height = Int(table.root.height)
+    guard level < height else { return nil }
+    if level == height - 1 {
+      guard index == 0, table.root.address != 0 else { return nil }
+      return try load(key, address: table.root.address, checksum: table.root.checksum)
+    }
+    guard let parent = try tableBlock(table, level: level + 1, index: index >> 8) else { return nil }
+    let entry = Entry(parent, at: Int(index & 255) * Entry.size)
+    guard entry.address != 0 else { return nil }
+    return try load(key, address: entry.address, checksum: entry.checksum)
+  }
+
+  /// The entry of a node number; a hole where there is none.
+  func tableEntry(_ table: NodeTable, _ number: UInt64) throws(Stop) -> Entry {
+    guard number < table.root.limit,
+      let leaf = try tableBlock(table, level: 0, index: number >> 8)
+    else { return Entry() }
+    return Entry(leaf, at: Int(number & 255) * Entry.size)
+  }
+
+  /// The leaf for a number, with everything above it, made where there is nothing yet. All of them become dirty, so
+  /// that they stay in memory until a checkpoint has written them.
+  func dirtyTablePath(_ table: NodeTable, _ number: UInt64) throws(Stop) -> Page {
+    while number >> (8 * UInt64(table.root.height)) != 0 { try growTable(table) }
+    var pages: [Page] = []
+    for level in (0..<Int(table.root.height)).reversed() {
+      let index = number >> (8 * UInt64(level + 1))
+      if let page = try tableBlock(table, level: level, index: index) {
+        pages.append(page)
+      } else {
+        pages.append(try makeNode(NodeKey(table: table.blockKind, level: level, index: index)))
+      }
+    }
+    for page in pages { modify(page) }
+    guard let leaf = pages.last else { throw .fail(Code.io) }
+    return leaf
+  }
+
+  /// Puts a new root above the old one.
+  private func growTable(_ table: NodeTable) throws(Stop) {
+    let height = Int(table.root.height)
+    let old = try tableBlock(table, level: height - 1, index: 0)
+    let page = try makeNode(NodeKey(table: table.blockKind, level: height, index: 0))
+    if old != nil {
+      Entry(address: table.root.address, checksum: table.root.checksum).store(page, at: 0)
+    }
+    if let old { modify(old) }
+    modify(page)
+    table.root.height += 1
+    table.root.address = 0
+    table.root.checksum = 0
+  }
+
+  // MARK: Numbers
+
+  /// Fills the pool to `count` numbers, each marked as allocated. A mark lives in memory only, so it pins its leaf.
+  func fillPool(_ table: NodeTable, _ count: Int) throws(Stop) {
+    while table.pool.count < count {
+      let number = try findFree(table)
+      markAllocated(try dirtyTablePath(table, number), number)
+      table.pool.insert(number, at: 0)
+      table.root.cursor = number + 1
+    }
+  }
+
+  private func markAllocated(_ leaf: Page, _ number: UInt64) {
+    let offset = Int(number & 255) * Entry.size
+    var entry = Entry(leaf, at: offset)
+    entry.flags |= Entry.allocated
+    entry.store(leaf, at: offset)
+    cache.frames[Int(cache.frame(of: leaf))].pins += 1
+  }
+
+  /// A number that nobody uses: the next free one from the cursor on. At the end of the table it turns back once when at
+  /// least a quarter of the numbers are free, so that the search stays short; else the table grows.
+  private func findFree(_ table: NodeTable) throws(Stop) -> UInt64 {
+    while true {
+      let number = table.root.cursor
+      if number < table.root.limit {
+        let leaf = try dirtyTablePath(table, number)
+        if let found = freeNumber(in: leaf, from: number, limit: table.root.limit) {
+          table.hasTurnedBack = false
+          return found
+        }
+        table.root.cursor = min((number | 255) + 1, table.root.limit)
+        continue
+      }
+      let unused = table.root.limit - min(table.root.used, table.root.limit)
+      if !table.hasTurnedBack, unused > max(256, table.root.limit / 4) {
+        table.hasTurnedBack = true
+        table.root.cursor = table.firstNumber
+        continue
+      }
+      guard table.root.limit < NodeID.maximumNumber else { throw .fail(Code.noSpace) }
+      let fresh = max(table.root.limit, table.firstNumber)
+      _ = try dirtyTablePath(table, fresh)
+      table.root.limit = fresh + 1
+      table.hasTurnedBack = false
+      return fresh
+    }
+  }
+
+  private func freeNumber(in leaf: Page, from first: UInt64, limit: UInt64) -> UInt64? {
+    for number in first..<min((first | 255) + 1, limit) {
+      let entry = Entry(leaf, at: Int(number & 255) * Entry.size)
+      if entry.address == 0, entry.flags & Entry.allocated == 0, entry.stamp < NodeID.maximumGeneration {
+        return number
+      }
+    }
+    return nil
+  }
+
+  /// Takes a number out of the pool, which `fillPool` filled, for a new node. An inode number's generation goes up.
+  func takeNumber(_ table: NodeTable) -> NodeID {
+    guard let number = table.pool.popLast() else { return NodeID(raw: 0) }
+    table.root.used += 1
+    newNodes += 1
+    let frame = cache.find(NodeKey(table: table.blockKind, level: 0, index: number >> 8))
+    guard table.nodeKind == .inode, frame != .none else { return NodeID(number: number, generation: 0) }
+    let leaf = cache.page(frame)
+    modify(leaf)
+    var entry = Entry(leaf, at: Int(number & 255) * Entry.size)
+    entry.stamp += 1
+    entry.store(leaf, at: Int(number & 255) * Entry.size)
+    return NodeID(number: number, generation: entry.stamp)
+  }
+
+  /// Makes sure that recovery can give the number of `id` to a new node.
+  func prepareClaim(_ table: NodeTable, _ id: NodeID) throws(Stop) {
+    let leaf = try dirtyTablePath(table, id.number)
+    let entry = Entry(leaf, at: Int(id.number & 255) * Entry.size)
+    guard entry.address == 0, entry.flags & Entry.allocated == 0 else { throw .fail(Code.io) }
+  }
+
+  /// Gives a number to a new node as a record says. `prepareClaim` came before.
+  func claimNumber(_ table: NodeTable, _ id: NodeID) throws(Stop) {
+    let leaf = try dirtyTablePath(table, id.number)
+    markAllocated(leaf, id.number)
+    let offset = Int(id.number & 255) * Entry.size
+    Entry(flags: Entry.allocated, stamp: id.generation).store(leaf, at: offset)
+    table.root.limit = max(table.root.limit, id.number + 1)
+    table.root.used += 1
+    newNodes += 1
+  }
+
+  /// Clears the entries of numbers given up.
+  func processFrees(_ table: NodeTable) throws(Stop) {
+    while let number = table.pendingFrees.last {
+      let leaf = try dirtyTablePath(table, number)
+      let offset = Int(number & 255) * Entry.size
+      let entry = Entry(leaf, at: offset)
+      if entry.address != 0 { usage.remove(entry.address) }
+      if entry.flags & Entry.allocated != 0 { forgetMark(leaf) }
+      Entry(stamp: entry.stamp).store(leaf, at: offset)
+      table.pendingFrees.removeLast()
+      table.root.used -= min(1, table.root.used)
+    }
+  }
+
+  /// A number that was marked as allocated has an address now, or is free again.
+  func forgetMark(_ leaf: Page) {
+    cache.frames[Int(cache.frame(of: leaf))].pins -= 1
+    newNodes -= 1
+  }
+}

@@ -1,0 +1,185 @@
+import Format
+
+extension FileSystem {
+  // MARK: Finding nodes in memory
+
+  /// The block for `key` when it is in memory; nil when nobody has asked for it yet.
+  @inline(__always)
+  func cached(_ key: NodeKey) throws(Stop) -> Page? {
+    let frame = cache.find(key)
+    guard frame != .none else { return nil }
+    switch cache.frames[Int(frame)].state {
+    case .ready:
+      cache.frames[Int(frame)].isReferenced = true
+      return cache.page(frame)
+    case .loading:
+      wait(for: frame)
+      throw .again
+    default: throw .fail(Code.io)
+    }
+  }
+
+  /// Begins to read a block that is not in memory; whoever runs waits for it.
+  func load(_ key: NodeKey, index: UInt64 = 0, address: UInt64, checksum expected: UInt32) throws(Stop)
+    -> Page
+  {
+    guard geometry.segment(of: address) != nil else { throw .fail(Code.io) }
+    let frame = cache.insert(key, index, state: .loading)
+    guard frame != .none else { throw .again }
+    cache.frames[Int(frame)].expected = expected
+    counters.nodeLoads += 1
+    effects.commands.append(
+      DeviceCommand(
+        .read, block: address, count: 1, frames: identity + Int(cache.arenaFrame(frame)),
+        tag: Tag(.load, UInt64(frame)).raw))
+    wait(for: frame)
+    throw .again
+  }
+
+  /// A block that `load` asked for has arrived, or not.
+  func loaded(_ frame: FrameIndex, _ code: Int32) {
+    if cache.frames[Int(frame)].state == .buffer {
+      wakeLoadWaiters(frame, pinning: false)
+      cache.giveBack(frame)
+      return
+    }
+    let expected = cache.frames[Int(frame)].expected
+    let key = cache.frames[Int(frame)].key
+    let matches = code == 0 && checksum.of(cache.page(frame)) == expected
+    if code == 0, !matches {
+      counters.checksumErrors += 1
+      notices.append("checksum error: \(key.kind) \(key.number), block \(cache.frames[Int(frame)].index)")
+    }
+    cache.frames[Int(frame)].state = matches ? .ready : .failed
+    if matches, key.kind == .data { adoptCleanPage(frame) }
+    wakeLoadWaiters(frame, pinning: true)
+  }
+
+  /// Everyone who waited for a frame goes on; `pinning` keeps the frame until they have run.
+  private func wakeLoadWaiters(_ frame: FrameIndex, pinning: Bool) {
+    for waiter in loadWaiters.removeValue(forKey: frame) ?? [] {
+      if pinning {
+        cache.frames[Int(frame)].pins += 1
+        waiters[waiter].pins.append(frame)
+      }
+      waiters[waiter].missing -= 1
+      if waiters[waiter].missing == 0, waiter < memory.slots { runnable.append(waiter) }
+    }
+  }
+
+  /// The table that finds nodes of this kind.
+  private func table(of kind: OwnerKind) -> NodeTable { kind == .inode ? inodeTable : internalTable }
+
+  /// The inode with this number.
+  /// - Throws: `again` while it is read; `ESTALE` when there is none, `EIO` when it is damaged.
+  func inode(_ number: UInt64) throws(Stop) -> Inode {
+    let key = NodeKey(.inode, number)
+    if let page = try cached(key) {
+      let frame = Int(cache.frame(of: page))
+      if cache.frames[frame].role == .unchecked {
+        guard Inode(page).isValid(number: number) else { throw .fail(Code.io) }
+        cache.frames[frame].role = .map
+      }
+      return Inode(page)
+    }
+    let entry = try tableEntry(inodeTable, number)
+    guard entry.address != 0 else { throw .fail(Code.stale) }
+    return Inode(try load(key, address: entry.address, checksum: entry.checksum))
+  }
+
+  /// The inode with this number and generation.
+  func inode(_ id: NodeID) throws(Stop) -> Inode {
+    let inode = try inode(id.number)
+    guard inode.generation == id.generation else { throw .fail(Code.stale) }
+    return inode
+  }
+
+  /// The internal node with this number, which must be fit for `role`.
+  func node(_ number: UInt64, as role: NodeRole) throws(Stop) -> Page {
+    let key = NodeKey(.internalNode, number)
+    if let page = try cached(key) {
+      let frame = Int(cache.frame(of: page))
+      if cache.frames[frame].role != role {
+        guard isValid(page, as: role) else { throw .fail(Code.io) }
+        cache.frames[frame].role = role
+      }
+      return page
+    }
+    let entry = try tableEntry(internalTable, number)
+    guard entry.address != 0 else { throw .fail(Code.io) }
+    return try load(key, address: entry.address, checksum: entry.checksum)
+  }
+
+  private func isValid(_ page: Page, as role: NodeRole) -> Bool {
+    switch role {
+    case .directoryLeaf: DirectoryLeaf(page).isValid
+    case .directoryIndex: DirectoryIndex(page).isValid
+    case .attributes: AttributeNode(page).isValid
+    case .map, .symlink, .unchecked: true
+    }
+  }
+
+  // MARK: Changing nodes
+
+  /// A node is about to be changed. Whoever changes one calls this first.
+  @inline(__always)
+  func modify(_ page: Page) {
+    let frame = cache.frame(of: page)
+    if cache.frames[Int(frame)].isFrozen { writeFrozen(frame) }
+    guard !cache.frames[Int(frame)].isDirty else { return }
+    cache.frames[Int(frame)].isDirty = true
+    cache.push(frame, on: &dirtyNodes)
+    if checkpoint.oldestChange == 0 { checkpoint.oldestChange = now.monotonic }
+  }
+
+  /// A cleared block in memory for a node that has none yet. It is not dirty before `modify`.
+  func makeNode(_ key: NodeKey) throws(Stop) -> Page {
+    let frame = cache.insert(key, state: .ready)
+    guard frame != .none else { throw .again }
+    let page = cache.page(frame)
+    page.clear()
+    return page
+  }
+
+  /// Makes sure that the operation at hand can take `count` new internal nodes.
+  func prepareNodes(_ count: Int) throws(Stop) {
+    if internalTable.pool.count < count { try fillPool(internalTable, count) }
+  }
+
+  /// A new internal node; `prepareNodes` came before.
+  func newNode() throws(Stop) -> (number: UInt64, page: Page) {
+    let number = takeNumber(internalTable).number
+    guard number != 0 else { throw .fail(Code.io) }
+    let page = try makeNode(NodeKey(.internalNode, number))
+    modify(page)
+    return (number, page)
+  }
+
+  /// Gives up a node: its memory at once, its number and block when the tables allow.
+  func freeNode(_ kind: OwnerKind, _ number: UInt64) {
+    let frame = cache.find(NodeKey(kind, number))
+    if frame != .none { discardNode(frame) }
+    table(of: kind).pendingFrees.append(number)
+  }
+
+  private func discardNode(_ frame: FrameIndex) {
+    if cache.frames[Int(frame)].state == .loading {
+      cache.detach(frame)
+      return
+    }
+    if cache.frames[Int(frame)].isFrozen { writeFrozen(frame) }
+    if cache.frames[Int(frame)].isDirty {
+      cache.remove(frame, from: &dirtyNodes)
+      cache.frames[Int(frame)].isDirty = false
+    }
+    unpinEverywhere(frame)
+    cache.drop(frame)
+  }
+
+  /// A frame is about to go: nobody keeps it any longer. Whoever waited runs again and sees what has become of it.
+  func unpinEverywhere(_ frame: FrameIndex) {
+    guard cache.frames[Int(frame)].pins > 0 else { return }
+    for waiter in waiters.indices { waiters[waiter].pins.removeAll { $0 == frame } }
+    cache.frames[Int(frame)].pins = 0
+  }
+}

@@ -1,0 +1,37 @@
+/// How a filesystem is mounted.
+public struct Options: Sendable {
+  /// When reading moves the access time.
+  public enum AccessTimes: Sendable { case never, relative, always }
+
+  public var readOnly = false
+  public var accessTimes = AccessTimes.relative
+  /// A background commit starts within this time of the oldest uncommitted operation. Nanoseconds.
+  public var commitInterval: UInt64 = 5_000_000_000
+  /// A checkpoint is made at the latest after this many log blocks; 0 for the default, 64 Ki (256 MiB).
+  public var checkpointBlocks: UInt64 = 0
+  /// Whether freed segments are deallocated on the device.
+  public var discards = true
+
+  public init() {}
+}
+
+/// The memory a filesystem works in: frames of 4 KiB of one arena that the device can reach.
+public struct WorkingMemory: @unchecked Sendable {
+  /// The least number of frames a filesystem can work with.
+  public static let minimumFrames: UInt32 = 2048
+
+  /// Frame 0 of the arena.
+  public let base: UnsafeMutableRawPointer
+  /// The first frame that is the filesystem's; those before belong to request slots.
+  public let firstFrame: UInt32
+  public let frameCount: UInt32
+  /// Requests that can be under way at once.
+  public let slots: Int
+
+  public init(base: UnsafeMutableRawPointer, firstFrame: UInt32, frameCount: UInt32, slots: Int) {
+    self.base = base
+    self.firstFrame = firstFrame
+    self.frameCount = frameCount
+    self.slots = slots
+  }
+}

@@ -1,0 +1,148 @@
+import Format
+
+/// Cached blocks of files: dirty ones on their way to the log, and clean ones.
+extension FileSystem {
+  /// The cached page of a block, `none` when there is none.
+  @inline(__always)
+  func dataFrame(_ inode: UInt64, _ index: UInt64) -> FrameIndex { cache.find(NodeKey(.data, inode), index) }
+
+  /// The page of a block as it is, read from the device when it is not in memory; nil for a hole without a page.
+  func dataPage(_ inode: Inode, _ index: UInt64) throws(Stop) -> FrameIndex? {
+    let key = NodeKey(.data, inode.number)
+    let frame = cache.find(key, index)
+    if frame != .none {
+      switch cache.frames[Int(frame)].state {
+      case .ready:
+        cache.frames[Int(frame)].isReferenced = true
+        return frame
+      case .loading:
+        wait(for: frame)
+        throw .again
+      default: throw .fail(Code.io)
+      }
+    }
+    let entry = try mapEntry(inode, index)
+    guard entry.address != 0 else { return nil }
+    _ = try load(key, index: index, address: entry.address, checksum: entry.checksum)
+    return nil
+  }
+
+  /// A page that a device read filled joins its file.
+  func adoptCleanPage(_ frame: FrameIndex) {
+    let number = cache.frames[Int(frame)].key.number
+    let state = states.find(number) ?? states.obtain(NodeID(number: number, generation: 0))
+    cache.push(frame, on: &states.slots[state].clean)
+  }
+
+  /// A clean page is about to leave the cache.
+  func forgetCleanPage(_ frame: FrameIndex) {
+    guard cache.frames[Int(frame)].key.kind == .data, cache.frames[Int(frame)].state == .ready,
+      let state = states.find(cache.frames[Int(frame)].key.number)
+    else { return }
+    cache.remove(frame, from: &states.slots[state].clean)
+    states.releaseIfUnused(state)
+  }
+
+  /// A dirty page for a block, to be filled by the caller. What was cached of the block stays where it is, unless a
+  /// device command is writing it: then the bytes are copied to a new frame.
+  func makeDataPage(_ inode: Inode, _ index: UInt64) throws(Stop) -> FrameIndex {
+    let key = NodeKey(.data, inode.number)
+    var frame = cache.find(key, index)
+    let state = obtainState(inode)
+    if frame != .none, cache.frames[Int(frame)].isDirty { return frame }
+    if frame != .none, cache.frames[Int(frame)].isWriting {
+      cache.remove(frame, from: &states.slots[state].clean)
+      let fresh = cache.renew(frame)
+      guard fresh != .none else { throw .again }
+      frame = fresh
+    } else if frame != .none {
+      switch cache.frames[Int(frame)].state {
+      case .ready: cache.remove(frame, from: &states.slots[state].clean)
+      case .loading:
+        cache.detach(frame)
+        frame = .none
+      default:
+        cache.drop(frame)
+        frame = .none
+      }
+    }
+    if frame == .none {
+      frame = cache.insert(key, index, state: .ready)
+      guard frame != .none else { throw .again }
+    }
+    cache.frames[Int(frame)].isDirty = true
+    cache.push(frame, on: &states.slots[state].dirty)
+    dirtyPages += 1
+    listUncommitted(state)
+    return frame
+  }
+
+  /// Drops every cached page of `inode` from block `first` up to before `end`; what was dirty is gone.
+  func dropPages(_ inode: Inode, _ range: Range<UInt64>) {
+    guard let state = states.find(inode.number) else { return }
+    dropDirtyPages(inode, state, range)
+    var frame = states.slots[state].clean.first
+    while frame != .none {
+      let next = cache.frames[Int(frame)].next
+      if range.contains(cache.frames[Int(frame)].index) {
+        cache.remove(frame, from: &states.slots[state].clean)
+        unpinEverywhere(frame)
+        if cache.frames[Int(frame)].isWriting { cache.detach(frame) } else { cache.drop(frame) }
+      }
+      frame = next
+    }
+    dropLoadingPages(inode, range)
+  }
+
+  private func dropDirtyPages(_ inode: Inode, _ state: Int, _ range: Range<UInt64>) {
+    var frame = states.slots[state].dirty.first
+    while frame != .none {
+      let next = cache.frames[Int(frame)].next
+      if range.contains(cache.frames[Int(frame)].index) {
+        cache.remove(frame, from: &states.slots[state].dirty)
+        dirtyPages -= 1
+        if cache.frames[Int(frame)].isCharged {
+          chargedPages -= 1
+          modify(inode.page)
+          inode.blocks -= min(1, inode.blocks)
+        }
+        unpinEverywhere(frame)
+        cache.drop(frame)
+      }
+      frame = next
+    }
+  }
+
+  /// Pages being read are in no list; the few there are are found through those who wait for them.
+  private func dropLoadingPages(_ inode: Inode, _ range: Range<UInt64>) {
+    let key = NodeKey(.data, inode.number)
+    for frame in loadWaiters.keys where cache.frames[Int(frame)].key == key {
+      if cache.frames[Int(frame)].state == .loading, range.contains(cache.frames[Int(frame)].index) {
+        cache.detach(frame)
+      }
+    }
+  }
+
+  // MARK: Inode states
+
+  /// The state of an inode, made when there is none.
+  @inline(__always)
+  func obtainState(_ inode: Inode) -> Int {
+    if let state = states.find(inode.number) {
+      states.slots[state].generation = inode.generation
+      return state
+    }
+    let state = states.obtain(inode.id)
+    states.slots[state].loggedSize = inode.size
+    return state
+  }
+
+  /// The inode has something that the next commit must write.
+  @inline(__always)
+  func listUncommitted(_ state: Int) {
+    if log.oldestChange == 0 { log.oldestChange = now.monotonic }
+    guard !states.slots[state].isListed else { return }
+    states.slots[state].isListed = true
+    uncommitted.append(state)
+  }
+}

@@ -1,0 +1,152 @@
+import Format
+
+/// Freeing of what has no name any more, in the background.
+struct Reclaim {
+  /// Inode numbers to be worked on.
+  var queue: [UInt64] = []
+  var queued: Set<UInt64> = []
+  /// After a mount: where the walk over the orphan directory goes on; nil when it is done.
+  var scanCookie: UInt64?
+
+  var isIdle: Bool { queue.isEmpty && scanCookie == nil }
+}
+
+extension FileSystem {
+  /// Steps of freeing done at a time; each frees up to 256 blocks.
+  private static let stepsAtATime = 4
+
+  /// An inode has something to be freed.
+  func enqueueReclaim(_ number: UInt64) {
+    guard !isReadOnly, reclaim.queued.insert(number).inserted else { return }
+    reclaim.queue.append(number)
+  }
+
+  /// The kernel forgot an inode: when it has no name either, it is freed.
+  func lastLookupGone(_ state: Int) {
+    let number = states.slots[state].number
+    states.releaseIfUnused(state)
+    let frame = cache.find(NodeKey(.inode, number))
+    // An inode that is not in memory was not changed lately; if it is an orphan, the queue has it from its unlink.
+    guard frame != .none, cache.frames[Int(frame)].state == .ready else {
+      orphanCandidates.insert(number)
+      return
+    }
+    if Inode(cache.page(frame)).links == 0 { enqueueReclaim(number) }
+  }
+
+  /// Frees a little of the first inode in the queue.
+  /// - Returns: false when there is nothing to do, or it waits.
+  func reclaimStep() -> Bool {
+    guard !reclaim.isIdle || !orphanCandidates.isEmpty, !isStopping else { return false }
+    return attempt(.reclaim) { () throws(Stop) in
+      if let candidate = orphanCandidates.first { try examine(candidate) }
+      if let cookie = reclaim.scanCookie { try scanOrphans(after: cookie) }
+      for _ in 0..<Self.stepsAtATime {
+        guard let number = reclaim.queue.last else { break }
+        try prepareNodes(Self.nodesPerWrite)
+        try loadOrphan(number)
+        try free(number)
+      }
+      wakeStalled()
+    }
+  }
+
+  /// A forgotten inode had to be read to see whether it has a name.
+  private func examine(_ number: UInt64) throws(Stop) {
+    let links: UInt32?
+    do throws(Stop) { links = try inode(number).links } catch .fail { links = nil }
+    orphanCandidates.remove(number)
+    if links == 0 { enqueueReclaim(number) }
+  }
+
+  /// After a mount: queues what the orphan directory holds, a leaf at a time.
+  private func scanOrphans(after cookie: UInt64) throws(Stop) {
+    let orphans = try inode(NodeID.orphans)
+    var next: UInt64?
+    var found = 0
+    try forEachName(orphans, after: cookie) { record throws(Stop) in
+      enqueueReclaim(record.node.number)
+      next = record.key
+      found += 1
+      return found < 64
+    }
+    reclaim.scanCookie = found < 64 ? nil : next
+  }
+
+  /// One step of freeing an inode; takes it out of the queue when there is nothing more to free.
+  private func free(_ number: UInt64) throws(Stop) {
+    let inode: Inode
+    do throws(Stop) { inode = try self.inode(number) } catch .fail {
+      // A damaged inode stays an orphan, for fsck.
+      dequeue(number)
+      return
+    }
+    if inode.detachedRoot != 0 { return try freeDetachedStep(inode) }
+    if inode.links > 0 {
+      try removeOrphan(number)
+      dequeue(number)
+    } else if states.find(number).map({ states.slots[$0].lookups > 0 }) ?? false {
+      dequeue(number)
+    } else {
+      try freeOrphan(inode)
+    }
+  }
+
+  private func dequeue(_ number: UInt64) {
+    if reclaim.queue.last == number {
+      reclaim.queue.removeLast()
+    } else {
+      reclaim.queue.removeAll { $0 == number }
+    }
+    reclaim.queued.remove(number)
+  }
+
+  /// Frees an inode that nobody can reach any more, with all that it has; a tree of blocks only begins to be freed.
+  func freeOrphan(_ inode: Inode) throws(Stop) {
+    let number = inode.number
+    if inode.layout == .tree {
+      try cutMap(inode, to: 0)
+      return
+    }
+    if inode.layout == .node {
+      if inode.isDirectory {
+        for number in try indexNodes(inode.root) { freeNode(.internalNode, number) }
+      } else {
+        freeNode(.internalNode, inode.root)
+      }
+    } else {
+      try cutMap(inode, to: 0)
+    }
+    if inode.attributeNode != 0 { freeNode(.internalNode, inode.attributeNode) }
+    try removeOrphan(number)
+    forgetState(number)
+    freeNode(.inode, number)
+    dequeue(number)
+  }
+
+  /// The numbers of a removed directory's leaves and index nodes.
+  private func indexNodes(_ reference: UInt64) throws(Stop) -> [UInt64] {
+    let number = reference & ~DirectoryIndex.referenceFlag
+    var numbers = number == 0 ? [] : [number]
+    guard reference & DirectoryIndex.referenceFlag != 0 else { return numbers }
+    let index = DirectoryIndex(try node(number, as: .directoryIndex))
+    var last: UInt64 = 0
+    for slot in 0..<DirectoryIndex.slots where index[slot] != 0 && index[slot] != last {
+      last = index[slot]
+      numbers += try indexNodes(last)
+    }
+    return numbers
+  }
+
+  /// Nothing of a freed inode is kept in memory.
+  private func forgetState(_ number: UInt64) {
+    guard let state = states.find(number) else { return }
+    states.slots[state].hasUnloggedWrites = false
+    states.slots[state].commitsOnClose = false
+    if states.slots[state].isListed {
+      states.slots[state].isListed = false
+      uncommitted.removeAll { $0 == state }
+    }
+    states.releaseIfUnused(state)
+  }
+}

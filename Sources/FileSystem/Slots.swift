@@ -1,0 +1,189 @@
+import CMachine
+import Format
+
+/// How far a request has come.
+struct SlotState {
+  /// Blocks a slot's data area can take at most.
+  static let maximumBlocks = 272
+
+  /// Device reads still under way.
+  var pendingReads = 0
+  /// The first error of a read.
+  var readError: Int32 = 0
+  /// A block did not match its checksum.
+  var hasMismatch = false
+  /// The read was run again after a mismatch.
+  var isSecondTry = false
+  /// fsync and O_SYNC: the log write that must be durable before the reply.
+  var awaitedSequence: UInt64 = 0
+  /// fsync and O_SYNC: set when the change itself has been made.
+  var isApplied = false
+  /// How far a long operation has come, in bytes.
+  var progress: UInt64 = 0
+}
+
+/// Who waits for nodes: a request's slot or a job.
+struct Waiter {
+  /// Reads it waits for.
+  var missing = 0
+  /// Frames kept in memory until it has run.
+  var pins: [FrameIndex] = []
+}
+
+/// Long work, done in steps by `advance`.
+enum Job: Int, CaseIterable {
+  case mount, commit, checkpoint, cleaner, reclaim
+}
+
+/// What a device command was for.
+struct Tag {
+  enum Kind: UInt8 {
+    case unknown, load, read, logWrite, flush, checkpoint, discard, cleanerRead, mount
+  }
+
+  let raw: UInt64
+
+  init(raw: UInt64) { self.raw = raw }
+
+  init(_ kind: Kind, _ value: UInt64 = 0) { raw = UInt64(kind.rawValue) << 56 | value }
+
+  /// A read of `count` blocks into a slot, from its block `first` on.
+  init(readFor slot: Int, first: Int, count: Int) {
+    self.init(.read, UInt64(slot) << 32 | UInt64(first) << 16 | UInt64(count))
+  }
+
+  var kind: Kind { Kind(rawValue: UInt8(truncatingIfNeeded: raw >> 56)) ?? .unknown }
+  var value: UInt64 { raw & 0x00FF_FFFF_FFFF_FFFF }
+  var slot: Int { Int(value >> 32) }
+  var first: Int { Int((value >> 16) & 0xFFFF) }
+  var count: Int { Int(value & 0xFFFF) }
+}
+
+/// A data block's place: the inode's slot in `InodeStates` does not matter, its number does.
+struct PageName: Equatable {
+  var inode: UInt64
+  var index: UInt64
+}
+
+/// What happened, for people and tests.
+public struct Counters: Sendable {
+  public var requests: UInt64 = 0
+  public var reruns: UInt64 = 0
+  public var nodeLoads: UInt64 = 0
+  public var logWrites: UInt64 = 0
+  public var logBlocks: UInt64 = 0
+  public var flushes: UInt64 = 0
+  public var checkpoints: UInt64 = 0
+  public var cleanedSegments: UInt64 = 0
+  public var movedBlocks: UInt64 = 0
+  public var checksumErrors: UInt64 = 0
+}
+
+extension FileSystem {
+  /// Counters since the mount.
+  public var statistics: Counters { counters }
+
+  // MARK: Running requests
+
+  /// Runs the request in `slot` from its beginning; it replies, waits for reads, or is to be run again.
+  func run(_ slot: Int) {
+    currentWaiter = slot
+    do throws(Stop) {
+      guard failure == nil else { throw .fail(Code.io) }
+      guard isReady else { throw .fail(Code.busy) }
+      guard cache.reserve(Self.framesPerOperation) else { throw .again }
+      try dispatch(slot)
+      unpin(slot)
+    } catch {
+      switch error {
+      case .again:
+        counters.reruns += 1
+        if waiters[slot].missing == 0 { stalled.append(slot) }
+      case .fail(let code):
+        unpin(slot)
+        replies[slot].error = code
+        finish(slot)
+      }
+    }
+  }
+
+  /// Frames an operation may need for new nodes and pages beside what it found; the largest write needs the most.
+  static let framesPerOperation = 320
+
+  /// The reply in the slot is complete.
+  func finish(_ slot: Int) { effects.finished.append(UInt32(truncatingIfNeeded: slot)) }
+
+  /// Runs requests again whose reads have ended.
+  func runRunnable() {
+    while let slot = runnable.popLast() { run(slot) }
+  }
+
+  /// Something made room: everyone who waits for room tries again.
+  func wakeStalled() {
+    guard !stalled.isEmpty else { return }
+    runnable.append(contentsOf: stalled.reversed())
+    stalled.removeAll(keepingCapacity: true)
+  }
+
+  // MARK: Waiting for nodes
+
+  /// Whoever runs at the moment waits until `frame` has been read.
+  func wait(for frame: FrameIndex) {
+    loadWaiters[frame, default: []].append(currentWaiter)
+    waiters[currentWaiter].missing += 1
+  }
+
+  func unpin(_ waiter: Int) {
+    for frame in waiters[waiter].pins { cache.frames[Int(frame)].pins -= 1 }
+    waiters[waiter].pins.removeAll(keepingCapacity: true)
+  }
+
+  /// Does a step of a job as its waiter.
+  /// - Returns: false when the job waits for reads or for room.
+  func attempt(_ job: Job, _ step: () throws(Stop) -> Void) -> Bool {
+    let waiter = memory.slots + job.rawValue
+    guard waiters[waiter].missing == 0 else { return false }
+    currentWaiter = waiter
+    do throws(Stop) {
+      guard cache.reserve(Self.framesPerOperation) else { throw .again }
+      try step()
+      unpin(waiter)
+      return true
+    } catch {
+      if case .fail(let code) = error {
+        unpin(waiter)
+        jobFailed(job, code)
+      }
+      return false
+    }
+  }
+
+  /// Whether a job waits for reads.
+  func isWaiting(_ job: Job) -> Bool { waiters[memory.slots + job.rawValue].missing > 0 }
+}
+
+/// errno values, by what they mean here.
+enum Code {
+  static let io = EIO
+  static let noEntry = ENOENT
+  static let exists = EEXIST
+  static let notDirectory = ENOTDIR
+  static let isDirectory = EISDIR
+  static let notEmpty = ENOTEMPTY
+  static let invalid = EINVAL
+  static let noSpace = ENOSPC
+  static let readOnly = EROFS
+  static let nameTooLong = ENAMETOOLONG
+  static let tooManyLinks = EMLINK
+  static let notPermitted = EPERM
+  static let noAttribute = ENODATA
+  static let range = ERANGE
+  static let tooBig = E2BIG
+  static let fileTooBig = EFBIG
+  static let stale = ESTALE
+  static let busy = EBUSY
+  static let notSupported = EOPNOTSUPP
+  static let noSuchOffset = ENXIO
+  static let badHandle = EBADF
+  static let notImplemented = ENOSYS
+}

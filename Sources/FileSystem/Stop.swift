@@ -1,0 +1,33 @@
+import CMachine
+import Format
+
+/// Why an operation did not run to its end. Nothing was changed.
+enum Stop: Error {
+  /// Something it needs is not in memory, or there is no room at the moment: it is run again.
+  case again
+  /// It failed with this errno.
+  case fail(Int32)
+}
+
+/// What a cached block is: kind and number in one word.
+struct NodeKey: Hashable {
+  let raw: UInt64
+
+  @inline(__always)
+  init(_ kind: OwnerKind, _ number: UInt64) { raw = UInt64(kind.rawValue) << 56 | number }
+
+  /// A block of a node table: `level` 0 for leaves.
+  @inline(__always)
+  init(table kind: OwnerKind, level: Int, index: UInt64) {
+    raw = UInt64(kind.rawValue) << 56 | UInt64(level) << 48 | index
+  }
+
+  @inline(__always)
+  init(raw: UInt64) { self.raw = raw }
+
+  var kind: OwnerKind { OwnerKind(rawValue: UInt8(truncatingIfNeeded: raw >> 56)) ?? .records }
+  /// The node's number.
+  var number: UInt64 { raw & Entry.maximumAddress }
+  /// A table block's level.
+  var level: Int { Int((raw >> 48) & 0xFF) }
+}

@@ -1,0 +1,262 @@
+import CMachine
+import Format
+
+extension FileSystem {
+  private static let synchronousFlags = UInt32(O_SYNC | O_DSYNC)
+
+  /// write(2): into the inode while the file is small, else into dirty pages that the log takes later.
+  func write(_ slot: Int) throws(Stop) {
+    let request = requests[slot]
+    if !slots[slot].isApplied {
+      try applyWrite(slot, request)
+      slots[slot].isApplied = true
+    }
+    replies[slot].count = request.length
+    if request.flags & Self.synchronousFlags != 0 { return try sync(slot, request.node) }
+    finish(slot)
+  }
+
+  private func applyWrite(_ slot: Int, _ request: Request) throws(Stop) {
+    try beginChange()
+    let inode = try inode(NodeID(raw: request.node))
+    guard inode.isRegular else { throw .fail(Code.invalid) }
+    let (end, overflows) = request.offset.addingReportingOverflow(request.length)
+    guard !overflows, end <= Self.maximumFileBlocks << 12 else { throw .fail(Code.fileTooBig) }
+    guard request.length > 0 else { return }
+    try preparePrivileges(inode)
+    let payload = UnsafeRawBufferPointer(
+      start: memory.base + Int(request.firstFrame) * Page.size + request.payloadOffset,
+      count: Int(request.length))
+    if staysInline(inode, end: end) {
+      try dropPrivileges(inode)
+      let record = LogRecord.writeInline(
+        node: request.node, offset: UInt32(request.offset), time: now.realtime, data: payload)
+      try perform(record)
+      note(record)
+      return
+    }
+    try writePages(inode, request.offset, end, payload)
+  }
+
+  /// Copies a payload into dirty pages of a file with a map.
+  private func writePages(
+    _ inode: Inode, _ offset: UInt64, _ end: UInt64, _ payload: UnsafeRawBufferPointer
+  ) throws(Stop) {
+    let range = offset >> 12..<Self.blocks(end)
+    guard dirtyPages + range.count <= dirtyPageLimit || dirtyPages == 0 else {
+      startCommit()
+      throw .again
+    }
+    try prepareNodes(Self.nodesPerWrite)
+    try prepareMap(inode, range)
+    try preparePartialPages(inode, offset, end)
+    try checkSpace(try spaceForPages(inode, range), margin: Self.marginBlocks)
+    try dropPrivileges(inode)
+    modify(inode.page)
+    try makeMapped(inode)
+    if offset > inode.size { try clearTail(inode, isUrgent: false) }
+    for index in range {
+      try writePage(inode, index, offset, end, payload)
+    }
+    inode.size = max(inode.size, end)
+    inode.modificationTime = now.realtime
+    inode.changeTime = now.realtime
+    let state = obtainState(inode)
+    states.slots[state].hasUnloggedWrites = true
+    listUncommitted(state)
+    if dirtyPages > dirtyPageLimit / 2 { startCommit() }
+  }
+
+  /// Loads blocks that are written only in part, and the last block when the file grows past it.
+  private func preparePartialPages(_ inode: Inode, _ offset: UInt64, _ end: UInt64) throws(Stop) {
+    guard inode.layout != .inline else { return }
+    if offset > inode.size { try prepareTail(inode) }
+    if offset & 4095 != 0, offset >> 12 < Self.blocks(inode.size) { _ = try dataPage(inode, offset >> 12) }
+    if end & 4095 != 0, end < inode.size { _ = try dataPage(inode, end >> 12) }
+  }
+
+  /// Blocks that a write takes anew: holes without a charged page, and nodes of the map.
+  private func spaceForPages(_ inode: Inode, _ range: Range<UInt64>) throws(Stop) -> UInt64 {
+    guard inode.layout != .inline else { return UInt64(range.count) + UInt64(Self.nodesPerWrite) }
+    var blocks: UInt64 = 0
+    var missing = false
+    for index in range {
+      if let slot = try mapSlot(inode, index) {
+        guard slot.entry.isHole else { continue }
+      } else {
+        missing = true
+      }
+      let frame = dataFrame(inode.number, index)
+      if frame == .none || !cache.frames[Int(frame)].isCharged { blocks += 1 }
+    }
+    return missing ? blocks + 5 : blocks
+  }
+
+  private func writePage(
+    _ inode: Inode, _ index: UInt64, _ offset: UInt64, _ end: UInt64, _ payload: UnsafeRawBufferPointer
+  ) throws(Stop) {
+    let start = index << 12
+    let from = max(offset, start)
+    let to = min(end, start + 4096)
+    let isWhole = from == start && (to == start + 4096 || to >= inode.size)
+    let known = dataFrame(inode.number, index)
+    let isKnown = known != .none && cache.frames[Int(known)].state == .ready
+    let frame = try makeDataPage(inode, index)
+    let page = cache.page(frame)
+    if !isKnown, to - from < 4096 { page.clear() }
+    if isKnown, isWhole, to < start + 4096 { page.clear(at: Int(to - start)) }
+    // A block that reaches behind the file's end may hold what a longer file left there.
+    if isKnown, !isWhole, inode.size > start, inode.size < min(from, start + 4096) {
+      page.clear(at: Int(inode.size - start), count: Int(from - inode.size))
+    }
+    page.copy(
+      UnsafeRawBufferPointer(rebasing: payload[Int(from - offset)..<Int(to - offset)]), at: Int(from - start))
+    charge(inode, index, try makeMapSlot(inode, index))
+  }
+
+  // MARK: Privileges
+
+  static let capabilityName: [UInt8] = Array("security.capability".utf8)
+
+  private func losesMode(_ inode: Inode) -> UInt32 {
+    var mode = inode.mode
+    mode &= ~UInt32(0o4000)
+    if mode & 0o2010 == 0o2010 { mode &= ~UInt32(0o2000) }
+    return mode
+  }
+
+  /// Loads what `dropPrivileges` may change.
+  func preparePrivileges(_ inode: Inode) throws(Stop) {
+    guard inode.attributeLength > 0 || inode.attributeNode != 0 else { return }
+    try withCapabilityName { name throws(Stop) in _ = try findAttribute(inode, name) != nil }
+  }
+
+  /// Writing, cutting or giving away a file takes its suid, its sgid where the group may execute, and its capabilities.
+  func dropPrivileges(_ inode: Inode) throws(Stop) {
+    let mode = losesMode(inode)
+    if mode != inode.mode {
+      var set = attributes(of: inode)
+      set.mode = mode
+      set.changeTime = now.realtime
+      try perform(.setAttributes(set))
+      note(.setAttributes(set))
+    }
+    guard inode.attributeLength > 0 || inode.attributeNode != 0 else { return }
+    try withCapabilityName { name throws(Stop) in
+      guard try findAttribute(inode, name) != nil else { return }
+      let record = LogRecord.attribute(
+        node: inode.id.raw, removes: true, time: now.realtime, name: name,
+        value: UnsafeRawBufferPointer(start: nil, count: 0))
+      try perform(record)
+      note(record)
+    }
+  }
+
+  private func withCapabilityName(_ body: (UnsafeRawBufferPointer) throws(Stop) -> Void) throws(Stop) {
+    let result: Result<Void, Stop> = Self.capabilityName.withUnsafeBytes { name in
+      do throws(Stop) { return .success(try body(name)) } catch { return .failure(error) }
+    }
+    try result.get()
+  }
+
+  // MARK: fsync
+
+  /// fsync(2) and fsyncdir: one log write with all records and this file's pages, then durability.
+  func sync(_ slot: Int, _ node: UInt64) throws(Stop) {
+    guard !isReadOnly else {
+      guard log.isBroken else { return finish(slot) }
+      throw .fail(Code.io)
+    }
+    if slots[slot].awaitedSequence == 0 {
+      try commitInode(NodeID(raw: node).number, isDurable: log.waiters.isEmpty)
+      slots[slot].awaitedSequence = max(log.lastSequence, 1)
+    }
+    finishWhenDurable(slot, slots[slot].awaitedSequence)
+  }
+
+  /// The last close of a file that was cut or rewritten: its data goes out now, not in seconds.
+  func release(_ slot: Int) throws(Stop) {
+    if let state = states.find(NodeID(raw: requests[slot].node).number), states.slots[state].commitsOnClose {
+      states.slots[state].commitsOnClose = false
+      if states.slots[state].isListed { startCommit() }
+      states.releaseIfUnused(state)
+    }
+    finish(slot)
+  }
+
+  // MARK: fallocate
+
+  /// Lowest map nodes that one run of an fallocate changes.
+  private static let nodesPerRun = 8
+
+  /// fallocate(2): allocate, keep-size, punch, zero. Works through the range a map node at a time, each with a record of
+  /// its own.
+  func allocate(_ slot: Int) throws(Stop) {
+    let request = requests[slot]
+    let known =
+      AllocateMode.keepSize.rawValue | AllocateMode.punchHole.rawValue | AllocateMode.zeroRange.rawValue
+    let mode = AllocateMode(rawValue: request.flags)
+    guard request.flags & ~known == 0 else { throw .fail(Code.notSupported) }
+    guard !mode.contains(.punchHole) || mode.contains(.keepSize) else { throw .fail(Code.notSupported) }
+    let (end, overflows) = request.offset.addingReportingOverflow(request.length)
+    guard !overflows, request.length > 0 else { throw .fail(Code.invalid) }
+    guard end <= Self.maximumFileBlocks << 12 else { throw .fail(Code.fileTooBig) }
+    for _ in 0..<Self.nodesPerRun {
+      let from = request.offset + slots[slot].progress
+      guard from < end else { return finish(slot) }
+      let to = min(end, ((from >> 20) + 1) << 20)
+      try allocatePart(NodeID(raw: request.node), request.flags, from, to)
+      slots[slot].progress = to - request.offset
+      guard cache.reserve(Self.framesPerOperation) else { break }
+    }
+    guard request.offset + slots[slot].progress < end else { return finish(slot) }
+    needsWake = true
+    throw .again
+  }
+
+  private func allocatePart(_ id: NodeID, _ flags: UInt32, _ from: UInt64, _ to: UInt64) throws(Stop) {
+    try beginChange()
+    let mode = AllocateMode(rawValue: flags)
+    let inode = try inode(id)
+    guard inode.isRegular else { throw .fail(Code.invalid) }
+    let record = LogRecord.allocate(
+      node: id.raw, mode: flags, offset: from, length: to - from, time: now.realtime)
+    let clears = mode.contains(.punchHole) || mode.contains(.zeroRange)
+    try prepare(record)
+    if clears { try prepareEdges(inode, from, to) }
+    if !mode.contains(.punchHole), !staysInline(inode, end: to) {
+      try checkSpace(try spaceForPages(inode, Self.touched(from, to - from)), margin: Self.marginBlocks)
+    }
+    if clears, inode.layout != .inline { try clearEdges(inode, from, to) }
+    try perform(record)
+    note(record)
+  }
+
+  /// The blocks at the ends of a range that it covers only in part.
+  private static func edges(_ from: UInt64, _ to: UInt64) -> [(index: UInt64, start: Int, end: Int)] {
+    var edges: [(index: UInt64, start: Int, end: Int)] = []
+    if from & 4095 != 0 {
+      edges.append((from >> 12, Int(from & 4095), from >> 12 == to >> 12 ? Int(to & 4095) : 4096))
+    }
+    if to & 4095 != 0, from >> 12 != to >> 12 || from & 4095 == 0 {
+      edges.append((to >> 12, 0, Int(to & 4095)))
+    }
+    return edges
+  }
+
+  private func prepareEdges(_ inode: Inode, _ from: UInt64, _ to: UInt64) throws(Stop) {
+    guard inode.layout != .inline else { return }
+    for edge in Self.edges(from, to) where edge.index < Self.blocks(inode.size) {
+      _ = try dataPage(inode, edge.index)
+    }
+  }
+
+  private func clearEdges(_ inode: Inode, _ from: UInt64, _ to: UInt64) throws(Stop) {
+    for edge in Self.edges(from, to) where edge.index < Self.blocks(inode.size) {
+      guard try dataPage(inode, edge.index) != nil else { continue }
+      let frame = try makeDataPage(inode, edge.index)
+      cache.page(frame).clear(at: edge.start, count: edge.end - edge.start)
+      states.slots[obtainState(inode)].hasUnloggedWrites = true
+    }
+  }
+}
