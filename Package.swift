@@ -82,6 +82,7 @@ let package = Package(
     command(
       "null-daemon", path: "Tools/bench/null/Daemon",
       ["MemoryService", "MountSession", "Reactor", "PCI", "CMachine", arguments]),
+    command("driver-bench", path: "Tools/bench/driver", ["Block", "NVMe", "NVMeSpec", "PCI", "CMachine"]),
     command("crash", path: "Tools/crash", ["Simulation", arguments]),
 
     // Tests.

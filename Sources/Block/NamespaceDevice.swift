@@ -21,30 +21,11 @@ public final class NamespaceDevice: BlockDevice {
   public let hasVolatileCache: Bool
   public let canDiscard: Bool
 
-  let queue: UnsafeMutablePointer<QueuePair>
-  var pool = RequestPool(count: NamespaceDevice.commandLimit)
-  /// Requests with blocks that no NVMe command has been posted for, since the queue pair was full.
-  var waiting = RequestQueue()
-  /// Discards that no NVMe command has been posted for.
-  var discards = RequestQueue()
-  /// Requests that are over and have not been reported.
-  var ended = RequestQueue()
-  var batches = [DeallocateBatch](repeating: DeallocateBatch(), count: NamespaceDevice.batchLimit)
-  var freeBatches = Array(0..<NamespaceDevice.batchLimit)
-  var ranges: [DatasetManagementRange] = []
-  let transferLimits: TransferLimits
-  let writeZeroesLimits: TransferLimits
-  let lbasPerBlock: UInt32
-  let lbaShift: UInt64
+  private let queue: UnsafeMutablePointer<BlockQueue>
   /// A frame of zeros, for controllers that have no Write Zeroes.
-  let zeros: DMAArena?
-  /// As many zeros as a command may have frames: all name the frame of zeros.
-  let zeroFrames: UnsafeMutablePointer<UInt32>
+  private let zeros: DMAArena?
   private let ownsArena: Bool
   private var isClosed = false
-
-  /// The most Dataset Management commands under way at once.
-  static let batchLimit = 8
 
   /// Opens a namespace.
   /// - Parameters:
@@ -64,13 +45,9 @@ public final class NamespaceDevice: BlockDevice {
     self.controller = controller
     self.namespace = namespace
     self.arena = arena
-    self.lbasPerBlock = lbasPerBlock
-    lbaShift = UInt64(lbasPerBlock.trailingZeroBitCount)
-    blockCount = namespace.lbaCount >> lbaShift
+    blockCount = namespace.lbaCount / UInt64(lbasPerBlock)
     hasVolatileCache = controller.capabilities.hasVolatileCache
     canDiscard = controller.capabilities.canDeallocate(blocksOf: lbasPerBlock)
-    transferLimits = controller.capabilities.transferLimits(for: namespace)
-    writeZeroesLimits = controller.capabilities.writeZeroesLimits(for: namespace)
     ownsArena = arena.iova == .max
     let function = controller.function
     do throws(FunctionError) {
@@ -81,17 +58,18 @@ public final class NamespaceDevice: BlockDevice {
       throw BlockDeviceError(name, .function(error))
     }
     queue = .allocate(capacity: 1)
-    zeroFrames = .allocate(capacity: Int(transferLimits.maximum))
-    zeroFrames.initialize(repeating: 0, count: Int(transferLimits.maximum))
     do throws(ControllerError) {
-      queue.initialize(to: try controller.makeQueuePair())
+      queue.initialize(
+        to: BlockQueue(
+          controller: controller, namespace: namespace, lbasPerBlock: lbasPerBlock, arena: arena,
+          zeros: zeros,
+          pair: try controller.makeQueuePair(), requests: Self.commandLimit))
     } catch {
       isClosed = true
       queue.deallocate()
       unmapMemory()
       throw BlockDeviceError(name, .controller(error))
     }
-    ranges.reserveCapacity(DatasetManagementRange.limit)
   }
 
   /// Opens a namespace with an arena of its own.
@@ -108,39 +86,50 @@ public final class NamespaceDevice: BlockDevice {
     try self.init(controller: controller, namespace: identifier, arena: arena)
   }
 
-  deinit {
-    close()
-    zeroFrames.deallocate()
-  }
+  deinit { close() }
 
-  /// What happened in the device's queue pair.
-  public var counters: QueueCounters { queue.pointee.counters }
+  /// What happened in the device's queue pair; nothing any more once the device is closed.
+  public var counters: QueueCounters { isClosed ? QueueCounters() : queue.pointee.pair.counters }
 
   /// The last commands that failed, oldest first.
-  public var errors: [CommandError] { queue.pointee.errors.entries }
+  public var errors: [CommandError] { isClosed ? [] : queue.pointee.pair.errors.entries }
 
-  public var interruptDescriptor: Int32? { controller.interruptDescriptor(of: queue.pointee) }
+  public func submit(_ command: BlockCommand) -> Bool { !isClosed && queue.pointee.submit(command) }
+
+  public func ring() {
+    if !isClosed { queue.pointee.ring() }
+  }
+
+  public func poll(_ completions: inout [BlockCompletion], limit: Int) {
+    if !isClosed { queue.pointee.poll(&completions, limit: limit) }
+  }
+
+  public var interruptDescriptor: Int32? {
+    isClosed ? nil : controller.interruptDescriptor(of: queue.pointee.pair)
+  }
 
   public var removalDescriptor: Int32? { controller.function.removalDescriptor }
 
   public var nextDeadline: UInt64 {
-    ended.isEmpty ? controller.nextDeadline(of: queue.pointee) : 0
+    guard !isClosed else { return .max }
+    return queue.pointee.ended.isEmpty ? controller.nextDeadline(of: queue.pointee.pair) : 0
   }
 
   public func prepareToSleep() -> Bool {
+    guard !isClosed else { return true }
     // Interrupts are always on; what is left of former ones would only wake the caller for nothing.
     if let descriptor = interruptDescriptor {
       var count: UInt64 = 0
       _ = read(descriptor, &count, MemoryLayout<UInt64>.size)
     }
     ring()
-    return ended.isEmpty && !queue.pointee.hasCompletion
+    return queue.pointee.ended.isEmpty && !queue.pointee.pair.hasCompletion
   }
 
   public func close() {
     guard !isClosed else { return }
     isClosed = true
-    controller.delete(queue.move())
+    controller.delete(queue.move().takePair())
     queue.deallocate()
     unmapMemory()
     if !controller.hasQueuePairs { controller.close() }

@@ -54,9 +54,11 @@ struct RequestQueue {
     last = index
   }
 
-  /// Takes the first request off.
-  mutating func removeFirst(in pool: borrowing RequestPool) {
-    guard !isEmpty else { return }
-    first = pool[first].pointee.next
+  /// Takes the first request off; there must be one.
+  @discardableResult
+  mutating func removeFirst(in pool: borrowing RequestPool) -> UInt32 {
+    let index = first
+    first = pool[index].pointee.next
+    return index
   }
 }

@@ -43,6 +43,7 @@ enum PageList {
     base &+ UInt64(frame) &* UInt64(DMAArena.frameSize)
   }
 
+  @inline(never)
   private static func write(
     frames: UnsafePointer<UInt32>, count: Int, base: UInt64, list: UnsafeMutablePointer<UInt64>,
     listAddress: UInt64

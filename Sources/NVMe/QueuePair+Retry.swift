@@ -54,7 +54,7 @@ extension QueuePair {
     trackers.renew(tracker)
     tracker.pointee.state = .inFlight
     tracker.pointee.command.commandIdentifier = tracker.pointee.commandID
-    enqueue(tracker)
+    enqueue(tracker, tracker.pointee.command)
   }
 
   /// Takes every command back from a controller that has been disabled or is gone.

@@ -121,7 +121,7 @@ public struct QueuePair: ~Copyable {
     tracker.pointee.command = command
     tracker.pointee.context = context
     counters.submitted &+= 1
-    enqueue(tracker)
+    enqueue(tracker, command)
     return true
   }
 
@@ -178,22 +178,22 @@ public struct QueuePair: ~Copyable {
   private mutating func post(
     _ command: SubmissionEntry, _ tracker: UnsafeMutablePointer<Tracker>, context: UInt64
   ) -> UInt16 {
-    let commandID = tracker.pointee.commandID
+    var command = command
+    command.commandIdentifier = tracker.pointee.commandID
     tracker.pointee.command = command
-    tracker.pointee.command.commandIdentifier = commandID
     tracker.pointee.context = context
     counters.submitted &+= 1
-    enqueue(tracker)
-    return commandID
+    enqueue(tracker, command)
+    return command.commandIdentifier
   }
 
   /// There is always a slot: there is one more entry than there are trackers, and a command that is under way
   /// holds at most one.
   @inline(__always)
-  mutating func enqueue(_ tracker: UnsafeMutablePointer<Tracker>) {
+  mutating func enqueue(_ tracker: UnsafeMutablePointer<Tracker>, _ command: SubmissionEntry) {
     if tail == rungTail { now = clock() }
     tracker.pointee.time = now
-    submission[Int(tail)] = tracker.pointee.command
+    submission[Int(tail)] = command
     tail &+= 1
     if tail == entries { tail = 0 }
     inFlight &+= 1
@@ -254,7 +254,7 @@ public struct QueuePair: ~Copyable {
     inFlight &-= 1
     let result = cm_load32(entry)
     if status.isSuccess {
-      finish(tracker, .succeeded, result: result)
+      finish(tracker, .succeeded, status: status, result: result)
     } else {
       completeWithError(tracker, status: status, result: result)
     }
@@ -272,7 +272,7 @@ public struct QueuePair: ~Copyable {
   /// Reports the end of a command and frees its tracker.
   @inline(__always)
   mutating func finish(
-    _ tracker: UnsafeMutablePointer<Tracker>, _ end: CommandEnd, status: Status = .success, result: UInt32 = 0
+    _ tracker: UnsafeMutablePointer<Tracker>, _ end: CommandEnd, status: Status, result: UInt32
   ) {
     let context = tracker.pointee.context
     (finished + finishedCount).initialize(

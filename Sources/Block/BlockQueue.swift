@@ -1,0 +1,79 @@
+import NVMe
+import NVMeSpec
+import PCI
+
+/// The working state of a namespace device: its queue pair, and the requests under way in it.
+///
+/// It lives at a fixed place in memory, so that the path of a request touches no object and takes no locks of the
+/// language's own.
+struct BlockQueue: ~Copyable {
+  let controller: Controller
+  let namespace: UInt32
+  /// The size in 4 KiB blocks.
+  let blockCount: UInt64
+  let hasVolatileCache: Bool
+  let canDiscard: Bool
+  let lbasPerBlock: UInt32
+  /// The address of the arena's frame 0 for the device.
+  let base: UInt64
+  /// The address of a frame of zeros for the device, where the controller has no Write Zeroes.
+  let zeros: UInt64?
+  let transferLimits: TransferLimits
+  let writeZeroesLimits: TransferLimits
+  let readOpcode = IOOpcode.read
+  let writeOpcode = IOOpcode.write
+
+  var pair: QueuePair
+  var pool: RequestPool
+  /// Requests with blocks that no NVMe command has been posted for, since the queue pair was full.
+  var waiting = RequestQueue()
+  /// Discards that no NVMe command has been posted for.
+  var discards = RequestQueue()
+  /// Requests that are over and have not been reported.
+  var ended = RequestQueue()
+  var deallocation: Deallocation
+  /// As many zeros as a command may have frames: all name the frame of zeros.
+  private let zeroFrameList: ZeroFrames
+
+  /// The frames of a write of zeros.
+  var zeroFrames: UnsafePointer<UInt32> { zeroFrameList.first }
+
+  init(
+    controller: Controller, namespace: Namespace, lbasPerBlock: UInt32, arena: DMAArena, zeros: DMAArena?,
+    pair: consuming QueuePair, requests: Int
+  ) {
+    let capabilities = controller.capabilities
+    self.controller = controller
+    self.namespace = namespace.identifier
+    self.lbasPerBlock = lbasPerBlock
+    blockCount = namespace.lbaCount / UInt64(lbasPerBlock)
+    hasVolatileCache = capabilities.hasVolatileCache
+    canDiscard = capabilities.canDeallocate(blocksOf: lbasPerBlock)
+    base = arena.iova
+    self.zeros = zeros?.iova
+    transferLimits = capabilities.transferLimits(for: namespace)
+    writeZeroesLimits = capabilities.writeZeroesLimits(for: namespace)
+    self.pair = pair
+    pool = RequestPool(count: requests)
+    deallocation = Deallocation(capabilities, lbasPerBlock: lbasPerBlock)
+    zeroFrameList = ZeroFrames(count: Int(transferLimits.maximum))
+  }
+
+  /// Takes the queue pair out, to be given back to the controller.
+  consuming func takePair() -> QueuePair { pair }
+}
+
+/// A list of frame numbers that are all 0.
+struct ZeroFrames: ~Copyable {
+  private let list: UnsafeMutablePointer<UInt32>
+
+  /// The first of the list.
+  var first: UnsafePointer<UInt32> { UnsafePointer(list) }
+
+  init(count: Int) {
+    list = .allocate(capacity: count)
+    list.initialize(repeating: 0, count: count)
+  }
+
+  deinit { list.deallocate() }
+}

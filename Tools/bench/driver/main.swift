@@ -1,0 +1,76 @@
+// driver-bench LAYER BATCH COUNT: reads COUNT blocks in batches of BATCH against a device that does nothing, so
+// that a profiler sees the driver's own cost. LAYER is `queue` (a queue pair) or `block` (a namespace device).
+import Block
+import Glibc
+import NVMe
+import NVMeSpec
+
+/// Submits and completes `count` reads of one block through a block device.
+@inline(never)
+func driveBlockDevice(_ device: NamespaceDevice, batch: Int, count: Int) {
+  var frames = (0..<UInt32(batch)).map { $0 }
+  var completions: [BlockCompletion] = []
+  completions.reserveCapacity(batch)
+  frames.withUnsafeMutableBufferPointer { frames in
+    guard let frames = frames.baseAddress else { return }
+    var done = 0
+    while done < count {
+      for index in 0..<batch {
+        let command = BlockCommand(
+          .read, block: UInt64(done + index), count: 1, frames: UnsafePointer(frames + index),
+          tag: UInt64(index))
+        guard device.submit(command) else { return }
+      }
+      device.ring()
+      completions.removeAll(keepingCapacity: true)
+      while completions.count < batch { device.poll(&completions, limit: batch) }
+      done += batch
+    }
+  }
+}
+
+/// The same through a queue pair.
+@inline(never)
+func driveQueuePair(_ controller: Controller, _ queue: inout QueuePair, batch: Int, count: Int) {
+  var frame: UInt32 = 0
+  var done = 0
+  while done < count {
+    for index in 0..<batch {
+      let posted = queue.postTransfer(
+        .read, namespace: 1, lba: UInt64(done + index), lbaCount: 1, forceUnitAccess: false, frames: &frame,
+        count: 1, base: 4096, context: UInt64(index))
+      guard posted else { return }
+    }
+    controller.ring(&queue)
+    var ended = 0
+    while ended < batch {
+      controller.poll(&queue, limit: batch)
+      ended += queue.takeFinished().count
+    }
+    done += batch
+  }
+}
+
+let arguments = CommandLine.arguments
+guard arguments.count == 4, let batch = Int(arguments[2]), let count = Int(arguments[3]), batch > 0,
+  arguments[1] == "queue" || arguments[1] == "block"
+else {
+  print("usage: driver-bench queue|block BATCH COUNT")
+  exit(16)
+}
+do {
+  let controller = try Controller.open(NullController())
+  if arguments[1] == "queue" {
+    var queue = try controller.makeQueuePair()
+    driveQueuePair(controller, &queue, batch: batch, count: count)
+    controller.delete(queue)
+    controller.close()
+  } else {
+    let device = try NamespaceDevice(controller: controller, namespace: 1, arenaFrames: 64)
+    driveBlockDevice(device, batch: batch, count: count)
+    device.close()
+  }
+} catch {
+  print("driver-bench: \(error)")
+  exit(1)
+}
