@@ -92,6 +92,18 @@ let package = Package(
     tests("Format", ["Format", "TestSupport"]),
     tests("NVMeSpec", ["NVMeSpec"]),
     tests("Reactor", ["Reactor", "FileSystem", "Block", "NVMe", "EmulatedController", "PCI", "CMachine"]),
+    .target(
+      name: "DriverTestSupport", dependencies: ["Block", "NVMe", "EmulatedController", "PCI"],
+      path: "Tests/DriverTestSupport", swiftSettings: settings),
+    tests(
+      "NVMe",
+      ["NVMe", "NVMeSpec", "PCI", "CMachine", "EmulatedController", "DriverTestSupport", "TestSupport"]),
+    tests(
+      "Block",
+      [
+        "Block", "NVMe", "NVMeSpec", "PCI", "CMachine", "EmulatedController", "DriverTestSupport",
+        "TestSupport",
+      ]),
     tests("EmulatedController", ["EmulatedController", "NVMeSpec", "PCI", "CMachine"]),
     tests("MountSession", ["MountSession", "MemoryService", "Reactor", "FileSystem", "PCI", "CMachine"]),
   ]

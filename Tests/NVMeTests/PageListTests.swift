@@ -1,0 +1,53 @@
+import TestSupport
+import Testing
+
+@testable import NVMe
+
+@Suite struct PageListTests {
+  /// The frame addresses of a transfer, read as a controller reads PRPs.
+  private func walk(_ frames: [UInt32], base: UInt64) -> [UInt64] {
+    let pages = max(PageList.pages(forFrames: frames.count), 1)
+    let list = UnsafeMutablePointer<UInt64>.allocate(capacity: pages * PageList.entriesPerPage)
+    defer { list.deallocate() }
+    let listAddress: UInt64 = 1 << 40
+    let prp = PageList.build(
+      frames: frames, count: frames.count, base: base, list: list, listAddress: listAddress)
+    if frames.count == 1 {
+      #expect(prp.second == 0)
+      return [prp.first]
+    }
+    if frames.count == 2 { return [prp.first, prp.second] }
+    #expect(prp.second == listAddress)
+    var found = [prp.first]
+    var page = 0
+    var entry = 0
+    while found.count < frames.count {
+      let value = list[page * PageList.entriesPerPage + entry]
+      if entry == PageList.entriesPerPage - 1, frames.count - found.count > 1 {
+        #expect(value == listAddress + UInt64(page + 1) * 4096)
+        page += 1
+        entry = 0
+      } else {
+        found.append(value)
+        entry += 1
+      }
+    }
+    #expect(page + 1 == pages)
+    return found
+  }
+
+  @Test(arguments: [1, 2, 3, 4, 256, 512, 513, 514, 515, 1023, 1024, 1025, 1026, 1536, 4096])
+  func namesEveryFrameInOrder(_ count: Int) {
+    var random = SplitMix(seed: UInt64(count))
+    let frames = (0..<count).map { _ in UInt32.random(in: 0..<1_000_000, using: &random) }
+    #expect(walk(frames, base: 0x10_0000) == frames.map { 0x10_0000 + UInt64($0) * 4096 })
+  }
+
+  @Test func countsListPages() {
+    for pages in 0...4 {
+      let most = PageList.frames(forPages: pages)
+      #expect(PageList.pages(forFrames: most) == pages)
+      #expect(PageList.pages(forFrames: most + 1) == pages + 1)
+    }
+  }
+}
