@@ -90,7 +90,7 @@ let package = Package(
     tests("VFIO", ["VFIO", "Block", "NVMe", "PCI", "CMachine", "TestSupport"]),
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
     tests("Format", ["Format", "TestSupport"]),
-    tests("NVMeSpec", ["NVMeSpec"]),
+    tests("NVMeSpec", ["NVMeSpec", "TestSupport"]),
     tests("Reactor", ["Reactor", "FileSystem", "Block", "NVMe", "EmulatedController", "PCI", "CMachine"]),
     .target(
       name: "DriverTestSupport", dependencies: ["Block", "NVMe", "EmulatedController", "PCI"],
@@ -104,7 +104,7 @@ let package = Package(
         "Block", "NVMe", "NVMeSpec", "PCI", "CMachine", "EmulatedController", "DriverTestSupport",
         "TestSupport",
       ]),
-    tests("EmulatedController", ["EmulatedController", "NVMeSpec", "PCI", "CMachine"]),
+    tests("EmulatedController", ["EmulatedController", "NVMeSpec", "PCI", "CMachine", "TestSupport"]),
     tests("MountSession", ["MountSession", "MemoryService", "Reactor", "FileSystem", "PCI", "CMachine"]),
   ]
 )

@@ -1,4 +1,5 @@
 import NVMeSpec
+import TestSupport
 import Testing
 
 @Suite("Data structures")

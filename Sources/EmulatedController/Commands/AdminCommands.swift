@@ -69,7 +69,7 @@ extension Controller {
       guard let namespace = namespaces[identifier] else { return .refused(.invalidNamespaceOrFormat) }
       guard Int(entry.formatIndex) < namespace.formats.count else { return .refused(.invalidFormat) }
     }
-    finishWork()
+    completeWork()
     for identifier in wanted {
       guard let namespace = namespaces[identifier] else { continue }
       let failure = namespace.medium.zero(at: 0, count: namespace.medium.size)

@@ -56,6 +56,7 @@ extension Controller {
 
   /// Begins a new recording from what the media hold now.
   mutating func restartRecorder() {
+    deferred.forgetEvents()
     let records = namespaces.identifiers.compactMap { namespaces[$0] }
     recorder = Recorder(base: records.map { $0.medium.snapshot() }, blockSizes: records.map { 1 << $0.shift })
   }

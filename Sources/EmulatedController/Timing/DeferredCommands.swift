@@ -92,6 +92,14 @@ struct DeferredCommands: ~Copyable {
     }
   }
 
+  /// Takes all commands out of the recording, which begins anew.
+  mutating func forgetEvents() {
+    for index in 0..<capacity {
+      slots[index].command.event = -1
+      slots[index].command.moreEvents = 0..<0
+    }
+  }
+
   /// Drops all waiting commands.
   mutating func removeWaiting() {
     while !heap.isEmpty { _ = release(removeFromHeap(heap.count - 1)) }

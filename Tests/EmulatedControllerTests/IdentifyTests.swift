@@ -1,0 +1,158 @@
+import EmulatedController
+import NVMeSpec
+import Testing
+
+@Suite("Identify, features and logs")
+struct IdentifyTests {
+  /// Runs an admin command that returns data, and gives the data.
+  private func data(_ host: TestHost, _ entry: SubmissionEntry, _ count: Int = 4096)
+    -> UnsafeRawBufferPointer?
+  {
+    var entry = entry
+    let frame = host.allocate((count + 4095) / 4096)
+    host.point(&entry, at: host.arena.address(frame), length: count)
+    guard host.status(entry).isSuccess else { return nil }
+    return UnsafeRawBufferPointer(host.bytes(frame, count))
+  }
+
+  @Test("Identify Controller tells what was configured")
+  func controller() throws {
+    let host = try TestHost.memory {
+      $0.serialNumber = "ABC123"
+      $0.maximumTransfer = 3
+      $0.sgl = false
+    }
+    let page = try #require(data(host, SubmissionEntry(identify: .controller)))
+    let identity = IdentifyController(decoding: page)
+    #expect(identity.serialNumber == "ABC123")
+    #expect(identity.maximumTransferBytes(minimumPageSize: 0) == 32_768)
+    #expect(identity.hasVolatileWriteCache && !identity.sgl.supported)
+    #expect(identity.namespaceCount == 1 && identity.version == Version(1, 4))
+    #expect(identity.submissionEntrySizes == 0x66 && identity.completionEntrySizes == 0x44)
+    #expect(identity.ioCommands.contains([.datasetManagement, .writeZeroes]))
+  }
+
+  @Test("namespaces of both block sizes are listed and told apart")
+  func namespaces() throws {
+    let host = try TestHost.memory {
+      $0.namespaces = [
+        .init(.memory(bytes: 1 << 20), blockSize: 4096), .init(.memory(bytes: 2 << 20), blockSize: 512),
+      ]
+    }
+    let list = try #require(data(host, SubmissionEntry(identify: .activeNamespaces)))
+    #expect(NamespaceList(decoding: list).identifiers == [1, 2])
+    let rest = try #require(data(host, SubmissionEntry(identify: .activeNamespaces, namespace: 1)))
+    #expect(NamespaceList(decoding: rest).identifiers == [2])
+    var identifiers: Set<[UInt8]> = []
+    for (namespace, blocks, size) in [(UInt32(1), UInt64(256), 4096), (2, 4096, 512)] {
+      let page = try #require(data(host, SubmissionEntry(identify: .namespace, namespace: namespace)))
+      let identity = IdentifyNamespace(decoding: page)
+      #expect(identity.size == blocks && identity.format?.blockSize == size)
+      #expect(identity.deallocatedReadsZero)
+      let entry = SubmissionEntry(identify: .namespaceDescriptors, namespace: namespace)
+      let descriptors = NamespaceDescriptor.decodeList(try #require(data(host, entry)))
+      let uuid = try #require(descriptors.first { $0.type == NamespaceDescriptor.uuidType })
+      #expect(uuid.value.count == 16)
+      identifiers.insert(uuid.value)
+    }
+    #expect(identifiers.count == 2)
+    #expect(
+      host.status(SubmissionEntry(identify: .namespace, namespace: 3)).code == .invalidNamespaceOrFormat)
+    #expect(host.status(SubmissionEntry(identify: .init(rawValue: 0x77))).code == .invalidField)
+  }
+
+  @Test("Number of Queues grants what there is, and only before there are queues")
+  func queueCounts() throws {
+    let host = try TestHost.memory { $0.queuePairs = 3 }
+    let asked = QueueCounts(submission: 2, completion: 64)
+    let completion = host.run(SubmissionEntry(setFeature: .numberOfQueues, value: asked.rawValue))
+    let granted = QueueCounts(rawValue: completion?.result ?? 0)
+    #expect(granted.submission == 2 && granted.completion == 3)
+    _ = host.makeQueue()
+    let late = host.status(SubmissionEntry(setFeature: .numberOfQueues, value: asked.rawValue))
+    #expect(late.code == .commandSequenceError)
+    let impossible = host.status(SubmissionEntry(setFeature: .numberOfQueues, value: .max))
+    #expect(impossible.code == .invalidField)
+  }
+
+  @Test("features keep their value until a reset")
+  func features() throws {
+    let host = try TestHost.memory()
+    #expect(host.run(SubmissionEntry(getFeature: .volatileWriteCache))?.result == 1)
+    #expect(host.status(SubmissionEntry(setFeature: .volatileWriteCache, value: 0)).isSuccess)
+    #expect(host.run(SubmissionEntry(getFeature: .volatileWriteCache))?.result == 0)
+    #expect(host.run(SubmissionEntry(getFeature: .volatileWriteCache, select: .defaultValue))?.result == 1)
+    let saved = host.status(SubmissionEntry(setFeature: .volatileWriteCache, value: 0, save: true))
+    #expect(saved.code == .featureNotSaveable)
+    #expect(host.status(SubmissionEntry(getFeature: .init(rawValue: 0xc5))).code == .invalidField)
+    host.disable()
+    host.enable()
+    #expect(host.run(SubmissionEntry(getFeature: .volatileWriteCache))?.result == 1)
+  }
+
+  @Test("without a volatile cache there is none to ask for")
+  func noCache() throws {
+    let host = try TestHost.memory { $0.volatileWriteCache = false }
+    let page = try #require(data(host, SubmissionEntry(identify: .controller)))
+    #expect(!IdentifyController(decoding: page).hasVolatileWriteCache)
+    #expect(host.status(SubmissionEntry(getFeature: .volatileWriteCache)).code == .invalidField)
+  }
+
+  @Test("Host Behavior Support reads back as written")
+  func hostBehavior() throws {
+    let host = try TestHost.memory()
+    let frame = host.allocate()
+    HostBehavior(advancedRetry: true).encode(into: host.bytes(frame, HostBehavior.size))
+    var entry = SubmissionEntry(setFeature: .hostBehaviorSupport, value: 0)
+    entry.prp1 = host.arena.address(frame)
+    #expect(host.status(entry).isSuccess)
+    let page = try #require(data(host, SubmissionEntry(getFeature: .hostBehaviorSupport), HostBehavior.size))
+    #expect(HostBehavior(decoding: page).advancedRetry)
+  }
+
+  @Test("a failed command is found in the error log, and counted by SMART")
+  func errorLog() throws {
+    let host = try TestHost.memory()
+    let queue = host.makeQueue()
+    let entry = host.transfer(.read, block: 1 << 40, count: 1, frame: host.allocate())
+    #expect(host.status(entry, queue) == Status(.lbaOutOfRange, doNotRetry: true))
+    let log = try #require(data(host, SubmissionEntry(getLogPage: .error, length: 4096)))
+    let newest = ErrorLogEntry(decoding: log)
+    #expect(newest.count == 1 && newest.block == 1 << 40 && newest.submissionQueue == 1)
+    #expect(newest.status.code == .lbaOutOfRange && newest.namespace == 1)
+    let smart = try #require(data(host, SubmissionEntry(getLogPage: .smart, length: 512), 512))
+    #expect(SMARTLog(decoding: smart).errorLogEntries == 1)
+  }
+
+  @Test("log pages: firmware, command effects, an unknown one, an offset")
+  func logs() throws {
+    let host = try TestHost.memory()
+    let firmware = try #require(data(host, SubmissionEntry(getLogPage: .firmwareSlots, length: 512), 512))
+    #expect(FirmwareSlotLog(decoding: firmware).activeSlot == 1)
+    let effects = try #require(data(host, SubmissionEntry(getLogPage: .commandEffects, length: 4096)))
+    #expect(effects[1024 + 4] & 1 == 1)
+    let part = SubmissionEntry(getLogPage: .commandEffects, length: 64, offset: 1024)
+    #expect(try #require(data(host, part, 64))[4] & 1 == 1)
+    #expect(
+      host.status(SubmissionEntry(getLogPage: .init(rawValue: 0xee), length: 64)).code == .invalidLogPage)
+    let beyond = SubmissionEntry(getLogPage: .smart, length: 64, offset: 1 << 40)
+    #expect(host.status(beyond).code == .invalidField)
+  }
+
+  @Test("an asynchronous event is told once, until its log page is read")
+  func asynchronousEvents() throws {
+    let host = try TestHost.memory()
+    for _ in 0..<4 { #expect(host.run(SubmissionEntry(.asynchronousEventRequest)) == nil) }
+    let tooMany = host.status(SubmissionEntry(.asynchronousEventRequest))
+    #expect(tooMany.code == .asynchronousEventLimitExceeded)
+    host.window.store32(1, at: Doorbell.submissionTail(queue: 9, stride: 0))
+    let event = AsynchronousEvent(rawValue: try #require(host.poll(host.admin)).result)
+    #expect(event == .invalidDoorbellRegister)
+    host.window.store32(1 << 20, at: Doorbell.submissionTail(queue: 0, stride: 0))
+    #expect(host.poll(host.admin) == nil)
+    _ = try #require(data(host, SubmissionEntry(getLogPage: .error, length: 64), 64))
+    host.window.store32(1 << 20, at: Doorbell.submissionTail(queue: 0, stride: 0))
+    let second = AsynchronousEvent(rawValue: try #require(host.poll(host.admin)).result)
+    #expect(second == .invalidDoorbellValue)
+  }
+}

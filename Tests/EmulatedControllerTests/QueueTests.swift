@@ -1,0 +1,124 @@
+import CMachine
+import EmulatedController
+import Glibc
+import NVMeSpec
+import Testing
+
+@Suite("Queues and interrupts")
+struct QueueTests {
+  @Test("queues that cannot be are refused, each with its own status")
+  func refusals() throws {
+    let host = try TestHost.memory {
+      $0.queuePairs = 2
+      $0.queueDepth = 64
+    }
+    let memory = host.arena.address(host.allocate(4))
+    func create(_ queue: UInt16, _ entries: Int, _ address: UInt64, vector: UInt16? = nil) -> StatusCode {
+      host.status(
+        SubmissionEntry(createCompletionQueue: queue, entries: entries, at: address, vector: vector)
+      ).code
+    }
+    #expect(create(0, 16, memory) == .invalidQueueIdentifier)
+    #expect(create(3, 16, memory) == .invalidQueueIdentifier)
+    #expect(create(1, 1, memory) == .invalidQueueSize)
+    #expect(create(1, 65, memory) == .invalidQueueSize)
+    #expect(create(1, 16, memory + 8) == .invalidPRPOffset)
+    #expect(create(1, 16, 0x7000_0000_0000) == .dataTransferError)
+    #expect(create(1, 16, memory, vector: 1) == .invalidInterruptVector)
+    let orphan = SubmissionEntry(createSubmissionQueue: 1, entries: 16, at: memory, completionQueue: 1)
+    #expect(host.status(orphan).code == .completionQueueInvalid)
+    #expect(create(1, 16, memory) == .success)
+    #expect(create(1, 16, memory) == .invalidQueueIdentifier)
+    #expect(host.status(orphan).isSuccess)
+    #expect(host.status(orphan).code == .invalidQueueIdentifier)
+    #expect(host.status(SubmissionEntry(deleteCompletionQueue: 1)).code == .invalidQueueDeletion)
+    #expect(host.status(SubmissionEntry(deleteSubmissionQueue: 2)).code == .invalidQueueIdentifier)
+    #expect(host.status(SubmissionEntry(deleteSubmissionQueue: 1)).isSuccess)
+    #expect(host.status(SubmissionEntry(deleteCompletionQueue: 1)).isSuccess)
+    #expect(host.status(SubmissionEntry(deleteCompletionQueue: 1)).code == .invalidQueueIdentifier)
+  }
+
+  @Test("rings wrap, the phase turns, and a full completion queue loses nothing", arguments: [2, 3, 8, 64])
+  func wrap(entries: Int) throws {
+    let host = try TestHost.memory()
+    let queue = host.makeQueue(entries: entries)
+    let frame = host.allocate()
+    var expected: [UInt16] = []
+    var seen: [UInt16] = []
+    for round in 0..<200 {
+      // At times the host leaves completions lying, so that the controller has to wait.
+      let batch = 1 + round % (entries - 1)
+      for _ in 0..<batch {
+        var entry = host.transfer(.read, block: 0, count: 1, frame: frame)
+        entry.commandIdentifier = queue.nextIdentifier()
+        expected.append(entry.commandIdentifier)
+        host.place(entry, queue)
+      }
+      host.ring(queue)
+      while let completion = host.poll(queue) { seen.append(completion.commandIdentifier) }
+    }
+    #expect(seen == expected)
+  }
+
+  @Test("commands of several submission queues complete on one completion queue")
+  func sharedCompletionQueue() throws {
+    let host = try TestHost.memory()
+    let first = host.makeQueue(1, entries: 4)
+    let memory = host.allocate()
+    let second = TestQueue(
+      number: 2, submission: memory, completion: first.completion, entries: 4, vector: nil)
+    let create = SubmissionEntry(
+      createSubmissionQueue: 2, entries: 4, at: host.arena.address(memory), completionQueue: 1)
+    #expect(host.status(create).isSuccess)
+    for queue in [first, second] {
+      for _ in 0..<3 {
+        host.place(host.transfer(.read, block: 0, count: 1, frame: 0), queue)
+      }
+      host.ring(queue)
+    }
+    // Three entries fit; the others follow as these are taken.
+    var queues: [UInt16] = []
+    while let completion = host.poll(first) { queues.append(completion.submissionQueue) }
+    #expect(queues == [1, 1, 1, 2, 2, 2])
+  }
+
+  @Test("a completion raises the eventfd of its queue's vector, and none without interrupts")
+  func interrupts() throws {
+    var configuration = EmulatedController.Configuration(namespaces: [.init(.memory(bytes: 1 << 20))])
+    configuration.mode = .stepped
+    let host = try TestHost(configuration)
+    host.enable(interrupts: 4)
+    func count(_ vector: Int) -> UInt64 {
+      var value: UInt64 = 0
+      return read(host.interrupts[vector], &value, 8) == 8 ? value : 0
+    }
+    let loud = host.makeQueue(1, vector: 2)
+    let silent = host.makeQueue(2)
+    #expect(count(0) > 0)
+    for _ in 0..<3 { host.place(host.transfer(.read, block: 0, count: 1, frame: 0), loud) }
+    host.ring(loud)
+    host.place(host.transfer(.read, block: 0, count: 1, frame: 0), silent)
+    host.ring(silent)
+    #expect(count(2) == 1)
+    #expect(count(1) == 0 && count(3) == 0 && count(0) == 0)
+  }
+
+  @Test("doorbells keep their distance when there is a stride")
+  func stride() throws {
+    let host = try TestHost.memory { $0.doorbellStride = 3 }
+    #expect(host.capabilities.doorbellStride == 3)
+    let queue = host.makeQueue()
+    #expect(host.status(host.transfer(.read, block: 0, count: 1, frame: 0), queue).isSuccess)
+  }
+
+  @Test("a queue whose memory is unmapped is fatal, not followed")
+  func unmappedQueue() throws {
+    let host = try TestHost.memory()
+    let queue = host.makeQueue()
+    host.place(host.transfer(.read, block: 0, count: 1, frame: 0), queue)
+    host.controller.unmap(host.arena)
+    #expect(host.arena.iova == .max)
+    host.ring(queue)
+    #expect(host.status.fatal)
+  }
+}
