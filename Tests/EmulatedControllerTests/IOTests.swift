@@ -22,7 +22,7 @@ struct IOTests {
       let block = Int.random(in: 0...(blocks - count), using: &random)
       let range = block * blockSize..<(block + count) * blockSize
       if Bool.random(using: &random) {
-        let data = random.bytes(range.count)
+        let data = random.pattern(range.count)
         fill(host, source, data)
         let entry = host.transfer(
           .write, block: UInt64(block), count: UInt32(count), frame: source, blockSize: blockSize)
@@ -70,7 +70,7 @@ struct IOTests {
     let queue = host.makeQueue()
     let whole = UInt32((64 << 10) / blockSize)
     let (source, target, list) = (host.allocate(16), host.allocate(16), host.allocate())
-    var model = random.bytes(64 << 10)
+    var model = random.pattern(64 << 10)
     fill(host, source, model)
     let write = host.transfer(.write, block: 0, count: whole, frame: source, blockSize: blockSize)
     #expect(host.status(write, queue).isSuccess)
@@ -122,7 +122,7 @@ struct IOTests {
     let host = try TestHost.memory(bytes: 1 << 20)
     let queue = host.makeQueue()
     let frame = host.allocate(40)
-    fill(host, frame, random.bytes(40 * 4096))
+    fill(host, frame, random.pattern(40 * 4096))
     #expect(host.status(host.transfer(.write, block: 3, count: 40, frame: frame), queue).isSuccess)
     let compare = host.transfer(.compare, block: 3, count: 40, frame: frame)
     #expect(host.status(compare, queue).isSuccess)

@@ -1,3 +1,5 @@
+import Glibc
+
 /// The contents of a namespace as a value: pages of 4 KiB by number, those left out being zeros.
 public struct SparseImage: Sendable, Equatable {
   /// The size of a page in bytes.
@@ -65,7 +67,16 @@ public struct SparseImage: Sendable, Equatable {
     }
   }
 
+  private static func isZero(_ page: [UInt8]) -> Bool {
+    page.withUnsafeBytes { bytes in
+      zeros.withUnsafeBytes { zeros in
+        guard let left = bytes.baseAddress, let right = zeros.baseAddress else { return true }
+        return memcmp(left, right, min(bytes.count, zeros.count)) == 0
+      }
+    }
+  }
+
   private mutating func setPage(_ number: Int, _ page: [UInt8]) {
-    if page == Self.zeros { pages[number] = nil } else { pages[number] = page }
+    pages[number] = Self.isZero(page) ? nil : page
   }
 }

@@ -1,0 +1,203 @@
+import CMachine
+import EmulatedController
+import Glibc
+import NVMeSpec
+import PCI
+import TestSupport
+import Testing
+
+@Suite("Image files")
+struct ImageTests {
+  /// A file that goes with its owner, in memory or on a disk.
+  private final class TemporaryImage {
+    let path: String
+
+    init(bytes: Int, folder: String = "/dev/shm") throws {
+      var template = Array("\(folder)/emulated-XXXXXX".utf8CString)
+      let descriptor = mkstemp(&template)
+      path = template.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
+      guard descriptor >= 0, ftruncate(descriptor, bytes) == 0 else {
+        throw FunctionError("no temporary file", errno: errno)
+      }
+      close(descriptor)
+    }
+
+    deinit { unlink(path) }
+
+    /// What the file takes of its disk, in bytes.
+    var allocated: Int {
+      var status = stat()
+      return stat(path, &status) == 0 ? Int(status.st_blocks) * 512 : -1
+    }
+  }
+
+  private func host(
+    _ image: TemporaryImage, blockSize: Int = 4096, mode: EmulatedController.Configuration.Mode = .inService
+  ) throws -> TestHost {
+    var configuration = EmulatedController.Configuration(namespaces: [
+      .init(.image(path: image.path), blockSize: blockSize)
+    ])
+    configuration.mode = mode
+    let host = try TestHost(configuration, frames: 1200)
+    host.enable(interrupts: 2)
+    return host
+  }
+
+  @Test("data is there after a restart", arguments: ["/dev/shm", "/var/tmp"], [512, 4096])
+  func durable(folder: String, blockSize: Int) throws {
+    var random = SplitMix(seed: 1)
+    let image = try TemporaryImage(bytes: 8 << 20, folder: folder)
+    let data = random.pattern(1 << 16)
+    let count = UInt32(data.count / blockSize)
+    do {
+      let host = try host(image, blockSize: blockSize)
+      let queue = host.makeQueue(vector: 1)
+      let frame = host.allocate(16)
+      host.bytes(frame, data.count).copyBytes(from: data)
+      let write = host.transfer(
+        .write, block: UInt64(1 << 20 / blockSize), count: count, frame: frame, blockSize: blockSize,
+        fua: true)
+      #expect(host.status(write, queue).isSuccess)
+      #expect(host.status(SubmissionEntry(.flush, namespace: 1), queue).isSuccess)
+      host.controller.close()
+    }
+    let host = try host(image, blockSize: blockSize)
+    let queue = host.makeQueue(vector: 1)
+    let frame = host.allocate(256)
+    let read = host.transfer(
+      .read, block: UInt64(1 << 20 / blockSize), count: count, frame: frame, blockSize: blockSize)
+    #expect(host.status(read, queue).isSuccess)
+    #expect(host.bytes(frame, data.count).elementsEqual(data))
+  }
+
+  @Test("an image has one opener, and the message names the process", arguments: ["/dev/shm", "/var/tmp"])
+  func lock(folder: String) throws {
+    let image = try TemporaryImage(bytes: 1 << 20, folder: folder)
+    let first = try host(image)
+    let error = #expect(throws: FunctionError.self) { try host(image) }
+    #expect(error?.errno == EBUSY)
+    #expect(error?.problem.contains("process \(getpid())") == true, "\(error?.description ?? "")")
+    first.controller.close()
+    _ = try host(image)
+  }
+
+  @Test("what is no image is refused with a reason")
+  func refused() throws {
+    func error(_ path: String) -> FunctionError? {
+      #expect(throws: FunctionError.self) {
+        try EmulatedController(.init(namespaces: [.init(.image(path: path))]))
+      }
+    }
+    #expect(error("/dev/shm/emulated-no-such-file")?.errno == ENOENT)
+    #expect(error("/dev/shm")?.errno == EISDIR)
+    #expect(error("/dev/null")?.errno == ENODEV)
+    let empty = try TemporaryImage(bytes: 100)
+    #expect(error(empty.path)?.errno == EINVAL)
+  }
+
+  @Test("images are sparse, and deallocation gives space back", arguments: ["/dev/shm", "/var/tmp"])
+  func sparse(folder: String) throws {
+    let image = try TemporaryImage(bytes: 64 << 20, folder: folder)
+    let host = try host(image)
+    let queue = host.makeQueue(vector: 1)
+    let frame = host.allocate(256)
+    host.bytes(frame, 1 << 20).initializeMemory(as: UInt8.self, repeating: 3)
+    #expect(host.status(host.transfer(.write, block: 512, count: 256, frame: frame), queue).isSuccess)
+    #expect(host.status(SubmissionEntry(.flush, namespace: 1), queue).isSuccess)
+    #expect((1 << 20..<4 << 20).contains(image.allocated))
+    host.bytes(frame, 16).storeBytes(
+      of: DatasetManagementRange(block: 512, count: 256), as: DatasetManagementRange.self)
+    var entry = SubmissionEntry(deallocate: 1, namespace: 1)
+    entry.prp1 = host.arena.address(frame)
+    #expect(host.status(entry, queue).isSuccess)
+    #expect(host.status(SubmissionEntry(.flush, namespace: 1), queue).isSuccess)
+    #expect(image.allocated < 1 << 20)
+    #expect(host.status(host.transfer(.read, block: 512, count: 256, frame: frame), queue).isSuccess)
+    #expect(host.bytes(frame, 1 << 20).loadUnaligned(as: UInt64.self) == 0)
+    #expect(memcmp(host.arena.pointer(frame), host.arena.pointer(frame) + 8, (1 << 20) - 8) == 0)
+  }
+
+  @Test("an image cut short is an error, not a crash")
+  func truncated() throws {
+    let image = try TemporaryImage(bytes: 1 << 20)
+    let host = try host(image, mode: .stepped)
+    let queue = host.makeQueue()
+    let frame = host.allocate()
+    #expect(host.status(host.transfer(.write, block: 200, count: 1, frame: frame), queue).isSuccess)
+    #expect(truncate(image.path, 4096) == 0)
+    let status = host.status(host.transfer(.read, block: 200, count: 1, frame: frame), queue)
+    #expect(status.code == .unrecoveredReadError)
+    #expect(host.status(host.transfer(.read, block: 0, count: 1, frame: frame), queue).isSuccess)
+  }
+
+  @Test("a file that cannot be written is a write fault, and reading goes on")
+  func writeError() throws {
+    // A sealed file refuses writes as a failing disk would.
+    let (closeOnExec, allowSealing): (UInt32, UInt32) = (1, 2)
+    let descriptor = memfd_create("emulated", closeOnExec | allowSealing)
+    defer { close(descriptor) }
+    #expect(ftruncate(descriptor, 1 << 20) == 0)
+    let path = "/proc/self/fd/\(descriptor)"
+    var configuration = EmulatedController.Configuration(namespaces: [.init(.image(path: path))])
+    configuration.mode = .stepped
+    let host = try TestHost(configuration)
+    host.enable()
+    let queue = host.makeQueue()
+    let frame = host.allocate()
+    #expect(host.status(host.transfer(.write, block: 0, count: 1, frame: frame), queue).isSuccess)
+    let (addSeals, sealWrite): (Int32, Int32) = (1033, 8)
+    #expect(fcntl(descriptor, addSeals, sealWrite) == 0)
+    let status = host.status(host.transfer(.write, block: 100, count: 1, frame: frame), queue)
+    #expect(status == Status(.writeFault))
+    #expect(host.status(host.transfer(.read, block: 0, count: 1, frame: frame), queue).isSuccess)
+  }
+
+  @Test("threads' completions raise the queue's interrupt and come in with service")
+  func threads() throws {
+    let image = try TemporaryImage(bytes: 8 << 20, folder: "/var/tmp")
+    let host = try host(image)
+    let queue = host.makeQueue(vector: 1)
+    let frame = host.allocate(16)
+    for round in 0..<20 {
+      for block in UInt64(0)..<8 {
+        var write = host.transfer(.write, block: block, count: 1, frame: frame, fua: block == 7)
+        write.commandIdentifier = UInt16(round * 10 + Int(block))
+        host.place(write, queue)
+      }
+      host.ring(queue)
+      var seen = 0
+      while seen < 8 {
+        if host.poll(queue) != nil {
+          seen += 1
+        } else {
+          #expect(EventDescriptor.isReadable(host.interrupts[1], milliseconds: 10_000))
+          _ = host.controller.service(now: cm_monotonic_ns())
+        }
+      }
+      var count: UInt64 = 0
+      _ = read(host.interrupts[1], &count, 8)
+    }
+  }
+
+  @Test("a reset and an unmapping wait for the threads")
+  func resetWithThreads() throws {
+    let image = try TemporaryImage(bytes: 8 << 20, folder: "/var/tmp")
+    let host = try host(image)
+    for round in 0..<10 {
+      let queue = host.makeQueue(vector: 1)
+      for _ in 0..<8 { host.place(SubmissionEntry(.flush, namespace: 1), queue) }
+      host.ring(queue)
+      if round.isMultiple(of: 2) {
+        host.disable()
+        host.enable(interrupts: 2)
+      } else {
+        #expect(host.status(SubmissionEntry(deleteSubmissionQueue: 1)).isSuccess)
+        var seen = 0
+        while host.poll(queue) != nil { seen += 1 }
+        #expect(seen == 8)
+        #expect(host.status(SubmissionEntry(deleteCompletionQueue: 1)).isSuccess)
+      }
+    }
+    host.controller.unmap(host.arena)
+  }
+}
