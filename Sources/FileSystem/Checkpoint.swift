@@ -60,7 +60,8 @@ extension FileSystem {
 
   /// Whether a checkpoint ought to be made.
   var needsCheckpoint: Bool {
-    checkpoint.isWanted || dirtyNodes.count > dirtyNodeLimit || log.blocksSinceCut > checkpointLogLimit
+    checkpoint.isWanted || cleaner.waitsFor > checkpoint.durable || dirtyNodes.count > dirtyNodeLimit
+      || log.blocksSinceCut > checkpointLogLimit
   }
 
   /// When a checkpoint has to be made only because time has passed.
@@ -454,6 +455,7 @@ extension FileSystem {
     checkpoint.phase = .idle
     checkpoint.durable = checkpoint.pack.sequence
     counters.checkpoints += 1
+    cleaner.isExhausted = false
     let sequence = checkpoint.pack.log.sequence
     if log.heldBackFrom < sequence { log.heldBackFrom = .max }
     noteFlushed(max(log.flushedThrough, sequence - 1))

@@ -38,8 +38,11 @@ struct Cleaner {
   var head = HeadPosition()
   /// Segments that could not be emptied: damage in them is left for fsck.
   var unmovable: Set<UInt32> = []
-  /// Segments emptied since the last checkpoint was asked for.
+  /// Segments emptied since the last checkpoint was asked for, and the blocks that had to be moved for it.
   var emptied = 0
+  var output: UInt64 = 0
+  /// There is nothing left to clean, as far as the last checkpoint shows.
+  var isExhausted = false
   /// The checkpoint after which what was cleaned comes free.
   var waitsFor: UInt64 = 0
 }
@@ -47,8 +50,8 @@ struct Cleaner {
 extension FileSystem {
   /// Moves under way at a time.
   private static let movesAtATime = 96
-  /// Segments cleaned between checkpoints.
-  private static let segmentsAtATime = 8
+  /// Segments cleaned between checkpoints at most.
+  private static let segmentsAtATime = 32
 
   /// Does a step of cleaning.
   /// - Returns: false when there is nothing to do, or it waits.
@@ -69,11 +72,18 @@ extension FileSystem {
   private func chooseVictim() -> Bool {
     guard cleaner.isWanted || usage.freeCount < cleanerFloor else { return false }
     // What is empty already needs only checkpoints.
-    if usage.hasEmptySegments || cleaner.emptied >= Self.segmentsAtATime { return askForCheckpoints() }
-    guard let victim = bestVictim() else {
+    if cleaner.emptied == 0, usage.hasEmptySegments { return askForCheckpoints() }
+    let room = UInt64(max(usage.freeCount - checkpointFloor, 1)) * UInt64(geometry.segmentBlocks)
+    guard cleaner.emptied < Self.segmentsAtATime, let victim = bestVictim(),
+      cleaner.emptied == 0 || cleaner.output + UInt64(usage.liveBlocks(Int(victim))) <= room
+    else {
+      if cleaner.emptied > 0 { return askForCheckpoints() }
       cleaner.isWanted = false
-      return cleaner.emptied > 0 ? askForCheckpoints() : false
+      cleaner.isExhausted = true
+      wakeStalled()
+      return false
     }
+    cleaner.output += UInt64(usage.liveBlocks(Int(victim)))
     cleaner.victim = victim
     cleaner.headerOffset = 0
     cleaner.found = 0
@@ -83,6 +93,7 @@ extension FileSystem {
   /// Two checkpoints free what is empty now.
   private func askForCheckpoints() -> Bool {
     cleaner.emptied = 0
+    cleaner.output = 0
     cleaner.isWanted = false
     cleaner.waitsFor = checkpoint.age + 1
     checkpoint.isWanted = true

@@ -78,6 +78,7 @@ extension FileSystem {
       create.gid = parent.gid
       if isDirectory { create.mode |= 0o2000 }
     }
+    try waitForSegments()
     try fillPool(inodeTable, 1)
     try prepare(.create(create))
     try checkSpace(Self.blocksPerName)

@@ -4,7 +4,7 @@ import Format
 extension FileSystem {
   /// Segments kept back: the heads, the output of a cleaning pass, the nodes and tables of a checkpoint, and what two
   /// checkpoints hold before segments come free.
-  var reserveSegments: UInt64 { max(20, UInt64(geometry.segmentCount) / 25) }
+  var reserveSegments: UInt64 { max(28, UInt64(geometry.segmentCount) / 16) }
 
   private var reserveBlocks: UInt64 { reserveSegments * UInt64(geometry.segmentBlocks) }
 
@@ -37,12 +37,12 @@ extension FileSystem {
 
   /// Dirty pages that may wait for the log: writers wait beyond it.
   var dirtyPageLimit: Int {
-    Int(clamping: min(UInt64(memory.frameCount / 4), reserveBlocks / 5))
+    Int(clamping: min(UInt64(memory.frameCount / 4), reserveBlocks / 8))
   }
 
   /// Dirty nodes at which a checkpoint begins.
   var dirtyNodeLimit: Int {
-    Int(clamping: min(min(UInt64(memory.frameCount / 4), 8192), reserveBlocks / 6))
+    Int(clamping: min(min(UInt64(memory.frameCount / 4), 8192), reserveBlocks / 8))
   }
 
   /// Log blocks at which a checkpoint begins; this bounds the time of a mount, and what the log holds at most.
@@ -51,14 +51,26 @@ extension FileSystem {
     return min(wanted, max(reserveBlocks / 3, UInt64(geometry.segmentBlocks)))
   }
 
-  /// Free segments below which the foreground waits for a checkpoint or the cleaner.
-  var foregroundFloor: Int { Int(clamping: reserveSegments / 2) }
+  /// Free segments at which the foreground waits for a checkpoint or the cleaner. What a checkpoint may have to write then,
+  /// dirty pages, nodes and tables, fits with room for the cleaner's output.
+  var foregroundFloor: Int { Int(clamping: reserveSegments * 3 / 8) }
 
-  /// Free segments below which the cleaner works without being asked twice.
-  var cleanerFloor: Int { Int(clamping: reserveSegments * 3 / 4) }
+  /// Free segments below which the cleaner works without being asked.
+  var cleanerFloor: Int { Int(clamping: reserveSegments * 5 / 8) }
+
+  /// Free segments that the cleaner leaves to checkpoints.
+  var checkpointFloor: Int { Int(clamping: reserveSegments / 8 + 2) }
+
+  /// Makes an operation that takes space wait while free segments are short; what gives space never waits here.
+  func waitForSegments() throws(Stop) {
+    guard usage.freeCount <= foregroundFloor else { return }
+    guard !cleaner.isExhausted else { throw .fail(Code.noSpace) }
+    cleaner.isWanted = true
+    throw .again
+  }
 
   /// statfs's answer.
-  var spaceReport: SpaceReport {
+  public var spaceReport: SpaceReport {
     var report = SpaceReport()
     report.blocks = capacity
     report.free = availableBlocks

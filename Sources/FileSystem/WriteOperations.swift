@@ -47,6 +47,7 @@ extension FileSystem {
       startCommit()
       throw .again
     }
+    try waitForSegments()
     try prepareNodes(Self.nodesPerWrite)
     try prepareMap(inode, range)
     try preparePartialPages(inode, offset, end)
@@ -225,6 +226,7 @@ extension FileSystem {
     try prepare(record)
     if clears { try prepareEdges(inode, from, to) }
     if !mode.contains(.punchHole), !staysInline(inode, end: to) {
+      try waitForSegments()
       try checkSpace(try spaceForPages(inode, Self.touched(from, to - from)), margin: Self.marginBlocks)
     }
     if clears, inode.layout != .inline { try clearEdges(inode, from, to) }
