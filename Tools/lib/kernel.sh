@@ -13,40 +13,45 @@ prepare_kernel() {
   exec {cache_lock}>"$guest_cache/lock"
   flock "$cache_lock"
   kernel="$guest_cache/vmlinux"
-  base="$guest_cache/base.cpio"
-  # The base file system holds files of this repository: any change of them makes it anew.
-  local recipe
-  recipe=$(cat "$root"/Tools/lib/{kernel.sh,guest-init} | sha256sum | cut -d ' ' -f 1)
-  if [ ! -e "$kernel" ] || [ "$(cat "$guest_cache/recipe" 2>/dev/null)" != "$recipe" ]; then
-    [ -d "$guest_cache/tree" ] || unpack_kernel
-    extract_kernel
-    make_base
-    echo "$recipe" >"$guest_cache/recipe"
+  # The base file system holds files of this checkout, so each version of them has one of its own.
+  base="$guest_cache/base-$(cat "$root"/Tools/lib/{kernel.sh,guest-init} | sha256sum | head -c 16).cpio"
+  if [ ! -e "$kernel" ] || [ ! -e "$base" ]; then
+    find "$guest_cache" -name 'base-*.cpio' -mtime +30 -delete
+    make_kernel
   fi
   exec {cache_lock}>&-
 }
 
-# The version of the unpacked kernel, which its modules' folder is named for.
-kernel_version() { ls "$guest_cache/tree/lib/modules"; }
+# Makes kernel and base file system out of the kernel package, which is downloaded once.
+make_kernel() {
+  local package="$guest_cache/kernel.deb" tree version
+  [ -e "$package" ] || download_kernel "$package"
+  tree=$(mktemp -d "$guest_cache/tree.XXXXXX")
+  dpkg -x "$package" "$tree" || fail 125 "$package is damaged: remove it and try again"
+  # Debian 13 unpacks to usr/lib.
+  [ -d "$tree/lib" ] || ln -s usr/lib "$tree/lib"
+  version=$(ls "$tree/lib/modules")
+  depmod -b "$tree" "$version"
+  extract_kernel "$tree/boot/vmlinuz-$version"
+  make_base "$tree" "$version"
+  rm -r "$tree"
+}
 
-# Downloads the kernel package that Debian's metapackage stands for today, and unpacks it to tree/.
-unpack_kernel() {
-  local package
+# download_kernel FILE: the kernel package that Debian's metapackage stands for today.
+download_kernel() {
+  local package work
   package=$(kernel_package)
   if [ -z "$package" ]; then
     if [ "$(id -u)" -eq 0 ]; then apt-get -q update >&2; else sudo apt-get -q update >&2; fi
     package=$(kernel_package)
   fi
   [ -n "$package" ] || fail 125 "apt knows no kernel package (linux-image-amd64)"
-  say "unpacking $package into $guest_cache"
-  local work
-  work=$(mktemp -d "$guest_cache/unpack.XXXXXX")
-  (cd "$work" && apt-get -q download "$package" >&2 && dpkg -x ./*.deb tree && rm ./*.deb) ||
+  say "downloading $package into $guest_cache"
+  work=$(mktemp -d "$guest_cache/download.XXXXXX")
+  # (The option lets root download into a folder that apt's own user cannot write to.)
+  (cd "$work" && apt-get -q -o APT::Sandbox::User=root download "$package" >&2) ||
     fail 125 "the kernel package $package could not be downloaded"
-  # Debian 13 unpacks to usr/lib.
-  [ -d "$work/tree/lib" ] || ln -s usr/lib "$work/tree/lib"
-  depmod -b "$work/tree" "$(ls "$work/tree/lib/modules")"
-  mv "$work/tree" "$guest_cache/tree"
+  mv "$work"/*.deb "$1"
   rmdir "$work"
 }
 
@@ -55,11 +60,11 @@ kernel_package() {
   apt-cache depends linux-image-amd64 2>/dev/null | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1
 }
 
-# Takes the uncompressed kernel out of the bzImage: unpacking it under emulation would cost more than the whole boot.
+# extract_kernel IMAGE: takes the uncompressed kernel out of a bzImage, since unpacking it under emulation would cost more
+# than the whole boot.
 # The offsets are those of the x86 boot protocol (Documentation/arch/x86/boot.rst in Linux).
 extract_kernel() {
-  local image sectors start length
-  image=$(echo "$guest_cache"/tree/boot/vmlinuz-*)
+  local image=$1 sectors start length
   sectors=$(field "$image" 0x1f1 1)
   start=$(((sectors + 1) * 512 + $(field "$image" 0x248 4)))
   length=$(field "$image" 0x24c 4)
@@ -82,18 +87,17 @@ extract_kernel() {
 # field FILE OFFSET BYTES: a little-endian number in a file.
 field() { od -An --format="u$3" --skip-bytes="$2" --read-bytes="$3" "$1" | tr -d ' '; }
 
-# Makes the base file system: busybox, the modules with what they depend on, and the first process.
+# make_base KERNEL-TREE VERSION: busybox, the modules with what they depend on, and the first process.
 make_base() {
-  local tree version
+  local tree
   tree=$(mktemp -d "$guest_cache/base.XXXXXX")
-  version=$(kernel_version)
   mkdir -p "$tree"/{bin,sbin,usr/bin,usr/sbin,usr/local/bin,proc,sys,dev,tmp,run,mnt,share,root,etc}
   cp /bin/busybox "$tree/bin/"
   local applet
   for applet in $(busybox --list-full); do
     [ "$applet" = bin/busybox ] || ln -s /bin/busybox "$tree/$applet"
   done
-  copy_modules "$tree" "$version"
+  copy_modules "$1" "$2" "$tree"
   cp "$root/Tools/lib/guest-init" "$tree/init"
   chmod +x "$tree/init"
   echo 'root:x:0:0:root:/root:/bin/sh' >"$tree/etc/passwd"
@@ -104,23 +108,23 @@ make_base() {
   rm -r "$tree"
 }
 
-# copy_modules TREE VERSION
+# copy_modules KERNEL-TREE VERSION TREE
 copy_modules() {
   local module file target
   local folder="lib/modules/$2"
-  mkdir -p "$1/$folder"
+  mkdir -p "$3/$folder"
   for module in "${guest_modules[@]}"; do
-    modprobe -d "$guest_cache/tree" -S "$2" --show-depends "$module" 2>/dev/null | sed -n 's/^insmod \([^ ]*\).*/\1/p'
+    modprobe -d "$1" -S "$2" --show-depends "$module" 2>/dev/null | sed -n 's/^insmod \([^ ]*\).*/\1/p'
   done | sort -u | while read -r file; do
-    target="$1/$folder/$(basename "${file%.xz}")"
+    target="$3/$folder/$(basename "${file%.xz}")"
     case $file in
       *.xz) xz --decompress --stdout "$file" >"$target" ;;
       *) cp "$file" "$target" ;;
     esac
     strip --strip-debug "$target"
   done
-  cp "$guest_cache/tree/$folder"/modules.{builtin,builtin.modinfo,order} "$1/$folder/"
-  depmod -b "$1" "$2"
+  cp "$1/$folder"/modules.{builtin,builtin.modinfo,order} "$3/$folder/"
+  depmod -b "$3" "$2"
 }
 
 # pack FOLDER ARCHIVE: an archive as the kernel unpacks it at boot.
