@@ -5,16 +5,35 @@ extension BlockQueue {
   /// Appends at most `limit` completions that have arrived.
   mutating func poll(_ completions: inout [BlockCompletion], limit: Int) {
     controller.poll(&pair, limit: limit)
+    var room = limit
     for finished in pair.takeFinished() {
-      if finished.context & Self.deallocationMark == 0 {
-        endPart(UInt32(truncatingIfNeeded: finished.context), errno: finished.errno)
-      } else {
+      guard finished.context & Self.deallocationMark == 0 else {
         endDeallocation(Int(finished.context & ~Self.deallocationMark), errno: finished.errno)
+        continue
+      }
+      let index = UInt32(truncatingIfNeeded: finished.context)
+      guard endPart(index, errno: finished.errno) else { continue }
+      if room > 0 {
+        deliver(index, &completions)
+        room &-= 1
+      } else {
+        ended.append(index, in: pool)
       }
     }
     if !waiting.isEmpty || !discards.isEmpty { goOn() }
     controller.ring(&pair)
-    deliver(&completions, limit: limit)
+    while room > 0, !ended.isEmpty {
+      deliver(ended.removeFirst(in: pool), &completions)
+      room &-= 1
+    }
+  }
+
+  /// Reports the end of a request and frees its record.
+  @inline(__always)
+  private mutating func deliver(_ index: UInt32, _ completions: inout [BlockCompletion]) {
+    let request = pool[index]
+    completions.append(BlockCompletion(tag: request.pointee.tag, errno: request.pointee.errno))
+    pool.give(index)
   }
 
   /// Posts what waits, or ends it where the controller is lost.
@@ -30,12 +49,13 @@ extension BlockQueue {
   }
 
   /// An NVMe command of a request has ended.
+  /// - Returns: whether that was the last of the request.
   @inline(__always)
-  mutating func endPart(_ index: UInt32, errno: Int32) {
+  mutating func endPart(_ index: UInt32, errno: Int32) -> Bool {
     let request = pool[index]
     request.pointee.outstanding &-= 1
     if errno != 0, request.pointee.errno == 0 { request.pointee.errno = errno }
-    if request.pointee.outstanding == 0, request.pointee.remaining == 0 { ended.append(index, in: pool) }
+    return request.pointee.outstanding == 0 && request.pointee.remaining == 0
   }
 
   /// Posts no more of a request: it ends now, or with its last NVMe command under way.
@@ -49,17 +69,5 @@ extension BlockQueue {
   mutating func end(_ index: UInt32, errno: Int32) {
     pool[index].pointee.errno = errno
     ended.append(index, in: pool)
-  }
-
-  @inline(__always)
-  private mutating func deliver(_ completions: inout [BlockCompletion], limit: Int) {
-    var room = limit
-    while room > 0, !ended.isEmpty {
-      let index = ended.removeFirst(in: pool)
-      let request = pool[index]
-      completions.append(BlockCompletion(tag: request.pointee.tag, errno: request.pointee.errno))
-      pool.give(index)
-      room &-= 1
-    }
   }
 }

@@ -34,6 +34,8 @@ extension BlockQueue {
 
   /// A Dataset Management command has ended.
   mutating func endDeallocation(_ number: Int, errno: Int32) {
-    for index in deallocation.end(number) { endPart(index, errno: errno) }
+    for index in deallocation.end(number) where endPart(index, errno: errno) {
+      ended.append(index, in: pool)
+    }
   }
 }

@@ -5,23 +5,50 @@ import NVMeSpec
 /// The way down: commands on 4 KiB blocks become NVMe commands.
 extension BlockQueue {
   /// Takes a command; false when there is no record free for it.
+  @inline(__always)
   mutating func submit(_ command: BlockCommand) -> Bool {
     guard let index = pool.take() else { return false }
+    if !submitWhole(command, index) { submitInParts(command, index) }
+    return true
+  }
+
+  /// Posts a read or write that one NVMe command carries out, as nearly all do.
+  /// - Returns: false when it is not one, or when it has to wait.
+  @inline(__always)
+  private mutating func submitWhole(_ command: BlockCommand, _ index: UInt32) -> Bool {
+    let count = UInt64(command.count)
+    guard command.operation == .read || command.operation == .write, let frames = command.frames,
+      count &- 1 < wholeLimit, command.block < blockCount, count <= blockCount &- command.block,
+      waiting.isEmpty,
+      pair.postTransfer(
+        command.operation == .read ? readOpcode : writeOpcode, namespace: namespace,
+        lba: command.block &<< lbaShift, lbaCount: command.count &<< lbaShift32,
+        forceUnitAccess: command.forceUnitAccess, frames: frames, count: Int(command.count), base: base,
+        context: UInt64(index))
+    else { return false }
+    let request = pool[index]
+    request.pointee.tag = command.tag
+    request.pointee.remaining = 0
+    request.pointee.outstanding = 1
+    request.pointee.errno = 0
+    return true
+  }
+
+  @inline(never)
+  private mutating func submitInParts(_ command: BlockCommand, _ index: UInt32) {
     pool[index].initialize(
       to: BlockRequest(
         tag: command.tag, block: command.block, frames: command.frames, remaining: command.count,
         operation: command.operation, forceUnitAccess: command.forceUnitAccess))
-    guard isAcceptable(command) else {
-      end(index, errno: EIO)
-      return true
-    }
+    guard isAcceptable(command) else { return end(index, errno: EIO) }
     switch command.operation {
-    case .read, .write, .writeZeroes:
-      if !waiting.isEmpty || !postBlocks(index) { waiting.append(index, in: pool) }
+    case .read, .write:
+      if !waiting.isEmpty || !postTransfers(index) { waiting.append(index, in: pool) }
+    case .writeZeroes:
+      if !waiting.isEmpty || !postZeroes(index) { waiting.append(index, in: pool) }
     case .flush: submitFlush(index)
     case .discard: submitDiscard(index)
     }
-    return true
   }
 
   private mutating func submitFlush(_ index: UInt32) {
@@ -43,7 +70,6 @@ extension BlockQueue {
 
   /// Whether a command lies on the device and has what it needs. As in Linux' block layer, one that does not
   /// ends with EIO.
-  @inline(__always)
   private func isAcceptable(_ command: BlockCommand) -> Bool {
     switch command.operation {
     case .flush: return true
@@ -54,41 +80,54 @@ extension BlockQueue {
     return count > 0 && command.block < blockCount && count <= blockCount &- command.block
   }
 
-  /// Posts as much of a read, write or write zeroes as the queue pair has room for.
+  /// Posts as much of a read or write as the queue pair has room for.
   /// - Returns: whether all of it is posted.
-  private mutating func postBlocks(_ index: UInt32) -> Bool {
+  private mutating func postTransfers(_ index: UInt32) -> Bool {
     let request = pool[index]
-    let isZeroing = request.pointee.operation == .writeZeroes
+    guard var frames = request.pointee.frames else { return true }
+    let opcode = request.pointee.operation == .read ? readOpcode : writeOpcode
+    repeat {
+      let count = transferLimits.chunk(at: request.pointee.block, remaining: request.pointee.remaining)
+      let posted = pair.postTransfer(
+        opcode, namespace: namespace, lba: request.pointee.block &<< lbaShift, lbaCount: count &<< lbaShift32,
+        forceUnitAccess: request.pointee.forceUnitAccess, frames: frames, count: Int(count), base: base,
+        context: UInt64(index))
+      guard posted else {
+        request.pointee.frames = frames
+        return false
+      }
+      frames += Int(count)
+      advance(request, by: count)
+    } while request.pointee.remaining > 0
+    return true
+  }
+
+  /// One more NVMe command is under way for a request.
+  @inline(__always)
+  private func advance(_ request: UnsafeMutablePointer<BlockRequest>, by count: UInt32) {
+    request.pointee.outstanding &+= 1
+    request.pointee.block &+= UInt64(count)
+    request.pointee.remaining &-= count
+  }
+
+  /// Posts as much of a write zeroes as the queue pair has room for: as Write Zeroes, or where the controller has
+  /// none, as writes of zeros.
+  /// - Returns: whether all of it is posted.
+  private mutating func postZeroes(_ index: UInt32) -> Bool {
+    let request = pool[index]
+    let limits = zeros == nil ? writeZeroesLimits : transferLimits
     while request.pointee.remaining > 0 {
-      let limits = isZeroing && zeros == nil ? writeZeroesLimits : transferLimits
       let count = limits.chunk(at: request.pointee.block, remaining: request.pointee.remaining)
-      guard isZeroing ? postZeroes(index, count) : postTransfer(index, count) else { return false }
-      request.pointee.outstanding &+= 1
-      request.pointee.block &+= UInt64(count)
-      request.pointee.remaining &-= count
+      guard postZeroes(index, count) else { return false }
+      advance(request, by: count)
     }
     return true
   }
 
-  /// Posts a read or write of the next `count` blocks of a request.
-  @inline(__always)
-  private mutating func postTransfer(_ index: UInt32, _ count: UInt32) -> Bool {
-    let request = pool[index]
-    guard let frames = request.pointee.frames else { return false }
-    let posted = pair.postTransfer(
-      request.pointee.operation == .read ? readOpcode : writeOpcode, namespace: namespace,
-      lba: request.pointee.block &* UInt64(lbasPerBlock), lbaCount: count &* lbasPerBlock,
-      forceUnitAccess: request.pointee.forceUnitAccess, frames: frames, count: Int(count), base: base,
-      context: UInt64(index))
-    if posted { request.pointee.frames = frames + Int(count) }
-    return posted
-  }
-
-  /// Posts a Write Zeroes of the next `count` blocks of a request, or a Write of zeros where there is none.
   private mutating func postZeroes(_ index: UInt32, _ count: UInt32) -> Bool {
     let request = pool[index]
-    let lba = request.pointee.block &* UInt64(lbasPerBlock)
-    let lbas = count &* lbasPerBlock
+    let lba = request.pointee.block &<< lbaShift
+    let lbas = count &<< lbaShift32
     guard let zeros else {
       var command = SubmissionEntry(.writeZeroes, namespace: namespace, block: lba, count: lbas)
       command.forceUnitAccess = request.pointee.forceUnitAccess
@@ -118,7 +157,12 @@ extension BlockQueue {
         abandon(index, errno: errno)
         continue
       }
-      let posted = pool[index].pointee.operation == .flush ? postFlush(index) : postBlocks(index)
+      let posted =
+        switch pool[index].pointee.operation {
+        case .flush: postFlush(index)
+        case .writeZeroes: postZeroes(index)
+        case .read, .write, .discard: postTransfers(index)
+        }
       guard posted else { return }
       waiting.removeFirst(in: pool)
     }

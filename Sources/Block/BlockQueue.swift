@@ -13,13 +13,18 @@ struct BlockQueue: ~Copyable {
   let blockCount: UInt64
   let hasVolatileCache: Bool
   let canDiscard: Bool
-  let lbasPerBlock: UInt32
+  /// The logical blocks of a 4 KiB block, as a power of two.
+  let lbaShift: UInt64
+  let lbaShift32: UInt32
   /// The address of the arena's frame 0 for the device.
   let base: UInt64
   /// The address of a frame of zeros for the device, where the controller has no Write Zeroes.
   let zeros: UInt64?
   let transferLimits: TransferLimits
   let writeZeroesLimits: TransferLimits
+  /// Blocks of which one NVMe command transfers any number up to this, wherever they lie; 0 where there is a
+  /// boundary.
+  let wholeLimit: UInt64
   let readOpcode = IOOpcode.read
   let writeOpcode = IOOpcode.write
 
@@ -45,7 +50,8 @@ struct BlockQueue: ~Copyable {
     let capabilities = controller.capabilities
     self.controller = controller
     self.namespace = namespace.identifier
-    self.lbasPerBlock = lbasPerBlock
+    lbaShift = UInt64(lbasPerBlock.trailingZeroBitCount)
+    lbaShift32 = UInt32(lbasPerBlock.trailingZeroBitCount)
     blockCount = namespace.lbaCount / UInt64(lbasPerBlock)
     hasVolatileCache = capabilities.hasVolatileCache
     canDiscard = capabilities.canDeallocate(blocksOf: lbasPerBlock)
@@ -53,6 +59,7 @@ struct BlockQueue: ~Copyable {
     self.zeros = zeros?.iova
     transferLimits = capabilities.transferLimits(for: namespace)
     writeZeroesLimits = capabilities.writeZeroesLimits(for: namespace)
+    wholeLimit = transferLimits.boundary == 0 ? UInt64(transferLimits.maximum) : 0
     self.pair = pair
     pool = RequestPool(count: requests)
     deallocation = Deallocation(capabilities, lbasPerBlock: lbasPerBlock)

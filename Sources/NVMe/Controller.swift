@@ -16,6 +16,7 @@ public final class Controller {
   /// VS.
   public let version: Version
   /// Where the controller stands.
+  @exclusivity(unchecked)
   public internal(set) var state = ControllerState.disabling
   /// Why the controller cannot be used any more, once `state` is `failed`.
   public internal(set) var failure: ControllerError?
@@ -32,8 +33,10 @@ public final class Controller {
 
   /// Counts the lives of the controller: it grows whenever the controller is known to have stopped, so that what
   /// was under way in an earlier life will never touch memory again.
+  @exclusivity(unchecked)
   var generation: UInt64 = 0
   let registers: RegisterWindow
+  @exclusivity(unchecked)
   var admin: QueuePair
   /// Data of admin commands: the first `commandFrames` frames for commands, one for what events make us read.
   let adminData: DMAArena
@@ -50,6 +53,7 @@ public final class Controller {
   /// How far the bring-up has come.
   var bringUp = BringUp()
   /// When an emulated function wants to be serviced next (ns, monotonic).
+  @exclusivity(unchecked)
   var serviceDue = UInt64.max
   /// Abort commands under way.
   var aborts = 0
@@ -82,7 +86,7 @@ public final class Controller {
         memory: try QueueMemory(
           identifier: 0, entries: Self.adminEntries, vector: nil, listPages: 1, function: function),
         registers: registers, doorbellStride: registerCapabilities.doorbellStride,
-        policy: RetryPolicy(maximumRetries: 0, maximumRequeues: 0), clock: options.time.now)
+        policy: RetryPolicy(maximumRetries: 0, maximumRequeues: 0))
       adminData = try DMAArena(frames: Self.commandFrames + 1, name: "varve-admin")
       try function.map(adminData)
     } catch {

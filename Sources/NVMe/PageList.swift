@@ -5,6 +5,7 @@ import PCI
 ///
 /// With 4 KiB pages (CC.MPS = 0) every arena frame is one page, so each PRP entry is a frame's address, and the
 /// offset into the first page is always 0.
+@usableFromInline
 enum PageList {
   /// Entries in one list page.
   static let entriesPerPage = PRP.entries(pageSize: DMAArena.frameSize)
@@ -19,32 +20,21 @@ enum PageList {
   /// to the next page.
   static func frames(forPages pages: Int) -> Int { pages == 0 ? 2 : 2 + pages * (entriesPerPage - 1) }
 
-  /// Computes PRP1 and PRP2 of a transfer, writing the list where one is needed.
+  /// The address of frame `frame` for the device, `base` being that of frame 0.
+  @inlinable @inline(__always)
+  static func address(_ frame: UInt32, _ base: UInt64) -> UInt64 {
+    base &+ UInt64(frame) &* UInt64(DMAArena.frameSize)
+  }
+
+  /// Writes a PRP list.
   /// - Parameters:
-  ///   - frames: the frame numbers, at least one.
+  ///   - frames: the frame numbers: all of the transfer but the first, which PRP1 names.
   ///   - count: how many; no more than the list has room for.
   ///   - base: the address of frame 0 for the device.
   ///   - list: the command's list pages, contiguous for both the processor and the device.
   ///   - listAddress: the address of `list` for the device.
-  @inline(__always)
-  static func build(
-    frames: UnsafePointer<UInt32>, count: Int, base: UInt64, list: UnsafeMutablePointer<UInt64>,
-    listAddress: UInt64
-  ) -> (first: UInt64, second: UInt64) {
-    let first = address(frames[0], base)
-    if count == 1 { return (first, 0) }
-    if count == 2 { return (first, address(frames[1], base)) }
-    write(frames: frames + 1, count: count &- 1, base: base, list: list, listAddress: listAddress)
-    return (first, listAddress)
-  }
-
-  @inline(__always)
-  private static func address(_ frame: UInt32, _ base: UInt64) -> UInt64 {
-    base &+ UInt64(frame) &* UInt64(DMAArena.frameSize)
-  }
-
-  @inline(never)
-  private static func write(
+  @usableFromInline
+  static func write(
     frames: UnsafePointer<UInt32>, count: Int, base: UInt64, list: UnsafeMutablePointer<UInt64>,
     listAddress: UInt64
   ) {

@@ -21,6 +21,8 @@ extension QueuePair {
   ) {
     counters.errors &+= 1
     errors.append(CommandError(queue: identifier, command: tracker.pointee.command, status: status, end: end))
+    // Full only where nobody takes the ends: then there is nobody to miss this one.
+    guard finishedCount < finishedCapacity else { return trackers.give(tracker) }
     finish(tracker, end, status: status, result: result)
   }
 
@@ -54,7 +56,9 @@ extension QueuePair {
     trackers.renew(tracker)
     tracker.pointee.state = .inFlight
     tracker.pointee.command.commandIdentifier = tracker.pointee.commandID
-    enqueue(tracker, tracker.pointee.command)
+    put(tracker.pointee.command, tracker)
+    // The doorbell counts it as submitted once more.
+    counters.submitted &-= 1
   }
 
   /// Takes every command back from a controller that has been disabled or is gone.

@@ -5,17 +5,19 @@ import NVMeSpec
 /// Command identifiers are an index in the low 12 bits and a generation in the high 4, which changes at every
 /// use: a completion that comes twice names a generation that is over, and is told apart from the command that
 /// now has the tracker.
+@usableFromInline
 struct TrackerPool: ~Copyable {
   /// The most trackers a pool can have: identifier FFFFh is never used (NVM Express Base, 3.3.3.1).
   static let maximumCount = (1 << indexBits) - 1
   private static let indexBits = 12
-  private static let indexMask = UInt16(1 << indexBits) &- 1
   private static let generationStep = UInt16(1 << indexBits)
+  @inlinable
+  static var indexMask: UInt16 { 0xfff }
 
   /// How many trackers there are.
   let count: Int
-  private let trackers: UnsafeMutablePointer<Tracker>
-  private var firstFree: UInt16
+  @usableFromInline let trackers: UnsafeMutablePointer<Tracker>
+  @usableFromInline var firstFree: UInt16
 
   /// Makes `count` free trackers, at least 1 and at most `maximumCount`.
   init(count: Int) {
@@ -31,6 +33,7 @@ struct TrackerPool: ~Copyable {
     firstFree = 0
   }
 
+  @inlinable
   deinit { trackers.deallocate() }
 
   /// Whether no tracker is free.
@@ -43,11 +46,11 @@ struct TrackerPool: ~Copyable {
   subscript(index: Int) -> UnsafeMutablePointer<Tracker> { trackers + index }
 
   /// The index of the tracker that `commandID` belongs to.
-  @inline(__always)
+  @inlinable @inline(__always)
   static func index(of commandID: UInt16) -> Int { Int(commandID & indexMask) }
 
   /// Takes a free tracker and marks it in flight; nil when there is none.
-  @inline(__always)
+  @inlinable @inline(__always)
   mutating func take() -> UnsafeMutablePointer<Tracker>? {
     guard firstFree != Tracker.none else { return nil }
     let tracker = trackers + Int(firstFree)

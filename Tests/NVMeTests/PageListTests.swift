@@ -4,21 +4,18 @@ import Testing
 @testable import NVMe
 
 @Suite struct PageListTests {
-  /// The frame addresses of a transfer, read as a controller reads PRPs.
+  /// The frame addresses of a transfer of three frames or more, read as a controller reads PRPs.
   private func walk(_ frames: [UInt32], base: UInt64) -> [UInt64] {
     let pages = max(PageList.pages(forFrames: frames.count), 1)
     let list = UnsafeMutablePointer<UInt64>.allocate(capacity: pages * PageList.entriesPerPage)
     defer { list.deallocate() }
     let listAddress: UInt64 = 1 << 40
-    let prp = PageList.build(
-      frames: frames, count: frames.count, base: base, list: list, listAddress: listAddress)
-    if frames.count == 1 {
-      #expect(prp.second == 0)
-      return [prp.first]
+    frames.withUnsafeBufferPointer { frames in
+      guard let first = frames.baseAddress else { return }
+      PageList.write(
+        frames: first + 1, count: frames.count - 1, base: base, list: list, listAddress: listAddress)
     }
-    if frames.count == 2 { return [prp.first, prp.second] }
-    #expect(prp.second == listAddress)
-    var found = [prp.first]
+    var found = [PageList.address(frames[0], base)]
     var page = 0
     var entry = 0
     while found.count < frames.count {
@@ -36,7 +33,7 @@ import Testing
     return found
   }
 
-  @Test(arguments: [1, 2, 3, 4, 256, 512, 513, 514, 515, 1023, 1024, 1025, 1026, 1536, 4096])
+  @Test(arguments: [3, 4, 256, 512, 513, 514, 515, 1023, 1024, 1025, 1026, 1536, 4096])
   func namesEveryFrameInOrder(_ count: Int) {
     var random = SplitMix(seed: UInt64(count))
     let frames = (0..<count).map { _ in UInt32.random(in: 0..<1_000_000, using: &random) }

@@ -34,10 +34,11 @@ func driveBlockDevice(_ device: NamespaceDevice, batch: Int, count: Int) {
 func driveQueuePair(_ controller: Controller, _ queue: inout QueuePair, batch: Int, count: Int) {
   var frame: UInt32 = 0
   var done = 0
+  let read = IOOpcode.read
   while done < count {
     for index in 0..<batch {
       let posted = queue.postTransfer(
-        .read, namespace: 1, lba: UInt64(done + index), lbaCount: 1, forceUnitAccess: false, frames: &frame,
+        read, namespace: 1, lba: UInt64(done + index), lbaCount: 1, forceUnitAccess: false, frames: &frame,
         count: 1, base: 4096, context: UInt64(index))
       guard posted else { return }
     }
