@@ -38,6 +38,8 @@ public final class FileSystem: FileService {
   public internal(set) var superblock: Superblock?
   /// Set by the option, by the superblock, or after a failure that leaves nothing else.
   var isReadOnly: Bool
+  /// Something could not be written: from then on nothing is.
+  var hasFailed = false
 
   // MARK: Requests and jobs under way
 
@@ -82,8 +84,6 @@ public final class FileSystem: FileService {
   var checkpoint = Checkpoint()
   var cleaner = Cleaner()
   var reclaim = Reclaim()
-  /// Inodes that the kernel forgot while they were not in memory.
-  var orphanCandidates: Set<UInt64> = []
   var mounting = Mounting()
   var isStopping = false
   /// A long request did its share and goes on at the next `advance`.

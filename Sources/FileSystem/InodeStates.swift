@@ -18,6 +18,9 @@ struct InodeState {
   var isListed = false
   /// The file was cut to nothing or replaced another: its data goes out when it is closed or renamed.
   var commitsOnClose = false
+  /// The last name is gone, but the kernel still knows the inode.
+  var isOrphan = false
+
   var isUsed: Bool {
     lookups > 0 || dirty.count > 0 || clean.count > 0 || hasUnloggedWrites || isListed || commitsOnClose
   }

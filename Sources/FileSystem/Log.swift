@@ -236,7 +236,8 @@ extension FileSystem {
 
   /// The filesystem can only be read from now on: what it acknowledged is on the device as far as it was synced.
   func fail(_ reason: String) {
-    guard !isReadOnly || failure == nil else { return }
+    guard !hasFailed else { return }
+    hasFailed = true
     notices.append(reason + "; the filesystem is read-only now")
     isReadOnly = true
     checkpoint.phase = .idle

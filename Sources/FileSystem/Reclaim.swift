@@ -24,22 +24,17 @@ extension FileSystem {
   /// The kernel forgot an inode: when it has no name either, it is freed.
   func lastLookupGone(_ state: Int) {
     let number = states.slots[state].number
+    let isOrphan = states.slots[state].isOrphan
+    states.slots[state].isOrphan = false
     states.releaseIfUnused(state)
-    let frame = cache.find(NodeKey(.inode, number))
-    // An inode that is not in memory was not changed lately; if it is an orphan, the queue has it from its unlink.
-    guard frame != .none, cache.frames[Int(frame)].state == .ready else {
-      orphanCandidates.insert(number)
-      return
-    }
-    if Inode(cache.page(frame)).links == 0 { enqueueReclaim(number) }
+    if isOrphan { enqueueReclaim(number) }
   }
 
   /// Frees a little of the first inode in the queue.
   /// - Returns: false when there is nothing to do, or it waits.
   func reclaimStep() -> Bool {
-    guard !reclaim.isIdle || !orphanCandidates.isEmpty, !isStopping else { return false }
+    guard !reclaim.isIdle, !isStopping else { return false }
     return attempt(.reclaim) { () throws(Stop) in
-      if let candidate = orphanCandidates.first { try examine(candidate) }
       if let cookie = reclaim.scanCookie { try scanOrphans(after: cookie) }
       for _ in 0..<Self.stepsAtATime {
         guard let number = reclaim.queue.last else { break }
@@ -49,14 +44,6 @@ extension FileSystem {
       }
       wakeStalled()
     }
-  }
-
-  /// A forgotten inode had to be read to see whether it has a name.
-  private func examine(_ number: UInt64) throws(Stop) {
-    let links: UInt32?
-    do throws(Stop) { links = try inode(number).links } catch .fail { links = nil }
-    orphanCandidates.remove(number)
-    if links == 0 { enqueueReclaim(number) }
   }
 
   /// After a mount: queues what the orphan directory holds, a leaf at a time.

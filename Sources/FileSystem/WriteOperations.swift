@@ -164,10 +164,8 @@ extension FileSystem {
 
   /// fsync(2) and fsyncdir: one log write with all records and this file's pages, then durability.
   func sync(_ slot: Int, _ node: UInt64) throws(Stop) {
-    guard !isReadOnly else {
-      guard log.isBroken else { return finish(slot) }
-      throw .fail(Code.io)
-    }
+    guard !hasFailed else { throw .fail(Code.io) }
+    guard !isReadOnly else { return finish(slot) }
     if slots[slot].awaitedSequence == 0 {
       try commitInode(NodeID(raw: node).number, isDurable: log.waiters.isEmpty)
       slots[slot].awaitedSequence = max(log.lastSequence, 1)
