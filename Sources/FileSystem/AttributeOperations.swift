@@ -63,7 +63,10 @@ extension FileSystem {
     let cutsAll = set.sizeChanged && set.size == 0 && inode.size > 0
     try perform(.setAttributes(set))
     note(.setAttributes(set))
-    if cutsAll { states.slots[obtainState(inode)].commitsOnClose = true }
+    if cutsAll {
+      let state = obtainState(inode)
+      states.slots[state].commitsOnClose = true
+    }
   }
 
   /// open and create with O_TRUNC.

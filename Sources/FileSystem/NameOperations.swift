@@ -281,7 +281,9 @@ extension FileSystem {
   private func countLookup(_ entry: DirectoryEntry) {
     let frame = cache.find(NodeKey(.inode, NodeID(raw: entry.node).number))
     guard frame != .none, cache.frames[Int(frame)].state == .ready else { return }
-    states.slots[obtainState(Inode(cache.page(frame)))].lookups += 1
+    // Apart, because finding a place for the state may move all of them.
+    let state = obtainState(Inode(cache.page(frame)))
+    states.slots[state].lookups += 1
   }
 
   private static func brief(_ number: UInt64, type: UInt8) -> Attributes {

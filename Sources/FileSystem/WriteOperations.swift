@@ -256,7 +256,8 @@ extension FileSystem {
       guard try dataPage(inode, edge.index) != nil else { continue }
       let frame = try makeDataPage(inode, edge.index)
       cache.page(frame).clear(at: edge.start, count: edge.end - edge.start)
-      states.slots[obtainState(inode)].hasUnloggedWrites = true
+      let state = obtainState(inode)
+      states.slots[state].hasUnloggedWrites = true
     }
   }
 }
