@@ -79,7 +79,7 @@ public final class Reactor {
       if let failure = service.failure { throw ReactorError(failure) }
       if service.isReady { return }
       if stopRequested { throw ReactorError("interrupted while the filesystem was starting") }
-      turn(nil, busy: false)
+      if !turn(nil, busy: false), !service.isReady, service.failure == nil { rest() }
     }
   }
 
@@ -90,7 +90,7 @@ public final class Reactor {
     while !ended && !stopRequested {
       let receipt = receive(channel)
       ended = receipt == .ended
-      turn(channel, busy: receipt == .request || receipt == .consumed || ended)
+      if !turn(channel, busy: receipt == .request || receipt == .consumed || ended) { rest() }
     }
     sleeper.remove(channel.descriptor)
     return finish(channel) ?? (ended ? .unmounted : .stopped)
@@ -105,21 +105,19 @@ public final class Reactor {
     carryOut(channel)
     while !service.isStopped {
       if let failure = service.failure, inFlight == 0, backlog.isEmpty { return .failed(failure) }
-      turn(channel, busy: false)
+      if !turn(channel, busy: false), !service.isStopped { rest() }
     }
     return service.failure.map { .failed($0) }
   }
 
-  /// Looks once at everything but the channel, and sleeps when nothing happened.
+  /// Looks once at everything but the channel.
   /// - Parameter busy: whether the channel had something.
-  private func turn(_ channel: (any RequestChannel)?, busy: Bool) {
+  /// - Returns: whether there is more to do before sleeping.
+  private func turn(_ channel: (any RequestChannel)?, busy: Bool) -> Bool {
     let busy = pollDevice(channel) || busy
     let wantsMore = advanceIfDue(channel, idle: !busy)
-    if busy {
-      lastActivity = cm_monotonic_ns()
-    } else if !wantsMore {
-      rest()
-    }
+    if busy { lastActivity = cm_monotonic_ns() }
+    return busy || wantsMore
   }
 
   /// Takes one message, if a slot is free for it.

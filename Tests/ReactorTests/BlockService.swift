@@ -62,12 +62,13 @@ final class BlockService: FileService {
 
   func advance() -> UInt64 {
     advances += 1
+    if advances > 2 { isReady = true }
+    isStopped = stopping && underWay == 0
     return deadlines.popLast() ?? .max
   }
 
   func stop() {
     stopping = true
-    isStopped = underWay == 0
   }
 
   private func command(_ slot: Int) {
@@ -87,7 +88,6 @@ final class BlockService: FileService {
   private func finish(_ slot: Int) {
     underWay -= 1
     effects.finished.append(UInt32(slot))
-    isStopped = stopping && underWay == 0
   }
 }
 

@@ -129,6 +129,14 @@ private func request(_ operation: Operation, _ node: UInt64 = 0) -> Request {
     #expect(bench.service.advances >= 4)
   }
 
+  @Test func startingEndsWithTheStepThatMakesTheServiceReady() throws {
+    let bench = try Bench(slots: 2, depth: 2)
+    bench.service.isReady = false
+    bench.service.deadlines = [0, 0]
+    try bench.reactor.start()
+    #expect(bench.service.isReady)
+  }
+
   @Test func aServiceThatCannotStartSaysWhy() throws {
     let bench = try Bench(slots: 2, depth: 2)
     bench.service.isReady = false
