@@ -98,6 +98,15 @@ extension FileSystem {
     }
   }
 
+  /// A log write that the checkpoint refers to failed after the cut: the checkpoint is never finished, and the next one has
+  /// its number. Nodes that were written stay where they are.
+  private func abandonCheckpoint() -> Bool {
+    checkpoint.phase = .idle
+    checkpoint.age = checkpoint.pack.sequence
+    checkpoint.isWanted = true
+    return true
+  }
+
   // MARK: The cut
 
   private func prepareCut() throws(Stop) {
@@ -126,20 +135,31 @@ extension FileSystem {
     log.position.offset = 0
     log.nextSegment = next
     log.isBroken = false
+    log.chainStart = log.position.sequence
   }
+
+  /// Table blocks read at the same time.
+  private static let tableReads = 64
 
   /// The tables must be in memory when the nodes get their new addresses.
   private func loadTablesOfDirtyNodes() throws(Stop) {
+    var missing = 0
     var frame = dirtyNodes.first
-    while frame != .none {
+    while frame != .none, missing < Self.tableReads {
       let info = cache.frames[Int(frame)]
-      switch info.key.kind {
-      case .inode: try holdTable(inodeTable, info.key.number)
-      case .internalNode: try holdTable(internalTable, info.key.number)
-      default: break
+      do throws(Stop) {
+        switch info.key.kind {
+        case .inode: try holdTable(inodeTable, info.key.number)
+        case .internalNode: try holdTable(internalTable, info.key.number)
+        default: break
+        }
+      } catch .again {
+        // Go on, so that what is missing is read together.
+        missing += 1
       }
       frame = info.next
     }
+    guard missing == 0 else { throw .again }
   }
 
   private func holdTable(_ table: NodeTable, _ number: UInt64) throws(Stop) {
@@ -458,6 +478,7 @@ extension FileSystem {
     cleaner.isExhausted = false
     let sequence = checkpoint.pack.log.sequence
     if log.heldBackFrom < sequence { log.heldBackFrom = .max }
+    if checkpoint.durable >= cleaner.waitsFor { cleaner.cleaned.removeAll(keepingCapacity: true) }
     noteFlushed(max(log.flushedThrough, sequence - 1))
     for segment in usage.releasable(after: checkpoint.durable) { release(segment) }
     wakeDurable()

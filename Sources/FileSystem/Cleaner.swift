@@ -41,6 +41,8 @@ struct Cleaner {
   /// Segments emptied since the last checkpoint was asked for, and the blocks that had to be moved for it.
   var emptied = 0
   var output: UInt64 = 0
+  /// Segments cleaned that no checkpoint has shown to be empty yet.
+  var cleaned: Set<UInt32> = []
   /// There is nothing left to clean, as far as the last checkpoint shows.
   var isExhausted = false
   /// The checkpoint after which what was cleaned comes free.
@@ -109,7 +111,8 @@ extension FileSystem {
     for segment in 0..<usage.count {
       let live = usage.liveBlocks(segment)
       guard usage.isUsed(segment), !usage.isOpen(segment), live > 0, live + headers < size,
-        usage.age(segment) <= checkpoint.durable, !cleaner.unmovable.contains(UInt32(segment))
+        usage.age(segment) <= checkpoint.durable, !cleaner.unmovable.contains(UInt32(segment)),
+        !cleaner.cleaned.contains(UInt32(segment))
       else { continue }
       let use = Double(live) / Double(size)
       let age = Double(checkpoint.age - usage.age(segment))
@@ -370,9 +373,10 @@ extension FileSystem {
       cleaner.ready.isEmpty, cleaner.moved.isEmpty, cleaner.writesInFlight == 0
     else { return }
     cleaner.victim = nil
+    cleaner.cleaned.insert(victim)
     cleaner.emptied += 1
     counters.cleanedSegments += 1
-    // Nodes leave with the next checkpoint; data that is still there belongs to damaged or detached files.
+    // What is still live although nothing live was found belongs to damaged files, or to trees about to be freed.
     if cleaner.found == 0 { cleaner.unmovable.insert(victim) }
   }
 }

@@ -250,11 +250,12 @@ extension FileSystem {
   func forEachName(
     _ directory: Inode, after cookie: UInt64, _ body: (DirectoryRecord) throws(Stop) -> Bool
   ) throws(Stop) {
+    let cookie = min(cookie, UInt64(Int64.max))
     if directory.layout != .node {
       _ = try walk(DirectoryEntries(directory), after: cookie, body)
       return
     }
-    var hash = min(cookie, UInt64(Int64.max)) >> DirectoryHash.ordinalBits
+    var hash = cookie >> DirectoryHash.ordinalBits
     while hash < 1 << DirectoryHash.bits {
       let path = try path(directory, hash)
       if path.leaf != 0 {

@@ -115,9 +115,4 @@ final class InodeStates {
     for slot in 0..<Int32(capacity) { place(slot) }
     capacity *= 2
   }
-
-  /// Calls `body` with every slot in use.
-  func forEach(_ body: (Int) -> Void) {
-    for entry in table where entry >= 0 { body(Int(entry)) }
-  }
 }

@@ -68,6 +68,9 @@ struct Log {
 
   /// A log write failed: nothing more is written before a checkpoint begins a new chain.
   var isBroken = false
+  /// The first log write of the chain being written, and the last one that failed; 0 for none.
+  var chainStart: UInt64 = 1
+  var lastFailed: UInt64 = 0
   /// Nothing from this log write on counts as durable before the next checkpoint.
   var heldBackFrom = UInt64.max
   /// Blocks and records written since the last cut.
@@ -168,6 +171,7 @@ extension FileSystem {
       notices.append("a log write failed (errno \(code)); the log goes on elsewhere")
       log.isBroken = true
       log.heldBackFrom = min(log.heldBackFrom, write.sequence)
+      log.lastFailed = max(log.lastFailed, write.sequence)
       checkpoint.isWanted = true
     } else if write.forcesUnitAccess, write.sequence == log.flushedThrough + 1,
       log.heldBackFrom > write.sequence

@@ -85,9 +85,14 @@ extension FileSystem {
 
   // MARK: Numbers
 
-  /// Fills the pool to `count` numbers, each marked as allocated. A mark lives in memory only, so it pins its leaf.
+  /// Numbers that are found at a time.
+  private static let poolSize = 64
+
+  /// Fills the pool when it holds fewer than `count` numbers. They are marked as allocated; a mark lives in memory only, so it
+  /// pins its leaf.
   func fillPool(_ table: NodeTable, _ count: Int) throws(Stop) {
-    while table.pool.count < count {
+    guard table.pool.count < count else { return }
+    while table.pool.count < Self.poolSize {
       let number = try findFree(table)
       markAllocated(try dirtyTablePath(table, number), number)
       table.pool.insert(number, at: 0)

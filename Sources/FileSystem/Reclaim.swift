@@ -33,7 +33,7 @@ extension FileSystem {
   /// Frees a little of the first inode in the queue.
   /// - Returns: false when there is nothing to do, or it waits.
   func reclaimStep() -> Bool {
-    guard !reclaim.isIdle, !isStopping else { return false }
+    guard !reclaim.isIdle, !isStopping, dirtyNodes.count <= 2 * dirtyNodeLimit else { return false }
     return attempt(.reclaim) { () throws(Stop) in
       if let cookie = reclaim.scanCookie { try scanOrphans(after: cookie) }
       for _ in 0..<Self.stepsAtATime {
@@ -86,6 +86,7 @@ extension FileSystem {
       reclaim.queue.removeAll { $0 == number }
     }
     reclaim.queued.remove(number)
+    if reclaim.queue.isEmpty { cleaner.unmovable.removeAll() }
   }
 
   /// Frees an inode that nobody can reach any more, with all that it has; a tree of blocks only begins to be freed.
@@ -97,7 +98,7 @@ extension FileSystem {
     }
     if inode.layout == .node {
       if inode.isDirectory {
-        for number in try indexNodes(inode.root) { freeNode(.internalNode, number) }
+        for number in try indexNodes(inode.root, depth: 0) { freeNode(.internalNode, number) }
       } else {
         freeNode(.internalNode, inode.root)
       }
@@ -112,15 +113,16 @@ extension FileSystem {
   }
 
   /// The numbers of a removed directory's leaves and index nodes.
-  private func indexNodes(_ reference: UInt64) throws(Stop) -> [UInt64] {
+  private func indexNodes(_ reference: UInt64, depth: Int) throws(Stop) -> [UInt64] {
     let number = reference & ~DirectoryIndex.referenceFlag
     var numbers = number == 0 ? [] : [number]
     guard reference & DirectoryIndex.referenceFlag != 0 else { return numbers }
     let index = DirectoryIndex(try node(number, as: .directoryIndex))
+    guard index.depth == depth else { throw .fail(Code.io) }
     var last: UInt64 = 0
     for slot in 0..<DirectoryIndex.slots where index[slot] != 0 && index[slot] != last {
       last = index[slot]
-      numbers += try indexNodes(last)
+      numbers += try indexNodes(last, depth: depth + 1)
     }
     return numbers
   }
