@@ -34,14 +34,17 @@ public enum BusErrorGuard {
     }
   }
 
+  /// How many pages were laid over so far: an access during which it rose did not reach the device.
+  public static var count: UInt64 { cm_load64(address(of: capacity)) }
+
   private static let installed = Mutex(false)
   private static let capacity = 64
   private static let pageSize = 4096
 
-  /// The mappings: base and size, 8 bytes each; base 0 for an unused entry.
+  /// The mappings: base and size, 8 bytes each; base 0 for an unused entry. After them, `count`.
   nonisolated(unsafe) private static let table: UnsafeMutableRawPointer = {
-    let table = UnsafeMutableRawPointer.allocate(byteCount: capacity * 16, alignment: 16)
-    table.initializeMemory(as: UInt8.self, repeating: 0, count: capacity * 16)
+    let table = UnsafeMutableRawPointer.allocate(byteCount: (capacity + 1) * 16, alignment: 16)
+    table.initializeMemory(as: UInt8.self, repeating: 0, count: (capacity + 1) * 16)
     return table
   }()
   /// A file that holds one page of ones.
@@ -69,7 +72,7 @@ public enum BusErrorGuard {
       guard base != 0, fault >= base, fault &- base < cm_load64(address(of: slot) + 8) else { continue }
       let page = UnsafeMutableRawPointer(bitPattern: UInt(fault) & ~UInt(pageSize - 1))
       let mapped = mmap(page, pageSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, ones, 0)
-      if mapped != MAP_FAILED { return }
+      if mapped != MAP_FAILED { return cm_store64(address(of: capacity), count + 1) }
     }
     // Not ours: the access is tried again under the former handler.
     sigaction(SIGBUS, &previous, nil)

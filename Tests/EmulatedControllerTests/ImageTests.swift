@@ -70,6 +70,45 @@ struct ImageTests {
     #expect(host.bytes(frame, data.count).elementsEqual(data))
   }
 
+  @Test(
+    "holes, writes, zeroes and restarts in any order leave what a model has",
+    arguments: ["/dev/shm", "/var/tmp"], [512, 4096])
+  func model(folder: String, blockSize: Int) throws {
+    var random = SplitMix(seed: UInt64(blockSize))
+    let image = try TemporaryImage(bytes: 1 << 20, folder: folder)
+    var model = [UInt8](repeating: 0, count: 1 << 20)
+    let blocks = model.count / blockSize
+    for _ in 0..<4 {
+      let host = try host(image, blockSize: blockSize, mode: .stepped)
+      let queue = host.makeQueue()
+      let frame = host.allocate(16)
+      for _ in 0..<60 {
+        let count = Int.random(in: 1...(65_536 / blockSize), using: &random)
+        let block = Int.random(in: 0...(blocks - count), using: &random)
+        let range = block * blockSize..<(block + count) * blockSize
+        let opcode = [IOOpcode.write, .writeZeroes, .read, .read].randomElement(using: &random) ?? .read
+        if opcode == .write {
+          let data = random.pattern(range.count)
+          model.replaceSubrange(range, with: data)
+          host.bytes(frame, data.count).copyBytes(from: data)
+        } else if opcode == .writeZeroes {
+          model.replaceSubrange(range, with: [UInt8](repeating: 0, count: range.count))
+        }
+        let entry = host.transfer(
+          opcode, block: UInt64(block), count: UInt32(count), frame: frame, blockSize: blockSize)
+        #expect(host.status(entry, queue).isSuccess)
+        if opcode == .read {
+          let same = model[range].withUnsafeBytes {
+            memcmp($0.baseAddress!, host.arena.pointer(frame), range.count)
+          }
+          #expect(same == 0)
+        }
+      }
+      #expect(host.controller.contents(namespace: 1)?.bytes(at: 0, count: model.count) == model)
+      host.controller.close()
+    }
+  }
+
   @Test("an image has one opener, and the message names the process", arguments: ["/dev/shm", "/var/tmp"])
   func lock(folder: String) throws {
     let image = try TemporaryImage(bytes: 1 << 20, folder: folder)
@@ -117,9 +156,9 @@ struct ImageTests {
     #expect(memcmp(host.arena.pointer(frame), host.arena.pointer(frame) + 8, (1 << 20) - 8) == 0)
   }
 
-  @Test("an image cut short is an error, not a crash")
-  func truncated() throws {
-    let image = try TemporaryImage(bytes: 1 << 20)
+  @Test("an image cut short is an error, not a crash", arguments: ["/dev/shm", "/var/tmp"])
+  func truncated(folder: String) throws {
+    let image = try TemporaryImage(bytes: 1 << 20, folder: folder)
     let host = try host(image, mode: .stepped)
     let queue = host.makeQueue()
     let frame = host.allocate()
@@ -127,6 +166,9 @@ struct ImageTests {
     #expect(truncate(image.path, 4096) == 0)
     let status = host.status(host.transfer(.read, block: 200, count: 1, frame: frame), queue)
     #expect(status.code == .unrecoveredReadError)
+    // Not only the first time.
+    let again = host.status(host.transfer(.read, block: 200, count: 1, frame: frame), queue)
+    #expect(again.code == .unrecoveredReadError)
     #expect(host.status(host.transfer(.read, block: 0, count: 1, frame: frame), queue).isSuccess)
   }
 
@@ -145,8 +187,8 @@ struct ImageTests {
     let queue = host.makeQueue()
     let frame = host.allocate()
     #expect(host.status(host.transfer(.write, block: 0, count: 1, frame: frame), queue).isSuccess)
-    let (addSeals, sealWrite): (Int32, Int32) = (1033, 8)
-    #expect(fcntl(descriptor, addSeals, sealWrite) == 0)
+    let (addSeals, sealFutureWrite): (Int32, Int32) = (1033, 16)
+    #expect(fcntl(descriptor, addSeals, sealFutureWrite) == 0)
     let status = host.status(host.transfer(.write, block: 100, count: 1, frame: frame), queue)
     #expect(status == Status(.writeFault))
     #expect(host.status(host.transfer(.read, block: 0, count: 1, frame: frame), queue).isSuccess)

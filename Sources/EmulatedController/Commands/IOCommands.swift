@@ -81,7 +81,7 @@ extension Controller {
     statistics.writes &+= 1
     statistics.bytesWritten &+= length
     return command.entry.forceUnitAccess || !features.writeCache
-      ? synchronize([namespace.medium], command) : .success
+      ? synchronize(namespace.medium, command) : .success
   }
 
   @inline(never)
@@ -95,7 +95,7 @@ extension Controller {
       return .refused(.invalidNamespaceOrFormat)
     }
     statistics.flushes += 1
-    return synchronize([namespace.medium], command)
+    return synchronize(namespace.medium, command)
   }
 
   @inline(never)

@@ -18,6 +18,13 @@ extension Controller {
     return outcome(of: .synchronize(media), media.reduce(0) { $0 == 0 ? $1.synchronize() : $0 })
   }
 
+  /// Makes all written to one medium so far durable; nothing to do where that lies in memory.
+  @inline(__always)
+  mutating func synchronize(_ medium: Medium, _ command: FetchedCommand) -> Outcome {
+    if case .image = medium { return synchronize([medium], command) }
+    return .success
+  }
+
   /// Zeroes extents of a medium, in a thread where that may block.
   mutating func zero(
     _ medium: Medium, _ extents: [(offset: Int, length: Int)], _ durable: Bool, _ command: FetchedCommand

@@ -4,11 +4,11 @@ import PCI
 
 /// An image file, held open and locked against every other opener.
 final class ImageBacking: Backing {
-  private let descriptor: Int32
-  private let size: Int
-  private let mayBlock: Bool
+  private let file: ImageMedium
+  /// The file's mapping, where it lies in memory.
+  private let mapping: ImageMapping?
 
-  var medium: Medium { .image(ImageMedium(descriptor: descriptor, size: size, mayBlock: mayBlock)) }
+  var medium: Medium { mapping.map { .mapped($0.medium) } ?? .image(file) }
 
   /// Opens and locks the image.
   /// - Throws: `FunctionError` when it is missing, no regular file, too small, not permitted, or held by another
@@ -16,6 +16,7 @@ final class ImageBacking: Backing {
   init(path: String, blockSize: Int) throws(FunctionError) {
     let opened = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY)
     guard opened >= 0 else { throw Self.openError(path, errno) }
+    let size: Int
     do throws(FunctionError) {
       size = try Self.usableSize(opened, path, blockSize)
       try Self.lock(opened, path)
@@ -23,12 +24,13 @@ final class ImageBacking: Backing {
       close(opened)
       throw error
     }
-    descriptor = opened
-    let memoryFilesystems = [0x0102_1994, 0x8584_58f6, 0x9584_58f6]
-    mayBlock = !memoryFilesystems.contains(cm_filesystem_type(opened))
+    let (tmpfs, ramfs) = (0x0102_1994, 0x8584_58f6)
+    let isInMemory = [tmpfs, ramfs].contains(cm_filesystem_type(opened))
+    file = ImageMedium(descriptor: opened, size: size, mayBlock: !isInMemory)
+    mapping = isInMemory ? ImageMapping(file) : nil
   }
 
-  deinit { close(descriptor) }
+  deinit { close(file.descriptor) }
 
   private static func openError(_ path: String, _ code: Int32) -> FunctionError {
     switch code {

@@ -3,8 +3,9 @@ import Glibc
 
 /// An open image file as a medium: the file of an `ImageBacking`.
 ///
-/// Blocks are moved by preadv and pwritev rather than through a mapping: a full host disk and a failing one are
-/// then an errno, which becomes a status, where a mapping would raise SIGBUS.
+/// Blocks are moved by preadv and pwritev rather than through a mapping: a full disk and a failing one are then an
+/// errno, which becomes a status, where a mapping would raise SIGBUS; and a read that would have to wait for the
+/// disk can be told from one that would not.
 struct ImageMedium {
   let descriptor: Int32
   let size: Int

@@ -7,19 +7,21 @@ import Glibc
 enum Medium {
   case memory(MemoryMedium)
   case image(ImageMedium)
+  case mapped(MappedMedium)
 
   /// The size in bytes.
   var size: Int {
     switch self {
     case .memory(let memory): memory.size
     case .image(let image): image.size
+    case .mapped(let mapped): mapped.size
     }
   }
 
   /// Whether an operation may have to wait for a disk.
   var mayBlock: Bool {
     switch self {
-    case .memory: false
+    case .memory, .mapped: false
     case .image(let image): image.mayBlock
     }
   }
@@ -30,6 +32,7 @@ enum Medium {
     switch self {
     case .memory(let memory): memory.read(into: pieces, count, at: offset)
     case .image(let image): image.read(into: pieces, count, at: offset)
+    case .mapped(let mapped): mapped.read(into: pieces, count, at: offset)
     }
   }
 
@@ -39,6 +42,7 @@ enum Medium {
     switch self {
     case .memory(let memory): memory.read(into: pieces, count, at: offset)
     case .image(let image): image.readNow(into: pieces, count, at: offset)
+    case .mapped(let mapped): mapped.read(into: pieces, count, at: offset)
     }
   }
 
@@ -48,6 +52,7 @@ enum Medium {
     switch self {
     case .memory(let memory): memory.write(pieces, count, at: offset)
     case .image(let image): image.write(pieces, count, at: offset)
+    case .mapped(let mapped): mapped.write(pieces, count, at: offset)
     }
   }
 
@@ -57,13 +62,15 @@ enum Medium {
     return switch self {
     case .memory(let memory): memory.zero(at: offset, count: count)
     case .image(let image): image.zero(at: offset, count: count)
+    case .mapped(let mapped): mapped.zero(at: offset, count: count)
     }
   }
 
   /// Makes all that was written durable.
   func synchronize() -> Int32 {
     switch self {
-    case .memory: 0
+    // A filesystem in memory keeps nothing anywhere else.
+    case .memory, .mapped: 0
     case .image(let image): image.synchronize()
     }
   }
@@ -110,6 +117,7 @@ enum Medium {
     switch self {
     case .memory(let memory): [0..<memory.size]
     case .image(let image): image.dataRanges()
+    case .mapped(let mapped): mapped.file.dataRanges()
     }
   }
 }
