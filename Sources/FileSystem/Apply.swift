@@ -143,7 +143,9 @@ extension FileSystem {
     }
     if links == 0 {
       try insertOrphan(inode.number)
-      if states.find(inode.number).map({ states.slots[$0].lookups }) ?? 0 == 0 {
+      if let state = states.find(inode.number), states.slots[state].lookups > 0 {
+        states.slots[state].isOrphan = true
+      } else {
         enqueueReclaim(inode.number)
       }
     }
