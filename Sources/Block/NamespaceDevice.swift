@@ -91,6 +91,11 @@ public final class NamespaceDevice: BlockDevice {
   /// What happened in the device's queue pair; nothing any more once the device is closed.
   public var counters: QueueCounters { isClosed ? QueueCounters() : queue.pointee.pair.counters }
 
+  /// How long NVMe commands took; nothing any more once the device is closed.
+  public var latency: LatencyHistogram {
+    isClosed ? LatencyHistogram() : queue.pointee.pair.latency
+  }
+
   /// The last commands that failed, oldest first.
   public var errors: [CommandError] { isClosed ? [] : queue.pointee.pair.errors.entries }
 

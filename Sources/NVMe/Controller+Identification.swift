@@ -138,6 +138,9 @@ extension Controller {
     queuePairLimit = min(counts.pairs, max(options.queuePairs, 1), doorbells)
   }
 
+  /// More namespaces than any controller has; a controller that lists them without end is not followed further.
+  private static let namespaceLimit = 16 * NamespaceList.limit
+
   /// Adds a list of namespaces to those known.
   /// - Returns: whether there may be more.
   private func listNamespaces(_ response: FinishedCommand?) -> Bool {
@@ -151,7 +154,7 @@ extension Controller {
     let more = NamespaceList(decoding: answer).identifiers
     guard let first = more.first, first > last else { return false }
     bringUp.identifiers += more
-    return more.count == NamespaceList.limit
+    return more.count == NamespaceList.limit && bringUp.identifiers.count < Self.namespaceLimit
   }
 
   private func identifyNamespace() {

@@ -30,7 +30,7 @@ extension Controller {
     queues.append(memory)
     var queue = QueuePair(
       memory: memory, registers: registers, doorbellStride: registerCapabilities.doorbellStride,
-      policy: retryPolicy)
+      policy: retryPolicy, clock: options.time.now)
     queue.generation = generation
     return queue
   }
@@ -96,7 +96,7 @@ extension Controller {
   /// - Parameter limit: the most completions to collect.
   public func poll(_ queue: inout QueuePair, limit: Int) {
     let time = now
-    queue.advance(to: time)
+    queue.now = time
     serviceDue = function.service(now: time)
     if state != .ready { recover() }
     if queue.generation != generation { resume(&queue) }
@@ -105,17 +105,15 @@ extension Controller {
     queue.reap(limit: limit)
     pollAdmin()
     if queue.nextDue <= time { queue.resubmitDue() }
-    if queue.nextWatch <= time { watch(&queue) }
     ring(&queue)
+    if queue.nextWatch <= time { watch(&queue) }
   }
 
   /// Rings a queue pair's doorbell and gives an emulated function the processor.
   public func ring(_ queue: inout QueuePair) {
     guard queue.hasUnrung, state == .ready, queue.generation == generation else { return }
-    let time = now
-    queue.advance(to: time)
     queue.ring()
-    serviceDue = function.service(now: time)
+    serviceDue = function.service(now: queue.now)
   }
 
   /// When `poll` is to be called although no interrupt may come (ns, monotonic); `UInt64.max` for never.

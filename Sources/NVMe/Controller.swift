@@ -86,7 +86,7 @@ public final class Controller {
         memory: try QueueMemory(
           identifier: 0, entries: Self.adminEntries, vector: nil, listPages: 1, function: function),
         registers: registers, doorbellStride: registerCapabilities.doorbellStride,
-        policy: RetryPolicy(maximumRetries: 0, maximumRequeues: 0))
+        policy: RetryPolicy(maximumRetries: 0, maximumRequeues: 0), clock: options.time.now)
       adminData = try DMAArena(frames: Self.commandFrames + 1, name: "varve-admin")
       try function.map(adminData)
     } catch {

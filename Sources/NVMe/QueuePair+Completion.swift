@@ -21,6 +21,7 @@ extension QueuePair {
     var last = entry
     var expected = phase
     var reaped = 0
+    sampleLatency(entry)
     while reaped < limit {
       let statusAndPhase = cm_load16(entry + CompletionEntry.phaseOffset)
       guard statusAndPhase & 1 == expected else { break }
@@ -42,6 +43,14 @@ extension QueuePair {
     phase = expected
     counters.completionDoorbells &+= 1
     headDoorbell.ring(head)
+  }
+
+  /// Counts the latency of the command that `entry` completes, if it completes one.
+  private mutating func sampleLatency(_ entry: UnsafeMutableRawPointer) {
+    guard hasCompletion else { return }
+    cm_acquire_fence()
+    guard let tracker = trackers.inFlight(cm_load16(entry + Self.commandIDOffset)) else { return }
+    latencies.record(now &- tracker.pointee.time)
   }
 
   @inline(__always)

@@ -145,6 +145,7 @@ extension QueuePair {
   /// Puts a command into the submission queue.
   @inlinable @inline(__always)
   mutating func put(_ command: SubmissionEntry, _ tracker: UnsafeMutablePointer<Tracker>) {
+    if tail == rungTail { beginBatch() }
     tracker.pointee.time = now
     submission[Int(tail)] = command
     tail &+= 1

@@ -17,6 +17,9 @@ public struct QueuePair: ~Copyable {
   /// The last commands that ended with an error, oldest first.
   public internal(set) var errors = ErrorLog()
 
+  /// How long commands took.
+  public var latency: LatencyHistogram { latencies.histogram }
+
   let memory: QueueMemory
   /// Which life of the controller the queue belongs to; see `Controller.generation`.
   var generation: UInt64 = 0
@@ -29,8 +32,10 @@ public struct QueuePair: ~Copyable {
   /// Commands at the controller.
   var inFlight = 0
 
-  /// The time as the queue pair last learned it (ns, monotonic).
+  private let clock: () -> UInt64
+  /// The time of the present poll, or of the first command posted since the last doorbell (ns, monotonic).
   @usableFromInline var now: UInt64 = 0
+  var latencies = LatencyRecorder()
   /// Whether the controller has the queues: nothing is submitted while it has not.
   @usableFromInline var isOnline = true
   @usableFromInline var trackers: TrackerPool
@@ -41,7 +46,7 @@ public struct QueuePair: ~Copyable {
   // there are trackers, and a command that is under way holds at most one.
   @usableFromInline let submission: UnsafeMutablePointer<SubmissionEntry>
   @usableFromInline var tail: UInt32 = 0
-  var rungTail: UInt32 = 0
+  @usableFromInline var rungTail: UInt32 = 0
   let tailDoorbell: DoorbellRegister
   /// How far the controller has read the submission queue, as its last completion said.
   var submissionHead: UInt32 = 0
@@ -64,8 +69,12 @@ public struct QueuePair: ~Copyable {
   var finishedCount: Int { finishedEnd - finished }
 
   /// A queue pair over zeroed memory.
-  init(memory: QueueMemory, registers: RegisterWindow, doorbellStride: UInt8, policy: RetryPolicy) {
+  init(
+    memory: QueueMemory, registers: RegisterWindow, doorbellStride: UInt8, policy: RetryPolicy,
+    clock: @escaping () -> UInt64
+  ) {
     self.memory = memory
+    self.clock = clock
     self.policy = policy
     trackers = TrackerPool(count: memory.entries - 1)
     entries = UInt32(memory.entries)
@@ -88,21 +97,9 @@ public struct QueuePair: ~Copyable {
 
   deinit { finished.deallocate() }
 
-  /// How far apart the time of a submission and the time noted for it may be (ns).
-  private static let stampTolerance: UInt64 = 100 * .millisecond
-
-  /// Tells the queue pair the time.
-  ///
-  /// Commands are stamped with the time last told, not to read the clock for each. Where that was long ago,
-  /// because the caller has slept, those posted since get the new time.
-  mutating func advance(to time: UInt64) {
-    if hasUnrung, time &- now > Self.stampTolerance {
-      for index in 0..<trackers.count where trackers[index].pointee.time == now {
-        trackers[index].pointee.time = time
-      }
-    }
-    now = time
-  }
+  /// Learns the time, once for all commands that share a doorbell.
+  @usableFromInline @inline(never)
+  mutating func beginBatch() { now = clock() }
 
   /// Forgets all that the two queues hold: the controller has been disabled.
   mutating func rewind() {

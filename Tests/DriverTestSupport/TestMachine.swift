@@ -7,6 +7,8 @@ import PCI
 public final class TestTime {
   public var now: UInt64 = 1_000_000_000
 
+  public init() {}
+
   /// Lets time pass.
   public func pass(_ nanoseconds: UInt64) { now += nanoseconds }
 }

@@ -1,0 +1,84 @@
+import CMachine
+import DriverTestSupport
+import EmulatedController
+import Glibc
+import NVMe
+import Testing
+
+@testable import Block
+
+/// How a caller sleeps until a device has something to say.
+@Suite struct SleepTests {
+  private func isReadable(_ descriptor: Int32) -> Bool {
+    var watched = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+    return poll(&watched, 1, 0) == 1
+  }
+
+  @Test func anInterruptTellsOfACompletion() throws {
+    let machine = try TestMachine { $0.latency = 1_000_000 }
+    let device = try machine.openDevice()
+    let driver = BlockDriver(device, machine.time)
+    let descriptor = try #require(device.interruptDescriptor)
+    driver.poll()
+    _ = driver.submit(.read, block: 0, count: 1, frames: [0])
+    device.ring()
+    #expect(device.prepareToSleep())
+    #expect(!isReadable(descriptor))
+    #expect(device.nextDeadline <= machine.time.now + 1_000_000)
+    machine.time.now = device.nextDeadline
+    _ = machine.device.service(now: machine.time.now)
+    #expect(isReadable(descriptor))
+    #expect(!device.prepareToSleep())
+    driver.poll()
+    #expect(driver.ends == [0: 0])
+    #expect(device.prepareToSleep())
+    #expect(!isReadable(descriptor))
+    device.close()
+  }
+
+  @Test func anIdleDeviceWantsNothing() throws {
+    let machine = try TestMachine()
+    let device = try machine.openDevice()
+    let driver = BlockDriver(device, machine.time)
+    #expect(driver.run(.read, block: 0, count: 1, frames: [0]) == 0)
+    #expect(device.prepareToSleep())
+    #expect(device.nextDeadline == .max)
+    device.close()
+  }
+
+  @Test func everyQueuePairHasItsVector() throws {
+    let machine = try TestMachine(namespaces: 3)
+    let controller = try machine.open()
+    let devices = try controller.namespaces.map {
+      try NamespaceDevice(controller: controller, namespace: $0.identifier, arenaFrames: 1)
+    }
+    #expect(Set(devices.compactMap(\.interruptDescriptor)).count == 3)
+    for device in devices { device.close() }
+  }
+
+  @Test func aControllerInServiceWorksInRealTime() throws {
+    var configuration = EmulatedController.Configuration(namespaces: [.init(.memory(bytes: 1 << 20))])
+    configuration.latency = 50_000
+    let controller = try Controller.open(EmulatedController(configuration))
+    let device = SynchronousDevice(
+      try NamespaceDevice(controller: controller, namespace: 1, arenaFrames: 16))
+    let bytes = (0..<100 * 4096).map { UInt8(truncatingIfNeeded: $0 / 4096 + 1) }
+    try device.write(block: 20, bytes)
+    try device.flush()
+    #expect(try device.read(block: 20, count: 100) == bytes)
+    device.close()
+  }
+
+  @Test func calledAfterCloseItDoesNothing() throws {
+    let machine = try TestMachine()
+    let device = try machine.openDevice()
+    device.close()
+    device.close()
+    var completions: [BlockCompletion] = []
+    #expect(!device.submit(BlockCommand(.flush)))
+    device.ring()
+    device.poll(&completions, limit: 1)
+    #expect(completions.isEmpty && device.nextDeadline == .max && device.interruptDescriptor == nil)
+    #expect(device.errors.isEmpty && device.counters == QueueCounters())
+  }
+}
