@@ -57,7 +57,7 @@ let package = Package(
     module("Block", ["NVMe", "NVMeSpec", "PCI", "CMachine"]),
     module(
       "Device",
-      ["Block", "NVMe", "NVMeSpec", "PCI", "VFIO", "EmulatedController", "Format", "CBlkid", system]),
+      ["Block", "NVMe", "NVMeSpec", "PCI", "VFIO", "EmulatedController", "Format"]),
 
     // The filesystem, which names no device.
     module("Format", ["CMachine"]),
@@ -73,7 +73,7 @@ let package = Package(
     command(
       "mount.varve", path: "Mount/Daemon",
       ["MountSession", "Reactor", "Device", "FileSystem", "PCI", "CMachine", arguments, log]),
-    command("mkfs.varve", path: "Tools/mkfs", ["Device", "Format", arguments, system]),
+    command("mkfs.varve", path: "Tools/mkfs", ["Block", "CBlkid", "CMachine", "Device", "Format", arguments]),
     command("fsck.varve", path: "Tools/fsck", ["Device", "Checker", arguments, system]),
     command("varve", path: "Tools/varve", ["Device", "NVMe", "NVMeSpec", "Block", arguments, log, system]),
     .target(

@@ -1,0 +1,59 @@
+import Block
+import Format
+
+/// What a filesystem on a device says of itself.
+public struct Identity: Sendable {
+  public let superblock: Superblock
+
+  /// The UUID in its usual form, lower case.
+  public var uuidText: String { Self.text(ofUUID: superblock.uuid) }
+  public var label: [UInt8] { superblock.label }
+
+  /// Reads the superblock of a device, the second copy when the first is damaged.
+  /// - Throws: `DeviceError` when there is none.
+  public init(of device: any BlockDevice) throws(DeviceError) {
+    let reader = SynchronousDevice(device)
+    do {
+      do {
+        superblock = try Self.decode(try reader.read(block: 0, count: 1))
+      } catch let error as FormatError {
+        guard device.blockCount > 1,
+          let second = try? Self.decode(try reader.read(block: device.blockCount - 1, count: 1))
+        else { throw error }
+        superblock = second
+      }
+    } catch { throw DeviceError("\(device.name): \(error)") }
+  }
+
+  private static func decode(_ block: [UInt8]) throws -> Superblock {
+    var block = block
+    return try block.withUnsafeMutableBytes { bytes in
+      guard let base = bytes.baseAddress, bytes.count >= Page.size else { throw FormatError.notVarve }
+      return try Superblock(decoding: Page(base))
+    }
+  }
+
+  /// A UUID's 16 bytes as 8-4-4-4-12 hexadecimal digits.
+  public static func text(ofUUID bytes: [UInt8]) -> String {
+    var text = ""
+    for (index, byte) in bytes.prefix(16).enumerated() {
+      if [4, 6, 8, 10].contains(index) { text += "-" }
+      let digits = String(byte, radix: 16)
+      text += digits.count == 1 ? "0" + digits : digits
+    }
+    return text
+  }
+
+  /// The 16 bytes of a UUID's text; nil when it is none.
+  public static func bytes(ofUUID text: String) -> [UInt8]? {
+    let parts = text.split(separator: "-", omittingEmptySubsequences: false)
+    guard parts.map(\.count) == [8, 4, 4, 4, 12] else { return nil }
+    let digits = Array(parts.joined())
+    var bytes: [UInt8] = []
+    for index in stride(from: 0, to: 32, by: 2) {
+      guard let byte = UInt8(String(digits[index...index + 1]), radix: 16) else { return nil }
+      bytes.append(byte)
+    }
+    return bytes
+  }
+}

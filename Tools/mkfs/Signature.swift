@@ -1,0 +1,61 @@
+import Block
+import CBlkid
+import CMachine
+import Device
+import Format
+import Glibc
+
+/// What a device holds already, as libblkid knows it: filesystems, partition tables, RAID members, swap, ours.
+enum Signature {
+  /// Blocks at either end in which libblkid looks for signatures: 2 MiB hold all it knows.
+  private static let regionBlocks: UInt64 = 512
+
+  /// Names what is found, nil for an empty device.
+  ///
+  /// libblkid wants a file, and the namespace is none: its two ends are copied to their places in a sparse file in memory.
+  static func find(on device: any BlockDevice) throws -> String? {
+    if let identity = try? Identity(of: device) {
+      let label = String(decoding: identity.label, as: UTF8.self)
+      return "a varve filesystem" + (label.isEmpty ? "" : " called '\(label)'")
+    }
+    let memory = cm_memfd("varve-signatures")
+    guard memory >= 0, ftruncate(memory, off_t(device.blockCount) * off_t(Page.size)) == 0 else {
+      if memory >= 0 { close(memory) }
+      throw Refusal("\(device.name): no memory to look for signatures")
+    }
+    defer { close(memory) }
+    let region = min(regionBlocks, device.blockCount)
+    try copy(device, from: 0, count: region, to: memory)
+    try copy(device, from: device.blockCount - region, count: region, to: memory)
+    return probe(memory)
+  }
+
+  private static func copy(_ device: any BlockDevice, from block: UInt64, count: UInt64, to file: Int32)
+    throws
+  {
+    let bytes = try SynchronousDevice(device).read(block: block, count: Int(count))
+    let written = bytes.withUnsafeBytes {
+      pwrite(file, $0.baseAddress, $0.count, off_t(block) * off_t(Page.size))
+    }
+    guard written == bytes.count else { throw Refusal("\(device.name): no memory to look for signatures") }
+  }
+
+  private static func probe(_ file: Int32) -> String? {
+    guard let probe = blkid_new_probe() else { return nil }
+    defer { blkid_free_probe(probe) }
+    guard blkid_probe_set_device(probe, file, 0, 0) == 0 else { return nil }
+    blkid_probe_enable_superblocks(probe, 1)
+    blkid_probe_set_superblocks_flags(probe, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_USAGE | BLKID_SUBLKS_LABEL)
+    blkid_probe_enable_partitions(probe, 1)
+    guard blkid_do_fullprobe(probe) == 0 else { return nil }
+    if let type = value(probe, "TYPE") { return "a signature of \(type)" }
+    if let table = value(probe, "PTTYPE") { return "a partition table (\(table))" }
+    return nil
+  }
+
+  private static func value(_ probe: blkid_probe, _ name: String) -> String? {
+    var text: UnsafePointer<CChar>?
+    guard blkid_probe_lookup_value(probe, name, &text, nil) == 0, let text else { return nil }
+    return String(cString: text)
+  }
+}
