@@ -1,0 +1,132 @@
+import FileSystem
+
+/// Something that says what each client does next.
+public protocol Workload: AnyObject {
+  /// The next action of a client, nil when it is done.
+  func next(client: Int, world: World, random: inout SeededRandom) -> Action?
+}
+
+/// Lets clients work on a filesystem, several at once, and compares every answer with the model.
+public final class Runner {
+  /// One request of an action, and what follows from its answer.
+  struct Step {
+    var call: () throws -> Call
+    var then: (Answer) throws -> [Step]
+  }
+
+  private struct Client {
+    /// What is left of its action, the next last.
+    var steps: [Step] = []
+    var wakes: UInt64 = 0
+    var isDone = false
+  }
+
+  public let harness: Harness
+  public let world: World
+  /// Errors that any action may end with, having changed nothing.
+  public var tolerated: Set<Int32> = []
+  /// How often each tolerated error came.
+  public private(set) var refusals: [Int32: Int] = [:]
+  /// What statfs last said.
+  public internal(set) var space = SpaceReport()
+  /// When set, is told of each action and each answer in a line.
+  public var trace: ((String) -> Void)?
+  /// Actions that came to an end.
+  public private(set) var actions = 0
+
+  private let workload: any Workload
+  private var clients: [Client]
+  private var waiting: [Int: (client: Int, step: Step)] = [:]
+  var random: SeededRandom
+
+  public init(harness: Harness, world: World, workload: any Workload, seed: UInt64) {
+    self.harness = harness
+    self.world = world
+    self.workload = workload
+    clients = Array(repeating: Client(), count: world.logs.count)
+    random = SeededRandom(seed, stream: 0x72756e)
+    world.node(0).isShared = world.logs.count > 1
+  }
+
+  /// Runs the workload to its end.
+  public func run() throws {
+    harness.answered = { [unowned self] slot, answer in try answered(slot, answer) }
+    defer { harness.answered = nil }
+    while clients.contains(where: { !$0.isDone }) {
+      if try startOne() { continue }
+      let wakes = clients.filter { !$0.isDone && $0.steps.isEmpty }.map(\.wakes).min() ?? .max
+      guard try harness.event(until: wakes) else {
+        guard waiting.isEmpty, wakes != .max else {
+          throw SimulationFailure("hangs: \(waiting.count) requests wait, nothing is in flight")
+        }
+        try harness.idle(wakes - min(wakes, harness.clock.now.monotonic))
+        continue
+      }
+    }
+  }
+
+  /// Lets one client that is ready do something; often leaves that to after the next event.
+  private func startOne() throws -> Bool {
+    let busy = Set(waiting.values.map(\.client))
+    let ready = clients.indices.filter {
+      !clients[$0].isDone && !busy.contains($0) && clients[$0].wakes <= harness.clock.now.monotonic
+    }
+    guard !ready.isEmpty else { return false }
+    if !waiting.isEmpty || !harness.disk.isIdle, random.chance(30) { return false }
+    guard let client = random.pick(ready) else { return false }
+    guard let step = clients[client].steps.popLast() else {
+      try beginAction(client)
+      return true
+    }
+    return try send(step, client)
+  }
+
+  private func beginAction(_ client: Int) throws {
+    guard let action = workload.next(client: client, world: world, random: &random) else {
+      clients[client].isDone = true
+      return
+    }
+    actions += 1
+    if let trace { trace("client \(client): \(action)") }
+    if case .idle(let nanoseconds) = action {
+      clients[client].wakes = harness.clock.now.monotonic + nanoseconds
+    } else {
+      clients[client].steps = try steps(for: action, client: client).reversed()
+    }
+  }
+
+  private func send(_ step: Step, _ client: Int) throws -> Bool {
+    let call = try step.call()
+    // The answer may come before `begin` returns, so the slot is known by the only free place it can take.
+    starting = (client, step)
+    defer { starting = nil }
+    guard let slot = try harness.begin(call) else { throw SimulationFailure("no slot is free") }
+    if let started = starting { waiting[slot] = started }
+    return true
+  }
+
+  private var starting: (client: Int, step: Step)?
+
+  private func answered(_ slot: Int, _ answer: Answer) throws {
+    let entry: (client: Int, step: Step)
+    if let known = waiting.removeValue(forKey: slot) {
+      entry = known
+    } else if let started = starting {
+      entry = started
+      starting = nil
+    } else {
+      throw SimulationFailure("slot \(slot) was answered twice")
+    }
+    if let trace { trace("client \(entry.client): answer \(answer.error)") }
+    clients[entry.client].steps += try entry.step.then(answer).reversed()
+  }
+
+  /// The end of an action that fails with an error the workload allows for.
+  func refuse(_ error: Int32, _ pending: Pending) throws {
+    guard tolerated.contains(error) else {
+      throw SimulationFailure("\(pending.action) fails with errno \(error)")
+    }
+    refusals[error, default: 0] += 1
+    world.fail(pending)
+  }
+}

@@ -1,0 +1,237 @@
+import FileSystem
+import Format
+
+/// Runs a scenario, cuts the power at many moments and in many ways, mounts what is left, and compares it with the
+/// promise.
+public final class Explorer {
+  public struct Settings: Sendable {
+    /// 4 KiB blocks of the disk.
+    public var blockCount: UInt64 = 16384
+    /// States a run is examined in, about.
+    public var statesPerRun = 200
+    /// States at each moment.
+    public var statesPerPoint = 8
+    /// This moment only.
+    public var point: Int?
+    /// This state of it only.
+    public var state: Int?
+    /// Every how many states the mount is used on and crashed again; 0 for never.
+    public var aftermathEvery = 5
+
+    public init() {}
+  }
+
+  public struct Result: Sendable {
+    public var states = 0
+    public var points = 0
+    public var violations: [Violation] = []
+  }
+
+  public let scenario: Scenario
+  public let mounter: Mounter
+  public var settings: Settings
+  /// Examines what is on the disk before it is mounted and after it was unmounted; returns what is wrong.
+  public var inspector: ((_ image: DiskImage, _ isClean: Bool) -> String?)?
+  /// Is told of each action, answer and device command of the run in a line.
+  public var trace: ((String) -> Void)?
+
+  private let pool = BlockPool()
+  /// Arenas: of the run, of its recoveries, of their recoveries.
+  private var memories: [SimulatedMemory] = []
+  private var result = Result()
+
+  public init(_ scenario: Scenario, mounter: Mounter, settings: Settings = Settings()) {
+    self.scenario = scenario
+    self.mounter = mounter
+    self.settings = settings
+  }
+
+  // MARK: A run
+
+  private struct Run {
+    let harness: Harness
+    let world: World
+    let runner: Runner
+    let profile: DiskProfile
+  }
+
+  /// Examines one run, which the seed determines.
+  public func explore(seed: UInt64) -> Result {
+    result = Result()
+    do {
+      let rehearsal = try prepare(seed: seed)
+      try rehearsal.runner.run()
+      let events = rehearsal.harness.events
+      let run = try prepare(seed: seed)
+      try examine(run, seed: seed, points: points(events, seed: seed))
+      if run.harness.events != events || run.harness.disk.statistics != rehearsal.harness.disk.statistics {
+        throw SimulationFailure("the same run went differently: \(run.harness.events) events, not \(events)")
+      }
+      try examineEnd(run, seed: seed)
+    } catch {
+      report(seed: seed, point: 0, state: 0, choice: "none", "\(error)")
+    }
+    return result
+  }
+
+  private func prepare(seed: UInt64) throws -> Run {
+    var random = SeededRandom(seed, stream: 0x72756e73)
+    var profile = DiskProfile(seed: seed)
+    scenario.profile(&profile)
+    let blockCount = scenario.blockCount > 0 ? scenario.blockCount : settings.blockCount
+    let image = try DiskImage.formatted(pool: pool, blockCount: blockCount, seed: seed)
+    let disk = SimulatedDisk(image, profile: profile, seed: seed)
+    let memory = self.memory(depth: 0)
+    let service = mounter.make(memory, disk, scenario)
+    let harness = Harness(service: service, disk: disk, memory: memory, seed: seed)
+    let world = World(clients: scenario.clients)
+    let workload = scenario.workload(&random)
+    let runner = Runner(harness: harness, world: world, workload: workload, seed: seed)
+    runner.tolerated = scenario.tolerated
+    try harness.mount()
+    disk.faults = scenario.faults(&random)
+    return Run(harness: harness, world: world, runner: runner, profile: profile)
+  }
+
+  /// The moments of a run that are examined.
+  private func points(_ events: Int, seed: UInt64) -> Set<Int> {
+    if let point = settings.point { return [point] }
+    var random = SeededRandom(seed, stream: 0x706f696e)
+    let count = max(1, settings.statesPerRun / settings.statesPerPoint)
+    return Set((0..<count).map { _ in random.number(1...max(events, 1)) })
+  }
+
+  private func examine(_ run: Run, seed: UInt64, points: Set<Int>) throws {
+    let harness = run.harness
+    if let trace {
+      run.runner.trace = trace
+      harness.disk.trace = trace
+    }
+    harness.afterEvent = { [self] in
+      guard points.contains(harness.events) else { return }
+      trace?("--- power cut after event \(harness.events)")
+      examineMoment(run, seed: seed)
+    }
+    defer {
+      harness.afterEvent = nil
+      harness.disk.trace = nil
+    }
+    try run.runner.run()
+  }
+
+  private func examineMoment(_ run: Run, seed: UInt64) {
+    let point = run.harness.events
+    var random = SeededRandom(seed, stream: UInt64(point))
+    let choices = run.harness.disk.crashChoices(count: settings.statesPerPoint, &random)
+    result.points += 1
+    for (index, choice) in choices.enumerated() where settings.state == nil || settings.state == index {
+      let fault = pool.scratch {
+        examineState(run.harness.disk.crashImage(choice), run, seed: seed &+ UInt64(point * 64 + index))
+      }
+      if let fault { report(seed: seed, point: point, state: index, choice: "\(choice)", fault) }
+    }
+  }
+
+  /// After an orderly end nothing is lost.
+  private func examineEnd(_ run: Run, seed: UInt64) throws {
+    guard settings.point == nil, scenario.tolerated.isEmpty else { return }
+    try run.harness.unmount()
+    run.world.settleAll()
+    let fault = pool.scratch { examineState(run.harness.disk.crashImage(.none), run, seed: seed) }
+    if let fault { throw SimulationFailure("after an orderly unmount: \(fault)") }
+  }
+
+  // MARK: A state
+
+  /// Mounts what a power cut left and compares.
+  /// - Returns: what is wrong.
+  private func examineState(_ image: DiskImage, _ run: Run, seed: UInt64) -> String? {
+    result.states += 1
+    if let fault = inspector?(image, false) { return "before the mount: \(fault)" }
+    do {
+      let disk = SimulatedDisk(image, profile: run.profile, seed: seed)
+      let harness = mounted(disk, run, depth: 1, seed: seed)
+      if scenario.crashesRecovery { crashRecovery(harness, run, seed: seed) }
+      try harness.mount()
+      let recovered = try Recovered(harness)
+      if let fault = Oracle.fault(run.world, recovered) { return fault }
+      harness.afterEvent = nil
+      if settings.aftermathEvery > 0, result.states % settings.aftermathEvery == 0 {
+        try continueAfter(harness, recovered, run, seed: seed)
+      } else {
+        try harness.unmount()
+      }
+      if let fault = inspector?(disk.image, true) { return "after the unmount: \(fault)" }
+      return nil
+    } catch {
+      return "\(error)"
+    }
+  }
+
+  private func mounted(_ disk: SimulatedDisk, _ run: Run, depth: Int, seed: UInt64) -> Harness {
+    let memory = self.memory(depth: depth)
+    var clock = run.harness.clock
+    clock.pass(UInt64(depth) * 60_000_000_000)
+    return Harness(
+      service: mounter.make(memory, disk, scenario), disk: disk, memory: memory, seed: seed, clock: clock)
+  }
+
+  /// Cuts the power during recoveries, now and then, and recovers from that.
+  private func crashRecovery(_ harness: Harness, _ run: Run, seed: UInt64) {
+    var random = SeededRandom(seed, stream: 0x72656372)
+    harness.afterEvent = { [self] in
+      guard random.chance(8) else { return }
+      let choice = harness.disk.crashChoices(count: 4, &random).randomElement(using: &random) ?? .none
+      result.states += 1
+      let event = harness.events
+      let fault = pool.scratch { recoverAgain(harness.disk.crashImage(choice), run, seed: random.next()) }
+      if let fault {
+        throw SimulationFailure("crashed again after event \(event) of the recovery (\(choice)): \(fault)")
+      }
+    }
+  }
+
+  private func recoverAgain(_ image: DiskImage, _ run: Run, seed: UInt64) -> String? {
+    do {
+      let disk = SimulatedDisk(image, profile: run.profile, seed: seed)
+      let harness = mounted(disk, run, depth: 2, seed: seed)
+      try harness.mount()
+      return Oracle.fault(run.world, try Recovered(harness))
+    } catch {
+      return "\(error)"
+    }
+  }
+
+  /// Uses the recovered filesystem on, crashes it, and looks whether all that was found is still there.
+  private func continueAfter(_ harness: Harness, _ before: Recovered, _ run: Run, seed: UInt64) throws {
+    let aftermath = Aftermath(harness, seed: seed)
+    try aftermath.work()
+    var random = SeededRandom(seed, stream: 0x61667465)
+    let choice = harness.disk.crashChoices(count: 4, &random).randomElement(using: &random) ?? .none
+    let fault: String? = pool.scratch {
+      do {
+        let disk = SimulatedDisk(harness.disk.crashImage(choice), profile: run.profile, seed: seed)
+        let again = mounted(disk, run, depth: 2, seed: seed)
+        try again.mount()
+        return aftermath.fault(before, try Recovered(again))
+      } catch {
+        return "\(error)"
+      }
+    }
+    if let fault { throw SimulationFailure("after recovery, more work and a power cut (\(choice)): \(fault)") }
+    try harness.unmount()
+  }
+
+  // MARK: Bookkeeping
+
+  private func memory(depth: Int) -> SimulatedMemory {
+    while memories.count <= depth { memories.append(SimulatedMemory()) }
+    return memories[depth]
+  }
+
+  private func report(seed: UInt64, point: Int, state: Int, choice: String, _ message: String) {
+    result.violations.append(
+      Violation(
+        scenario: scenario.name, seed: seed, point: point, state: state, choice: choice, message: message))
+  }
+}

@@ -1,0 +1,87 @@
+import Format
+import Glibc
+
+/// What the promise allows a file to be after a crash.
+extension FileHistory {
+  /// What is wrong with a recovered file when `position` of its client's operations are durable, nil when nothing is.
+  func fault(position: Int, content: [UInt8], modified: Int64) -> String? {
+    let floor = promises.reduce(syncedTick) { $1.position <= position ? max($0, $1.tick) : $0 }
+    let allowed = allowedSizes(position: position, floor: floor)
+    let size = UInt64(content.count)
+    let matching = allowed.filter { $0.size == size }
+    if matching.isEmpty {
+      return "has \(size) bytes, not \(Set(allowed.map(\.size)).sorted().map(String.init).joined(separator: " or "))"
+    }
+    if !allowed.contains(where: { $0.modified.contains(modified) }) {
+      let spans = allowed.map { "\($0.modified.earliest)-\($0.modified.latest)" }
+      return "was modified at \(modified), not within \(spans.joined(separator: ", "))"
+    }
+    for block in 0..<(size + UInt64(Page.size) - 1) / UInt64(Page.size) {
+      let start = Int(block) * Page.size
+      let bytes = content[start..<min(start + Page.size, content.count)]
+      let since = matching.map(\.tick).min() ?? 0
+      if let fault = fault(block: block, bytes, position: position, floor: floor, sizeSince: since) {
+        return fault
+      }
+    }
+    return nil
+  }
+
+  /// The sizes the file had between the last moment known to be durable and the first operation that is not.
+  private func allowedSizes(position: Int, floor: UInt64) -> ArraySlice<SizeChange> {
+    let low =
+      sizes.lastIndex { change in
+        change.tick <= floor || change.position.map { $0 <= position } ?? false
+      } ?? 0
+    let high = sizes[(low + 1)...].firstIndex { change in change.position.map { $0 > position } ?? false }
+    return sizes[low..<(high ?? sizes.count)]
+  }
+
+  private func fault(
+    block: UInt64, _ bytes: ArraySlice<UInt8>, position: Int, floor: UInt64, sizeSince: UInt64
+  ) -> String? {
+    let versions = self.versions[block] ?? []
+    let base = versions.lastIndex { $0.tick <= floor }
+    let durable = cuts.filter { $0.position <= position }
+    for version in versions[(base ?? 0)...].reversed() {
+      let kept = Self.kept(version, block: block, cuts: durable)
+      if kept > 0, Self.equal(bytes, version.bytes, kept: kept) { return nil }
+    }
+    if bytes.allSatisfy({ $0 == 0 }) {
+      let wasCut = base.map { Self.kept(versions[$0], block: block, cuts: durable) == 0 } ?? true
+      if wasCut, !mustBeRewritten(versions, cuts: durable, floor: floor, sizeSince: sizeSince) { return nil }
+    }
+    let expected = versions[(base ?? 0)...].suffix(4).map { Stamp.describe($0.bytes[...]) }
+    return "block \(block) holds \(Stamp.describe(bytes)), not \(expected.joined(separator: " or "))"
+  }
+
+  /// How many bytes of a version the cuts after it have left.
+  private static func kept(_ version: Version, block: UInt64, cuts: [Cut]) -> Int {
+    var kept = Page.size
+    for cut in cuts where cut.tick > version.tick {
+      let start = block * UInt64(Page.size)
+      kept = min(kept, cut.size > start ? Int(min(cut.size - start, UInt64(Page.size))) : 0)
+    }
+    return kept
+  }
+
+  /// Whether a block of zeros would be an emptied file's rewriting lost: its size is that of the new data.
+  private func mustBeRewritten(_ versions: [Version], cuts: [Cut], floor: UInt64, sizeSince: UInt64) -> Bool {
+    guard let emptied = cuts.last(where: { $0.size == 0 && $0.tick > floor }),
+      let first = versions.first(where: { $0.tick > emptied.tick })
+    else { return false }
+    return sizeSince >= first.tick
+  }
+
+  /// Whether `found` is a version of which only `kept` bytes are left, zeros behind them.
+  private static func equal(_ found: ArraySlice<UInt8>, _ version: [UInt8], kept: Int) -> Bool {
+    let count = min(found.count, kept)
+    let same = found.withUnsafeBytes { left in
+      version.withUnsafeBytes { right in
+        guard let left = left.baseAddress, let right = right.baseAddress else { return true }
+        return memcmp(left, right, count) == 0
+      }
+    }
+    return same && found.dropFirst(count).allSatisfy { $0 == 0 }
+  }
+}

@@ -1,0 +1,91 @@
+import FileSystem
+
+/// A file, directory, symlink or special file of the model.
+public final class ModelNode {
+  /// What of a node is ordered: an operation sets it, all or nothing.
+  struct State {
+    var mode: UInt32 = 0
+    var uid: UInt32 = 0
+    var gid: UInt32 = 0
+    var links: UInt32 = 1
+    var device: UInt32 = 0
+    var target: [UInt8] = []
+    var attributes: [String: [UInt8]] = [:]
+    /// For directories, symlinks and special files; a file's is in its history.
+    var modified: Moment
+    var changed: Moment
+  }
+
+  /// Its number in the model.
+  public let id: Int
+  /// Whose operations its timeline counts.
+  let client: Int
+  /// What the filesystem calls it; 0 until an answer said so.
+  public internal(set) var nodeID: UInt64 = 0
+  /// Names that several clients make may lie in a shared directory; its times and link count are not checked.
+  public internal(set) var isShared = false
+  /// The handle it is open under.
+  public internal(set) var handle: UInt64?
+  /// How many writes have begun.
+  var writeCount = 0
+  /// When each write that is not answered yet began.
+  var openWrites: Set<UInt64> = []
+  /// A write failed in a way that leaves its contents open.
+  var isUncertain = false
+
+  var timeline = Timeline<State>()
+  var history: FileHistory?
+  /// The names of a directory, now.
+  public internal(set) var entries: [String: Int] = [:]
+  /// The names it has, now.
+  public internal(set) var names: [World.Edge] = []
+
+  init(id: Int, client: Int) {
+    self.id = id
+    self.client = client
+  }
+
+  var state: State? { timeline.latest }
+  public var mode: UInt32 { state?.mode ?? 0 }
+  public var links: UInt32 { state?.links ?? 0 }
+  public var type: UInt32 { mode & FileType.mask }
+  public var isDirectory: Bool { type == FileType.directory }
+  public var isFile: Bool { type == FileType.regular }
+  /// Whether it has a name, is the root, or is open.
+  public var isAlive: Bool { id == 0 || !names.isEmpty || (handle != nil && state != nil) }
+  /// A file's size in bytes.
+  public var size: UInt64 { history?.size ?? 0 }
+  /// The names of its extended attributes, sorted.
+  public var attributeNames: [String] { state?.attributes.keys.sorted() ?? [] }
+
+  /// The tick up to which writes were answered when something began at `tick`.
+  func writtenThrough(_ tick: UInt64) -> UInt64 {
+    openWrites.min().map { min($0 - 1, tick) } ?? tick
+  }
+
+  /// What is wrong with attributes found after `position` operations, nil when nothing is.
+  func fault(_ found: Attributes, position: Int) -> String? {
+    guard let state = timeline.value(at: position) else { return "exists" }
+    if found.mode != state.mode {
+      return "has mode \(String(found.mode, radix: 8)), not \(String(state.mode, radix: 8))"
+    }
+    if found.uid != state.uid || found.gid != state.gid {
+      return "belongs to \(found.uid):\(found.gid), not \(state.uid):\(state.gid)"
+    }
+    if found.device != state.device { return "is device \(found.device), not \(state.device)" }
+    if isShared { return nil }
+    if found.links != state.links { return "has \(found.links) links, not \(state.links)" }
+    if history == nil, !state.modified.contains(found.modificationTime) {
+      return "was modified at \(found.modificationTime), "
+        + "not within \(state.modified.earliest)-\(state.modified.latest)"
+    }
+    if found.changeTime < state.changed.earliest || (history == nil && found.changeTime > state.changed.latest) {
+      return "was changed at \(found.changeTime), "
+        + "not within \(state.changed.earliest)-\(state.changed.latest)"
+    }
+    if state.mode & FileType.mask == FileType.symlink, found.size != UInt64(state.target.count) {
+      return "has size \(found.size), not \(state.target.count)"
+    }
+    return nil
+  }
+}
