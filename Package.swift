@@ -86,6 +86,7 @@ let package = Package(
     command("crash", path: "Tools/crash", ["Simulation", arguments]),
 
     // Tests.
+    tests("Simulation", ["Simulation", "FileSystem", "Format", "MemoryService"]),
     tests("PCI", ["PCI", "CMachine"]),
     tests("VFIO", ["VFIO", "Block", "NVMe", "PCI", "CMachine", "TestSupport"]),
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),

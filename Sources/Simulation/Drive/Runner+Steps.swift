@@ -47,7 +47,7 @@ extension Runner {
     let node = world.node(id)
     guard node.handle == nil else { return [] }
     let call = Call(node.isDirectory ? .opendir : .open, node: node.nodeID).with {
-      $0.flags = node.isDirectory ? 0 : Flag.readWrite
+      $0.flags = node.isDirectory ? 0 : LinuxFlag.readWrite
     }
     return [
       Step(
@@ -106,7 +106,7 @@ extension Runner {
     case .create(let parent, let name, let mode, _):
       return Call(.create, node: id(parent), name: name).with {
         $0.mode = FileType.regular | mode
-        $0.flags = Flag.readWrite
+        $0.flags = LinuxFlag.readWrite
       }
     case .makeNode(let parent, let name, let mode, let device, _):
       return Call(.mknod, node: id(parent), name: name).with {
@@ -147,14 +147,14 @@ extension Runner {
         $0.offset = offset
         $0.payload = pending.payload
         $0.payloadOffset = length < harness.memory.largestTransfer && random.chance(20) ? 80 : 0
-        $0.flags = Flag.readWrite | (sync ? Flag.sync : 0)
+        $0.flags = LinuxFlag.readWrite | (sync ? LinuxFlag.sync : 0)
       }
     case .read(let node, let offset, let length):
       return Call(.read, node: id(node)).with {
         $0.handle = world.node(node).handle ?? 0
         $0.offset = offset
         $0.length = UInt64(length)
-        $0.flags = Flag.readWrite
+        $0.flags = LinuxFlag.readWrite
       }
     case .allocate(let node, let mode, let offset, let length):
       return Call(.fallocate, node: id(node)).with {

@@ -1,7 +1,7 @@
 import FileSystem
 
 /// A kind of work, on a kind of disk, whose crashes are explored.
-public struct Scenario {
+public struct Scenario: Sendable {
   public let name: String
   /// What it is about, in a line.
   public let summary: String
@@ -15,14 +15,14 @@ public struct Scenario {
   /// 4 KiB blocks of the disk, 0 for the explorer's own.
   public var blockCount: UInt64 = 0
   /// Changes the disk.
-  public var profile: (inout DiskProfile) -> Void = { _ in }
+  public var profile: @Sendable (inout DiskProfile) -> Void = { _ in }
   /// What goes wrong at the disk.
-  public var faults: (inout SeededRandom) -> [DiskFault] = { _ in [] }
+  public var faults: @Sendable (inout SeededRandom) -> [DiskFault] = { _ in [] }
   /// The work.
-  public let workload: (inout SeededRandom) -> any Workload
+  public let workload: @Sendable (inout SeededRandom) -> any Workload
 
   public init(
-    _ name: String, _ summary: String, workload: @escaping (inout SeededRandom) -> any Workload
+    _ name: String, _ summary: String, workload: @escaping @Sendable (inout SeededRandom) -> any Workload
   ) {
     self.name = name
     self.summary = summary

@@ -66,7 +66,7 @@ extension AttributeChange {
 }
 
 /// Linux's numbers that requests carry.
-public enum Flag {
+public enum LinuxFlag {
   public static let renameNoReplace: UInt32 = 1
   public static let renameExchange: UInt32 = 2
   public static let attributeCreate: UInt32 = 1

@@ -112,8 +112,8 @@ extension World {
 
   private func setAttribute(_ id: Int, _ name: String, _ value: [UInt8], flags: UInt32, _ pending: Pending) {
     let exists = nodes[id].state?.attributes[name] != nil
-    if exists, flags & Flag.attributeCreate != 0 { return pending.fails(EEXIST) }
-    if !exists, flags & Flag.attributeReplace != 0 { return pending.fails(ENODATA) }
+    if exists, flags & LinuxFlag.attributeCreate != 0 { return pending.fails(EEXIST) }
+    if !exists, flags & LinuxFlag.attributeReplace != 0 { return pending.fails(ENODATA) }
     update(id, pending) { $0.attributes[name] = value }
   }
 
@@ -145,13 +145,13 @@ extension World {
     pending.undo.append { history.restore(memento) }
     nodes[id].writeCount += 1
     let end = offset + length
-    let keepsSize = mode & Flag.keepSize != 0
-    if mode & (Flag.punchHole | Flag.zeroRange) != 0 {
+    let keepsSize = mode & LinuxFlag.keepSize != 0
+    if mode & (LinuxFlag.punchHole | LinuxFlag.zeroRange) != 0 {
       history.clear(offset, count: length, tick: pending.begun, moment: pending.moment)
     }
     if !keepsSize, end > history.size { history.resize(end, tick: pending.begun, moment: pending.moment) }
     // Mode 0 within the size changes no byte, but may or may not touch the times.
-    if mode & (Flag.punchHole | Flag.zeroRange) == 0 {
+    if mode & (LinuxFlag.punchHole | LinuxFlag.zeroRange) == 0 {
       let before = history.modified?.earliest ?? 0
       history.resize(history.size, tick: pending.begun, moment: Moment(from: before))
     }

@@ -108,11 +108,11 @@ extension World {
     guard let id = child(from.parent, from.name) else { return pending.fails(ENOENT) }
     let target = child(to.parent, to.name)
     guard to.name.utf8.count <= 255 else { return pending.fails(ENAMETOOLONG) }
-    if flags & Flag.renameNoReplace != 0, target != nil { return pending.fails(EEXIST) }
-    if flags & Flag.renameExchange != 0, target == nil { return pending.fails(ENOENT) }
+    if flags & LinuxFlag.renameNoReplace != 0, target != nil { return pending.fails(EEXIST) }
+    if flags & LinuxFlag.renameExchange != 0, target == nil { return pending.fails(ENOENT) }
     if nodes[id].isDirectory, isInside(to.parent, id) { return pending.fails(EINVAL) }
     if id == target { return }
-    if flags & Flag.renameExchange != 0, let target {
+    if flags & LinuxFlag.renameExchange != 0, let target {
       if nodes[target].isDirectory, isInside(from.parent, target) { return pending.fails(EINVAL) }
       return exchange(from, id, to, target, pending)
     }

@@ -36,7 +36,7 @@ public final class World {
     logs = Array(repeating: Log(), count: clients)
     let root = ModelNode(id: 0, client: 0)
     root.nodeID = 1
-    let born = Moment(exactly: SimulatedClock.start)
+    let born = Moment(from: 0)
     root.timeline.append(
       ModelNode.State(mode: FileType.directory | 0o755, links: 2, modified: born, changed: born), at: 0)
     nodes.append(root)

@@ -66,7 +66,7 @@ extension Script.Context {
     let others = live.filter { world.node($0).isDirectory == isDirectory && world.node($0).entries.isEmpty }
     if random.chance(33), let victim = random.pick(others), let to = random.pick(world.node(victim).names) {
       guard !isDirectory || !world.isInside(to.parent, node) else { return [] }
-      let flags = random.pick([0, 0, Flag.renameExchange]) ?? 0
+      let flags = random.pick([0, 0, LinuxFlag.renameExchange]) ?? 0
       guard flags == 0 || !world.isInside(from.parent, victim) || !isDirectory else { return [] }
       return [
         .rename(parent: from.parent, name: from.name, newParent: to.parent, newName: to.name, flags: flags)
@@ -74,7 +74,7 @@ extension Script.Context {
     }
     let parent = directory()
     guard !isDirectory || !world.isInside(parent, node) else { return [] }
-    let flags = random.pick([0, Flag.renameNoReplace]) ?? 0
+    let flags = random.pick([0, LinuxFlag.renameNoReplace]) ?? 0
     return [
       .rename(parent: from.parent, name: from.name, newParent: parent, newName: freshName(), flags: flags)
     ]
@@ -134,7 +134,7 @@ extension Script.Context {
     let size = Int(world.node(node).size)
     let mode =
       random.pick([
-        0, Flag.keepSize, Flag.keepSize | Flag.punchHole, Flag.zeroRange, Flag.zeroRange | Flag.keepSize,
+        0, LinuxFlag.keepSize, LinuxFlag.keepSize | LinuxFlag.punchHole, LinuxFlag.zeroRange, LinuxFlag.zeroRange | LinuxFlag.keepSize,
       ]) ?? 0
     let offset = random.chance(50) ? random.below(size + 1) & ~4095 : random.below(size + 1)
     return .allocate(
