@@ -35,10 +35,14 @@ extension FileSystem {
   /// Collects pages in the order of inode and index: urgent ones first. Everything their maps need is in memory then.
   private func gather(_ chosen: [Int]) throws(Stop) {
     log.gathered.removeAll(keepingCapacity: true)
+    // A page that was cut off or replaced since has nothing left to write.
+    urgentPages.removeAll { name in
+      let frame = dataFrame(name.inode, name.index)
+      return frame == .none || !cache.frames[Int(frame)].isDirty
+    }
     for name in urgentPages {
       let frame = dataFrame(name.inode, name.index)
-      guard frame != .none, cache.frames[Int(frame)].isDirty, !log.gathered.contains(frame) else { continue }
-      log.gathered.append(frame)
+      if !log.gathered.contains(frame) { log.gathered.append(frame) }
     }
     let urgent = log.gathered.count
     for state in chosen {

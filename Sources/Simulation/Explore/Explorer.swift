@@ -60,6 +60,8 @@ public final class Explorer {
     result = Result()
     do {
       let rehearsal = try prepare(seed: seed)
+      // A run that fails by itself does so here.
+      if settings.point == nil { watch(rehearsal) }
       try rehearsal.runner.run()
       let events = rehearsal.harness.events
       let run = try prepare(seed: seed)
@@ -103,20 +105,19 @@ public final class Explorer {
 
   private func examine(_ run: Run, seed: UInt64, points: Set<Int>) throws {
     let harness = run.harness
-    if let trace {
-      run.runner.trace = trace
-      harness.disk.trace = trace
-    }
+    if settings.point != nil { watch(run) }
     harness.afterEvent = { [self] in
       guard points.contains(harness.events) else { return }
       trace?("--- power cut after event \(harness.events)")
       examineMoment(run, seed: seed)
     }
-    defer {
-      harness.afterEvent = nil
-      harness.disk.trace = nil
-    }
+    defer { harness.afterEvent = nil }
     try run.runner.run()
+  }
+
+  private func watch(_ run: Run) {
+    run.runner.trace = trace
+    run.harness.disk.trace = trace
   }
 
   private func examineMoment(_ run: Run, seed: UInt64) {

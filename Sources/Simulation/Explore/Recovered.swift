@@ -42,11 +42,13 @@ public struct Recovered {
     }
     nodes[id] = node
     for (child, attributes) in children {
-      guard let known = nodes[child] else {
+      guard var known = nodes[child]?.attributes else {
         try visit(child, attributes, harness)
         continue
       }
-      if attributes.mode & FileType.mask == FileType.directory || known.attributes != attributes {
+      // Its contents have been read meanwhile.
+      known.accessTime = attributes.accessTime
+      if attributes.mode & FileType.mask == FileType.directory || known != attributes {
         throw SimulationFailure("node \(child) appears twice, with different attributes or as a directory")
       }
     }

@@ -6,14 +6,15 @@ extension FileHistory {
   /// What is wrong with a recovered file when `position` of its client's operations are durable, nil when nothing is.
   func fault(position: Int, content: [UInt8], modified: Int64) -> String? {
     let floor = promises.reduce(syncedTick) { $1.position <= position ? max($0, $1.tick) : $0 }
-    let allowed = allowedSizes(position: position, floor: floor)
+    let allowed = changes(position: position, floor: floor, ofSize: true)
     let size = UInt64(content.count)
-    let matching = allowed.filter { $0.size == size }
+    let matching = Self.reaching(size, allowed)
     if matching.isEmpty {
       return "has \(size) bytes, not \(Set(allowed.map(\.size)).sorted().map(String.init).joined(separator: " or "))"
     }
-    if !allowed.contains(where: { $0.modified.contains(modified) }) {
-      let spans = allowed.map { "\($0.modified.earliest)-\($0.modified.latest)" }
+    let times = changes(position: position, floor: floor, ofSize: false)
+    if !times.contains(where: { $0.modified.contains(modified) }) {
+      let spans = times.map { "\($0.modified.earliest)-\($0.modified.latest)" }
       return "was modified at \(modified), not within \(spans.joined(separator: ", "))"
     }
     for block in 0..<(size + UInt64(Page.size) - 1) / UInt64(Page.size) {
@@ -27,14 +28,26 @@ extension FileHistory {
     return nil
   }
 
-  /// The sizes the file had between the last moment known to be durable and the first operation that is not.
-  private func allowedSizes(position: Int, floor: UInt64) -> ArraySlice<SizeChange> {
-    let low =
-      sizes.lastIndex { change in
-        change.tick <= floor || change.position.map { $0 <= position } ?? false
-      } ?? 0
-    let high = sizes[(low + 1)...].firstIndex { change in change.position.map { $0 > position } ?? false }
+  /// The sizes (or times) that the file had between the last moment known to be durable and the first operation on its
+  /// size (or time) that is not.
+  private func changes(position: Int, floor: UInt64, ofSize: Bool) -> ArraySlice<SizeChange> {
+    func bounds(_ change: SizeChange, _ test: (Int) -> Bool) -> Bool {
+      guard let place = change.position, change.setsSize || !ofSize else { return false }
+      return test(place)
+    }
+    let low = sizes.lastIndex { $0.tick <= floor || bounds($0) { $0 <= position } } ?? 0
+    let high = sizes[(low + 1)...].firstIndex { bounds($0) { $0 > position } }
     return sizes[low..<(high ?? sizes.count)]
+  }
+
+  /// The changes that gave or may have given the file this size: a write reaches its end block by block.
+  private static func reaching(_ size: UInt64, _ allowed: ArraySlice<SizeChange>) -> [SizeChange] {
+    var before = allowed.first?.size ?? 0
+    return allowed.filter { change in
+      defer { before = change.size }
+      let passes = change.position == nil && before < size && size < change.size
+      return change.size == size || (passes && size % UInt64(Page.size) == 0)
+    }
   }
 
   private func fault(

@@ -5,9 +5,11 @@ final class FileHistory {
   /// A length the file had, and since when.
   struct SizeChange {
     var tick: UInt64
-    /// The client's operation that set it; nil for a write, whose size needs no order.
+    /// The client's operation that set the size or the time; nil for a write, which needs no order.
     var position: Int?
     var size: UInt64
+    /// Whether the operation set the size, not only the time.
+    var setsSize = true
     var modified: Moment
   }
 
@@ -96,7 +98,7 @@ final class FileHistory {
 
   /// Notes that an operation set the modification time.
   func touch(_ moment: Moment, tick: UInt64, position: Int) {
-    sizes.append(SizeChange(tick: tick, position: position, size: size, modified: moment))
+    sizes.append(SizeChange(tick: tick, position: position, size: size, setsSize: false, modified: moment))
   }
 
   /// Notes that everything before `tick` is durable where operation `position` is.
