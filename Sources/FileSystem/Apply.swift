@@ -60,7 +60,8 @@ extension FileSystem {
       modify(inode.page)
       inode.size = max(inode.size, size)
       inode.modificationTime = time
-      inode.changeTime = time
+      // The write may be older than a change of attributes that was recorded before its pages went out.
+      inode.changeTime = max(inode.changeTime, time)
     case .attribute(let node, let removes, let time, let name, let value):
       let inode = try inode_(node)
       if removes { try removeAttribute(inode, name) } else { try setAttribute(inode, name, value) }

@@ -14,8 +14,8 @@ struct SlotState {
   var hasMismatch = false
   /// The read was run again after a mismatch.
   var isSecondTry = false
-  /// fsync and O_SYNC: the log write that must be durable before the reply.
-  var awaitedSequence: UInt64 = 0
+  /// fsync and O_SYNC: the log write that must be durable before the reply; nil until everything was written.
+  var awaitedSequence: UInt64?
   /// fsync and O_SYNC: set when the change itself has been made.
   var isApplied = false
   /// How far a long operation has come, in bytes.

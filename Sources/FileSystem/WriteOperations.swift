@@ -166,11 +166,10 @@ extension FileSystem {
   func sync(_ slot: Int, _ node: UInt64) throws(Stop) {
     guard !hasFailed else { throw .fail(Code.io) }
     guard !isReadOnly else { return finish(slot) }
-    if slots[slot].awaitedSequence == 0 {
-      try commitInode(NodeID(raw: node).number, isDurable: log.waiters.isEmpty)
-      slots[slot].awaitedSequence = max(log.lastSequence, 1)
-    }
-    finishWhenDurable(slot, slots[slot].awaitedSequence)
+    if let awaited = slots[slot].awaitedSequence { return finishWhenDurable(slot, awaited) }
+    try commitInode(NodeID(raw: node).number, isDurable: log.waiters.isEmpty)
+    slots[slot].awaitedSequence = log.lastSequence
+    finishWhenDurable(slot, log.lastSequence)
   }
 
   /// The last close of a file that was cut or rewritten: its data goes out now, not in seconds.

@@ -110,7 +110,9 @@ final class JournalService: FileService {
     let body = journal.flatMap { $0 }
     let sum = body.withUnsafeBytes { Checksum.unseeded.of($0) }
     var batch = [UInt8]()
-    for field in [sequence, UInt64(body.count), UInt64(sum)] { batch += withUnsafeBytes(of: field) { Array($0) } }
+    for field in [sequence, UInt64(body.count), UInt64(sum)] {
+      batch += withUnsafeBytes(of: field) { Array($0) }
+    }
     batch += body
     let count = (batch.count + Page.size - 1) / Page.size
     for index in 0..<count {
@@ -159,7 +161,8 @@ final class JournalService: FileService {
         for index in 0..<$0.count {
           effects.commands.append(
             DeviceCommand(
-              .read, block: 1 + UInt64(index), count: 1, frames: $0.baseAddress! + index, tag: UInt64(100 + index)))
+              .read, block: 1 + UInt64(index), count: 1, frames: $0.baseAddress! + index,
+              tag: UInt64(100 + index)))
         }
       }
       return

@@ -7,7 +7,8 @@ import Simulation
 struct Crash: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "crash",
-    abstract: "Cuts the power at many moments of many runs, mounts what is left, and compares it with the promise.",
+    abstract:
+      "Cuts the power at many moments of many runs, mounts what is left, and compares it with the promise.",
     discussion: "Prints 'states N violations M' and exits with 1 when M is not 0.")
 
   @Option(help: "The kind of work, or 'all'.")
@@ -46,7 +47,9 @@ struct Crash: ParsableCommand {
     if workload != "all", !Scenario.all.contains(where: { $0.name == workload }) {
       throw ValidationError("there is no workload '\(workload)'; --list names them")
     }
-    if (point != nil || state != nil) && runSeed == nil { throw ValidationError("--point and --state need --run") }
+    if (point != nil || state != nil) && runSeed == nil {
+      throw ValidationError("--point and --state need --run")
+    }
   }
 
   mutating func run() throws {

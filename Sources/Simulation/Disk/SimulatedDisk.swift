@@ -271,6 +271,7 @@ public final class SimulatedDisk {
 
   private static func describe(_ command: DeviceCommand) -> String {
     let access = command.forceUnitAccess ? " fua" : ""
-    return command.operation == .flush ? "flush" : "\(command.operation) \(command.block)+\(command.count)\(access)"
+    return command.operation == .flush
+      ? "flush" : "\(command.operation) \(command.block)+\(command.count)\(access)"
   }
 }

@@ -118,7 +118,9 @@ public final class Harness {
 
   /// One event: a completion, a step of background work, or the passing of time until the next.
   public func step() throws {
-    guard try event() else { throw SimulationFailure("hangs: \(underWay) requests wait, nothing is in flight") }
+    guard try event() else {
+      throw SimulationFailure("hangs: \(underWay) requests wait, nothing is in flight")
+    }
   }
 
   /// One event, when there is one.

@@ -8,7 +8,9 @@ extension Runner {
   /// - Parameter quiet: how many writes of the file had begun when it did.
   func end(_ pending: Pending, _ answer: Answer, quiet: Int) throws -> [Step] {
     let error = answer.error
-    if case .lookup = pending.action, error == 0, answer.reply.node == 0, !pending.expected.isEmpty { return [] }
+    if case .lookup = pending.action, error == 0, answer.reply.node == 0, !pending.expected.isEmpty {
+      return []
+    }
     guard pending.expected.isEmpty else {
       if !pending.expected.contains(error) {
         if error != 0, tolerated.contains(error) { return [] }
@@ -90,7 +92,8 @@ extension Runner {
     }
     guard let history = node.history, !node.isUncertain, node.openWrites.isEmpty else { return }
     if found.size != history.size {
-      throw SimulationFailure("node \(node.nodeID) (model \(node.id)) has size \(found.size), not \(history.size)")
+      throw SimulationFailure(
+        "node \(node.nodeID) (model \(node.id)) has size \(found.size), not \(history.size)")
     }
   }
 

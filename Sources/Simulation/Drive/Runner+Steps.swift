@@ -35,7 +35,8 @@ extension Runner {
         guard answer.error == 0, answer.reply.node == node.nodeID else {
           if tolerated.contains(answer.error), answer.error != 0 { return [] }
           throw SimulationFailure(
-            "lookup of \(edge.name) gives errno \(answer.error), node \(answer.reply.node), not \(node.nodeID)")
+            "lookup of \(edge.name) gives errno \(answer.error), node \(answer.reply.node), not \(node.nodeID)"
+          )
         }
         try check(node, answer.reply.attributes)
         return []

@@ -43,7 +43,9 @@ public final class SimulatedMemory {
   func keep(_ bytes: [UInt8], slot: Int, second: Bool) -> UnsafeRawBufferPointer {
     let place = names + (slot * 2 + (second ? 1 : 0)) * Self.nameBytes
     let count = min(bytes.count, Self.nameBytes)
-    bytes.withUnsafeBytes { if let source = $0.baseAddress { place.copyMemory(from: source, byteCount: count) } }
+    bytes.withUnsafeBytes {
+      if let source = $0.baseAddress { place.copyMemory(from: source, byteCount: count) }
+    }
     return UnsafeRawBufferPointer(start: place, count: count)
   }
 }

@@ -27,7 +27,9 @@ final class Aftermath {
     guard try succeeded(directory) else { return }
     for index in lengths.indices {
       let file = try harness.call(
-        Call(.create, node: directory.reply.node, name: "file\(index)").with { $0.mode = FileType.regular | 0o644 })
+        Call(.create, node: directory.reply.node, name: "file\(index)").with {
+          $0.mode = FileType.regular | 0o644
+        })
       guard try succeeded(file) else { return }
       let write = try harness.call(
         Call(.write, node: file.reply.node).with {

@@ -219,7 +219,9 @@ public final class Explorer {
         return "\(error)"
       }
     }
-    if let fault { throw SimulationFailure("after recovery, more work and a power cut (\(choice)): \(fault)") }
+    if let fault {
+      throw SimulationFailure("after recovery, more work and a power cut (\(choice)): \(fault)")
+    }
     try harness.unmount()
   }
 

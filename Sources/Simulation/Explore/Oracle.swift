@@ -50,7 +50,9 @@ struct Oracle {
   /// Gives nodes that an unanswered operation may have made their ids, by their names.
   private mutating func adoptUnanswered() {
     for (edge, name) in world.names {
-      guard case .some(.some(let child)) = name.timeline.latest, world.node(child).nodeID == 0 else { continue }
+      guard case .some(.some(let child)) = name.timeline.latest, world.node(child).nodeID == 0 else {
+        continue
+      }
       let parent = world.node(edge.parent).nodeID
       guard let found = recovered.nodes[parent]?.entries[edge.name], models[found] == nil else { continue }
       models[found] = child
@@ -144,7 +146,8 @@ struct Oracle {
     guard let state = node.timeline.value(at: position) else { return "exists" }
     if found.target != state.target { return "points elsewhere" }
     if found.extended != state.attributes {
-      return "has attributes \(found.extended.keys.sorted()), not \(state.attributes.keys.sorted()), or other values"
+      return
+        "has attributes \(found.extended.keys.sorted()), not \(state.attributes.keys.sorted()), or other values"
     }
     guard let history = node.history else { return nil }
     return history.fault(

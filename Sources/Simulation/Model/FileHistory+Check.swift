@@ -10,7 +10,8 @@ extension FileHistory {
     let size = UInt64(content.count)
     let matching = Self.reaching(size, allowed)
     if matching.isEmpty {
-      return "has \(size) bytes, not \(Set(allowed.map(\.size)).sorted().map(String.init).joined(separator: " or "))"
+      return
+        "has \(size) bytes, not \(Set(allowed.map(\.size)).sorted().map(String.init).joined(separator: " or "))"
     }
     let times = changes(position: position, floor: floor, ofSize: false)
     if !times.contains(where: { $0.modified.contains(modified) }) {

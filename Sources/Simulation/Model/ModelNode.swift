@@ -79,7 +79,9 @@ public final class ModelNode {
       return "was modified at \(found.modificationTime), "
         + "not within \(state.modified.earliest)-\(state.modified.latest)"
     }
-    if found.changeTime < state.changed.earliest || (history == nil && found.changeTime > state.changed.latest) {
+    if found.changeTime < state.changed.earliest
+      || (history == nil && found.changeTime > state.changed.latest)
+    {
       return "was changed at \(found.changeTime), "
         + "not within \(state.changed.earliest)-\(state.changed.latest)"
     }

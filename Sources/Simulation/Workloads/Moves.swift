@@ -13,7 +13,8 @@ extension Script.Context {
   public mutating func makeFile(length: Int, close: Bool = true) -> [Action] {
     let id = reserve()
     var actions: [Action] = [
-      .create(parent: directory(), name: freshName(), mode: random.pick([0o644, 0o600, 0o755]) ?? 0o644, id: id)
+      .create(
+        parent: directory(), name: freshName(), mode: random.pick([0o644, 0o600, 0o755]) ?? 0o644, id: id)
     ]
     if length > 0 { actions.append(.write(node: id, offset: 0, length: length, sync: false)) }
     if close { actions.append(.close(node: id)) }
@@ -94,7 +95,9 @@ extension Script.Context {
       let device: UInt32 = mode & FileType.mask == FileType.character ? 0x105 : 0
       return [.makeNode(parent: directory(), name: freshName(), mode: mode, device: device, id: reserve())]
     case 3:
-      guard let node = random.pick(live), let name = random.pick(world.node(node).attributeNames) else { return [] }
+      guard let node = random.pick(live), let name = random.pick(world.node(node).attributeNames) else {
+        return []
+      }
       return [.removeAttribute(node: node, name: name)]
     default:
       guard let node = random.pick(live.filter { world.node($0).isFile || world.node($0).isDirectory }) else {
@@ -134,7 +137,8 @@ extension Script.Context {
     let size = Int(world.node(node).size)
     let mode =
       random.pick([
-        0, LinuxFlag.keepSize, LinuxFlag.keepSize | LinuxFlag.punchHole, LinuxFlag.zeroRange, LinuxFlag.zeroRange | LinuxFlag.keepSize,
+        0, LinuxFlag.keepSize, LinuxFlag.keepSize | LinuxFlag.punchHole, LinuxFlag.zeroRange,
+        LinuxFlag.zeroRange | LinuxFlag.keepSize,
       ]) ?? 0
     let offset = random.chance(50) ? random.below(size + 1) & ~4095 : random.below(size + 1)
     return .allocate(

@@ -22,7 +22,8 @@ extension Scenario {
     }
   }
 
-  private static let overwrite = Scenario("overwrite", "a database: synced overwrites at random places") { _ in
+  private static let overwrite = Scenario("overwrite", "a database: synced overwrites at random places") {
+    _ in
     Script(rounds: 70) { context in
       guard let file = context.files.first else {
         return context.makeFile(length: 200_000, close: false)
@@ -42,7 +43,8 @@ extension Scenario {
     }
   }
 
-  private static let replace = Scenario("replace", "editors: save by rename, and by emptying and rewriting") { _ in
+  private static let replace = Scenario("replace", "editors: save by rename, and by emptying and rewriting") {
+    _ in
     Script(rounds: 30) { context in
       let names = ["notes", "config", "draft"]
       let name = context.random.pick(names) ?? "notes"
@@ -57,7 +59,8 @@ extension Scenario {
       }
       if context.random.chance(40) {
         return [
-          .change(node: old, .size(0)), .write(node: old, offset: 0, length: length, sync: false), .close(node: old),
+          .change(node: old, .size(0)), .write(node: old, offset: 0, length: length, sync: false),
+          .close(node: old),
         ]
       }
       let id = context.reserve()
@@ -72,7 +75,8 @@ extension Scenario {
     }
   }
 
-  private static let sizes = Scenario("sizes", "truncate up and down, holes, punching, zeroing, allocating") { _ in
+  private static let sizes = Scenario("sizes", "truncate up and down, holes, punching, zeroing, allocating") {
+    _ in
     Script(rounds: 60) { context in
       if context.files.count < 3 { return context.makeFile(length: context.length(), close: false) }
       guard let file = context.file() else { return [] }
@@ -88,7 +92,8 @@ extension Scenario {
     }
   }
 
-  private static let sequential = Scenario("sequential", "large files written through several segments") { _ in
+  private static let sequential = Scenario("sequential", "large files written through several segments") {
+    _ in
     Script(rounds: 24) { context in
       if context.files.count < 2 { return context.makeFile(length: 4096, close: false) }
       guard let file = context.file() else { return [] }

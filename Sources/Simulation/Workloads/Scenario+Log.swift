@@ -27,7 +27,7 @@ extension Scenario {
       guard let file = context.world.child(0, "shared") else {
         guard context.client == 0 else { return [.idle(nanoseconds: 1_000_000)] }
         return [
-          .create(parent: 0, name: "shared", mode: 0o666, id: context.reserve()),
+          .create(parent: 0, name: "shared", mode: 0o666, id: context.reserve())
         ]
       }
       guard context.world.node(file).handle != nil else { return [.idle(nanoseconds: 1_000_000)] }
@@ -36,7 +36,8 @@ extension Scenario {
       let offset = UInt64(stretch) * 65536 + UInt64(context.random.below(12) * 4096)
       var actions: [Action] = [
         .write(
-          node: file, offset: offset, length: context.random.number(1...4) * 4096, sync: context.random.chance(10))
+          node: file, offset: offset, length: context.random.number(1...4) * 4096,
+          sync: context.random.chance(10))
       ]
       if context.random.chance(30) { actions.append(.sync(node: file, dataOnly: context.random.chance(50))) }
       if context.random.chance(10) { actions.append(.read(node: file, offset: offset, length: 16384)) }
@@ -44,7 +45,9 @@ extension Scenario {
     }
   }.with { $0.clients = 5 }
 
-  private static let discard = Scenario("discard", "big files come and go, segments are discarded and used again") { _ in
+  private static let discard = Scenario(
+    "discard", "big files come and go, segments are discarded and used again"
+  ) { _ in
     Script(rounds: 40) { context in
       if context.files.count < 4 {
         var actions = context.makeFile(length: 250_000, close: false)
@@ -87,12 +90,14 @@ extension Scenario {
     $0.checkpointBlocks = 400
   }
 
-  private static let full = Scenario("full", "a disk filled to the last block, emptied, and filled again") { _ in
+  private static let full = Scenario("full", "a disk filled to the last block, emptied, and filled again") {
+    _ in
     Script(rounds: 120) { context in
       if context.memory["deleting", default: 0] > 0, !context.files.isEmpty {
         context.memory["deleting", default: 0] -= 1
         guard let file = context.file() else { return [] }
-        return [.close(node: file)] + context.remove(file) + (context.random.chance(20) ? context.syncSomething() : [])
+        return [.close(node: file)] + context.remove(file)
+          + (context.random.chance(20) ? context.syncSomething() : [])
       }
       if context.random.chance(6) { context.memory["deleting"] = context.random.number(3...30) }
       if context.random.chance(20) { return context.anything() }

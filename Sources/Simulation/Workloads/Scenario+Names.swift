@@ -19,7 +19,8 @@ extension Scenario {
     }
   }
 
-  private static let directories = Scenario("directory", "a directory grows into leaves and shrinks back") { _ in
+  private static let directories = Scenario("directory", "a directory grows into leaves and shrinks back") {
+    _ in
     Script(rounds: 60) { context in
       guard let directory = context.directories.dropFirst().first else {
         return [.makeDirectory(parent: context.home, name: "big", mode: 0o755, id: context.reserve())]
@@ -42,11 +43,16 @@ extension Scenario {
     }
   }
 
-  private static let links = Scenario("links", "links, symlinks, extended attributes, renames of directories") { _ in
+  private static let links = Scenario("links", "links, symlinks, extended attributes, renames of directories")
+  { _ in
     Script(rounds: 90) { context in
       if context.files.count < 4 { return context.makeFile(length: context.random.below(5000)) }
       switch context.random.below(10) {
-      case 0: return [.makeDirectory(parent: context.directory(), name: context.freshName(), mode: 0o2755, id: context.reserve())]
+      case 0:
+        return [
+          .makeDirectory(
+            parent: context.directory(), name: context.freshName(), mode: 0o2755, id: context.reserve())
+        ]
       case 1...4: return context.decorate()
       case 5, 6: return context.renameSomething()
       case 7: return context.changeSomething()
