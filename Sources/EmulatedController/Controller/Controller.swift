@@ -29,7 +29,7 @@ struct Controller: ~Copyable {
   var statistics = Statistics()
   var faults = FaultInjector()
   var timing: TimingModel
-  var deferred = DeferredCommands()
+  var deferred: DeferredCommands
   var pieces: PieceList
   let scratch: UnsafeMutableRawBufferPointer
   var recorder: Recorder?
@@ -61,6 +61,7 @@ struct Controller: ~Copyable {
     interrupts = InterruptTable(vectors: configuration.queuePairs + 1)
     registers = RegisterFile(configuration)
     queues = QueueTable(ioPairs: configuration.queuePairs)
+    deferred = DeferredCommands(queues: queues.count)
     timing = TimingModel(configuration)
     features = FeatureTable(configuration)
     pieces = PieceList(capacity: min(maximumBytes, 1 << 24) / 4096 + 2)

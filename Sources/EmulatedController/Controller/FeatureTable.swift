@@ -31,7 +31,8 @@ struct FeatureTable {
 
   /// Whether the volatile write cache is on, for the path of a write.
   private(set) var writeCache = true
-  /// What the host said of itself; CRD is told only to a host that understands it.
+  /// What the host said of itself. (The controller has no reason of its own to tell a retry delay; a fault rule's
+  /// status is shown as it is.)
   var hostBehavior = HostBehavior()
 
   /// Gives the controller's own values in place of the specification's.

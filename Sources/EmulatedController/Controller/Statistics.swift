@@ -1,10 +1,10 @@
 /// What a controller has done since it was made.
 public struct Statistics: Hashable, Sendable {
-  /// Read and Compare commands that succeeded.
+  /// Read and Compare commands carried out.
   public var reads = 0
-  /// Write commands that succeeded.
+  /// Write commands carried out.
   public var writes = 0
-  /// Flush commands that succeeded.
+  /// Flush commands carried out.
   public var flushes = 0
   /// Bytes read by the host.
   public var bytesRead = 0

@@ -23,21 +23,28 @@ struct DeferredCommands: ~Copyable {
     var next: Int32 = -2
   }
 
+  /// A bit for every identifier of every queue: whether a command under it is here.
+  private let identifiers: UnsafeMutablePointer<UInt64>
   private var slots: UnsafeMutablePointer<Slot>
   private var capacity: Int
   private var firstFree: Int32 = -1
   private var arrivals: UInt64 = 0
   /// Slots of commands that wait for their time, as a binary heap, the earliest first.
   private var heap: [Int32] = []
-  /// How many commands are in slots, waiting or worked on.
-  private(set) var count = 0
 
-  init() {
+  private static let wordsPerQueue = 65_536 / 64
+
+  init(queues: Int) {
     capacity = 0
     slots = .allocate(capacity: 1)
+    identifiers = .allocate(capacity: queues * Self.wordsPerQueue)
+    identifiers.initialize(repeating: 0, count: queues * Self.wordsPerQueue)
   }
 
-  deinit { slots.deallocate() }
+  deinit {
+    slots.deallocate()
+    identifiers.deallocate()
+  }
 
   /// When the earliest waiting command is due; `UInt64.max` when none waits.
   var nextDue: UInt64 { heap.isEmpty ? .max : slots[Int(heap[0])].due }
@@ -49,7 +56,7 @@ struct DeferredCommands: ~Copyable {
     firstFree = slots[Int(slot)].next
     slots[Int(slot)].command = command
     slots[Int(slot)].next = -2
-    count += 1
+    mark(command, true)
     return slot
   }
 
@@ -57,8 +64,9 @@ struct DeferredCommands: ~Copyable {
   mutating func release(_ slot: Int32) -> FetchedCommand {
     slots[Int(slot)].next = firstFree
     firstFree = slot
-    count -= 1
-    return slots[Int(slot)].command
+    let command = slots[Int(slot)].command
+    mark(command, false)
+    return command
   }
 
   /// Makes a command wait until `due`; those due at the same time keep their order.
@@ -85,12 +93,24 @@ struct DeferredCommands: ~Copyable {
 
   /// Whether a command with this identifier of this queue is here.
   func contains(identifier: UInt16, queue: UInt16) -> Bool {
-    guard count > 0 else { return false }
-    return (0..<capacity).contains {
-      slots[$0].next == -2 && slots[$0].command.queue == queue
-        && slots[$0].command.entry.commandIdentifier == identifier
+    identifiers[Self.word(identifier, queue)] & Self.bit(identifier) != 0
+  }
+
+  private func mark(_ command: FetchedCommand, _ isHere: Bool) {
+    let identifier = command.entry.commandIdentifier
+    let word = Self.word(identifier, command.queue)
+    if isHere {
+      identifiers[word] |= Self.bit(identifier)
+    } else {
+      identifiers[word] &= ~Self.bit(identifier)
     }
   }
+
+  private static func word(_ identifier: UInt16, _ queue: UInt16) -> Int {
+    Int(queue) * wordsPerQueue + Int(identifier >> 6)
+  }
+
+  private static func bit(_ identifier: UInt16) -> UInt64 { 1 << UInt64(identifier & 63) }
 
   /// Takes all commands out of the recording, which begins anew.
   mutating func forgetEvents() {
