@@ -75,7 +75,7 @@ let package = Package(
       ["MountSession", "Reactor", "Device", "FileSystem", "PCI", "CMachine", arguments, log]),
     command("mkfs.varve", path: "Tools/mkfs", ["Block", "CBlkid", "CMachine", "Device", "Format", arguments]),
     command("fsck.varve", path: "Tools/fsck", ["Device", "Checker", arguments, system]),
-    command("varve", path: "Tools/varve", ["Device", "NVMe", "NVMeSpec", "Block", arguments, log, system]),
+    command("varve", path: "Tools/varve", ["Device", "Format", "Block", "NVMe", "NVMeSpec", "PCI", "CMachine", arguments]),
     .target(
       name: "MemoryService", dependencies: ["FileSystem"], path: "Tools/bench/null/Service",
       swiftSettings: settings),

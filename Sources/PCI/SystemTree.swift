@@ -20,13 +20,13 @@ public struct SystemTree: Sendable {
   public func folder(of address: FunctionAddress) -> String { "\(sys)/bus/pci/devices/\(address)" }
 
   /// Whether something has that path, even a link to nowhere.
-  func exists(_ path: String) -> Bool {
+  package func exists(_ path: String) -> Bool {
     var status = stat()
     return lstat(path, &status) == 0
   }
 
   /// The file's text without the line's end; nil when it cannot be read.
-  func text(of path: String) -> String? {
+  package func text(of path: String) -> String? {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return nil }
     defer { Glibc.close(descriptor) }
@@ -53,7 +53,7 @@ public struct SystemTree: Sendable {
   }
 
   /// The names in a folder, sorted; none when it cannot be read.
-  func names(in path: String) -> [String] {
+  package func names(in path: String) -> [String] {
     guard let folder = opendir(path) else { return [] }
     defer { closedir(folder) }
     var names: [String] = []

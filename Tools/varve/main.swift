@@ -1,1 +1,1 @@
-print("not there yet")
+Varve.runAndExit()

@@ -1,0 +1,63 @@
+/// A JSON value whose members keep their order.
+enum JSON {
+  case null
+  case bool(Bool)
+  /// A number as it is written.
+  case number(String)
+  case text(String)
+  case array([JSON])
+  case object([(name: String, value: JSON)])
+
+  /// A whole number of any size.
+  static func integer(_ value: some BinaryInteger) -> JSON { .number(String(value)) }
+
+  /// A measured figure; null when it is none.
+  static func real(_ value: Double) -> JSON { value.isFinite ? .number("\(value)") : .null }
+
+  /// A text that may be missing.
+  static func text(_ value: String?) -> JSON { value.map { .text($0) } ?? .null }
+
+  /// A whole number that may be missing.
+  static func integer(_ value: Int?) -> JSON { value.map { .integer($0) } ?? .null }
+}
+
+extension JSON: CustomStringConvertible {
+  /// The value over several lines, indented by two blanks a level.
+  var description: String { written(indent: "") }
+
+  private func written(indent: String) -> String {
+    switch self {
+    case .null: "null"
+    case .bool(let value): value ? "true" : "false"
+    case .number(let digits): digits
+    case .text(let text): Self.quoted(text)
+    case .array(let values):
+      Self.block(values.map { $0.written(indent: indent + "  ") }, "[", "]", indent)
+    case .object(let members):
+      Self.block(
+        members.map { "\(Self.quoted($0.name)): \($0.value.written(indent: indent + "  "))" }, "{", "}",
+        indent)
+    }
+  }
+
+  private static func block(_ parts: [String], _ open: String, _ close: String, _ indent: String) -> String {
+    guard !parts.isEmpty else { return open + close }
+    return open + "\n" + parts.map { "\(indent)  \($0)" }.joined(separator: ",\n") + "\n\(indent)\(close)"
+  }
+
+  /// A string as RFC 8259 has it.
+  private static func quoted(_ text: String) -> String {
+    var result = "\""
+    for scalar in text.unicodeScalars {
+      switch scalar {
+      case "\"": result += "\\\""
+      case "\\": result += "\\\\"
+      case "\n": result += "\\n"
+      case "\t": result += "\\t"
+      case "\u{0}"..."\u{1f}", "\u{7f}": result += "\\u" + hexadecimal(scalar.value, digits: 4)
+      default: result.unicodeScalars.append(scalar)
+      }
+    }
+    return result + "\""
+  }
+}

@@ -1,0 +1,33 @@
+import Glibc
+import PCI
+
+/// What mounting any filesystem needs: FUSE.
+struct MountChecks {
+  let tree: SystemTree
+
+  var all: [Check] { [fuse, helper] }
+
+  private var fuse: Check {
+    let path = "\(tree.dev)/fuse"
+    guard tree.exists(path) else {
+      return Check(
+        "FUSE", .missing, "there is no \(path)", remedy: "load the kernel's part with: sudo modprobe fuse")
+    }
+    guard access(path, R_OK | W_OK) == 0 else {
+      return Check(
+        "FUSE", .missing, "no permission to open \(path)", remedy: "allow it with: sudo chmod a+rw \(path)")
+    }
+    return Check("FUSE", "\(path) can be opened")
+  }
+
+  /// Who is not root mounts through a helper.
+  private var helper: Check {
+    let folders = getenv("PATH").map { String(cString: $0) } ?? "/usr/bin:/bin"
+    let found = folders.split(separator: ":").map { "\($0)/fusermount3" }
+      .first { (path: String) in access(path, X_OK) == 0 }
+    if let found { return Check("fusermount3", found) }
+    return Check(
+      "fusermount3", geteuid() == 0 ? .note : .missing, "not found; without it only root can mount",
+      remedy: "install it with: sudo apt install fuse3")
+  }
+}

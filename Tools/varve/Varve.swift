@@ -1,0 +1,47 @@
+import ArgumentParser
+import Glibc
+
+/// The tool for everything but making, checking and mounting a filesystem.
+struct Varve: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "varve",
+    abstract: "Look at and measure NVMe controllers and Varve filesystems.",
+    discussion: """
+      DEVICE is nvme://0000:01:00.0/1, vfio-user:///run/ctl/cntrl?nsid=1, an image file, \
+      emulated:/path/disk.img?key=value, UUID=… or LABEL=….
+      """,
+    subcommands: [List.self, Bind.self, Unbind.self, Doctor.self])
+
+  /// Parses the command line, runs the command, and ends the process: 0 for success, 1 for a failure, 2 for a command
+  /// line that makes no sense.
+  static func runAndExit() -> Never {
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+      Glibc.exit(0)
+    } catch {
+      end(after: error)
+    }
+  }
+
+  private static func end(after error: any Error) -> Never {
+    switch exitCode(for: error) {
+    case .success:
+      print(fullMessage(for: error))
+      Glibc.exit(0)
+    case .validationFailure:
+      let help = fullMessage(for: error).split(separator: "\n").last { $0.contains("--help") } ?? ""
+      complain("\(message(for: error)) \(help.drop { $0 == " " })")
+      Glibc.exit(2)
+    default:
+      if !(error is ExitCode) { complain("\(error)") }
+      Glibc.exit(1)
+    }
+  }
+
+  /// Prints one line for a person to the standard error output.
+  private static func complain(_ message: String) {
+    let line = Array("varve: \(message)\n".utf8)
+    _ = write(STDERR_FILENO, line, line.count)
+  }
+}
