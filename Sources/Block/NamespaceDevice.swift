@@ -20,6 +20,8 @@ public final class NamespaceDevice: BlockDevice {
   public var name: String { "\(controller.function.name)/\(namespace.identifier)" }
   public let hasVolatileCache: Bool
   public let canDiscard: Bool
+  /// Whether closing the device closes the controller too, when no other device of it is open.
+  public var closesController = true
 
   private let queue: UnsafeMutablePointer<BlockQueue>
   /// A frame of zeros, for controllers that have no Write Zeroes.
@@ -137,7 +139,7 @@ public final class NamespaceDevice: BlockDevice {
     controller.delete(queue.move().takePair())
     queue.deallocate()
     unmapMemory()
-    if !controller.hasQueuePairs { controller.close() }
+    if closesController && !controller.hasQueuePairs { controller.close() }
   }
 
   private func unmapMemory() {

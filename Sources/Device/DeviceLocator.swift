@@ -22,17 +22,12 @@ public enum DeviceLocator {
   public static func open(
     _ name: String, arena: DMAArena, patience: Int = patience, whenWaiting: (String) -> Void = { _ in }
   ) throws(DeviceError) -> any BlockDevice {
-    let device = try DeviceName(name)
-    var waited = 0
-    while true {
-      do throws(DeviceError) {
-        return try openOnce(device, arena)
-      } catch {
-        guard error.isBusy, waited < patience else { throw error }
-        if waited == 0 { whenWaiting("\(error); waiting for it to leave") }
-        usleep(retryInterval)
-        waited += Int(retryInterval) / 1000
-      }
+    let (controller, namespace) = try openController(name, patience: patience, whenWaiting: whenWaiting)
+    do throws(BlockDeviceError) {
+      return try NamespaceDevice(controller: controller, namespace: namespace, arena: arena)
+    } catch {
+      controller.close()
+      throw DeviceError("\(error)")
     }
   }
 
@@ -49,19 +44,40 @@ public enum DeviceLocator {
     return try open(name, arena: arena, patience: patience, whenWaiting: whenWaiting)
   }
 
-  private static func openOnce(_ device: DeviceName, _ arena: DMAArena) throws(DeviceError) -> any BlockDevice
-  {
+  /// Brings up the controller of the device called `name`, alone: nobody else can have it open.
+  ///
+  /// It waits for a process that is just leaving, as `open` does.
+  /// - Returns: the controller, which the caller closes, and the namespace that was named, there or not.
+  /// - Throws: `DeviceError`, in one line with the remedy.
+  public static func openController(
+    _ name: String, patience: Int = patience, whenWaiting: (String) -> Void = { _ in }
+  ) throws(DeviceError) -> (controller: Controller, namespace: UInt32) {
+    let device = try DeviceName(name)
+    var waited = 0
+    while true {
+      do throws(DeviceError) {
+        return try openOnce(device)
+      } catch {
+        guard error.isBusy, waited < patience else { throw error }
+        if waited == 0 { whenWaiting("\(error); waiting for it to leave") }
+        usleep(retryInterval)
+        waited += Int(retryInterval) / 1000
+      }
+    }
+  }
+
+  private static func openOnce(_ device: DeviceName) throws(DeviceError) -> (Controller, UInt32) {
     switch device {
     case .function(let address, let namespace):
-      return try openNamespace(try function(at: address), namespace, arena)
+      return (try controller(behind: try function(at: address)), namespace)
     case .image(let path, let namespace, let options):
-      return try openNamespace(try emulated(path, options), namespace, arena)
+      return (try controller(behind: try emulated(path, options)), namespace)
     case .vfioUser(let path, _):
       throw DeviceError(
         "\(path): controllers behind vfio-user sockets cannot be used yet; use nvme:// or an image file")
-    case .uuid(let uuid): return try find("UUID=\(uuid)", arena) { $0.uuidText == uuid }
+    case .uuid(let uuid): return try find("UUID=\(uuid)") { $0.uuidText == uuid }
     case .label(let label):
-      return try find("LABEL=\(label)", arena) { String(decoding: $0.label, as: UTF8.self) == label }
+      return try find("LABEL=\(label)") { String(decoding: $0.label, as: UTF8.self) == label }
     }
   }
 
@@ -84,13 +100,10 @@ public enum DeviceLocator {
     } catch { throw DeviceError(error) }
   }
 
-  /// Brings the controller behind `function` up and opens one of its namespaces.
-  private static func openNamespace(
-    _ function: any Function, _ namespace: UInt32, _ arena: DMAArena
-  ) throws(DeviceError) -> any BlockDevice {
-    do {
-      let controller = try Controller.open(function)
-      return try NamespaceDevice(controller: controller, namespace: namespace, arena: arena)
+  /// Brings the controller behind `function` up.
+  private static func controller(behind function: any Function) throws(DeviceError) -> Controller {
+    do throws(ControllerError) {
+      return try Controller.open(function)
     } catch {
       function.close()
       throw DeviceError("\(error)")
@@ -99,25 +112,19 @@ public enum DeviceLocator {
 
   /// Looks through the NVMe functions bound to VFIO for a filesystem.
   private static func find(
-    _ text: String, _ arena: DMAArena, _ matches: (Identity) -> Bool
-  ) throws(DeviceError) -> any BlockDevice {
-    let functions = Discovery.functions()
+    _ text: String, _ matches: (Identity) -> Bool
+  ) throws(DeviceError) -> (Controller, UInt32) {
     var busy: [String] = []
-    for info in functions where info.driver == "vfio-pci" {
-      let controller: Controller
-      do {
-        controller = try Controller.open(try function(at: info.address))
+    for info in Discovery.functions() where info.isBoundToVFIO {
+      do throws(DeviceError) {
+        let controller = try controller(behind: try function(at: info.address))
+        let found = controller.namespaces.map(\.identifier).first { namespace in
+          (try? Identity(of: namespace, at: controller)).map(matches) == true
+        }
+        if let found { return (controller, found) }
+        controller.close()
       } catch {
         busy.append("\(error)")
-        continue
-      }
-      for namespace in controller.namespaces {
-        guard
-          let device = try? NamespaceDevice(
-            controller: controller, namespace: namespace.identifier, arena: arena)
-        else { continue }
-        if let identity = try? Identity(of: device), matches(identity) { return device }
-        device.close()
       }
     }
     let others = busy.isEmpty ? "" : " (not looked at: \(busy.joined(separator: "; ")))"

@@ -1,5 +1,6 @@
 import Block
 import Format
+import NVMe
 
 /// What a filesystem on a device says of itself.
 public struct Identity: Sendable {
@@ -23,6 +24,18 @@ public struct Identity: Sendable {
         superblock = second
       }
     } catch { throw DeviceError("\(device.name): \(error)") }
+  }
+
+  /// Reads the superblock on a namespace of a controller that the caller keeps.
+  /// - Throws: `DeviceError` when there is none, or the namespace cannot be used.
+  public init(of namespace: UInt32, at controller: Controller) throws(DeviceError) {
+    let device: NamespaceDevice
+    do throws(BlockDeviceError) {
+      device = try NamespaceDevice(controller: controller, namespace: namespace, arenaFrames: 1)
+    } catch { throw DeviceError("\(error)") }
+    device.closesController = false
+    defer { device.close() }
+    try self.init(of: device)
   }
 
   private static func decode(_ block: [UInt8]) throws -> Superblock {

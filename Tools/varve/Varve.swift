@@ -30,8 +30,7 @@ struct Varve: ParsableCommand {
       print(fullMessage(for: error))
       Glibc.exit(0)
     case .validationFailure:
-      let help = fullMessage(for: error).split(separator: "\n").last { $0.contains("--help") } ?? ""
-      complain("\(message(for: error)) \(help.drop { $0 == " " })")
+      complain("\(message(for: error)); see: \(help(for: error))")
       Glibc.exit(2)
     default:
       if !(error is ExitCode) { complain("\(error)") }
@@ -39,8 +38,14 @@ struct Varve: ParsableCommand {
     }
   }
 
+  /// The command that explains what was used wrongly; the parser names it in quotes.
+  private static func help(for error: any Error) -> String {
+    let parts = fullMessage(for: error).split(separator: "'")
+    return parts.first { $0.hasSuffix("--help") }.map(String.init) ?? "varve --help"
+  }
+
   /// Prints one line for a person to the standard error output.
-  private static func complain(_ message: String) {
+  static func complain(_ message: String) {
     let line = Array("varve: \(message)\n".utf8)
     _ = write(STDERR_FILENO, line, line.count)
   }

@@ -1,3 +1,4 @@
+import Device
 import Glibc
 import PCI
 
@@ -41,7 +42,7 @@ struct HardwareChecks {
     var limit = rlimit()
     getrlimit(__rlimit_resource_t(__RLIMIT_MEMLOCK.rawValue), &limit)
     guard limit.rlim_cur != rlim_t.max else { return Check("locked memory", "not limited") }
-    let text = sizeText(limit.rlim_cur)
+    let text = Size.text(UInt64(limit.rlim_cur))
     if geteuid() == 0 { return Check("locked memory", "\(text), which does not bind root") }
     guard limit.rlim_cur < 1 << 30 else { return Check("locked memory", "at most \(text)") }
     return Check(
