@@ -46,6 +46,24 @@ __attribute__((target("sse4.2"))) static inline uint32_t cm_crc32c(uint32_t crc,
   for (; n; n--, b++) c = __builtin_ia32_crc32qi((uint32_t)c, *b);
   return (uint32_t)c;
 }
+// Three CRCs side by side, over n bytes (a multiple of 8) at p, p + n and p + 2n: the instruction takes three cycles
+// to answer but one to begin.
+__attribute__((target("sse4.2"))) static inline void cm_crc32c_triple(uint32_t crc[3], const void *p, size_t n) {
+  const uint8_t *b = (const uint8_t *)p;
+  uint64_t c0 = crc[0], c1 = crc[1], c2 = crc[2];
+  for (size_t i = 0; i < n; i += 8) {
+    uint64_t w0, w1, w2;
+    __builtin_memcpy(&w0, b + i, 8);
+    __builtin_memcpy(&w1, b + n + i, 8);
+    __builtin_memcpy(&w2, b + 2 * n + i, 8);
+    c0 = __builtin_ia32_crc32di(c0, w0);
+    c1 = __builtin_ia32_crc32di(c1, w1);
+    c2 = __builtin_ia32_crc32di(c2, w2);
+  }
+  crc[0] = (uint32_t)c0;
+  crc[1] = (uint32_t)c1;
+  crc[2] = (uint32_t)c2;
+}
 #elif defined(__aarch64__)
 #include <arm_acle.h>
 static inline void cm_pause(void) { __asm__ volatile("yield"); }
@@ -58,6 +76,18 @@ __attribute__((target("crc"))) static inline uint32_t cm_crc32c(uint32_t crc, co
   }
   for (; n; n--, b++) crc = __crc32cb(crc, *b);
   return crc;
+}
+__attribute__((target("crc"))) static inline void cm_crc32c_triple(uint32_t crc[3], const void *p, size_t n) {
+  const uint8_t *b = (const uint8_t *)p;
+  for (size_t i = 0; i < n; i += 8) {
+    uint64_t w0, w1, w2;
+    __builtin_memcpy(&w0, b + i, 8);
+    __builtin_memcpy(&w1, b + n + i, 8);
+    __builtin_memcpy(&w2, b + 2 * n + i, 8);
+    crc[0] = __crc32cd(crc[0], w0);
+    crc[1] = __crc32cd(crc[1], w1);
+    crc[2] = __crc32cd(crc[2], w2);
+  }
 }
 #endif
 

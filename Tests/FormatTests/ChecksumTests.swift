@@ -18,6 +18,18 @@ struct ChecksumTests {
     #expect(Set(sums).count == sums.count)
   }
 
+  @Test("A block's checksum, computed in three parts, is that of its bytes")
+  func block() {
+    var random = SplitMix(seed: 5)
+    for seed in 0..<50 {
+      var bytes = random.bytes(Page.size)
+      let sum = Checksum(nonce: Nonce(high: UInt64(seed), low: 1))
+      let whole = bytes.raw { sum.of($0) }
+      let block = bytes.withUnsafeMutableBytes { $0.baseAddress.map { sum.of(Page($0)) } }
+      #expect(block == whole)
+    }
+  }
+
   @Test("The excepted bytes do not matter, all others do")
   func except() {
     var random = SplitMix(seed: 1)
