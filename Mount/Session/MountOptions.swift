@@ -17,7 +17,7 @@ public struct MountOptions: Sendable, Equatable {
   public var allowOther: Bool?
   /// What mount(8) shows as the source; nil for the device.
   public var source: String?
-  /// What the kernel's mount table is told, `ro` included.
+  /// What the kernel's mount table is told, `ro` and `noatime` included.
   public var mountFlags: [String] = ["dev", "suid"]
 
   /// The least cache that works, in bytes.
@@ -32,6 +32,7 @@ public struct MountOptions: Sendable, Equatable {
       for word in Self.words(argument) { try take(word) }
     }
     if readOnly { mountFlags.append("ro") }
+    if accessTimes == .never { mountFlags.append("noatime") }
   }
 
   /// Splits at commas that no backslash precedes.

@@ -20,6 +20,7 @@ extension Reactor {
     lastAdvance = now
     advanceDue = service.advance()
     carryOut(channel)
+    afterAdvance()
     return advanceDue <= now
   }
 

@@ -15,6 +15,8 @@ public final class Reactor {
   public internal(set) var counters = ReactorCounters()
   /// How long to go on polling after the last event before sleeping, in nanoseconds.
   public var spin: UInt64 = 0
+  /// Called after each `advance`: the place to look at what the service has to tell people.
+  public var afterAdvance: () -> Void = {}
 
   let device: (any BlockDevice)?
   let sleeper: Sleeper

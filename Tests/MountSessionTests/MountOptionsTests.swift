@@ -19,7 +19,7 @@ import Testing
     #expect(options.accessTimes == .never)
     #expect(options.commitSeconds == 30)
     #expect(options.cacheBytes == 1 << 30)
-    #expect(Set(options.mountFlags) == ["nodev", "nosuid", "noexec"])
+    #expect(Set(options.mountFlags) == ["nodev", "nosuid", "noexec", "noatime"])
   }
 
   @Test func theLaterWins() throws {
