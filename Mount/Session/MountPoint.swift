@@ -17,7 +17,7 @@ public struct MountPoint: Sendable, Equatable {
     // Each round takes away one dead mount; there can be several over each other.
     for _ in 0..<16 {
       guard let mounted = MountTable.top(at: path) else { break }
-      guard isDead(path) else {
+      guard mounted.type.hasPrefix("fuse"), isDead(path) else {
         throw MountError(
           "\(path) is in use: \(mounted.source) (\(mounted.type)) is mounted there",
           remedy: "unmount it first with: umount \(path)")
@@ -65,7 +65,7 @@ public struct MountPoint: Sendable, Equatable {
   private static func resolve(_ directory: String) throws(MountError) -> String {
     if let path = canonical(directory) { return path }
     // The last component of a dead mount cannot be looked at; what leads to it can.
-    if errno == ENOTCONN {
+    if meansDead(errno) {
       let trimmed = String(directory.reversed().drop { $0 == "/" }.reversed())
       let slash = trimmed.lastIndex(of: "/")
       let parent = slash.map { $0 == trimmed.startIndex ? "/" : String(trimmed[..<$0]) } ?? "."
@@ -81,11 +81,14 @@ public struct MountPoint: Sendable, Equatable {
     return String(cString: resolved)
   }
 
-  /// Whether the mount at `path` has lost its daemon.
+  /// Whether the FUSE mount at `path` has lost its daemon. Asks for its space, which the kernel does not remember:
+  /// what a dead mount has cached it goes on answering.
   private static func isDead(_ path: String) -> Bool {
-    var status = stat()
-    return stat(path, &status) != 0 && errno == ENOTCONN
+    var space = statvfs()
+    return statvfs(path, &space) != 0 && meansDead(errno)
   }
+
+  private static func meansDead(_ code: Int32) -> Bool { code == ENOTCONN || code == ECONNABORTED }
 
   private static func requireDirectory(_ path: String) throws(MountError) {
     var status = stat()
