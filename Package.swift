@@ -72,7 +72,7 @@ let package = Package(
       path: "Mount/Session", swiftSettings: settings),
     command(
       "mount.varve", path: "Mount/Daemon",
-      ["MountSession", "Reactor", "Device", "FileSystem", "PCI", "CMachine", arguments, log]),
+      ["MountSession", "Reactor", "Device", "Block", "FileSystem", "PCI", "CMachine", arguments, log]),
     command("mkfs.varve", path: "Tools/mkfs", ["Block", "CBlkid", "CMachine", "Device", "Format", arguments]),
     command("fsck.varve", path: "Tools/fsck", ["Device", "Checker", arguments, system]),
     command("varve", path: "Tools/varve", ["Device", "Format", "Block", "NVMe", "NVMeSpec", "PCI", "CMachine", arguments]),

@@ -1,0 +1,73 @@
+import CMachine
+import Glibc
+
+/// The way into the background: a child that mounts, and a parent that waits until it has.
+enum Background {
+  /// What the child says when the mount is usable.
+  private static let usable = "usable"
+
+  /// The child's end of the pipe to its parent.
+  struct Parent {
+    fileprivate let descriptor: Int32
+
+    /// Tells the parent that the mount is usable, and leaves its terminal.
+    /// - Returns: false when there is no parent any more: it was interrupted.
+    func report() -> Bool {
+      let told = send(Background.usable)
+      let null = open("/dev/null", O_RDWR)
+      if null >= 0 {
+        for stream: Int32 in 0...2 { dup2(null, stream) }
+        if null > 2 { close(null) }
+      }
+      return told
+    }
+
+    /// Tells the parent why there will be no mount.
+    func fail(_ reason: String) { _ = send(reason) }
+
+    private func send(_ text: String) -> Bool {
+      defer { close(descriptor) }
+      let bytes = Array(text.utf8)
+      return write(descriptor, bytes, bytes.count) == bytes.count
+    }
+  }
+
+  /// How the split ended, in each of the two.
+  enum Side {
+    case child(Parent)
+    /// In the parent, after the child has said how it went: nil, or why not.
+    case parent(failure: String?)
+  }
+
+  /// Splits the process. It must have no second thread yet.
+  /// - Returns: in the parent only when the child has mounted or failed.
+  static func split() -> Side {
+    var ends: [Int32] = [0, 0]
+    guard pipe(&ends) == 0 else { return .parent(failure: "no pipe: \(String(cString: strerror(errno)))") }
+    switch cm_fork() {
+    case -1: return .parent(failure: "no new process: \(String(cString: strerror(errno)))")
+    case 0:
+      close(ends[0])
+      _ = fcntl(ends[1], F_SETFD, FD_CLOEXEC)
+      setsid()
+      return .child(Parent(descriptor: ends[1]))
+    default:
+      close(ends[1])
+      let said = readAll(ends[0])
+      if said == usable { return .parent(failure: nil) }
+      return .parent(
+        failure: said.isEmpty ? "the daemon died before the mount was usable; see the system's log" : said)
+    }
+  }
+
+  private static func readAll(_ descriptor: Int32) -> String {
+    var bytes: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 4096)
+    while true {
+      let count = read(descriptor, &chunk, chunk.count)
+      if count > 0 { bytes += chunk[..<count] } else if count == 0 || errno != EINTR { break }
+    }
+    close(descriptor)
+    return String(decoding: bytes, as: UTF8.self)
+  }
+}

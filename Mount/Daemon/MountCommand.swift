@@ -1,0 +1,118 @@
+import ArgumentParser
+import Glibc
+import Logging
+import MountSession
+
+/// `mount.varve DEVICE DIR`: the command of people, of mount(8) and of fstab(5).
+@main
+struct MountCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "mount.varve",
+    abstract: "Mount a Varve filesystem.",
+    discussion: """
+      DEVICE is one of
+        nvme://0000:01:00.0/1              a PCI function through VFIO, namespace 1
+        vfio-user:///run/ctl/cntrl?nsid=1  a controller served over a socket
+        /path/disk.img                     an image file behind the emulated controller
+        UUID=… or LABEL=…                  found among the NVMe functions bound to VFIO
+
+      OPTIONS, separated by commas:
+        ro                    change nothing
+        noatime, relatime     never or seldom note that a file was read (relatime)
+        commit=SECONDS        write what nobody synced after this time at the latest (5)
+        cache=SIZE            memory for cached blocks (128M)
+        nodiscard             do not tell the device of freed space
+        allow_other           let other users in (the default for root)
+        dev, suid, exec, sync, dirsync and their opposites, as for any filesystem
+
+      Returns when the mount is usable. The exit status is 0 then, 1 when the command was not understood and 32 when
+      the mount failed, as mount(8) has it.
+      """)
+
+  @Argument(help: "What to mount.") var device: String
+  @Argument(help: "Where to mount it.") var directory: String
+  @Option(name: .short, help: "Options, separated by commas.") var options: [String] = []
+  @Flag(name: .short, help: "Stay in the foreground, and log to standard error.") var foreground = false
+  @Flag(name: .short, help: "Say more.") var verbose = false
+
+  // What mount(8) may pass and a FUSE filesystem has no use for.
+  @Flag(name: .short, help: .hidden) var noTable = false
+  @Flag(name: .short, help: .hidden) var sloppy = false
+  @Option(name: .short, help: .hidden) var type: String?
+  @Option(name: .customShort("N"), help: .hidden) var namespace: String?
+
+  /// mount(8)'s exit statuses.
+  private static let usageStatus: Int32 = 1
+  private static let failureStatus: Int32 = 32
+
+  static func main() {
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+    } catch let error as MountError {
+      complain(error.description)
+      Glibc.exit(failureStatus)
+    } catch let code as ExitCode {
+      Glibc.exit(code.rawValue)
+    } catch {
+      let isHelp = exitCode(for: error).isSuccess
+      say(fullMessage(for: error), to: isHelp ? STDOUT_FILENO : STDERR_FILENO)
+      Glibc.exit(isHelp ? 0 : usageStatus)
+    }
+  }
+
+  func run() throws {
+    let options: MountOptions
+    do throws(MountError) {
+      options = try MountOptions(self.options)
+    } catch {
+      Self.complain(error.description)
+      throw ExitCode(Self.usageStatus)
+    }
+    let point = try MountPoint.prepare(directory)
+    let daemon = Daemon(device: Self.absolute(device), point: point, options: options)
+    if foreground {
+      LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
+      try daemon.run(verbose: verbose, whenWaiting: Self.complain) { true }
+      return
+    }
+    switch Background.split() {
+    case .parent(nil): return
+    case .parent(let failure?): throw MountError(failure)
+    case .child(let parent): Self.serve(daemon, parent, verbose: verbose)
+    }
+  }
+
+  /// The child's life; ends the process.
+  private static func serve(_ daemon: Daemon, _ parent: Background.Parent, verbose: Bool) -> Never {
+    LoggingSystem.bootstrap { _ in SystemLog() }
+    var isUsable = false
+    do {
+      try daemon.run(verbose: verbose, whenWaiting: complain) {
+        isUsable = true
+        return parent.report()
+      }
+      Glibc.exit(0)
+    } catch {
+      if !isUsable { parent.fail("\(error)") }
+      Glibc.exit(failureStatus)
+    }
+  }
+
+  private static func complain(_ text: String) { say("mount.varve: \(text)", to: STDERR_FILENO) }
+
+  private static func say(_ text: String, to stream: Int32) {
+    let line = Array("\(text)\n".utf8)
+    _ = write(stream, line, line.count)
+  }
+}
+
+extension MountCommand {
+  /// A path to an existing file without the directory it is relative to, since the daemon leaves that; everything
+  /// else as it is.
+  fileprivate static func absolute(_ device: String) -> String {
+    guard let resolved = realpath(device, nil) else { return device }
+    defer { free(resolved) }
+    return String(cString: resolved)
+  }
+}

@@ -1,0 +1,34 @@
+import Glibc
+import Logging
+
+/// Sends log messages to syslog(3), which journald reads too.
+struct SystemLog: LogHandler {
+  var metadata: Logger.Metadata = [:]
+  var logLevel: Logger.Level = .info
+
+  init() { openlog("mount.varve", LOG_PID, LOG_DAEMON) }
+
+  subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+    get { metadata[key] }
+    set { metadata[key] = newValue }
+  }
+
+  func log(event: LogEvent) {
+    let fields = metadata.merging(event.metadata ?? [:]) { _, own in own }
+    let suffix = fields.sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined()
+    "\(event.message)\(suffix)".withCString { text in
+      withVaList([OpaquePointer(text)]) { vsyslog(priority(event.level), "%s", $0) }
+    }
+  }
+
+  private func priority(_ level: Logger.Level) -> Int32 {
+    switch level {
+    case .trace, .debug: LOG_DEBUG
+    case .info: LOG_INFO
+    case .notice: LOG_NOTICE
+    case .warning: LOG_WARNING
+    case .error: LOG_ERR
+    case .critical: LOG_CRIT
+    }
+  }
+}
