@@ -1,4 +1,5 @@
 import FileSystem
+import Glibc
 
 /// Something that says what each client does next.
 public protocol Workload: AnyObject {
@@ -59,11 +60,21 @@ public final class Runner {
         guard waiting.isEmpty, wakes != .max else {
           throw SimulationFailure("hangs: \(waiting.count) requests wait, nothing is in flight")
         }
-        try harness.idle(wakes - min(wakes, harness.clock.now.monotonic))
+        try idle(until: wakes)
         continue
       }
     }
   }
+
+  /// Nobody does anything for a while: the background commit must have made all of it durable in time.
+  private func idle(until wakes: UInt64) throws {
+    try harness.idle(wakes - min(wakes, harness.clock.now.monotonic))
+    let idleFor = harness.clock.now.monotonic - lastAnswer
+    if idleFor > Self.commitsWithin, !tolerated.contains(EIO) { world.settleAll() }
+  }
+
+  /// Twice the interval of background commits, ns.
+  private static let commitsWithin: UInt64 = 10_000_000_000
 
   /// Lets one client that is ready do something; often leaves that to after the next event.
   private func startOne() throws -> Bool {
@@ -106,8 +117,11 @@ public final class Runner {
   }
 
   private var starting: (client: Int, step: Step)?
+  /// When something was last answered, ns (monotonic).
+  private var lastAnswer: UInt64 = 0
 
   private func answered(_ slot: Int, _ answer: Answer) throws {
+    lastAnswer = harness.clock.now.monotonic
     let entry: (client: Int, step: Step)
     if let known = waiting.removeValue(forKey: slot) {
       entry = known
@@ -124,7 +138,7 @@ public final class Runner {
   /// The end of an action that fails with an error the workload allows for.
   func refuse(_ error: Int32, _ pending: Pending) throws {
     guard tolerated.contains(error) else {
-      throw SimulationFailure("\(pending.action) fails with errno \(error)")
+      throw SimulationFailure("\("\(pending.action)".prefix(200)) fails with errno \(error)")
     }
     refusals[error, default: 0] += 1
     world.fail(pending)

@@ -152,6 +152,7 @@ public final class Explorer {
     do {
       let disk = SimulatedDisk(image, profile: run.profile, seed: seed)
       let harness = mounted(disk, run, depth: 1, seed: seed)
+      if let trace { disk.trace = { trace("recovery: \($0)") } }
       if scenario.crashesRecovery { crashRecovery(harness, run, seed: seed) }
       try harness.mount()
       let recovered = try Recovered(harness)

@@ -21,7 +21,7 @@ extension FileHistory {
     for block in 0..<(size + UInt64(Page.size) - 1) / UInt64(Page.size) {
       let start = Int(block) * Page.size
       let bytes = content[start..<min(start + Page.size, content.count)]
-      let since = matching.map(\.tick).min() ?? 0
+      let since = matching.contains(where: \.isBare) ? 0 : matching.map(\.tick).min() ?? 0
       if let fault = fault(block: block, bytes, position: position, floor: floor, sizeSince: since) {
         return fault
       }

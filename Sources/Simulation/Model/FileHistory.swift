@@ -8,9 +8,11 @@ final class FileHistory {
     /// The client's operation that set the size or the time; nil for a write, which needs no order.
     var position: Int?
     var size: UInt64
+    var modified: Moment
     /// Whether the operation set the size, not only the time.
     var setsSize = true
-    var modified: Moment
+    /// Recovery may give the file this size without any data that came before.
+    var isBare = false
   }
 
   /// What a block contained, behind the end of the file zeros.
@@ -83,6 +85,13 @@ final class FileHistory {
     sizes.append(SizeChange(tick: tick, position: nil, size: size, modified: moment))
   }
 
+  /// Notes a size that recovery may give the file by redoing an allocation, whatever was written before it.
+  func mayResize(_ size: UInt64, tick: UInt64, moment: Moment) {
+    let now = self.size
+    sizes.append(SizeChange(tick: tick, position: nil, size: size, modified: moment, isBare: true))
+    resize(now, tick: tick, moment: moment)
+  }
+
   /// Changes the size by an operation of its own.
   func cut(to size: UInt64, tick: UInt64, position: Int, moment: Moment) {
     let block = size / UInt64(Page.size)
@@ -98,7 +107,7 @@ final class FileHistory {
 
   /// Notes that an operation set the modification time.
   func touch(_ moment: Moment, tick: UInt64, position: Int) {
-    sizes.append(SizeChange(tick: tick, position: position, size: size, setsSize: false, modified: moment))
+    sizes.append(SizeChange(tick: tick, position: position, size: size, modified: moment, setsSize: false))
   }
 
   /// Notes that everything before `tick` is durable where operation `position` is.

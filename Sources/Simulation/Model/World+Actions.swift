@@ -151,9 +151,7 @@ extension World {
     }
     // Recovery may redo it on a file whose longer size was not committed.
     if !keepsSize, end < history.size {
-      let size = history.size
-      history.resize(end, tick: pending.begun, moment: pending.moment)
-      history.resize(size, tick: pending.begun, moment: pending.moment)
+      history.mayResize(end, tick: pending.begun, moment: pending.moment)
     }
     if !keepsSize, end > history.size { history.resize(end, tick: pending.begun, moment: pending.moment) }
     // Mode 0 within the size changes no byte, but may or may not touch the times.

@@ -103,7 +103,7 @@ extension Script.Context {
       guard let node = random.pick(live.filter { world.node($0).isFile || world.node($0).isDirectory }) else {
         return []
       }
-      let size = random.pick([0, 10, 100, 1000, 2500]) ?? 10
+      let size = random.pick([0, 10, 100, 1000, 1200]) ?? 10
       return [
         .setAttribute(
           node: node, name: "user.\(random.pick(["a", "b", "comment"]) ?? "a")",
@@ -185,7 +185,7 @@ extension Script.Context {
     case 14: return chosen.map { [random.chance(50) ? truncate($0) : allocate($0)] } ?? []
     case 15: return chosen.map { [.close(node: $0)] } ?? []
     case 16, 17: return syncSomething()
-    case 18: return random.chance(20) ? [.idle(nanoseconds: UInt64(random.below(8_000)) * 1_000_000)] : look()
+    case 18: return random.chance(20) ? [.idle(nanoseconds: UInt64(random.below(16_000)) * 1_000_000)] : look()
     default: return look()
     }
   }

@@ -125,7 +125,7 @@ extension Scenario {
       case 1: return [.close(node: file)] + context.remove(file)
       case 2: return context.remove(file) + [.read(node: file, offset: 0, length: 50_000)]
       case 3: return context.syncSomething()
-      case 4: return [.idle(nanoseconds: 6_000_000_000)]
+      case 4: return [.idle(nanoseconds: 11_000_000_000)]
       default: return context.writeSomewhere(file)
       }
     }
