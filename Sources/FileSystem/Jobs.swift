@@ -21,7 +21,8 @@ extension FileSystem {
       guard isBusy else { break }
     }
     if isBusy { return 0 }
-    return min(commitDeadline, checkpointDeadline)
+    // What can no longer be written is never due.
+    return isReadOnly ? .max : min(commitDeadline, checkpointDeadline)
   }
 
   /// Frees numbers that operations gave up, unless a checkpoint is between its cut and its tables.

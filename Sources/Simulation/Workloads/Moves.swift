@@ -185,7 +185,8 @@ extension Script.Context {
     case 14: return chosen.map { [random.chance(50) ? truncate($0) : allocate($0)] } ?? []
     case 15: return chosen.map { [.close(node: $0)] } ?? []
     case 16, 17: return syncSomething()
-    case 18: return random.chance(20) ? [.idle(nanoseconds: UInt64(random.below(16_000)) * 1_000_000)] : look()
+    case 18:
+      return random.chance(20) ? [.idle(nanoseconds: UInt64(random.below(16_000)) * 1_000_000)] : look()
     default: return look()
     }
   }
