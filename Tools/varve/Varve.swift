@@ -10,7 +10,9 @@ struct Varve: ParsableCommand {
       DEVICE is nvme://0000:01:00.0/1, vfio-user:///run/ctl/cntrl?nsid=1, an image file, \
       emulated:/path/disk.img?key=value, UUID=… or LABEL=….
       """,
-    subcommands: [List.self, Bind.self, Unbind.self, Doctor.self])
+    subcommands: [
+      List.self, Bind.self, Unbind.self, Doctor.self, Identify.self, Namespaces.self, SMART.self, Log.self,
+    ])
 
   /// Parses the command line, runs the command, and ends the process: 0 for success, 1 for a failure, 2 for a command
   /// line that makes no sense.

@@ -2,6 +2,8 @@
 struct Fields {
   private var all: [(name: String, value: JSON, text: String)] = []
 
+  init() {}
+
   /// Adds a value. People see `text` where it is given, and otherwise what JSON has.
   mutating func add(_ name: String, _ value: JSON, _ text: String? = nil) {
     all.append((name, value, text ?? Self.plain(value)))
