@@ -47,16 +47,18 @@ public enum DeviceLocator {
   /// Brings up the controller of the device called `name`, alone: nobody else can have it open.
   ///
   /// It waits for a process that is just leaving, as `open` does.
+  /// - Parameter options: what the caller chooses about the controller.
   /// - Returns: the controller, which the caller closes, and the namespace that was named, there or not.
   /// - Throws: `DeviceError`, in one line with the remedy.
   public static func openController(
-    _ name: String, patience: Int = patience, whenWaiting: (String) -> Void = { _ in }
+    _ name: String, options: ControllerOptions = ControllerOptions(), patience: Int = patience,
+    whenWaiting: (String) -> Void = { _ in }
   ) throws(DeviceError) -> (controller: Controller, namespace: UInt32) {
     let device = try DeviceName(name)
     var waited = 0
     while true {
       do throws(DeviceError) {
-        return try openOnce(device)
+        return try openOnce(device, options)
       } catch {
         guard error.isBusy, waited < patience else { throw error }
         if waited == 0 { whenWaiting("\(error); waiting for it to leave") }
@@ -66,18 +68,20 @@ public enum DeviceLocator {
     }
   }
 
-  private static func openOnce(_ device: DeviceName) throws(DeviceError) -> (Controller, UInt32) {
+  private static func openOnce(
+    _ device: DeviceName, _ options: ControllerOptions
+  ) throws(DeviceError) -> (Controller, UInt32) {
     switch device {
     case .function(let address, let namespace):
-      return (try controller(behind: try function(at: address)), namespace)
-    case .image(let path, let namespace, let options):
-      return (try controller(behind: try emulated(path, options)), namespace)
+      return (try controller(behind: try function(at: address), options), namespace)
+    case .image(let path, let namespace, let choices):
+      return (try controller(behind: try emulated(path, choices), options), namespace)
     case .vfioUser(let path, _):
       throw DeviceError(
         "\(path): controllers behind vfio-user sockets cannot be used yet; use nvme:// or an image file")
-    case .uuid(let uuid): return try find("UUID=\(uuid)") { $0.uuidText == uuid }
+    case .uuid(let uuid): return try find("UUID=\(uuid)", options) { $0.uuidText == uuid }
     case .label(let label):
-      return try find("LABEL=\(label)") { String(decoding: $0.label, as: UTF8.self) == label }
+      return try find("LABEL=\(label)", options) { String(decoding: $0.label, as: UTF8.self) == label }
     }
   }
 
@@ -101,9 +105,11 @@ public enum DeviceLocator {
   }
 
   /// Brings the controller behind `function` up.
-  private static func controller(behind function: any Function) throws(DeviceError) -> Controller {
+  private static func controller(
+    behind function: any Function, _ options: ControllerOptions
+  ) throws(DeviceError) -> Controller {
     do throws(ControllerError) {
-      return try Controller.open(function)
+      return try Controller.open(function, options: options)
     } catch {
       function.close()
       throw DeviceError("\(error)")
@@ -112,12 +118,12 @@ public enum DeviceLocator {
 
   /// Looks through the NVMe functions bound to VFIO for a filesystem.
   private static func find(
-    _ text: String, _ matches: (Identity) -> Bool
+    _ text: String, _ options: ControllerOptions, _ matches: (Identity) -> Bool
   ) throws(DeviceError) -> (Controller, UInt32) {
     var busy: [String] = []
     for info in Discovery.functions() where info.isBoundToVFIO {
       do throws(DeviceError) {
-        let controller = try controller(behind: try function(at: info.address))
+        let controller = try controller(behind: try function(at: info.address), options)
         let found = controller.namespaces.map(\.identifier).first { namespace in
           (try? Identity(of: namespace, at: controller)).map(matches) == true
         }
