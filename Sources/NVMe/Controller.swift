@@ -6,6 +6,9 @@ import PCI
 ///
 /// It owns the admin queue pair; I/O queue pairs are made by `makeQueuePair` and driven by `poll`, all on the
 /// thread that owns the controller. Nothing after `open` blocks but `execute`, what is built on it, and `close`.
+///
+/// What every poll reads or writes is exempt from the language's checks for overlapping accesses, which would cost
+/// more than the poll: no access to it lasts longer than an expression.
 public final class Controller {
   /// The function the controller is reached through.
   public let function: any Function

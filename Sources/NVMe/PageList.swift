@@ -16,10 +16,6 @@ enum PageList {
     frames > 2 ? PRP.listPages(entries: frames - 1, pageSize: DMAArena.frameSize) : 0
   }
 
-  /// The most frames of a transfer with `pages` list pages. In every page but the last the final entry leads
-  /// to the next page.
-  static func frames(forPages pages: Int) -> Int { pages == 0 ? 2 : 2 + pages * (entriesPerPage - 1) }
-
   /// The address of frame `frame` for the device, `base` being that of frame 0.
   @inlinable @inline(__always)
   static func address(_ frame: UInt32, _ base: UInt64) -> UInt64 {

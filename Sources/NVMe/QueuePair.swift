@@ -49,7 +49,7 @@ public struct QueuePair: ~Copyable {
   @usableFromInline var rungTail: UInt32 = 0
   let tailDoorbell: DoorbellRegister
   /// How far the controller has read the submission queue, as its last completion said.
-  var submissionHead: UInt32 = 0
+  public internal(set) var submissionHead: UInt32 = 0
 
   // PRP list pages, the same number for each tracker.
   @usableFromInline let lists: UnsafeMutablePointer<UInt64>

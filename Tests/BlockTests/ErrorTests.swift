@@ -94,6 +94,25 @@ import Testing
     #expect(machine.device.dmaFaultCount == 0)
   }
 
+  @Test func aSlowCommandIsAbortedAndTriedAgain() throws {
+    let (machine, device, driver) = try open()
+    driver.poll()
+    machine.device.faultRules = [FaultRule(io: .read, .delay(1_000_000_000_000), limit: 1)]
+    #expect(driver.run(.read, block: 0, count: 1, frames: [0]) == 0)
+    #expect(device.counters.timeouts == 1 && device.counters.retries == 1)
+    #expect(device.controller.resets == 0)
+    device.close()
+  }
+
+  @Test func aCommandThatIsSlowButInTimeIsLeftAlone() throws {
+    let (machine, device, driver) = try open()
+    driver.poll()
+    machine.device.faultRules = [FaultRule(io: .read, .delay(29_000_000_000), limit: 1)]
+    #expect(driver.run(.read, block: 0, count: 1, frames: [0]) == 0)
+    #expect(device.counters.timeouts == 0 && device.counters.retries == 0)
+    device.close()
+  }
+
   @Test func aCommandThatNeverCompletesTimesOut() throws {
     let (machine, device, driver) = try open { $0.options.retry.maximumRequeues = 0 }
     machine.device.faultRules = [FaultRule(io: .write, .loseCompletion)]

@@ -41,10 +41,7 @@ import Testing
   }
 
   @Test func countsListPages() {
-    for pages in 0...4 {
-      let most = PageList.frames(forPages: pages)
-      #expect(PageList.pages(forFrames: most) == pages)
-      #expect(PageList.pages(forFrames: most + 1) == pages + 1)
-    }
+    let cases = [1: 0, 2: 0, 3: 1, 513: 1, 514: 2, 1024: 2, 1025: 3, 1535: 3, 1536: 4]
+    for (frames, pages) in cases { #expect(PageList.pages(forFrames: frames) == pages, "\(frames) frames") }
   }
 }
