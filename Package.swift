@@ -77,12 +77,13 @@ let package = Package(
     command("fsck.varve", path: "Tools/fsck", ["Device", "Checker", arguments, system]),
     command("varve", path: "Tools/varve", ["Device", "Format", "Block", "NVMe", "NVMeSpec", "PCI", "CMachine", arguments]),
     .target(
-      name: "MemoryService", dependencies: ["FileSystem"], path: "Tools/bench/null/Service",
+      name: "MemoryService", dependencies: ["FileSystem"], path: "Tools/benchmarks/null/Service",
       swiftSettings: settings),
     command(
-      "null-daemon", path: "Tools/bench/null/Daemon",
+      "null-daemon", path: "Tools/benchmarks/null/Daemon",
       ["MemoryService", "MountSession", "Reactor", "PCI", "CMachine", arguments]),
-    command("driver-bench", path: "Tools/bench/driver", ["Block", "NVMe", "NVMeSpec", "PCI", "CMachine"]),
+    command("driver-bench", path: "Tools/benchmarks/driver", ["Block", "NVMe", "NVMeSpec", "PCI", "CMachine"]),
+    command("bench-load", path: "Tools/benchmarks/load", [arguments]),
     command("crash", path: "Tools/crash", ["Simulation", arguments]),
 
     // Tests.

@@ -1,0 +1,100 @@
+# Reading and writing files. Sourced by Tools/bench.
+
+# The size of the filesystems, and of the file that is read and written.
+volume=4G
+file_size=512M
+
+# run_fio PEER RW BLOCK [OPTION…]: runs a load on the peer's file, and prints operations a second, bytes a second and
+# the number of operations. It goes on for $duration seconds, or over the whole file when that is not set.
+run_fio() {
+  local peer=$1 rw=$2 block=$3 time=()
+  shift 3
+  [ -z "${duration:-}" ] || time=(--time_based --runtime="$duration")
+  fio --name=bench --filename="$scratch/$peer/file" --size=$file_size --rw="$rw" --bs="$block" --randrepeat=0 \
+    --norandommap --group_reporting --output-format=json "${time[@]}" "$@" 2>"$scratch/fio.log" |
+    jq --raw-output '.jobs[0] | (.read, .write) | select(.total_ios > 0) | "\(.iops) \(.bw_bytes) \(.total_ios)"' ||
+    tail -n 3 "$scratch/fio.log" >&2
+}
+
+# Writes the whole file, so that reads find data and writes replace some.
+lay_out() { run_fio "$1" write 1M --direct=1 --end_fsync=1 >/dev/null; }
+
+seconds_each() { [ -n "$quick" ] && echo 1 || echo 3; }
+
+measure_sequential() {
+  start_peers $volume
+  each_peer lay_out
+  in_rounds sequential write-direct write --direct=1
+  in_rounds sequential read-direct read --direct=1
+  in_rounds sequential write-buffered write --direct=0 --end_fsync=1
+  in_rounds sequential read-buffered read --direct=0
+  stop_peers
+}
+
+# sequential NAME RW OPTION… PEER
+sequential() {
+  local measure=sequential-$1 rw=$2 peer=${*: -1} result
+  shift 2
+  # A buffered write is of a new file, as cp's.
+  [ "$measure" != sequential-write-buffered ] || rm -f "$scratch/$peer/file"
+  read -ra result < <(run_fio "$peer" "$rw" 1M --ioengine=psync "${@:1:$#-1}") || true
+  sample "$measure" "$peer" "$(megabytes "${result[1]:-}")"
+}
+
+megabytes() { [ -z "$1" ] || divide "$1" 1000000; }
+
+measure_random() {
+  local rw
+  start_peers $volume
+  each_peer lay_out
+  for rw in read write; do
+    in_rounds random $rw 1 --ioengine=psync
+    [ -n "$quick" ] || in_rounds random $rw 4 --ioengine=psync --numjobs=4
+    in_rounds random $rw q32 --ioengine=libaio --iodepth=32
+  done
+  stop_peers
+}
+
+# random RW NAME OPTION… PEER
+random() {
+  local measure=random-$1-$2 rw=rand$1 peer=${*: -1} result before duration
+  duration=$(seconds_each)
+  shift 2
+  before=$([ "$peer" = ext4 ] || processor_time "$peer")
+  read -ra result < <(run_fio "$peer" "$rw" 4k --direct=1 "${@:1:$#-1}") || true
+  sample "$measure" "$peer" "${result[0]:-}"
+  [ "$peer" = ext4 ] || sample_processor "$measure" "$peer" "$before" "${result[2]:-0}"
+}
+
+# sample_processor MEASURE PEER BEFORE OPERATIONS: what the daemon used for each since it had used BEFORE, where that
+# is of interest.
+sample_processor() {
+  grep -q "^$1-daemon " "$root/Tools/benchmarks/measures" || return 0
+  sample "$1-daemon" "$2" "$(divide "$(subtract "$(processor_time "$2")" "$3")" "$4")"
+}
+
+measure_overlap() {
+  local round one many duration
+  duration=$(seconds_each)
+  make_ours $volume
+  mount_ours "emulated:$scratch/ours.img?latency=80us"
+  (unset duration && lay_out ours)
+  for ((round = 0; round < rounds; round++)); do
+    read -ra one < <(run_fio ours randread 4k --direct=1 --ioengine=libaio --iodepth=1) || true
+    read -ra many < <(run_fio ours randread 4k --direct=1 --ioengine=libaio --iodepth=32) || true
+    sample overlap-1 ours "${one[0]:-}"
+    sample overlap-32 ours "${many[0]:-}"
+    sample overlap-gain ours "$(divide "${many[0]:-0}" "${one[0]:-0}")"
+  done
+  stop ours
+}
+
+measure_sync() {
+  start_peers $volume
+  in_rounds sync_writes
+  stop_peers
+}
+
+sync_writes() {
+  sample sync "$1" "$("$binaries/bench-load" sync "$scratch/$1/file" --count "$([ -n "$quick" ] && echo 1000 || echo 5000)")"
+}

@@ -1,0 +1,136 @@
+# The filesystems that Tools/bench compares, each mounted at $scratch/NAME:
+#   ours  Varve on an image behind the emulated controller
+#   ext4  on a loop device over an image
+#   null  a daemon of our own mount and reactor that answers from memory
+# All images are in memory. Sourced by Tools/bench.
+
+# Where images, mount points and logs are, for as long as the script runs.
+scratch=
+# Those to measure.
+peers=(ours ext4 null)
+# The process of each mounted daemon, and ext4's loop device, by peer.
+declare -A pid=() loop=()
+
+open_scratch() {
+  scratch=$(mktemp -d /dev/shm/varve-bench.XXXXXX) || fail 1 "no folder in /dev/shm: a tmpfs is needed there"
+  trap close_scratch EXIT
+  trap 'exit 130' INT TERM HUP
+  can_loop || { peers=(ours null) && say "no ext4: that needs root and loop devices"; }
+}
+
+can_loop() { [ "$(id -u)" -eq 0 ] && losetup --find >/dev/null 2>&1; }
+
+# Removes everything, in whatever state it is.
+close_scratch() {
+  local peer
+  trap '' INT TERM HUP
+  for peer in ours null ext4; do
+    ! mountpoint -q "$scratch/$peer" || detach "$scratch/$peer" 2>/dev/null || umount --lazy "$scratch/$peer" || true
+    end_daemon "$peer"
+    [ -z "${loop[$peer]:-}" ] || losetup --detach "${loop[$peer]}" || true
+  done
+  rm -rf "$scratch"
+}
+
+# start_peers SIZE: makes new filesystems of that size, and mounts them.
+start_peers() {
+  local peer
+  for peer in "${peers[@]}"; do
+    mkdir -p "$scratch/$peer"
+    "start_$peer" "$1"
+  done
+}
+
+stop_peers() {
+  local peer
+  for peer in "${peers[@]}"; do stop "$peer"; done
+}
+
+start_ours() {
+  make_ours "$1"
+  mount_ours "$scratch/ours.img"
+}
+
+# make_ours SIZE: formats the image, made anew.
+make_ours() {
+  rm -f "$scratch/ours.img"
+  "$binaries/mkfs.varve" -q "$scratch/ours.img" "$1" || fail 1 "no Varve filesystem was made: see above"
+}
+
+# mount_ours DEVICE [OPTION…]: mounts a Varve filesystem that was made.
+mount_ours() {
+  local device=$1
+  shift
+  mkdir -p "$scratch/ours"
+  start_daemon ours "$binaries/mount.varve" -f "$@" "$device" "$scratch/ours"
+}
+
+start_null() { start_daemon null "$binaries/null-daemon" "$scratch/null"; }
+
+start_ext4() {
+  truncate --size "$1" "$scratch/ext4.img"
+  mkfs.ext4 -q -F "$scratch/ext4.img" || fail 1 "no ext4 was made: see above"
+  loop[ext4]=$(losetup --find --show "$scratch/ext4.img")
+  mount "${loop[ext4]}" "$scratch/ext4" || fail 1 "ext4 was not mounted: see above"
+}
+
+# start_daemon PEER COMMAND…: runs a daemon until it has mounted.
+start_daemon() {
+  local peer=$1
+  shift
+  "$@" >"$scratch/$peer.log" 2>&1 </dev/null &
+  pid[$peer]=$!
+  until mountpoint -q "$scratch/$peer"; do
+    is_alive "${pid[$peer]}" || { cat "$scratch/$peer.log" >&2 && fail 1 "$1 did not mount: see above"; }
+    sleep 0.01
+  done
+}
+
+# Whether a process runs. A child that has ended and that nobody waited for does not.
+is_alive() {
+  local state
+  state=$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null) && [ "${state:-Z}" != Z ]
+}
+
+# detach DIR: unmounts.
+detach() { if [ "$(id -u)" -eq 0 ]; then umount "$1"; else fusermount3 -u "$1"; fi; }
+
+# stop PEER: unmounts, and removes the image.
+stop() {
+  local peer=$1
+  unmount "$peer"
+  [ -z "${loop[$peer]:-}" ] || losetup --detach "${loop[$peer]}"
+  unset "loop[$peer]"
+  rm -f "$scratch/$peer.img"
+}
+
+# unmount PEER: unmounts and waits for its daemon, whose words are shown when it had any to say.
+unmount() {
+  local peer=$1 tries=0
+  until detach "$scratch/$peer" 2>"$scratch/umount.log"; do
+    ((++tries < 50)) || { cat "$scratch/umount.log" >&2 && fail 1 "$peer is still in use"; }
+    sleep 0.1
+  done
+  end_daemon "$peer"
+}
+
+# end_daemon PEER: waits for a daemon that has nothing mounted to leave, and kills it if it does not.
+end_daemon() {
+  local peer=$1 tries=0
+  [ -n "${pid[$peer]:-}" ] || return 0
+  while is_alive "${pid[$peer]}"; do
+    ((++tries < 600)) || { say "the daemon of $peer did not leave" && kill -KILL "${pid[$peer]}"; }
+    sleep 0.1
+  done
+  wait "${pid[$peer]}" || say "the daemon of $peer failed: $(tail -n 3 "$scratch/$peer.log")"
+  unset "pid[$peer]"
+}
+
+# processor_time PEER: what its daemon has used so far, in microseconds.
+processor_time() {
+  awk -v hz="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); print ($12 + $13) * 1000000 / hz }' "/proc/${pid[$1]}/stat"
+}
+
+# forget_names PEER: has the kernel drop the names of a mount that it caches, and of a FUSE mount the attributes too.
+# Does nothing without root.
+forget_names() { [ "$(id -u)" -ne 0 ] || mount --internal-only -o remount "$scratch/$1"; }
