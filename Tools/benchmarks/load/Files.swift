@@ -29,10 +29,10 @@ struct Files: Sendable {
   }
 
   /// Asks for the attributes of each.
-  func stat(_ thread: Int) throws {
+  func inspect(_ thread: Int) throws {
     try forEach(thread) { path in
-      var attributes = Glibc.stat()
-      return Glibc.stat(path, &attributes) == 0
+      var attributes = stat()
+      return lstat(path, &attributes) == 0
     }
   }
 

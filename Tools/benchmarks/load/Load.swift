@@ -37,10 +37,11 @@ struct Create: ParsableCommand {
 }
 
 struct Stat: ParsableCommand {
-  static let configuration = CommandConfiguration(abstract: "Ask for files' attributes; prints files a second.")
+  static let configuration = CommandConfiguration(
+    abstract: "Ask for files' attributes; prints files a second.")
   @OptionGroup var arguments: FileArguments
 
-  func run() throws { try arguments.measure { try $0.stat($1) } }
+  func run() throws { try arguments.measure { try $0.inspect($1) } }
 }
 
 struct Unlink: ParsableCommand {
