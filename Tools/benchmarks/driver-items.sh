@@ -12,7 +12,7 @@ measure_driver() {
 
 measure_device() {
   local round rw depth
-  "$binaries/varve" bench --help >/dev/null 2>&1 || { say "skipped: this varve has no bench command" && return; }
+  "$binaries/varve" bench --help 2>&1 | grep -q -e --write || { say "skipped: this varve has no bench command" && return; }
   truncate --size 1G "$scratch/device.img"
   for ((round = 0; round < rounds; round++)); do
     for rw in write read; do
