@@ -153,6 +153,12 @@ public final class MountSession: RequestChannel {
     return taken
   }
 
+  /// Has the kernel ask for a node's attributes before it uses them again.
+  func forgetAttributes(of node: UInt64) {
+    // A negative offset leaves the cached data alone.
+    if let session { fuse_lowlevel_notify_inval_inode(session, fuse_ino_t(node), -1, 0) }
+  }
+
   private func makeSession() -> OpaquePointer? {
     var operations = Self.operations()
     let userdata = Unmanaged.passUnretained(self).toOpaque()

@@ -17,7 +17,7 @@ extension MountSession {
     case .getattr, .setattr: answerAttributes(request, reply)
     case .open, .opendir: answerOpen(request, reply, directory: asked.pointee.operation == .opendir)
     case .read: answerRead(request, reply, slot)
-    case .write: fuse_reply_write(request, Int(clamping: reply.pointee.count))
+    case .write: answerWrite(request, asked, reply)
     case .readdir, .readdirplus: answerDirectory(request, asked, reply, slot)
     case .readlink: answerBytes(request, reply)
     case .getxattr, .listxattr: answerExtendedAttribute(request, asked, reply)
@@ -85,6 +85,15 @@ extension MountSession {
   private func answerRead(_ request: OpaquePointer, _ reply: UnsafeMutablePointer<Reply>, _ slot: Int) {
     let start = data(of: slot) + reply.pointee.dataOffset
     fuse_reply_buf(request, start.assumingMemoryBound(to: CChar.self), Int(clamping: reply.pointee.count))
+  }
+
+  private func answerWrite(
+    _ request: OpaquePointer, _ asked: UnsafeMutablePointer<Request>, _ reply: UnsafeMutablePointer<Reply>
+  ) {
+    // First, so that nobody who saw the write's end sees the old mode: the kernel takes only size and times to have
+    // changed.
+    if reply.pointee.modeChanged { forgetAttributes(of: asked.pointee.node) }
+    fuse_reply_write(request, Int(clamping: reply.pointee.count))
   }
 
   private func answerBytes(_ request: OpaquePointer, _ reply: UnsafeMutablePointer<Reply>) {

@@ -37,7 +37,7 @@ extension FileSystem {
     try prepare(.setAttributes(set))
     if set.sizeChanged { try checkGrowth(inode, set.size) }
     if set.sizeChanged || (isGiven && inode.isRegular) {
-      try dropPrivileges(inode)
+      try dropPrivileges(inode, withMode: isGiven || request.killPrivileges)
       if change.mode == nil { set.mode = inode.mode }
     }
     try performChange(inode, set)
@@ -80,7 +80,7 @@ extension FileSystem {
     set.changeTime = now.realtime
     try preparePrivileges(inode)
     try prepare(.setAttributes(set))
-    try dropPrivileges(inode)
+    try dropPrivileges(inode, withMode: true)
     set.mode = inode.mode
     try performChange(inode, set)
   }

@@ -14,6 +14,8 @@ public struct Reply {
   /// write: bytes written. read: bytes read, lying at the start of the slot's data frames plus `dataOffset`.
   /// getxattr, listxattr: the length, of `bytes` or, with a request length of 0, of what there is.
   public var count: UInt64 = 0
+  /// write: suid or sgid was taken, so that the kernel must forget the attributes it knows.
+  public var modeChanged = false
   /// read: where in the slot's data frames the answer begins, in bytes.
   public var dataOffset: Int = 0
   /// readlink, getxattr, listxattr.

@@ -28,19 +28,19 @@ extension FileSystem {
       start: memory.base + Int(request.firstFrame) * Page.size + request.payloadOffset,
       count: Int(request.length))
     if staysInline(inode, end: end) {
-      try dropPrivileges(inode)
+      try dropPrivileges(inode, slot)
       let record = LogRecord.writeInline(
         node: request.node, offset: UInt32(request.offset), time: now.realtime, data: payload)
       try perform(record)
       note(record)
       return
     }
-    try writePages(inode, request.offset, end, payload)
+    try writePages(slot, inode, request.offset, end, payload)
   }
 
   /// Copies a payload into dirty pages of a file with a map.
   private func writePages(
-    _ inode: Inode, _ offset: UInt64, _ end: UInt64, _ payload: UnsafeRawBufferPointer
+    _ slot: Int, _ inode: Inode, _ offset: UInt64, _ end: UInt64, _ payload: UnsafeRawBufferPointer
   ) throws(Stop) {
     let range = offset >> 12..<Self.blocks(end)
     guard dirtyPages + range.count <= dirtyPageLimit || dirtyPages == 0 else {
@@ -52,7 +52,7 @@ extension FileSystem {
     try prepareMap(inode, range)
     try preparePartialPages(inode, offset, end)
     try checkSpace(try spaceForPages(inode, range), margin: Self.marginBlocks)
-    try dropPrivileges(inode)
+    try dropPrivileges(inode, slot)
     modify(inode.page)
     try makeMapped(inode)
     if offset > inode.size { try clearTail(inode, isUrgent: false) }
@@ -132,10 +132,18 @@ extension FileSystem {
     try withCapabilityName { name throws(Stop) in _ = try findAttribute(inode, name) != nil }
   }
 
-  /// Writing, cutting or giving away a file takes its suid, its sgid where the group may execute, and its capabilities.
-  func dropPrivileges(_ inode: Inode) throws(Stop) {
+  /// A write takes a file's capabilities, and its suid and sgid when the kernel says that the writer may not keep them.
+  private func dropPrivileges(_ inode: Inode, _ slot: Int) throws(Stop) {
+    let mode = inode.mode
+    try dropPrivileges(inode, withMode: requests[slot].killPrivileges)
+    if inode.mode != mode { replies[slot].modeChanged = true }
+  }
+
+  /// Writing, cutting or giving away a file takes its capabilities and, `withMode`, its suid and its sgid where the group
+  /// may execute.
+  func dropPrivileges(_ inode: Inode, withMode: Bool) throws(Stop) {
     let mode = losesMode(inode)
-    if mode != inode.mode {
+    if withMode, mode != inode.mode {
       var set = attributes(of: inode)
       set.mode = mode
       set.changeTime = now.realtime

@@ -27,10 +27,14 @@ final class Node {
   var isFile: Bool { attributes.mode & S_IFMT == S_IFREG }
 
   /// Takes the setuid and setgid bits, as a change of content or owner by the unprivileged does.
-  func killPrivileges() {
+  /// - Returns: whether that changed the mode.
+  @discardableResult
+  func killPrivileges() -> Bool {
+    let mode = attributes.mode
     attributes.mode &= ~S_ISUID
     if attributes.mode & S_IXGRP != 0 { attributes.mode &= ~S_ISGID }
     extended[Name.capability] = nil
+    return attributes.mode != mode
   }
 
   func touched(_ now: Int64) {
