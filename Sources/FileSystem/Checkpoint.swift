@@ -150,11 +150,7 @@ extension FileSystem {
     while frame != .none, missing < Self.tableReads {
       let info = cache.frames[Int(frame)]
       do throws(Stop) {
-        switch info.key.kind {
-        case .inode: try holdTable(inodeTable, info.key.number)
-        case .internalNode: try holdTable(internalTable, info.key.number)
-        default: break
-        }
+        try holdTable(above: info.key)
       } catch .again {
         // Go on, so that what is missing is read together.
         missing += 1
@@ -164,10 +160,17 @@ extension FileSystem {
     guard missing == 0 else { throw .again }
   }
 
-  private func holdTable(_ table: NodeTable, _ number: UInt64) throws(Stop) {
-    let leaf = cache.find(NodeKey(table: table.blockKind, level: 0, index: number >> 8))
-    if leaf != .none, cache.frames[Int(leaf)].isDirty { return }
-    _ = try dirtyTablePath(table, number)
+  /// The table block above a dirty block must be dirty too. It may be clean although the block below is not: it was written by
+  /// the last checkpoint after the block had been changed again.
+  private func holdTable(above key: NodeKey) throws(Stop) {
+    let isInodes = key.kind == .inode || key.kind == .inodeTable
+    let table = isInodes ? inodeTable : internalTable
+    let isNode = key.kind == .inode || key.kind == .internalNode
+    let level = isNode ? 0 : key.level + 1
+    guard level < Int(table.root.height) else { return }
+    let above = cache.find(NodeKey(table: table.blockKind, level: level, index: key.number >> 8))
+    if above != .none, cache.frames[Int(above)].isDirty { return }
+    _ = try dirtyTablePath(table, isNode ? key.number : key.number << (8 * UInt64(level)))
   }
 
   /// A cut names the place of the next header: it must not lie behind the end of a segment.
@@ -273,8 +276,10 @@ extension FileSystem {
     guard let place = writeBlock(cache.page(frame), run) else { return }
     let height = Int(isInodes ? checkpoint.pack.inodes.height : checkpoint.pack.internals.height)
     let above = cache.find(NodeKey(table: key.kind, level: key.level + 1, index: index >> 8))
+    let isRoot = key.level == Int(table.root.height) - 1
+    guard isRoot || above != .none else { return fail("a node table block is missing from memory") }
     var old = table.root.address
-    if above != .none {
+    if !isRoot {
       let offset = Int(index & 255) * Entry.size
       old = Entry(cache.page(above), at: offset).address
       Entry(address: place.address, checksum: place.checksum).store(cache.page(above), at: offset)
