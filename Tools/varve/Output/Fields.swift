@@ -33,6 +33,11 @@ struct Fields {
     }.joined(separator: "\n")
   }
 
+  /// All values in one line, the first without its name.
+  var line: String {
+    all.enumerated().map { $0 == 0 ? $1.text : "\($1.name)=\($1.text)" }.joined(separator: " ")
+  }
+
   private static func plain(_ value: JSON) -> String {
     switch value {
     case .null: "-"
