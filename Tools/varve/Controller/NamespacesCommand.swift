@@ -26,22 +26,23 @@ struct Namespaces: ParsableCommand {
     for namespace in namespaces {
       let identity = namespace.identity
       table.add(
-        "\(namespace.identifier)", size(namespace, identity.size), size(namespace, identity.utilization),
+        "\(namespace.identifier)", namespace.sizeText(blocks: identity.size),
+        namespace.sizeText(blocks: identity.utilization),
         namespace.formatText, namespace.uuid.map(Identity.text(ofUUID:)) ?? "",
         identity.eui64.allSatisfy { $0 == 0 } ? "" : hexadecimal(identity.eui64),
         namespace.obstacle ?? (namespace.isWriteProtected ? "read-only" : "yes"))
     }
     return table.text
   }
-
-  /// Logical blocks as a size for people.
-  private static func size(_ namespace: Namespace, _ blocks: UInt64) -> String {
-    let (bytes, overflows) = blocks.multipliedReportingOverflow(by: UInt64(namespace.lbaSize ?? 0))
-    return overflows || bytes == 0 ? "\(blocks) blocks" : Size.text(bytes)
-  }
 }
 
 extension Namespace {
+  /// A number of logical blocks as a size for people.
+  func sizeText(blocks: UInt64) -> String {
+    let (bytes, overflows) = blocks.multipliedReportingOverflow(by: UInt64(lbaSize ?? 0))
+    return overflows || bytes == 0 ? "\(blocks) blocks" : Size.text(bytes)
+  }
+
   /// The format in use: bytes of a logical block and of its metadata.
   var formatText: String {
     (lbaSize.map { "\($0) B" } ?? "?") + (metadataSize == 0 ? "" : " + \(metadataSize) B")

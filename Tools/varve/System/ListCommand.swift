@@ -5,13 +5,21 @@ import PCI
 struct List: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "List the NVMe controllers with their drivers and uses.",
-    discussion: "No controller is touched.")
+    discussion: """
+      No controller is touched without --probe, which brings those up that are bound to vfio-pci and not in use, \
+      and shows their namespaces and the filesystems on them.
+      """)
+
+  @Flag(help: "Look into the controllers that are bound to vfio-pci.")
+  var probe = false
 
   @OptionGroup var system: SystemOptions
   @OptionGroup var output: OutputOptions
 
   func run() {
-    let controllers = Discovery.functions(in: system.tree).map { ListedController($0, in: system.tree) }
+    let controllers = Discovery.functions(in: system.tree).map {
+      ListedController($0, in: system.tree, probes: probe)
+    }
     output.print(
       .object([("controllers", .array(controllers.map(\.json)))]), normal: text(controllers))
   }
@@ -20,17 +28,22 @@ struct List: ParsableCommand {
     guard !controllers.isEmpty else { return "There is no NVMe controller on the PCI bus." }
     var table = Table("Address", "ID", "Driver", "Group", "NUMA", "Block devices", "In use", "Name")
     for controller in controllers { controller.add(to: &table) }
-    return table.text
+    guard controllers.contains(where: { $0.probed != nil }) else { return table.text }
+    var namespaces = ProbedController.table
+    for controller in controllers { controller.probed?.add(to: &namespaces) }
+    return "\(table.text)\n\n\(namespaces.text)"
   }
 }
 
-/// A controller with all that can be said of it from outside.
+/// A controller with all that can be said of it from outside, and from inside where that was asked for.
 struct ListedController {
   private let function: FunctionInfo
   private let blockDevices: [String]
   private let uses: [String]
+  /// Nil where the controller was not touched.
+  let probed: ProbedController?
 
-  init(_ function: FunctionInfo, in tree: SystemTree) {
+  init(_ function: FunctionInfo, in tree: SystemTree, probes: Bool) {
     self.function = function
     blockDevices = function.blockDevices(in: tree)
     var uses = BlockUse.all(of: function, in: tree).map(\.description)
@@ -38,6 +51,7 @@ struct ListedController {
       uses += OpenFiles.holders(of: "\(tree.dev)/vfio/\(group)", in: tree).map { "held by \($0)" }
     }
     self.uses = uses
+    probed = probes && function.isBoundToVFIO ? ProbedController(at: function.address) : nil
   }
 
   private var identifier: String {
@@ -45,12 +59,16 @@ struct ListedController {
   }
 
   var json: JSON {
-    .object([
+    .object(members + (probed.map { [("controller", $0.json)] } ?? []))
+  }
+
+  private var members: [(name: String, value: JSON)] {
+    [
       ("address", .text("\(function.address)")), ("id", .text(identifier)),
       ("name", .text(function.description)), ("driver", .text(function.driver)),
       ("iommu_group", .integer(function.group)), ("numa_node", .integer(function.numaNode)),
       ("block_devices", .array(blockDevices.map { .text($0) })), ("uses", .array(uses.map { .text($0) })),
-    ])
+    ]
   }
 
   func add(to table: inout Table) {
