@@ -108,5 +108,9 @@ let package = Package(
       ]),
     tests("EmulatedController", ["EmulatedController", "NVMeSpec", "PCI", "CMachine", "TestSupport"]),
     tests("MountSession", ["MountSession", "MemoryService", "Reactor", "FileSystem", "PCI", "CMachine"]),
+    tests("Checker", ["Checker", "Format", "TestSupport"]),
+    tests("NVMeSpec", ["NVMeSpec"]),
+    tests("Reactor", ["Reactor", "FileSystem", "Block", "PCI", "CMachine"]),
+    tests("MountSession", ["MountSession", "MemoryService", "Reactor", "FileSystem", "PCI"]),
   ]
 )

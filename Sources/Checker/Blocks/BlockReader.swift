@@ -1,0 +1,42 @@
+/// A block that could not be read or written.
+public struct BlockFailure: Error, Sendable, Equatable, CustomStringConvertible {
+  public let block: UInt64
+  /// The error number; the block layer's, as Linux has it.
+  public let errno: Int32
+
+  public init(block: UInt64, errno: Int32) {
+    self.block = block
+    self.errno = errno
+  }
+
+  public var description: String { "block \(block): error \(errno)" }
+}
+
+/// Something that holds blocks of 4 KiB and can be read.
+public protocol BlockReader: AnyObject {
+  /// The size in blocks.
+  var blockCount: UInt64 { get }
+
+  /// Reads blocks, in any order, one behind the other into `memory`.
+  ///
+  /// A block that cannot be read does not stop the others. Its part of `memory` is undefined.
+  /// - Returns: the blocks that could not be read.
+  func read(_ blocks: UnsafeBufferPointer<UInt64>, into memory: UnsafeMutableRawPointer) -> [BlockFailure]
+}
+
+/// Something whose blocks can be written too.
+public protocol BlockWriter: BlockReader {
+  /// Writes whole blocks from `block` on.
+  func write(_ bytes: UnsafeRawBufferPointer, at block: UInt64) throws(BlockFailure)
+
+  /// Makes what was written durable.
+  func flush() throws(BlockFailure)
+}
+
+extension BlockReader {
+  /// Reads `count` neighbouring blocks.
+  func read(block: UInt64, count: Int, into memory: UnsafeMutableRawPointer) -> [BlockFailure] {
+    let blocks = (0..<UInt64(count)).map { block &+ $0 }
+    return blocks.withUnsafeBufferPointer { read($0, into: memory) }
+  }
+}

@@ -1,0 +1,135 @@
+import Format
+
+extension Check {
+  /// Walks all directories and counts the names each inode has.
+  func checkDirectories() {
+    let numbers = directories.keys.sorted()
+    for start in stride(from: 0, to: numbers.count, by: BatchBuffers.blocks) {
+      let batch = numbers[start..<min(start + BatchBuffers.blocks, numbers.count)]
+      let wanted = batch.compactMap { number in
+        inodeLeaves.entry(number).map { BlockReference(entry: $0, tag: number) }
+      }
+      fetch(wanted, claiming: false, .inode, place: { .inode($0) }) { number, page in
+        checkDirectory(Inode(page), number)
+      }
+      options.progress("directories", Double(start) / Double(max(numbers.count, 1)))
+    }
+  }
+
+  private func checkDirectory(_ inode: Inode, _ number: UInt64) {
+    var walk = DirectoryWalk(self, directory: number)
+    var names: UInt64 = 0
+    var bytes: UInt64 = 0
+    walk.run(inode) { record in
+      names += 1
+      bytes += UInt64(record.name.count)
+      if number == NodeID.orphans.number {
+        checkOrphan(record)
+      } else {
+        checkRecord(record, in: number)
+      }
+    }
+    directories[number]?.names = names
+    guard walk.isComplete else { return }
+    if inode.entryCount != names || inode.size != bytes {
+      note(
+        Finding(
+          .directoryCount, .inconsistency, .inode(number),
+          "\(inode.entryCount) names of \(inode.size) bytes, counted \(names) of \(bytes)",
+          repairs: [.rebuildDirectory(number)], isSafe: true))
+    }
+  }
+
+  private func checkRecord(_ record: FoundRecord, in directory: UInt64) {
+    func place() -> Finding.Place { .name(Array(record.name), directory: directory) }
+    let drop = Repair.dropRecord(directory: directory, key: record.key, node: record.node.raw)
+    if !Self.isPossibleName(record.name) {
+      note(Finding(.directoryName, .inconsistency, place(), "no possible name", repairs: [drop]))
+    }
+    guard let target = inodes.find(record.node.number), target.pointee.generation == record.node.generation,
+      record.node != .root, record.node != .orphans
+    else {
+      note(
+        Finding(
+          .danglingRecord, .inconsistency, place(),
+          "inode \(record.node.number) of generation \(record.node.generation) is not there", repairs: [drop])
+      )
+      return
+    }
+    target.pointee.names &+= 1
+    guard target.pointee.flags.contains(.readable) else { return }
+    if target.pointee.type != record.type {
+      note(
+        Finding(
+          .directoryType, .inconsistency, place(),
+          "type \(record.type), the inode is of type \(target.pointee.type)",
+          repairs: [.rebuildDirectory(directory)], isSafe: true))
+    }
+    if target.pointee.isDirectory { foundDirectory(record, in: directory, place(), drop) }
+  }
+
+  private static func isPossibleName(_ name: UnsafeRawBufferPointer) -> Bool {
+    if name.count <= 2, name.allSatisfy({ $0 == UInt8(ascii: ".") }) { return false }
+    return !name.contains { $0 == 0 || $0 == UInt8(ascii: "/") }
+  }
+
+  /// Notes in which directory a directory's name was found; two are one too many.
+  private func foundDirectory(
+    _ record: FoundRecord, in directory: UInt64, _ place: Finding.Place, _ drop: Repair
+  ) {
+    let number = record.node.number
+    guard var summary = directories[number] else { return }
+    directories[directory]?.subdirectories &+= 1
+    if summary.foundIn == 0 {
+      summary.foundIn = directory
+      summary.foundKey = record.key
+    } else {
+      // The name in the parent that the directory itself knows is the right one.
+      let isRight = NodeID(raw: summary.parent).number == directory && summary.foundIn != directory
+      let wrong =
+        isRight
+        ? Repair.dropRecord(directory: summary.foundIn, key: summary.foundKey, node: record.node.raw) : drop
+      note(Finding(.directoryLinked, .inconsistency, place, "a directory with two names", repairs: [wrong]))
+      if isRight {
+        summary.foundIn = directory
+        summary.foundKey = record.key
+      }
+    }
+    directories[number] = summary
+  }
+
+  /// A record of the orphan directory: an inode without a name, about to be freed.
+  private func checkOrphan(_ record: FoundRecord) {
+    let directory = NodeID.orphans.number
+    func place() -> Finding.Place { .name(Array(record.name), directory: directory) }
+    let drop = Repair.dropRecord(directory: directory, key: record.key, node: record.node.raw)
+    guard let target = inodes.find(record.node.number), target.pointee.generation == record.node.generation,
+      record.node != .root, record.node != .orphans
+    else {
+      note(
+        Finding(
+          .danglingRecord, .inconsistency, place(), "inode \(record.node.number) is not there",
+          repairs: [drop]))
+      return
+    }
+    if !record.name.elementsEqual(Self.orphanName(record.node.number)) {
+      note(
+        Finding(
+          .orphan, .inconsistency, place(), "not the name of inode \(record.node.number)", repairs: [drop]))
+    }
+    target.pointee.flags.insert(.orphan)
+    report.orphans += 1
+    if target.pointee.flags.contains(.readable), target.pointee.links != 0 {
+      note(
+        Finding(
+          .orphan, .inconsistency, .inode(record.node.number),
+          "about to be freed, but has \(target.pointee.links) links", repairs: [drop]))
+    }
+  }
+
+  /// The name of an inode in the orphan directory: its number in 16 hexadecimal digits.
+  static func orphanName(_ number: UInt64) -> [UInt8] {
+    let digits = String(number, radix: 16)
+    return Array((String(repeating: "0", count: max(0, 16 - digits.count)) + digits).utf8)
+  }
+}

@@ -1,0 +1,130 @@
+import Format
+
+extension Check {
+  /// Walks the inode table and checks every inode and what it holds, directories' records excepted.
+  func checkInodes() {
+    let limit = Double(max(pack.inodes.limit, 1))
+    walkTable(.inodeTable, pack.inodes, into: inodeLeaves) { first, page in
+      let summaries = inodes.addLeaf(first >> 8)
+      var wanted: [BlockReference] = []
+      for offset in 0..<Entry.perBlock {
+        let entry = Entry(page, at: offset * Entry.size)
+        guard checkTableEntry(entry, first + UInt64(offset), .inodeTable, pack.inodes) else { continue }
+        summaries[offset].flags = .used
+        summaries[offset].generation = entry.stamp
+        inodeNumbers.add(first + UInt64(offset))
+        wanted.append(BlockReference(entry: entry, tag: first + UInt64(offset)))
+      }
+      fetch(wanted, claiming: true, .inode, place: { .inode($0) }) { number, page in
+        checkInode(Inode(page), number, summaries + Int(number & 0xFF))
+      }
+      options.progress("inodes", Double(first) / limit)
+    }
+    checkUsedCount(pack.inodes, .inodeTable, inodeNumbers.used)
+  }
+
+  private func checkInode(_ inode: Inode, _ number: UInt64, _ summary: UnsafeMutablePointer<InodeSummary>) {
+    guard inode.isValid(number: number) else {
+      noteDamage(.inode, .inode(number), "its fields contradict each other")
+      return
+    }
+    summary.pointee.flags.insert(.readable)
+    summary.pointee.links = inode.links
+    summary.pointee.type = UInt8((inode.mode >> 12) & 0xF)
+    if inode.generation != summary.pointee.generation {
+      note(
+        Finding(
+          .inodeGeneration, .inconsistency, .inode(number),
+          "generation \(inode.generation), the table says \(summary.pointee.generation)"))
+    }
+    checkAttributes(inode, number)
+    if inode.isDirectory {
+      directories[number] = DirectorySummary(parent: inode.parent)
+      report.directories += 1
+    } else {
+      if inode.mode >> 12 != 0 { report.files += 1 }
+      checkContents(inode, number)
+    }
+  }
+
+  private func checkContents(_ inode: Inode, _ number: UInt64) {
+    switch inode.layout {
+    case .inline: break
+    case .node: checkSingleNode(inode, number)
+    case .direct, .tree:
+      var walk = MapWalk(inode: number, size: inode.size)
+      if inode.layout == .direct {
+        walkLowest(inode.page, at: Inode.inlineStart, Inode.directEntries, first: 0, &walk)
+      } else {
+        walkMap(inode.root, height: inode.height, first: 0, &walk)
+      }
+      promisedBlocks += walk.promised
+      if inode.mode >> 12 != 0 { checkSizes(inode, number, walk) }
+      return
+    }
+    if inode.blocks != 0, inode.mode >> 12 != 0 {
+      noteBlocks(number, inode.blocks, counted: 0)
+    }
+  }
+
+  private func checkSizes(_ inode: Inode, _ number: UInt64, _ walk: MapWalk) {
+    guard walk.isComplete else { return }
+    if inode.blocks != walk.written + walk.promised {
+      noteBlocks(number, inode.blocks, counted: walk.written + walk.promised)
+    }
+    guard let last = walk.lastWritten, last >= walk.sizeInBlocks else { return }
+    let size = (last + 1) * UInt64(Page.size)
+    note(
+      Finding(
+        .size, .inconsistency, .inode(number), "\(inode.size) bytes, but block \(last) is written",
+        repairs: [.setSize(inode: number, size)]))
+  }
+
+  private func noteBlocks(_ number: UInt64, _ blocks: UInt64, counted: UInt64) {
+    note(
+      Finding(
+        .blockCount, .inconsistency, .inode(number), "\(blocks) blocks, counted \(counted)",
+        repairs: [.setBlocks(inode: number, counted)], isSafe: true))
+  }
+
+  /// A long symlink's target, or a directory that was cut off to be freed.
+  private func checkSingleNode(_ inode: Inode, _ number: UInt64) {
+    if inode.root & DirectoryIndex.referenceFlag != 0 {
+      noteDamage(.node, .inode(number), "a directory index under something that is no directory")
+      return
+    }
+    fetchNode(inode.root, inode: number) { _ in }
+    if inode.isSymlink, inode.size > UInt64(Page.size) {
+      note(Finding(.size, .inconsistency, .inode(number), "a symlink of \(inode.size) bytes in one node"))
+    }
+  }
+
+  /// The extended attributes in the inode and in its attribute node.
+  private func checkAttributes(_ inode: Inode, _ number: UInt64) {
+    var names: Set<[UInt8]> = []
+    checkAttributes(AttributeEntries(inode), number, &names)
+    guard inode.attributeNode != 0 else { return }
+    fetchNode(inode.attributeNode, inode: number) { page in
+      let node = AttributeNode(page)
+      guard node.isValid, node.owner == number else {
+        noteDamage(.attributes, .node(inode.attributeNode, inode: number), "no attribute node of this inode")
+        return
+      }
+      checkAttributes(AttributeEntries(node), number, &names)
+    }
+  }
+
+  private func checkAttributes(_ entries: AttributeEntries, _ number: UInt64, _ names: inout Set<[UInt8]>) {
+    guard entries.start < entries.end else { return }
+    if !entries.isValid {
+      note(Finding(.attributes, .damage, .inode(number), "the extended attributes cannot be told apart"))
+    }
+    var offset = entries.start
+    while let attribute = entries.attribute(at: offset) {
+      if !names.insert(Array(attribute.name)).inserted {
+        note(Finding(.attributes, .inconsistency, .inode(number), "one extended attribute twice"))
+      }
+      offset += attribute.length
+    }
+  }
+}

@@ -1,0 +1,140 @@
+import Format
+
+extension Check {
+  /// Checks that the two fixed directories are there, parents, and that every directory hangs from the root.
+  func checkNames() {
+    for id in [NodeID.root, NodeID.orphans] where directories[id.number] == nil {
+      guard inodes.find(id.number)?.pointee.flags.contains(.readable) ?? isWhole else { continue }
+      noteDamage(
+        .inode, .inode(id.number), "the \(id == .root ? "root" : "orphan") directory is not there")
+    }
+    let cycles = directoriesInCycles()
+    for number in directories.keys.sorted() {
+      guard let summary = directories[number] else { continue }
+      checkParent(number, summary)
+    }
+    for number in cycles {
+      guard let summary = directories[number], let inode = inodes.find(number) else { continue }
+      let id = NodeID(number: number, generation: inode.pointee.generation)
+      note(
+        Finding(
+          .directoryCycle, .inconsistency, .inode(number), "the directory lies inside itself",
+          repairs: [
+            .dropRecord(directory: summary.foundIn, key: summary.foundKey, node: id.raw),
+            .reattach(inode: number),
+          ]))
+    }
+  }
+
+  private func checkParent(_ number: UInt64, _ summary: DirectorySummary) {
+    let isFixed = number == NodeID.root.number || number == NodeID.orphans.number
+    let container = isFixed ? number : summary.foundIn
+    guard container != 0 else { return }
+    let expected =
+      isFixed
+      ? NodeID(number: number, generation: 0).raw
+      : NodeID(number: container, generation: inodes.find(container)?.pointee.generation ?? 0).raw
+    guard summary.parent != expected else { return }
+    note(
+      Finding(
+        .directoryParent, .inconsistency, .inode(number),
+        "names directory \(NodeID(raw: summary.parent).number) its parent, its name is in \(container)",
+        repairs: [.setParent(directory: number, expected)], isSafe: true))
+  }
+
+  /// One directory of each cycle of names.
+  private func directoriesInCycles() -> [UInt64] {
+    var walkOf: [UInt64: UInt64] = [:]
+    var found: [UInt64] = []
+    for start in directories.keys.sorted() {
+      var number = start
+      while number != 0, walkOf[number] == nil {
+        walkOf[number] = start
+        number = directories[number]?.foundIn ?? 0
+      }
+      // Met again in the walk that came by it first: a cycle that nothing before had found.
+      if number != 0, walkOf[number] == start { found.append(number) }
+    }
+    return found
+  }
+
+  /// Compares links with names, and finds inodes without a name.
+  func checkLinks() {
+    inodes.forEach { number, summary in
+      guard number != NodeID.root.number, number != NodeID.orphans.number else {
+        if let directory = directories[number] { checkLinkCount(number, summary.pointee, directory) }
+        return
+      }
+      if summary.pointee.flags.contains(.orphan) {
+        checkOrphanNames(number, summary.pointee)
+      } else if summary.pointee.names == 0 {
+        noteNameless(number, summary.pointee)
+      } else if summary.pointee.flags.contains(.readable) {
+        checkLinkCount(number, summary.pointee, directories[number])
+      }
+    }
+  }
+
+  /// What is about to be freed must have no name, and as a directory hold none.
+  private func checkOrphanNames(_ number: UInt64, _ summary: InodeSummary) {
+    let held = directories[number]?.names ?? 0
+    guard summary.names > 0 || held > 0 else { return }
+    let id = NodeID(number: number, generation: summary.generation)
+    let key = hash.of(Self.orphanName(number)) << DirectoryHash.ordinalBits
+    let drop = Repair.dropRecord(directory: NodeID.orphans.number, key: key, node: id.raw)
+    note(
+      Finding(
+        .orphan, .inconsistency, .inode(number),
+        summary.names > 0
+          ? "about to be freed, but has a name" : "about to be freed, but holds \(held) names",
+        repairs: summary.names > 0 ? [drop] : [drop, .reattach(inode: number)]))
+  }
+
+  private func noteNameless(_ number: UInt64, _ summary: InodeSummary) {
+    guard summary.flags.contains(.readable) else { return }
+    if summary.links == 0 || summary.isDetachedMap {
+      note(
+        Finding(
+          .orphan, .inconsistency, .inode(number), "no links and not in the orphan directory",
+          repairs: [.orphan(inode: number)]))
+    } else {
+      note(
+        Finding(
+          .unreachable, .inconsistency, .inode(number), "no directory has a name for it",
+          repairs: [.reattach(inode: number)]))
+    }
+  }
+
+  private func checkLinkCount(_ number: UInt64, _ summary: InodeSummary, _ directory: DirectorySummary?) {
+    let expected = directory.map { 2 &+ $0.subdirectories } ?? summary.names
+    guard summary.links != expected else { return }
+    // Names in what is damaged could not be counted: a count may be too low then, and is only ever raised.
+    let isSure = isWhole || expected > summary.links
+    note(
+      Finding(
+        .links, .inconsistency, .inode(number), "\(summary.links) links, counted \(expected)",
+        repairs: isSure ? [.setLinks(inode: number, expected)] : [], isSafe: isWhole))
+  }
+
+  /// Internal nodes to which nothing refers.
+  func checkUnreferencedNodes() {
+    var count = 0
+    references.forEachUnreferenced { number in
+      count += 1
+      guard isWhole else { return }
+      note(
+        Finding(
+          .nodeUnreferenced, .inconsistency, .node(number, inode: 0), "nothing refers to it",
+          repairs: [.freeNode(number)]))
+    }
+    guard !isWhole, count > 0 else { return }
+    note(
+      Finding(
+        .nodeUnreferenced, .note, .checkpoint,
+        "nothing refers to \(count) nodes; they may belong to what is damaged, and stay"))
+  }
+}
+
+extension DirectoryHash {
+  func of(_ name: [UInt8]) -> UInt64 { name.withUnsafeBytes { of($0) } }
+}

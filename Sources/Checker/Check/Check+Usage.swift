@@ -1,0 +1,73 @@
+import Format
+
+extension Check {
+  /// Reads the usage table that the checkpoint selects.
+  func checkUsageBlocks() {
+    usage = Array(repeating: nil, count: Int(geometry.segmentCount))
+    for (index, selection) in pack.usage.enumerated() {
+      buffers.withBuffer { memory in
+        let page = Page(memory)
+        let block = geometry.usageBlock(UInt32(index), copy: selection.copy)
+        guard reader.read(block: block, count: 1, into: memory).isEmpty,
+          checksum.of(page) == selection.checksum
+        else {
+          note(
+            Finding(
+              .usageBlock, .inconsistency, .usageBlock(UInt32(index)), "is damaged, block \(block)",
+              repairs: [.newCheckpoint], isSafe: true))
+          return
+        }
+        let first = index * Int(Geometry.usagePerBlock)
+        for offset in 0..<min(Int(Geometry.usagePerBlock), usage.count - first) {
+          usage[first + offset] = UsageEntry(page, index: offset)
+        }
+      }
+    }
+  }
+
+  /// Compares the usage table with what was found, and the checkpoint's counts and log position.
+  func checkSpace() {
+    report.liveBlocks = claims.total
+    for segment in usage.indices { checkUsage(UInt32(segment)) }
+    checkLogPosition()
+    guard isWhole, promisedBlocks != pack.reservedBlocks else { return }
+    note(
+      Finding(
+        .reservedBlocks, .inconsistency, .checkpoint,
+        "\(pack.reservedBlocks) blocks promised to files, counted \(promisedBlocks)",
+        repairs: [.newCheckpoint],
+        isSafe: true))
+  }
+
+  private func checkUsage(_ segment: UInt32) {
+    guard let entry = usage[Int(segment)] else { return }
+    if entry.state == .free { report.freeSegments += 1 }
+    let live = claims.live[Int(segment)]
+    // What a damaged node referred to is not known: more may be live than was found, never less.
+    let isRight = isWhole ? entry.live == live : entry.live >= live
+    if !isRight {
+      noteUsage(segment, "\(entry.live) live blocks, counted \(live)")
+    } else if entry.state == .free, entry.live > 0 {
+      noteUsage(segment, "free, but \(entry.live) blocks live in it")
+    }
+  }
+
+  private func noteUsage(_ segment: UInt32, _ detail: String) {
+    note(
+      Finding(
+        .usage, .inconsistency, .segment(segment), detail, repairs: [.newCheckpoint], isSafe: true))
+  }
+
+  /// The log's next header must not lie where something lives, nor in a segment that may be given out.
+  private func checkLogPosition() {
+    let log = pack.log
+    guard let segment = geometry.segment(of: log.block) else { return }
+    for (segment, what) in [(segment, "the log goes on in it"), (log.nextSegment, "the log goes there next")]
+    where usage[Int(segment)]?.state == .free {
+      note(
+        Finding(
+          .logPosition, .inconsistency, .segment(segment), "free, but \(what)", repairs: [.newCheckpoint],
+          isSafe: true))
+    }
+  }
+}

@@ -1,0 +1,95 @@
+import Format
+
+/// What mending a filesystem came to.
+public struct RepairOutcome: Sendable {
+  /// What the first check found.
+  public internal(set) var before: CheckReport
+  /// What is still wrong afterwards. The same as `before` when nothing was changed.
+  public internal(set) var after: CheckReport
+  /// Findings that were mended.
+  public internal(set) var repaired = 0
+  /// Repairs that could not be carried out, and why.
+  public internal(set) var failures: [String] = []
+}
+
+extension Checker {
+  /// Mending one thing brings another to light at most this often: names, then inodes without one, then their counts.
+  private static let maximumRounds = 8
+
+  /// Checks a filesystem whose log has been replayed, and mends what can be mended and is chosen.
+  ///
+  /// Each round's repairs become durable together, or not at all.
+  /// - Parameters:
+  ///   - time: nanoseconds since 1970, for what is newly made.
+  ///   - choose: whether a finding is to be mended; asked once for each.
+  public static func repair(
+    _ image: any BlockWriter, options: CheckOptions = CheckOptions(), time: Int64,
+    choose: (Finding) -> Bool
+  ) throws(ImageError) -> RepairOutcome {
+    let first = try run(image, options: options)
+    var outcome = RepairOutcome(before: first.report, after: first.report)
+    var latest = first
+    var quick = options
+    quick.readsData = false
+    quick.onFinding = { _ in }
+    var declined: Set<String> = []
+    for _ in 0..<maximumRounds {
+      let chosen = latest.report.findings.filter { finding in
+        guard finding.isRepairable, !declined.contains(finding.description) else { return false }
+        if choose(finding) { return true }
+        declined.insert(finding.description)
+        return false
+      }
+      guard !chosen.isEmpty else { break }
+      do throws(RepairError) {
+        try mend(chosen, latest, image, time: time, &outcome)
+      } catch {
+        outcome.failures.append(error.description)
+        break
+      }
+      latest = try run(image, options: quick)
+      if latest.report.findings.map(\.description) == outcome.after.findings.map(\.description) { break }
+      outcome.after = latest.report
+    }
+    finish(&outcome, readsData: options.readsData)
+    return outcome
+  }
+
+  private static func mend(
+    _ findings: [Finding], _ check: Check, _ image: any BlockWriter, time: Int64,
+    _ outcome: inout RepairOutcome
+  ) throws(RepairError) {
+    var seen: Set<Repair> = []
+    let repairs = findings.flatMap(\.repairs).filter { seen.insert($0).inserted }
+    if repairs.contains(.rewriteSuperblocks) { try rewriteSuperblocks(check.superblock, image) }
+    guard repairs != [.rewriteSuperblocks] else { return }
+    let transaction = Transaction(check, writer: image, time: time)
+    var repairer = Repairer(transaction)
+    try repairer.apply(repairs)
+    outcome.failures += repairer.failures
+    try transaction.commit()
+  }
+
+  private static func rewriteSuperblocks(_ superblock: Superblock, _ image: any BlockWriter)
+    throws(RepairError)
+  {
+    let buffer = PageBuffer()
+    superblock.encode(into: buffer.page)
+    let bytes = Array(buffer.page.bytes(at: 0, count: Page.size))
+    for block in [superblock.geometry.blockCount - 1, 0] {
+      try image.writeAll(bytes, at: block)
+      try image.flushAll()
+    }
+  }
+
+  /// Later rounds do not read data again: what the first found damaged still is.
+  private static func finish(_ outcome: inout RepairOutcome, readsData: Bool) {
+    let kept = outcome.after.findings.contains { $0.kind == .data }
+    if readsData, !kept {
+      let damaged = outcome.before.findings.filter { $0.kind == .data }
+      outcome.after.findings += damaged
+      if !damaged.isEmpty { outcome.after.counts[.damage, default: 0] += damaged.count }
+    }
+    outcome.repaired = max(0, outcome.before.errorCount - outcome.after.errorCount)
+  }
+}

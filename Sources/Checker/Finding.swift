@@ -1,0 +1,129 @@
+import Format
+
+/// Something that is not as the format promises.
+public struct Finding: Sendable {
+  /// How bad it is.
+  public enum Severity: String, Sendable, Comparable, CaseIterable {
+    /// Worth knowing; not an error.
+    case note
+    /// A count, a reference or a copy is wrong; nothing of a user's is lost.
+    case inconsistency
+    /// Names, attributes or contents cannot be read any more.
+    case damage
+
+    public static func < (a: Severity, b: Severity) -> Bool {
+      func rank(_ severity: Severity) -> Int { allCases.firstIndex(of: severity) ?? 0 }
+      return rank(a) < rank(b)
+    }
+  }
+
+  /// What is wrong, as a word that tests and scripts may rely on.
+  public enum Kind: String, Sendable, CaseIterable {
+    case superblock, superblockCopy, pack, packCopy, usageBlock, usage, logPosition
+    case tableBlock, tableCount, tableEntry
+    case inode, inodeGeneration, blockCount, size
+    case node, nodeReference, nodeUnreferenced
+    case data, address, blockSharing
+    case directoryNode, directoryRange, directoryRecord, directoryName, directoryKey, directoryType
+    case directoryCount, danglingRecord, directoryParent, directoryLinked, directoryCycle
+    case links, unreachable, orphan
+    case attributes, reservedBlocks
+  }
+
+  /// Where it is.
+  public enum Place: Sendable, Hashable {
+    case superblock(copy: Int)
+    case pack(slot: Int, copy: Int)
+    case checkpoint
+    case usageBlock(UInt32)
+    case segment(UInt32)
+    case tableBlock(OwnerKind, level: Int, index: UInt64)
+    case inode(UInt64)
+    /// A node of an inode: a map, directory or attribute node, or a long symlink's target.
+    case node(UInt64, inode: UInt64)
+    /// A block of a file, counted from its start.
+    case file(UInt64, block: UInt64)
+    /// A name in a directory.
+    case name([UInt8], directory: UInt64)
+  }
+
+  public let kind: Kind
+  public let severity: Severity
+  public let place: Place
+  /// What was found, and what should have been, in a few words.
+  public let detail: String
+  /// What mends it; empty when nothing can without inventing or losing something.
+  public let repairs: [Repair]
+  /// Whether it may be mended without asking: nothing but counts and copies changes.
+  public let isSafe: Bool
+
+  /// Whether anything mends it.
+  public var isRepairable: Bool { !repairs.isEmpty }
+
+  init(
+    _ kind: Kind, _ severity: Severity, _ place: Place, _ detail: String, repairs: [Repair] = [],
+    isSafe: Bool = false
+  ) {
+    self.kind = kind
+    self.severity = severity
+    self.place = place
+    self.detail = detail
+    self.repairs = repairs
+    self.isSafe = isSafe && !repairs.isEmpty
+  }
+}
+
+/// One step that mends something. Steps change nodes in memory; together they become a new checkpoint.
+public enum Repair: Sendable, Hashable {
+  /// Writes both superblocks again from the good one.
+  case rewriteSuperblocks
+  /// What every new checkpoint does by itself: usage table, pack copies, counts in the roots.
+  case newCheckpoint
+  case setLinks(inode: UInt64, UInt32)
+  case setBlocks(inode: UInt64, UInt64)
+  case setSize(inode: UInt64, UInt64)
+  case setParent(directory: UInt64, UInt64)
+  /// Takes a record out of a directory.
+  case dropRecord(directory: UInt64, key: UInt64, node: UInt64)
+  /// Puts a directory's records into fresh nodes: keys, types and counts right, each name once.
+  case rebuildDirectory(UInt64)
+  /// Gives an inode without a name one in lost+found.
+  case reattach(inode: UInt64)
+  /// Puts an inode without links into the orphan directory, whose contents the next mount frees.
+  case orphan(inode: UInt64)
+  /// Frees the number of a node to which nothing refers.
+  case freeNode(UInt64)
+}
+
+extension Finding: CustomStringConvertible {
+  public var description: String { "\(place): \(detail)" }
+}
+
+extension Finding.Place: CustomStringConvertible {
+  public var description: String {
+    switch self {
+    case .superblock(let copy): copy == 0 ? "superblock" : "superblock, second copy"
+    case .pack(let slot, let copy): "checkpoint pack \(slot), copy \(copy == 0 ? "A" : "B")"
+    case .checkpoint: "checkpoint"
+    case .usageBlock(let index): "usage block \(index)"
+    case .segment(let segment): "segment \(segment)"
+    case .tableBlock(let kind, let level, let index):
+      "\(kind == .inodeTable ? "inode table" : "node table") block \(index) of level \(level)"
+    case .inode(let number): "inode \(number)"
+    case .node(let number, let inode): inode == 0 ? "node \(number)" : "inode \(inode), node \(number)"
+    case .file(let inode, let block): "inode \(inode), block \(block) of the file"
+    case .name(let name, let directory): "directory \(directory), name \"\(Self.printable(name))\""
+    }
+  }
+
+  /// A name for people: bytes that are not printable ASCII as \xHH, those of valid UTF-8 kept.
+  static func printable(_ name: [UInt8]) -> String {
+    if let text = String(validating: name, as: UTF8.self), !name.contains(where: { $0 < 32 || $0 == 127 }) {
+      return text
+    }
+    return name.map { byte in
+      (32..<127).contains(byte)
+        ? String(UnicodeScalar(byte)) : "\\x" + (byte < 16 ? "0" : "") + String(byte, radix: 16)
+    }.joined()
+  }
+}

@@ -1,0 +1,126 @@
+import Format
+
+/// Carries out the repairs of one round in a transaction.
+struct Repairer {
+  private struct RecordKey: Hashable {
+    var key: UInt64
+    var node: UInt64
+  }
+
+  private let transaction: Transaction
+  private let check: Check
+  private var dropped: [UInt64: Set<RecordKey>] = [:]
+  private var added: [UInt64: [NewRecord]] = [:]
+  private var rebuilt: Set<UInt64> = []
+  /// lost+found, once it was needed, and the names in it.
+  private var foundHome: NodeID?
+  private var homeNames: Set<[UInt8]> = []
+  /// What could not be mended, and why.
+  private(set) var failures: [String] = []
+
+  init(_ transaction: Transaction) {
+    self.transaction = transaction
+    check = transaction.check
+  }
+
+  /// Applies repairs; one that cannot be carried out is left and named in `failures`.
+  mutating func apply(_ repairs: [Repair]) throws(RepairError) {
+    for repair in repairs { try attempt { (this) throws(RepairError) in try this.apply(repair) } }
+    for directory in Set(dropped.keys).union(added.keys).union(rebuilt).sorted() {
+      try attempt { (this) throws(RepairError) in try this.rebuild(directory) }
+    }
+  }
+
+  private mutating func attempt(_ body: (inout Repairer) throws(RepairError) -> Void) throws(RepairError) {
+    do throws(RepairError) { try body(&self) } catch {
+      switch error {
+      case .unreadable, .directoryFull: failures.append(error.description)
+      case .noSpace, .device: throw error
+      }
+    }
+  }
+
+  private mutating func apply(_ repair: Repair) throws(RepairError) {
+    switch repair {
+    case .rewriteSuperblocks, .newCheckpoint: break
+    case .setLinks(let number, let links): try transaction.inode(number).links = links
+    case .setBlocks(let number, let blocks): try transaction.inode(number).blocks = blocks
+    case .setSize(let number, let size): try transaction.inode(number).size = size
+    case .setParent(let number, let parent): try transaction.inode(number).parent = parent
+    case .dropRecord(let directory, let key, let node):
+      dropped[directory, default: []].insert(RecordKey(key: key, node: node))
+    case .rebuildDirectory(let directory): rebuilt.insert(directory)
+    case .reattach(let number): try reattach(number)
+    case .orphan(let number): try addOrphan(number)
+    case .freeNode(let number): try transaction.freeNode(number)
+    }
+  }
+
+  // MARK: Directories
+
+  private mutating func rebuild(_ directory: UInt64) throws(RepairError) {
+    let drop = dropped[directory] ?? []
+    var records = try transaction.records(of: directory).records
+    records.removeAll { drop.contains(RecordKey(key: $0.key, node: $0.node.raw)) }
+    for index in records.indices {
+      guard let target = check.inodes.find(records[index].node.number)?.pointee,
+        target.flags.contains(.readable)
+      else { continue }
+      records[index].type = target.type
+    }
+    try transaction.store(records + (added[directory] ?? []), in: directory)
+  }
+
+  private mutating func addOrphan(_ number: UInt64) throws(RepairError) {
+    let inode = try transaction.inode(number)
+    inode.links = 0
+    added[NodeID.orphans.number, default: []].append(
+      NewRecord(
+        name: Check.orphanName(number), node: inode.id,
+        type: UInt8(truncatingIfNeeded: inode.mode >> 12 & 0xF)))
+  }
+
+  /// Gives an inode the name "#NUMBER" in lost+found.
+  private mutating func reattach(_ number: UInt64) throws(RepairError) {
+    let inode = try transaction.inode(number)
+    let home = try lostAndFound()
+    var name = "#\(number)"
+    while !homeNames.insert(Array(name.utf8)).inserted { name += "~" }
+    added[home.number, default: []].append(
+      NewRecord(
+        name: Array(name.utf8), node: inode.id, type: UInt8(truncatingIfNeeded: inode.mode >> 12 & 0xF)))
+    if inode.isDirectory {
+      inode.parent = home.raw
+      let directory = try transaction.inode(home.number)
+      directory.links &+= 1
+    } else if inode.links == 0 {
+      inode.links = 1
+    }
+  }
+
+  /// The directory lost+found in the root, made when there is none.
+  private mutating func lostAndFound() throws(RepairError) -> NodeID {
+    if let foundHome { return foundHome }
+    let records = try transaction.records(of: NodeID.root.number).records
+    var name = "lost+found"
+    while let record = records.first(where: { $0.name == Array(name.utf8) }) {
+      if check.inodes.find(record.node.number)?.pointee.isDirectory ?? false,
+        let inside = try? transaction.records(of: record.node.number).records
+      {
+        homeNames = Set(inside.map(\.name))
+        foundHome = record.node
+        return record.node
+      }
+      name += "~"
+    }
+    let made = try transaction.makeInode(mode: 0o040700)
+    made.links = 2
+    made.parent = NodeID.root.raw
+    let root = try transaction.inode(NodeID.root.number)
+    root.links &+= 1
+    added[NodeID.root.number, default: []].append(
+      NewRecord(name: Array(name.utf8), node: made.id, type: 4))
+    foundHome = made.id
+    return made.id
+  }
+}

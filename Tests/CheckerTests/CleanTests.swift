@@ -1,0 +1,33 @@
+import Format
+import Testing
+
+@testable import Checker
+
+@Suite("A sound filesystem")
+struct CleanTests {
+  @Test("A new one is clean, at every size", arguments: [9000, 1 << 14, 1 << 20, 1 << 28, 1 << 32])
+  func formatted(blocks: UInt64) throws {
+    let report = try Checker.check(ImageBuilder(blocks: blocks).image)
+    #expect(report.findings.isEmpty, "\(report.findings.text)")
+    #expect(report.directories == 2 && report.files == 0 && report.liveBlocks == 3)
+  }
+
+  @Test("One with files, maps, large directories, attributes and orphans is clean")
+  func populated() throws {
+    let builder = try ImageBuilder()
+    try builder.populate()
+    let report = try Checker.check(builder.image)
+    #expect(report.findings.isEmpty, "\(report.findings.text)")
+    #expect(report.files == 1506 && report.directories == 5 && report.orphans == 1)
+    #expect(report.verifiedBlocks == 2 + 200 + 600)
+  }
+
+  @Test("A check changes nothing, and a repair of a sound filesystem neither")
+  func untouched() throws {
+    let builder = try ImageBuilder()
+    try builder.populate()
+    let over = Overlay(over: builder.image)
+    let outcome = try Checker.repair(over, time: 0) { _ in true }
+    #expect(outcome.before.isClean && over.writtenBlocks.isEmpty)
+  }
+}

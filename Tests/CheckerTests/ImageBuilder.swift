@@ -1,0 +1,128 @@
+import Format
+import Testing
+
+@testable import Checker
+
+/// A formatted image in memory, and trees in it, made with the same transactions that repairs are made of.
+final class ImageBuilder {
+  let superblock: Superblock
+  let image: Overlay
+
+  /// An empty filesystem of `blocks` blocks.
+  init(blocks: UInt64 = 16_384) throws {
+    superblock = Superblock(
+      uuid: Array(1...16), nonce: Nonce(high: 5, low: 6), label: Array("test".utf8),
+      geometry: try .fitting(blockCount: blocks), created: 1_000_000_000, hashKey: (7, 8))
+    let image = Overlay(over: EmptyBlocks(blockCount: blocks))
+    self.image = image
+    try Formatter(superblock).emit(owner: (0, 0)) { (block, bytes, _) throws(BlockFailure) in
+      try image.write(bytes, at: block)
+    }
+  }
+
+  /// Changes the image in one transaction.
+  func change(_ body: (Transaction) throws -> Void) throws {
+    let check = try Checker.run(image, options: CheckOptions())
+    let transaction = Transaction(check, writer: image, time: 2_000_000_000)
+    try body(transaction)
+    try transaction.commit()
+  }
+
+  /// What a check finds.
+  func findings() throws -> [Finding] { try Checker.check(image).findings }
+
+  func pack() throws -> CheckpointPack { try Image(image).pack }
+
+  /// Changes raw blocks and leaves their checksums as they are.
+  func overwrite(_ block: UInt64, _ body: (Page) -> Void) throws {
+    let buffer = PageBuffer()
+    _ = image.read(block: block, count: 1, into: buffer.page.base)
+    body(buffer.page)
+    try image.write(UnsafeRawBufferPointer(start: buffer.page.base, count: Page.size), at: block)
+  }
+
+  /// Changes the newest checkpoint's pack under a right checksum, in both copies.
+  func changePack(_ body: (inout CheckpointPack) -> Void) throws {
+    var pack = try pack()
+    body(&pack)
+    let geometry = superblock.geometry
+    var bytes = [UInt8](repeating: 0, count: Int(geometry.packBlocks) * Page.size)
+    bytes.withUnsafeMutableBytes { pack.encode(into: $0, geometry: geometry, nonce: superblock.nonce) }
+    for copy in 0...1 {
+      try bytes.withUnsafeBytes {
+        try image.write($0, at: geometry.packBlock(slot: Int(pack.sequence & 1), copy: copy))
+      }
+    }
+  }
+
+  /// Where an inode, or an internal node, lies.
+  func address(_ kind: OwnerKind, _ number: UInt64) throws -> UInt64 {
+    let check = try Checker.run(image, options: CheckOptions())
+    let entry = kind == .inode ? check.inodeLeaves.entry(number) : check.nodeLeaves.entry(number)
+    return try #require(entry).address
+  }
+}
+
+extension Transaction {
+  /// A new file of `bytes`, which no directory names yet.
+  func makeFile(blocks: [[UInt8]]) throws -> Inode {
+    let inode = try makeInode(mode: 0o100644)
+    inode.links = 1
+    inode.size = UInt64(blocks.count) * UInt64(Page.size)
+    inode.blocks = UInt64(blocks.count)
+    let entries = try blocks.enumerated().map { index, bytes in
+      let buffer = PageBuffer()
+      bytes.withUnsafeBytes { buffer.page.copy($0, at: 0) }
+      return try putData(inode.id, index: UInt64(index), buffer.page)
+    }
+    if entries.count <= Inode.directEntries {
+      inode.layout = .direct
+      inode.inlineLength = Inode.directEntries * Entry.size
+      for (index, entry) in entries.enumerated() { entry.store(inode.page, at: inode.directOffset(index)) }
+      return inode
+    }
+    inode.layout = .tree
+    inode.height = entries.count <= Entry.perBlock ? 1 : 2
+    inode.root = try mapNode(entries[...], height: inode.height)
+    return inode
+  }
+
+  private func mapNode(_ entries: ArraySlice<Entry>, height: Int) throws -> UInt64 {
+    let (number, page) = try makeNode()
+    if height == 1 {
+      for (index, entry) in entries.enumerated() { entry.store(page, at: index * Entry.size) }
+      return number
+    }
+    for (index, start) in stride(from: entries.startIndex, to: entries.endIndex, by: Entry.perBlock)
+      .enumerated()
+    {
+      let child = try mapNode(
+        entries[start..<min(start + Entry.perBlock, entries.endIndex)], height: height - 1)
+      Entry(address: child).store(page, at: index * Entry.size)
+    }
+    return number
+  }
+
+  /// A new directory in `parent`, which does not name it yet.
+  func makeDirectory(in parent: NodeID) throws -> Inode {
+    let inode = try makeInode(mode: 0o040755)
+    inode.links = 2
+    inode.parent = parent.raw
+    try self.inode(parent.number).links += 1
+    return inode
+  }
+
+  /// Adds names to a directory.
+  func name(_ inodes: [(String, Inode)], in directory: NodeID) throws {
+    let added = inodes.map { name, inode in
+      NewRecord(name: Array(name.utf8), node: inode.id, type: UInt8(inode.mode >> 12 & 0xF))
+    }
+    try store(try records(of: directory.number).records + added, in: directory.number)
+  }
+}
+
+extension Array where Element == Finding {
+  var kinds: Set<Finding.Kind> { Set(map(\.kind)) }
+  /// What to print when an expectation fails.
+  var text: String { map { "\($0.kind): \($0)" }.joined(separator: "\n") }
+}
