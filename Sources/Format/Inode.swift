@@ -104,7 +104,7 @@ public struct Inode {
     get { Int(page.load(UInt16.self, at: Field.attributeLength)) }
     nonmutating set { page.store(UInt16(truncatingIfNeeded: newValue), at: Field.attributeLength) }
   }
-  /// Bytes of a file or symlink; for a directory the bytes of its names.
+  /// Bytes of a file or symlink; for a directory the bytes of its records.
   public var size: UInt64 {
     get { page.load(at: Field.size) }
     nonmutating set { page.store(newValue, at: Field.size) }

@@ -22,7 +22,7 @@ extension Check {
     var bytes: UInt64 = 0
     walk.run(inode) { record in
       names += 1
-      bytes += UInt64(record.name.count)
+      bytes += UInt64(DirectoryRecord.fixedSize + record.name.count)
       if number == NodeID.orphans.number {
         checkOrphan(record)
       } else {

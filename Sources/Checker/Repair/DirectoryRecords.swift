@@ -68,7 +68,7 @@ extension Transaction {
     let sorted = try keyed(records, directory)
     let inode = try inode(directory)
     inode.entryCount = UInt64(sorted.count)
-    inode.size = sorted.reduce(0) { $0 + UInt64($1.name.count) }
+    inode.size = UInt64(Self.length(sorted[...]))
     inode.page.clear(at: Inode.inlineStart, count: inode.inlineRoom)
     inode.inlineLength = 0
     inode.root = 0
