@@ -89,7 +89,7 @@ public enum Repair: Sendable, Hashable {
   case rebuildDirectory(UInt64)
   /// Gives an inode without a name one in lost+found.
   case reattach(inode: UInt64)
-  /// Puts an inode without links into the orphan directory, whose contents the next mount frees.
+  /// Puts an inode into the orphan directory: the next mount frees it, or what was cut off from it.
   case orphan(inode: UInt64)
   /// Frees the number of a node to which nothing refers.
   case freeNode(UInt64)

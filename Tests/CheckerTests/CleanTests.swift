@@ -14,18 +14,16 @@ struct CleanTests {
 
   @Test("One with files, maps, large directories, attributes and orphans is clean")
   func populated() throws {
-    let builder = try ImageBuilder()
-    try builder.populate()
+    let (builder, _) = try ImageBuilder.populated()
     let report = try Checker.check(builder.image)
     #expect(report.findings.isEmpty, "\(report.findings.text)")
-    #expect(report.files == 1506 && report.directories == 5 && report.orphans == 1)
-    #expect(report.verifiedBlocks == 2 + 200 + 600)
+    #expect(report.files == 206 && report.directories == 5 && report.orphans == 1)
+    #expect(report.verifiedBlocks == 2 + 140 + 300)
   }
 
   @Test("A check changes nothing, and a repair of a sound filesystem neither")
   func untouched() throws {
-    let builder = try ImageBuilder()
-    try builder.populate()
+    let (builder, _) = try ImageBuilder.populated()
     let over = Overlay(over: builder.image)
     let outcome = try Checker.repair(over, time: 0) { _ in true }
     #expect(outcome.before.isClean && over.writtenBlocks.isEmpty)

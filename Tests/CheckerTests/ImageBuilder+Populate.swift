@@ -15,7 +15,19 @@ extension ImageBuilder {
     var crowded: UInt64 = 0
   }
 
-  /// A tree with every layout: a small file, one with direct entries, two with map trees, a directory of 1,500 names.
+  /// Made once, and only read from then on.
+  nonisolated(unsafe) private static let shared: Result<(ImageBuilder, Tree), any Error> = Result {
+    let builder = try ImageBuilder()
+    return (builder, try builder.populate())
+  }
+
+  /// An image with a tree in it, for a test to change.
+  static func populated() throws -> (ImageBuilder, Tree) {
+    let (builder, tree) = try shared.get()
+    return (ImageBuilder(over: builder), tree)
+  }
+
+  /// A tree with every layout: a small file, one with direct entries, two with map trees, a directory of 200 names.
   @discardableResult
   func populate() throws -> Tree {
     var random = SplitMix(seed: 1)
@@ -27,13 +39,13 @@ extension ImageBuilder {
       small.size = 5
       Self.addAttribute(small)
       let direct = try transaction.makeFile(blocks: [random.bytes(4096), random.bytes(4096)])
-      let medium = try transaction.makeFile(blocks: (0..<200).map { _ in random.bytes(64) })
-      let large = try transaction.makeFile(blocks: (0..<600).map { _ in random.bytes(64) })
+      let medium = try transaction.makeFile(blocks: (0..<140).map { _ in random.bytes(64) })
+      let large = try transaction.makeFile(blocks: (0..<300).map { _ in random.bytes(64) })
       try Self.addAttributeNode(large, transaction)
       let directory = try transaction.makeDirectory(in: .root)
       let inner = try transaction.makeDirectory(in: directory.id)
       let crowded = try transaction.makeDirectory(in: .root)
-      let crowd = try (0..<1500).map { index in
+      let crowd = try (0..<200).map { index in
         let file = try transaction.makeInode(mode: 0o100644)
         file.links = 1
         return ("file with a longer name, number \(index)", file)

@@ -7,6 +7,8 @@ import Testing
 final class ImageBuilder {
   let superblock: Superblock
   let image: Overlay
+  /// Blocks that tests look at.
+  var kept: [PageBuffer] = []
 
   /// An empty filesystem of `blocks` blocks.
   init(blocks: UInt64 = 16_384) throws {
@@ -18,6 +20,12 @@ final class ImageBuilder {
     try Formatter(superblock).emit(owner: (0, 0)) { (block, bytes, _) throws(BlockFailure) in
       try image.write(bytes, at: block)
     }
+  }
+
+  /// The image of another builder, which stays as it is.
+  init(over other: ImageBuilder) {
+    superblock = other.superblock
+    image = Overlay(over: other.image)
   }
 
   /// Changes the image in one transaction.

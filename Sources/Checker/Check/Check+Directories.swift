@@ -98,7 +98,7 @@ extension Check {
     directories[number] = summary
   }
 
-  /// A record of the orphan directory: an inode without a name, about to be freed.
+  /// A record of the orphan directory: an inode without a name, or with blocks that are still to be freed.
   private func checkOrphan(_ record: FoundRecord) {
     let directory = NodeID.orphans.number
     func place() -> Finding.Place { .name(Array(record.name), directory: directory) }
@@ -108,23 +108,17 @@ extension Check {
     else {
       note(
         Finding(
-          .danglingRecord, .inconsistency, place(), "inode \(record.node.number) is not there",
-          repairs: [drop]))
+          .danglingRecord, .inconsistency, place(), "inode \(record.node.number) is not there", repairs: [drop]))
       return
     }
-    if !record.name.elementsEqual(Self.orphanName(record.node.number)) {
+    guard record.name.elementsEqual(Self.orphanName(record.node.number)) else {
       note(
         Finding(
           .orphan, .inconsistency, place(), "not the name of inode \(record.node.number)", repairs: [drop]))
+      return
     }
     target.pointee.flags.insert(.orphan)
     report.orphans += 1
-    if target.pointee.flags.contains(.readable), target.pointee.links != 0 {
-      note(
-        Finding(
-          .orphan, .inconsistency, .inode(record.node.number),
-          "about to be freed, but has \(target.pointee.links) links", repairs: [drop]))
-    }
   }
 
   /// The name of an inode in the orphan directory: its number in 16 hexadecimal digits.

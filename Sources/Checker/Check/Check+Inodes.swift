@@ -42,36 +42,27 @@ extension Check {
       directories[number] = DirectorySummary(parent: inode.parent)
       report.directories += 1
     } else {
-      if inode.mode >> 12 != 0 { report.files += 1 }
-      checkContents(inode, number)
+      report.files += 1
     }
+    checkContents(inode, number)
+    if inode.detachedRoot != 0 { summary.pointee.flags.insert(.detached) }
   }
 
+  /// Walks the inode's maps, that of blocks cut off included, and compares what it says of them.
   private func checkContents(_ inode: Inode, _ number: UInt64) {
+    var walk = MapWalk(inode: number, size: inode.size)
     switch inode.layout {
     case .inline: break
-    case .node: checkSingleNode(inode, number)
-    case .direct, .tree:
-      var walk = MapWalk(inode: number, size: inode.size)
-      if inode.layout == .direct {
-        walkLowest(inode.page, at: Inode.inlineStart, Inode.directEntries, first: 0, &walk)
-      } else {
-        walkMap(inode.root, height: inode.height, first: 0, &walk)
-      }
-      promisedBlocks += walk.promised
-      if inode.mode >> 12 != 0 { checkSizes(inode, number, walk) }
-      return
+    case .direct: walkLowest(inode.page, at: Inode.inlineStart, Inode.directEntries, first: 0, &walk)
+    case .tree: walkMap(inode.root, height: inode.height, first: 0, &walk)
+    case .node: if inode.isSymlink { checkTarget(inode, number) }
     }
-    if inode.blocks != 0, inode.mode >> 12 != 0 {
-      noteBlocks(number, inode.blocks, counted: 0)
-    }
-  }
-
-  private func checkSizes(_ inode: Inode, _ number: UInt64, _ walk: MapWalk) {
-    guard walk.isComplete else { return }
-    if inode.blocks != walk.written + walk.promised {
-      noteBlocks(number, inode.blocks, counted: walk.written + walk.promised)
-    }
+    var cut = MapWalk(inode: number, size: .max)
+    if inode.detachedRoot != 0 { walkMap(inode.detachedRoot, height: inode.detachedHeight, first: 0, &cut) }
+    promisedBlocks += walk.promised + cut.promised
+    guard walk.isComplete, cut.isComplete else { return }
+    let counted = walk.count + cut.count
+    if inode.blocks != counted { noteBlocks(number, inode.blocks, counted: counted) }
     guard let last = walk.lastWritten, last >= walk.sizeInBlocks else { return }
     let size = (last + 1) * UInt64(Page.size)
     note(
@@ -87,16 +78,15 @@ extension Check {
         repairs: [.setBlocks(inode: number, counted)], isSafe: true))
   }
 
-  /// A long symlink's target, or a directory that was cut off to be freed.
-  private func checkSingleNode(_ inode: Inode, _ number: UInt64) {
-    if inode.root & DirectoryIndex.referenceFlag != 0 {
-      noteDamage(.node, .inode(number), "a directory index under something that is no directory")
+  /// A long symlink's target, in a node of its own.
+  private func checkTarget(_ inode: Inode, _ number: UInt64) {
+    guard inode.root & DirectoryIndex.referenceFlag == 0 else {
+      noteDamage(.node, .inode(number), "a directory index under a symlink")
       return
     }
     fetchNode(inode.root, inode: number) { _ in }
-    if inode.isSymlink, inode.size > UInt64(Page.size) {
-      note(Finding(.size, .inconsistency, .inode(number), "a symlink of \(inode.size) bytes in one node"))
-    }
+    guard inode.size > UInt64(Page.size) else { return }
+    note(Finding(.size, .inconsistency, .inode(number), "a symlink of \(inode.size) bytes in one node"))
   }
 
   /// The extended attributes in the inode and in its attribute node.

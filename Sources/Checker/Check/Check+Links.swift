@@ -61,48 +61,36 @@ extension Check {
   /// Compares links with names, and finds inodes without a name.
   func checkLinks() {
     inodes.forEach { number, summary in
-      guard number != NodeID.root.number, number != NodeID.orphans.number else {
-        if let directory = directories[number] { checkLinkCount(number, summary.pointee, directory) }
-        return
-      }
-      if summary.pointee.flags.contains(.orphan) {
-        checkOrphanNames(number, summary.pointee)
-      } else if summary.pointee.names == 0 {
-        noteNameless(number, summary.pointee)
-      } else if summary.pointee.flags.contains(.readable) {
+      let isFixed = number == NodeID.root.number || number == NodeID.orphans.number
+      guard summary.pointee.flags.contains(.readable) else { return }
+      if isFixed || summary.pointee.names > 0 {
         checkLinkCount(number, summary.pointee, directories[number])
+      } else if summary.pointee.links > 0 {
+        note(
+          Finding(
+            .unreachable, .inconsistency, .inode(number), "no directory has a name for it",
+            repairs: [.reattach(inode: number)]))
+      } else if let held = directories[number]?.names, held > 0 {
+        note(
+          Finding(
+            .orphan, .inconsistency, .inode(number), "about to be freed, but holds \(held) names",
+            repairs: [.reattach(inode: number)]))
       }
+      if !isFixed { checkOrphanhood(number, summary.pointee) }
     }
   }
 
-  /// What is about to be freed must have no name, and as a directory hold none.
-  private func checkOrphanNames(_ number: UInt64, _ summary: InodeSummary) {
-    let held = directories[number]?.names ?? 0
-    guard summary.names > 0 || held > 0 else { return }
-    let id = NodeID(number: number, generation: summary.generation)
-    let key = hash.of(Self.orphanName(number)) << DirectoryHash.ordinalBits
-    let drop = Repair.dropRecord(directory: NodeID.orphans.number, key: key, node: id.raw)
+  /// What has no link, or blocks that are still to be freed, must be in the orphan directory, or nobody frees it.
+  private func checkOrphanhood(_ number: UInt64, _ summary: InodeSummary) {
+    guard !summary.flags.contains(.orphan) else { return }
+    let isNameless = summary.links == 0 && summary.names == 0 && (directories[number]?.names ?? 0) == 0
+    guard isNameless || summary.flags.contains(.detached) else { return }
     note(
       Finding(
         .orphan, .inconsistency, .inode(number),
-        summary.names > 0
-          ? "about to be freed, but has a name" : "about to be freed, but holds \(held) names",
-        repairs: summary.names > 0 ? [drop] : [drop, .reattach(inode: number)]))
-  }
-
-  private func noteNameless(_ number: UInt64, _ summary: InodeSummary) {
-    guard summary.flags.contains(.readable) else { return }
-    if summary.links == 0 || summary.isDetachedMap {
-      note(
-        Finding(
-          .orphan, .inconsistency, .inode(number), "no links and not in the orphan directory",
-          repairs: [.orphan(inode: number)]))
-    } else {
-      note(
-        Finding(
-          .unreachable, .inconsistency, .inode(number), "no directory has a name for it",
-          repairs: [.reattach(inode: number)]))
-    }
+        isNameless ? "no links and not in the orphan directory"
+          : "blocks that were cut off, and not in the orphan directory",
+        repairs: [.orphan(inode: number)]))
   }
 
   private func checkLinkCount(_ number: UInt64, _ summary: InodeSummary, _ directory: DirectorySummary?) {

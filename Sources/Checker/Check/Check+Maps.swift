@@ -14,8 +14,11 @@ struct MapWalk {
 
   init(inode: UInt64, size: UInt64) {
     self.inode = inode
-    sizeInBlocks = (size + UInt64(Page.size) - 1) / UInt64(Page.size)
+    sizeInBlocks = size / UInt64(Page.size) + (size % UInt64(Page.size) == 0 ? 0 : 1)
   }
+
+  /// Blocks as the inode counts them.
+  var count: UInt64 { written + promised }
 }
 
 extension Check {

@@ -10,6 +10,8 @@ struct InodeSummary {
     static let readable = Flags(rawValue: 2)
     /// The orphan directory names it.
     static let orphan = Flags(rawValue: 4)
+    /// It has a tree of blocks that were cut off and are still to be freed.
+    static let detached = Flags(rawValue: 8)
   }
 
   var generation: UInt32 = 0
@@ -22,8 +24,6 @@ struct InodeSummary {
   var flags: Flags = []
 
   var isDirectory: Bool { flags.contains(.readable) && type == 4 }
-  /// A map that was cut off from its file, to be freed.
-  var isDetachedMap: Bool { flags.contains(.readable) && type == 0 }
 }
 
 /// What a check remembers of a directory.

@@ -62,7 +62,7 @@ struct Repairer {
     let drop = dropped[directory] ?? []
     var records = try transaction.records(of: directory).records
     records.removeAll { drop.contains(RecordKey(key: $0.key, node: $0.node.raw)) }
-    for index in records.indices {
+    for index in records.indices where directory != NodeID.orphans.number {
       guard let target = check.inodes.find(records[index].node.number)?.pointee,
         target.flags.contains(.readable)
       else { continue }
@@ -93,9 +93,8 @@ struct Repairer {
       inode.parent = home.raw
       let directory = try transaction.inode(home.number)
       directory.links &+= 1
-    } else if inode.links == 0 {
-      inode.links = 1
     }
+    if inode.links == 0 { inode.links = inode.isDirectory ? 2 : 1 }
   }
 
   /// The directory lost+found in the root, made when there is none.

@@ -64,7 +64,10 @@ final class Transaction {
     return Inode(buffer.page)
   }
 
-  /// An internal node, not to be changed.
+  /// Takes an internal node as changed.
+  func adopt(_ number: UInt64, _ buffer: PageBuffer) { nodes[number] = buffer }
+
+  /// An internal node, to be looked at.
   func node(_ number: UInt64) throws(RepairError) -> PageBuffer {
     if let loaded = nodes[number] { return loaded }
     let entry = try nodeTable.entry(number)
@@ -145,9 +148,10 @@ final class Transaction {
 
   private func storeNodes() throws(RepairError) {
     for (number, buffer) in inodes.sorted(by: { $0.key < $1.key }) {
+      let old = try inodeTable.entry(number)
       var entry = try segments.put(OwnerRun(kind: .inode, number: number), buffer.page)
-      entry.stamp = Inode(buffer.page).generation
-      move(from: try inodeTable.entry(number).address, to: entry.address)
+      entry.stamp = old.address == 0 ? Inode(buffer.page).generation : old.stamp
+      move(from: old.address, to: entry.address)
       try inodeTable.set(entry, for: number)
     }
     for (number, buffer) in nodes.sorted(by: { $0.key < $1.key }) {

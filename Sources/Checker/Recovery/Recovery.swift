@@ -1,0 +1,45 @@
+import FileSystem
+import Format
+
+/// Replays the log of a filesystem that was not unmounted, by mounting it and stopping again.
+///
+/// That is the filesystem's own recovery, driven here over anything that can be written: a device, or an `Overlay` when
+/// nothing may change.
+public enum Recovery {
+  /// Memory for the filesystem, in frames of 4 KiB: 64 MiB.
+  private static let frames: UInt32 = 16_384
+
+  /// Whether the log may hold something that the newest checkpoint does not.
+  /// - Throws: `ImageError` when there is no filesystem or no checkpoint.
+  public static func isNeeded(_ image: any BlockReader) throws(ImageError) -> Bool {
+    try !Image(image).pack.isClean
+  }
+
+  /// Replays the log; the image is clean afterwards.
+  /// - Parameter time: nanoseconds since 1970.
+  /// - Returns: what the filesystem had to say, for a person.
+  /// - Throws: why it could not be mounted.
+  public static func replay(_ image: any BlockWriter, time: Int64) throws(RecoveryError) -> [String] {
+    let base = UnsafeMutableRawPointer.allocate(
+      byteCount: Int(frames + 1) * Page.size, alignment: Page.size)
+    defer { base.deallocate() }
+    var options = Options()
+    options.discards = false
+    let service = FileSystem(
+      memory: WorkingMemory(base: base, firstFrame: 1, frameCount: frames, slots: 1),
+      blockCount: image.blockCount, hasVolatileCache: true, canDiscard: false, options: options)
+    let pump = Pump(service, image: image, memory: base, time: time)
+    try pump.run { service.isReady }
+    service.stop()
+    try pump.run { service.isStopped }
+    return service.notices
+  }
+}
+
+/// Why a log could not be replayed.
+public struct RecoveryError: Error, Sendable, CustomStringConvertible {
+  /// The filesystem's own words.
+  public let reason: String
+
+  public var description: String { "the log cannot be replayed: \(reason)" }
+}
