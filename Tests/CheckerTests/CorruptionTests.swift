@@ -101,6 +101,9 @@ extension Corruption {
     Corruption("a wrong count of inodes", [.tableCount]) { builder, _ in
       try builder.changePack { $0.inodes.used -= 1 }
     },
+    Corruption("a search that begins at number 0", [.tableCount]) { builder, _ in
+      try builder.changePack { $0.internals.cursor = 0 }
+    },
     Corruption("numbers beyond the table's limit", [.tableEntry, .tableCount]) { builder, _ in
       try builder.changePack {
         $0.internals.limit = 2
@@ -172,7 +175,8 @@ extension Corruption {
         var records = try transaction.records(of: 1).records
         records.removeAll { $0.node.number == tree.directory }
         try transaction.store(records, in: 1)
-        try transaction.name([("up", try transaction.inode(tree.directory))], in: NodeID(number: tree.inner, generation: 0))
+        try transaction.name(
+          [("up", try transaction.inode(tree.directory))], in: NodeID(number: tree.inner, generation: 0))
       }
     },
     Corruption("a key that is not the name's", [.directoryKey]) { builder, tree in
@@ -196,7 +200,8 @@ extension Corruption {
     },
     Corruption("a leaf where nobody looks for its names", [.directoryKey]) { builder, tree in
       try builder.change { transaction in
-        let index = DirectoryIndex(try transaction.changeNode(try transaction.inode(tree.crowded).root & ~(1 << 63)))
+        let index = DirectoryIndex(
+          try transaction.changeNode(try transaction.inode(tree.crowded).root & ~(1 << 63)))
         let low = index[0]
         let high = index[255]
         for slot in 0..<256 where index[slot] == low { index[slot] = 1 << 40 }
@@ -252,13 +257,15 @@ extension Corruption {
     },
     Corruption("slots that no leaf can cover", [.directoryRange]) { builder, tree in
       try builder.change { transaction in
-        let index = DirectoryIndex(try transaction.changeNode(try transaction.inode(tree.crowded).root & ~(1 << 63)))
+        let index = DirectoryIndex(
+          try transaction.changeNode(try transaction.inode(tree.crowded).root & ~(1 << 63)))
         index[index.range(of: 0).upperBound - 1] = 0
       }
     },
     Corruption("a leaf of another directory", [.directoryNode], isMended: false) { builder, tree in
       try builder.change { transaction in
-        let index = DirectoryIndex(try transaction.changeNode(try transaction.inode(tree.crowded).root & ~(1 << 63)))
+        let index = DirectoryIndex(
+          try transaction.changeNode(try transaction.inode(tree.crowded).root & ~(1 << 63)))
         DirectoryLeaf(try transaction.changeNode(index[0])).owner = 1
       }
     },
@@ -267,7 +274,8 @@ extension Corruption {
 
 @Suite("Every kind of corruption")
 struct CorruptionTests {
-  @Test("is found under its name, mended where that is promised, and never made worse", arguments: Corruption.all)
+  @Test(
+    "is found under its name, mended where that is promised, and never made worse", arguments: Corruption.all)
   func found(corruption: Corruption) throws {
     let (builder, tree) = try ImageBuilder.populated()
     try corruption.spoil(builder, tree)

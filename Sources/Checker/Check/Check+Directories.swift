@@ -108,7 +108,8 @@ extension Check {
     else {
       note(
         Finding(
-          .danglingRecord, .inconsistency, place(), "inode \(record.node.number) is not there", repairs: [drop]))
+          .danglingRecord, .inconsistency, place(), "inode \(record.node.number) is not there",
+          repairs: [drop]))
       return
     }
     guard record.name.elementsEqual(Self.orphanName(record.node.number)) else {

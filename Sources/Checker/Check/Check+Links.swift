@@ -88,7 +88,8 @@ extension Check {
     note(
       Finding(
         .orphan, .inconsistency, .inode(number),
-        isNameless ? "no links and not in the orphan directory"
+        isNameless
+          ? "no links and not in the orphan directory"
           : "blocks that were cut off, and not in the orphan directory",
         repairs: [.orphan(inode: number)]))
   }

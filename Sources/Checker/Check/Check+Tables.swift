@@ -32,7 +32,8 @@ extension Check {
 
   /// Compares the root's count of numbers in use with the number found.
   func checkUsedCount(_ root: TableRoot, _ kind: OwnerKind, _ used: UInt64) {
-    guard isWhole, used != root.used || root.cursor > max(root.limit, 1) else { return }
+    let isSearchable = root.limit == 0 || (1...root.limit).contains(root.cursor)
+    guard isWhole, used != root.used || !isSearchable else { return }
     note(
       Finding(
         .tableCount, .inconsistency, .tableBlock(kind, level: Int(root.height) - 1, index: 0),

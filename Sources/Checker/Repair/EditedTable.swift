@@ -25,7 +25,8 @@ final class EditedTable {
   func setCounts(used: UInt64, limit: UInt64) {
     root.used = used
     root.limit = max(root.limit, limit)
-    root.cursor = min(root.cursor, root.limit)
+    // Number 0 is never used: no search may begin there.
+    root.cursor = root.limit == 0 ? 0 : min(max(root.cursor, 1), root.limit)
   }
 
   private func block(_ position: Position) throws(RepairError) -> Page {
@@ -69,6 +70,7 @@ final class EditedTable {
     guard number < NodeID.maximumNumber else { throw .noSpace }
     while number >> (8 * UInt64(root.height)) != 0 { try grow() }
     root.limit = number + 1
+    root.cursor = max(root.cursor, 1)
     root.used += 1
     return number
   }
