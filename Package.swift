@@ -87,6 +87,7 @@ let package = Package(
     command("crash", path: "Tools/crash", ["Simulation", arguments]),
 
     // Tests.
+    tests("FileSystem", ["FileSystem", "Simulation", "Format"]),
     tests("Simulation", ["Simulation", "FileSystem", "Format", "MemoryService"]),
     tests("PCI", ["PCI", "CMachine"]),
     tests("VFIO", ["VFIO", "Block", "NVMe", "PCI", "CMachine", "TestSupport"]),

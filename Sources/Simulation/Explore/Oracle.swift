@@ -187,3 +187,8 @@ struct Oracle {
     }
   }
 }
+
+extension World {
+  /// What is wrong with what a mount shows after a power cut or an orderly end, nil when nothing is.
+  public func fault(_ recovered: Recovered) -> String? { Oracle.fault(self, recovered) }
+}

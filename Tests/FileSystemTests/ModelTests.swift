@@ -1,0 +1,75 @@
+import FileSystem
+import Simulation
+import Testing
+
+/// Random work compared with the model, answer by answer, and everything again after a remount.
+@Suite struct ModelTests {
+  /// Runs a scenario's kind of work without crashes, then remounts and compares all that is there.
+  static func run(_ workload: any Workload, clients: Int = 1, seed: UInt64, megabytes: UInt64 = 64) throws {
+    let mounted = try Mounted(megabytes: megabytes, seed: seed)
+    let world = World(clients: clients)
+    let runner = Runner(harness: mounted.harness, world: world, workload: workload, seed: seed)
+    try runner.run()
+    try mounted.remount()
+    world.settleAll()
+    let fault = world.fault(try Recovered(mounted.harness))
+    #expect(fault == nil)
+    #expect(runner.actions > 50)
+  }
+
+  @Test(arguments: 1...10 as ClosedRange<UInt64>)
+  func anythingByOneClient(seed: UInt64) throws {
+    try Self.run(Script(rounds: 250) { $0.anything() }, seed: seed)
+  }
+
+  @Test(arguments: 1...6 as ClosedRange<UInt64>)
+  func anythingByEightClientsAtOnce(seed: UInt64) throws {
+    try Self.run(Script(rounds: 60) { $0.anything() }, clients: 7, seed: seed)
+  }
+
+  @Test(arguments: 1...3 as ClosedRange<UInt64>)
+  func filesLargerThanTheCache(seed: UInt64) throws {
+    let work = Script(rounds: 220) { context in
+      if context.files.count < 8 || context.random.chance(30) {
+        return context.makeFile(length: context.random.number(100_000...250_000), close: false)
+      }
+      guard let file = context.file() else { return [] }
+      let size = Int(context.world.node(file).size)
+      switch context.random.below(4) {
+      case 0: return context.writeSomewhere(file)
+      case 1: return context.files.count > 60 ? context.remove(file) : []
+      case 2: return [.forget(node: file), .inspect(node: file)]
+      default:
+        return [
+          .read(
+            node: file, offset: UInt64(context.random.below(size + 1)), length: context.random.number(1...200_000))
+        ]
+      }
+    }
+    try Self.run(work, seed: seed, megabytes: 96)
+  }
+
+  @Test(arguments: 1...3 as ClosedRange<UInt64>)
+  func namesLargerThanTheCache(seed: UInt64) throws {
+    let work = Script(rounds: 500) { context in
+      switch context.random.below(8) {
+      case 0:
+        return [
+          .makeDirectory(
+            parent: context.directory(), name: context.freshName(), mode: 0o755, id: context.reserve())
+        ]
+      case 1: return context.renameSomething()
+      case 2: return context.random.pick(context.live).map { context.remove($0) } ?? []
+      case 3: return context.look()
+      default:
+        let directory = context.directory()
+        return (0..<8).map { _ in
+          .makeNode(
+            parent: directory, name: context.freshName(), mode: FileType.regular | 0o644, device: 0,
+            id: context.reserve())
+        }
+      }
+    }
+    try Self.run(work, seed: seed)
+  }
+}

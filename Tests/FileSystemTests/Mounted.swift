@@ -1,0 +1,194 @@
+import FileSystem
+import Format
+import Simulation
+import Testing
+
+/// A filesystem mounted on a simulated disk, and short ways to use it. Nodes are FUSE node ids; the root is 1.
+final class Mounted {
+  private(set) var harness: Harness
+  private let seed: UInt64
+  private let memory: SimulatedMemory
+  private let options: Options
+
+  /// Makes and mounts a filesystem of `megabytes` MiB.
+  init(megabytes: UInt64 = 64, frames: Int = 2048, seed: UInt64 = 1, options: Options = Options()) throws {
+    self.seed = seed
+    self.options = options
+    memory = SimulatedMemory(frameCount: frames)
+    let image = try DiskImage.formatted(pool: BlockPool(), blockCount: megabytes * 256, seed: seed)
+    harness = Self.attach(
+      SimulatedDisk(image, profile: DiskProfile(seed: seed), seed: seed), memory, options, seed, SimulatedClock())
+    try harness.mount()
+  }
+
+  private static func attach(
+    _ disk: SimulatedDisk, _ memory: SimulatedMemory, _ options: Options, _ seed: UInt64, _ clock: SimulatedClock
+  ) -> Harness {
+    let service = FileSystem(
+      memory: WorkingMemory(
+        base: memory.base, firstFrame: UInt32(memory.firstFrame), frameCount: UInt32(memory.frameCount),
+        slots: memory.slots),
+      blockCount: disk.blockCount, hasVolatileCache: disk.profile.hasVolatileCache,
+      canDiscard: disk.profile.canDiscard, options: options)
+    return Harness(service: service, disk: disk, memory: memory, seed: seed, clock: clock)
+  }
+
+  /// Unmounts in order and mounts again, with other options if given.
+  func remount(_ options: Options? = nil) throws {
+    try harness.unmount()
+    try mountAgain(harness.disk.image, options)
+  }
+
+  /// Cuts the power and mounts what is left.
+  func crash(_ choice: CrashChoice = .none) throws { try mountAgain(harness.disk.crashImage(choice), nil) }
+
+  private func mountAgain(_ image: DiskImage, _ options: Options?) throws {
+    let disk = SimulatedDisk(image, profile: harness.disk.profile, seed: seed)
+    harness = Self.attach(disk, memory, options ?? self.options, seed, harness.clock)
+    try harness.mount()
+  }
+
+  var fileSystem: FileSystem? { harness.service as? FileSystem }
+
+  // MARK: Requests
+
+  @discardableResult
+  func call(_ call: Call) throws -> Answer { try harness.call(call) }
+
+  /// The node of a name; nil when there is none.
+  func find(_ name: String, in parent: UInt64 = 1) throws -> UInt64? {
+    let answer = try call(Call(.lookup, node: parent, name: name))
+    return answer.error == 0 && answer.reply.node != 0 ? answer.reply.node : nil
+  }
+
+  /// The node of a path below the root.
+  func path(_ path: String) throws -> UInt64 {
+    var node: UInt64 = 1
+    for name in path.split(separator: "/") { node = try #require(try find(String(name), in: node)) }
+    return node
+  }
+
+  func makeFile(_ name: String, in parent: UInt64 = 1, mode: UInt32 = 0o644) throws -> UInt64 {
+    let answer = try call(
+      Call(.create, node: parent, name: name).with {
+        $0.mode = FileType.regular | mode
+        $0.flags = LinuxFlag.readWrite
+      })
+    try #require(answer.error == 0, "create \(name): errno \(answer.error)")
+    return answer.reply.node
+  }
+
+  func makeDirectory(_ name: String, in parent: UInt64 = 1, mode: UInt32 = 0o755) throws -> UInt64 {
+    let answer = try call(
+      Call(.mkdir, node: parent, name: name).with { $0.mode = FileType.directory | mode })
+    try #require(answer.error == 0, "mkdir \(name): errno \(answer.error)")
+    return answer.reply.node
+  }
+
+  /// Writes; returns the errno.
+  @discardableResult
+  func write(_ node: UInt64, _ bytes: [UInt8], at offset: UInt64 = 0) throws -> Int32 {
+    var done = 0
+    while done < bytes.count {
+      let part = Array(bytes[done..<min(bytes.count, done + memory.largestTransfer)])
+      let answer = try call(
+        Call(.write, node: node).with {
+          $0.offset = offset + UInt64(done)
+          $0.payload = part
+          $0.flags = LinuxFlag.readWrite
+        })
+      guard answer.error == 0 else { return answer.error }
+      done += Int(answer.reply.count)
+    }
+    return 0
+  }
+
+  /// Reads up to `count` bytes.
+  func read(_ node: UInt64, at offset: UInt64 = 0, count: Int) throws -> [UInt8] {
+    var bytes: [UInt8] = []
+    while bytes.count < count {
+      let answer = try call(
+        Call(.read, node: node).with {
+          $0.offset = offset + UInt64(bytes.count)
+          $0.length = UInt64(min(count - bytes.count, memory.largestTransfer))
+        })
+      try #require(answer.error == 0, "read: errno \(answer.error)")
+      guard !answer.data.isEmpty else { break }
+      bytes += answer.data
+    }
+    return bytes
+  }
+
+  func attributes(_ node: UInt64) throws -> Attributes {
+    let answer = try call(Call(.getattr, node: node))
+    try #require(answer.error == 0, "getattr: errno \(answer.error)")
+    return answer.reply.attributes
+  }
+
+  @discardableResult
+  func change(_ node: UInt64, uid: UInt32 = 0, _ change: AttributeChange) throws -> Int32 {
+    try call(
+      Call(.setattr, node: node).with {
+        $0.change = change
+        $0.uid = uid
+      }
+    ).error
+  }
+
+  @discardableResult
+  func sync(_ node: UInt64) throws -> Int32 { try call(Call(.fsync, node: node)).error }
+
+  @discardableResult
+  func unlink(_ name: String, in parent: UInt64 = 1) throws -> Int32 {
+    try call(Call(.unlink, node: parent, name: name)).error
+  }
+
+  @discardableResult
+  func rename(
+    _ name: String, in parent: UInt64 = 1, to newName: String, in newParent: UInt64 = 1, flags: UInt32 = 0
+  ) throws -> Int32 {
+    try call(
+      Call(.rename, node: parent, name: name).with {
+        $0.otherNode = newParent
+        $0.otherName = Array(newName.utf8)
+        $0.flags = flags
+      }
+    ).error
+  }
+
+  /// The names of a directory without "." and "..", as readdir gives them in pieces of `room` bytes.
+  func list(_ node: UInt64 = 1, room: UInt64 = 4096) throws -> [String] {
+    var names: [String] = []
+    var cookie: UInt64 = 0
+    while true {
+      let entries = try entries(node, after: cookie, room: room)
+      guard let last = entries.last else { break }
+      names += entries.map { String(decoding: $0.name, as: UTF8.self) }
+      cookie = last.cookie
+    }
+    return names.filter { $0 != "." && $0 != ".." }
+  }
+
+  func entries(_ node: UInt64, after cookie: UInt64, room: UInt64 = 4096) throws -> [DirectoryEntry] {
+    let answer = try call(
+      Call(.readdir, node: node).with {
+        $0.offset = cookie
+        $0.length = room
+      })
+    try #require(answer.error == 0, "readdir: errno \(answer.error)")
+    return answer.reply.entries
+  }
+
+  var space: SpaceReport {
+    get throws { try call(Call(.statfs, node: 1)).reply.space }
+  }
+
+  /// Lets background work finish: commits, freeing, cleaning.
+  func settle() throws { try harness.idle(60_000_000_000) }
+}
+
+/// `count` bytes that differ by seed and place.
+func pattern(_ count: Int, seed: UInt64 = 1) -> [UInt8] {
+  var random = SeededRandom(seed)
+  return (0..<count).map { _ in UInt8(truncatingIfNeeded: random.next() >> 24) }
+}
