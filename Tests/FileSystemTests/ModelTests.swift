@@ -42,7 +42,8 @@ import Testing
       default:
         return [
           .read(
-            node: file, offset: UInt64(context.random.below(size + 1)), length: context.random.number(1...200_000))
+            node: file, offset: UInt64(context.random.below(size + 1)),
+            length: context.random.number(1...200_000))
         ]
       }
     }

@@ -17,12 +17,14 @@ final class Mounted {
     memory = SimulatedMemory(frameCount: frames)
     let image = try DiskImage.formatted(pool: BlockPool(), blockCount: megabytes * 256, seed: seed)
     harness = Self.attach(
-      SimulatedDisk(image, profile: DiskProfile(seed: seed), seed: seed), memory, options, seed, SimulatedClock())
+      SimulatedDisk(image, profile: DiskProfile(seed: seed), seed: seed), memory, options, seed,
+      SimulatedClock())
     try harness.mount()
   }
 
   private static func attach(
-    _ disk: SimulatedDisk, _ memory: SimulatedMemory, _ options: Options, _ seed: UInt64, _ clock: SimulatedClock
+    _ disk: SimulatedDisk, _ memory: SimulatedMemory, _ options: Options, _ seed: UInt64,
+    _ clock: SimulatedClock
   ) -> Harness {
     let service = FileSystem(
       memory: WorkingMemory(
@@ -145,7 +147,7 @@ final class Mounted {
 
   @discardableResult
   func rename(
-    _ name: String, in parent: UInt64 = 1, to newName: String, in newParent: UInt64 = 1, flags: UInt32 = 0
+    _ name: String, in parent: UInt64 = 1, to newName: String, under newParent: UInt64 = 1, flags: UInt32 = 0
   ) throws -> Int32 {
     try call(
       Call(.rename, node: parent, name: name).with {

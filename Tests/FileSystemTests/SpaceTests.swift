@@ -1,0 +1,90 @@
+import FileSystem
+import Glibc
+import Simulation
+import Testing
+
+/// A disk that fills up.
+@Suite struct SpaceTests {
+  /// Fills the disk with files of `size` bytes; returns how many were made.
+  private static func fill(_ mounted: Mounted, size: Int, prefix: String) throws -> Int {
+    var made = 0
+    while true {
+      let name = "\(prefix)\(made)"
+      let answer = try mounted.call(
+        Call(.mknod, node: 1, name: name).with { $0.mode = FileType.regular | 0o644 })
+      guard answer.error == 0 else {
+        #expect(answer.error == ENOSPC, "\(mounted.fileSystem?.notices ?? [])")
+        return made
+      }
+      made += 1
+      let error = try mounted.write(answer.reply.node, pattern(size, seed: UInt64(made)))
+      guard error == 0 else {
+        #expect(error == ENOSPC, "\(mounted.fileSystem?.notices ?? [])")
+        return made
+      }
+      try #require(made < 100_000)
+    }
+  }
+
+  @Test(arguments: [200_000, 20_000])
+  func filledAndEmptiedAgainAndAgain(size: Int) throws {
+    let mounted = try Mounted(megabytes: 40)
+    try mounted.settle()
+    let before = try mounted.space
+    for round in 0..<4 {
+      let made = try Self.fill(mounted, size: size, prefix: "r\(round)-")
+      let full = try mounted.space
+      #expect(full.available * 4096 < UInt64(size) + 65536, "ENOSPC with \(full.available) blocks to be had")
+      // Most of the disk was to be had.
+      #expect(made * size > Int(before.available) * 4096 * 8 / 10)
+      for index in stride(from: 0, to: made - 1, by: 7) {
+        let node = try mounted.path("r\(round)-\(index)")
+        #expect(try mounted.read(node, count: size) == pattern(size, seed: UInt64(index + 1)))
+      }
+      for index in 0..<made {
+        #expect(try mounted.unlink("r\(round)-\(index)") == 0, "deleting works on a full disk")
+      }
+      for node in mounted.harness.lookups.keys.sorted() { try mounted.harness.forget(node) }
+      try mounted.settle()
+      let after = try mounted.space
+      #expect(after.available + before.available / 100 >= before.available)
+    }
+    try mounted.remount()
+    #expect(try mounted.space.available + before.available / 100 >= before.available)
+  }
+
+  @Test func overwritesNeverFailOnAFullDisk() throws {
+    let mounted = try Mounted(megabytes: 40)
+    let made = try Self.fill(mounted, size: 100_000, prefix: "f")
+    var random = SeededRandom(5)
+    var latest: [Int: [UInt8]] = [:]
+    for round in 0..<1500 {
+      let index = random.below(made - 1)
+      let node = try mounted.path("f\(index)")
+      var bytes = latest[index] ?? pattern(100_000, seed: UInt64(index + 1))
+      let block = random.below(23) * 4096
+      let new = pattern(8192, seed: UInt64(round) + 1000)
+      #expect(try mounted.write(node, new, at: UInt64(block)) == 0)
+      if random.chance(10) { #expect(try mounted.sync(node) == 0) }
+      bytes.replaceSubrange(block..<block + 8192, with: new)
+      latest[index] = bytes
+    }
+    try mounted.remount()
+    for (index, bytes) in latest.sorted(by: { $0.key < $1.key }) {
+      #expect(try mounted.read(try mounted.path("f\(index)"), count: 200_000) == bytes, "f\(index)")
+    }
+  }
+
+  @Test func statfsCountsWhatIsThere() throws {
+    let mounted = try Mounted(megabytes: 64)
+    let empty = try mounted.space
+    #expect(empty.blocks <= 16384 && empty.blocks > 14000)
+    let file = try mounted.makeFile("f")
+    try mounted.write(file, pattern(4 << 20))
+    let during = try mounted.space
+    #expect(empty.available - during.available >= 1024)
+    #expect(empty.available - during.available < 1100)
+    try mounted.sync(file)
+    #expect(try mounted.attributes(file).sectors == 8192)
+  }
+}
