@@ -354,6 +354,7 @@ extension FileSystem {
     }
     let (index, write) = takeLogWrite(.nodes)
     write.segment = segment
+    write.address = geometry.segmentBlock(segment) + UInt64(checkpoint.head.offset)
     append(header, to: write)
     checkpoint.open = (index, header, LogHeaderWriter(cache.page(header)))
     return true

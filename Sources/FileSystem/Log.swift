@@ -17,6 +17,8 @@ final class LogWrite {
   var head = LogHead.foreground
   var sequence: UInt64 = 0
   var segment: UInt32 = 0
+  /// The block of its header, from when that is known until the device has ended it.
+  var address: UInt64?
   /// Arena frames of the header and what follows it.
   let frames: UnsafeMutablePointer<UInt32>
   var count = 0
@@ -122,6 +124,7 @@ extension FileSystem {
     log.writesInFlight += 1
     counters.logWrites += 1
     counters.logBlocks += UInt64(write.count)
+    write.address = block
     effects.commands.append(
       DeviceCommand(
         .write, block: block, count: UInt32(truncatingIfNeeded: write.count),
@@ -129,10 +132,22 @@ extension FileSystem {
         forceUnitAccess: write.forcesUnitAccess, tag: Tag(.logWrite, UInt64(index)).raw))
   }
 
+  /// A node or table block that the device has not written yet: reading its place would find what was there before.
+  func nodeBeingWritten(at block: UInt64) -> UnsafeRawBufferPointer? {
+    guard checkpoint.writesInFlight > 0 || checkpoint.open != nil else { return nil }
+    for write in log.writes where write.head == .nodes {
+      guard let address = write.address, block >= address, block < address + UInt64(write.count) else { continue }
+      let frame = write.frames[Int(block - address)]
+      return UnsafeRawBufferPointer(start: memory.base + Int(frame) * Page.size, count: Page.size)
+    }
+    return nil
+  }
+
   /// A log write has ended, well or not.
   func logWriteEnded(_ index: Int, _ code: Int32) {
     let write = log.writes[index]
     log.writesInFlight -= 1
+    write.address = nil
     for frame in write.buffers { cache.giveBack(frame) }
     switch write.head {
     case .foreground:

@@ -19,13 +19,19 @@ extension FileSystem {
     }
   }
 
-  /// Begins to read a block that is not in memory; whoever runs waits for it.
+  /// Begins to read a block that is not in memory; whoever runs waits for it. What is still on its way to the device is
+  /// there at once.
   func load(_ key: NodeKey, index: UInt64 = 0, address: UInt64, checksum expected: UInt32) throws(Stop)
     -> Page
   {
     guard geometry.segment(of: address) != nil else { throw .fail(Code.io) }
     let frame = cache.insert(key, index, state: .loading)
     guard frame != .none else { throw .again }
+    if let written = nodeBeingWritten(at: address) {
+      cache.frames[Int(frame)].state = .ready
+      cache.page(frame).copy(written, at: 0)
+      return cache.page(frame)
+    }
     cache.frames[Int(frame)].expected = expected
     counters.nodeLoads += 1
     effects.commands.append(
