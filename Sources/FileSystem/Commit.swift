@@ -17,7 +17,8 @@ extension FileSystem {
       guard uncommitted.isEmpty, !log.hasRecords else { return }
       log.isCommitting = false
       log.oldestChange = 0
-      requestFlush()
+      log.commitTarget = log.lastSequence
+      flushIfWanted()
     }
   }
 

@@ -29,7 +29,6 @@ extension FileSystem {
     while next < log.gathered.count || log.hasRecords {
       next = try formLogWrite(from: next, mayForceUnitAccess: isDurable && next == 0)
     }
-    if log.records.count == 0, dirtyPages == 0 { log.oldestChange = 0 }
   }
 
   /// Collects pages in the order of inode and index: urgent ones first. Everything their maps need is in memory then.

@@ -64,6 +64,8 @@ struct Log {
   /// Log writes up to this number have ended, and are durable.
   var completedThrough: UInt64 = 0
   var flushedThrough: UInt64 = 0
+  /// A commit has written everything up to this number, which is to be flushed once it has ended.
+  var commitTarget: UInt64 = 0
   /// What a flush under way covers; nil for none.
   var flushTarget: UInt64?
   var waiters: [DurableWaiter] = []
@@ -136,7 +138,9 @@ extension FileSystem {
   func nodeBeingWritten(at block: UInt64) -> UnsafeRawBufferPointer? {
     guard checkpoint.writesInFlight > 0 || checkpoint.open != nil else { return nil }
     for write in log.writes where write.head == .nodes {
-      guard let address = write.address, block >= address, block < address + UInt64(write.count) else { continue }
+      guard let address = write.address, block >= address, block < address + UInt64(write.count) else {
+        continue
+      }
       let frame = write.frames[Int(block - address)]
       return UnsafeRawBufferPointer(start: memory.base + Int(frame) * Page.size, count: Page.size)
     }
@@ -200,7 +204,7 @@ extension FileSystem {
     }
     if !hasVolatileCache { noteFlushed(log.completedThrough) }
     wakeDurable()
-    if !log.waiters.isEmpty { requestFlush() }
+    flushIfWanted()
   }
 
   // MARK: Durability
@@ -215,13 +219,19 @@ extension FileSystem {
     effects.commands.append(DeviceCommand(.flush, tag: Tag(.flush).raw))
   }
 
+  /// Asks for a flush when somebody waits for one, or when all that a commit wrote has ended.
+  func flushIfWanted() {
+    let commitHasEnded = log.completedThrough >= log.commitTarget && log.flushedThrough < log.commitTarget
+    if commitHasEnded || !log.waiters.isEmpty { requestFlush() }
+  }
+
   func flushEnded(_ code: Int32) {
     let target = log.flushTarget ?? 0
     log.flushTarget = nil
     guard code == 0 else { return fail("a flush failed (errno \(code))") }
     noteFlushed(target)
     wakeDurable()
-    if !log.waiters.isEmpty { requestFlush() }
+    flushIfWanted()
   }
 
   /// All log writes up to `sequence` are durable, as far as a checkpoint need not come first.

@@ -24,7 +24,11 @@ import Testing
     let mounted = try Mounted()
     let file = try mounted.makeFile("f")
     try mounted.change(file, .mode(0o6755))
-    try mounted.change(file, .size(10))
+    try mounted.call(
+      Call(.setattr, node: file).with {
+        $0.change = .size(10)
+        $0.killPrivileges = true
+      })
     #expect(try mounted.attributes(file).mode & 0o6000 == 0)
     try mounted.change(file, .mode(0o6755))
     try mounted.change(file, .owner(5, 5))

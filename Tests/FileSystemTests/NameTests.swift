@@ -170,6 +170,7 @@ import Testing
       #expect(seen.insert(node).inserted)
       try mounted.unlink("f\(round % 3)")
       try mounted.harness.forget(node)
+      try mounted.harness.idle(1_000_000_000)
       #expect(try mounted.call(Call(.getattr, node: node)).error != 0)
     }
   }
