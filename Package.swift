@@ -8,9 +8,13 @@ func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target 
   .target(name: name, dependencies: dependencies, path: "Sources/\(name)", swiftSettings: settings)
 }
 
-/// A command: a folder of its own outside `Sources/`.
-func command(_ name: String, path: String, _ dependencies: [Target.Dependency]) -> Target {
-  .executableTarget(name: name, dependencies: dependencies, path: path, swiftSettings: settings)
+/// A command: a folder of its own outside `Sources/`, with its manual page where it has one.
+func command(
+  _ name: String, path: String, manual: String? = nil, _ dependencies: [Target.Dependency]
+) -> Target {
+  .executableTarget(
+    name: name, dependencies: dependencies, path: path, exclude: manual.map { [$0] } ?? [],
+    swiftSettings: settings)
 }
 
 /// The tests of one module.
@@ -75,7 +79,9 @@ let package = Package(
       ["MountSession", "Reactor", "Device", "Block", "FileSystem", "PCI", "CMachine", arguments, log]),
     command("mkfs.varve", path: "Tools/mkfs", ["Block", "CBlkid", "CMachine", "Device", "Format", arguments]),
     command("fsck.varve", path: "Tools/fsck", ["Device", "Checker", arguments, system]),
-    command("varve", path: "Tools/varve", ["Device", "Format", "Block", "NVMe", "NVMeSpec", "PCI", "CMachine", arguments]),
+    command(
+      "varve", path: "Tools/varve", manual: "varve.8",
+      ["Device", "Format", "Block", "NVMe", "NVMeSpec", "PCI", "CMachine", arguments]),
     .target(
       name: "MemoryService", dependencies: ["FileSystem"], path: "Tools/benchmarks/null/Service",
       swiftSettings: settings),
@@ -89,10 +95,11 @@ let package = Package(
     // Tests.
     tests("FileSystem", ["FileSystem", "Simulation", "Format"]),
     tests("Simulation", ["Simulation", "FileSystem", "Format", "MemoryService"]),
-    tests("PCI", ["PCI", "CMachine"]),
+    tests("PCI", ["PCI", "CMachine", "TestSupport"]),
     tests("VFIO", ["VFIO", "Block", "NVMe", "PCI", "CMachine", "TestSupport"]),
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
     tests("Format", ["Format", "TestSupport"]),
+    tests("Tools", ["varve", "mkfs.varve", "Simulation", "FileSystem", "Format", "TestSupport"]),
     tests("NVMeSpec", ["NVMeSpec", "TestSupport"]),
     tests("Reactor", ["Reactor", "FileSystem", "Block", "NVMe", "EmulatedController", "PCI", "CMachine"]),
     .target(

@@ -1,5 +1,6 @@
 import Glibc
 import PCI
+import TestSupport
 import Testing
 
 @Suite struct BindingTests {

@@ -1,4 +1,5 @@
 import PCI
+import TestSupport
 import Testing
 
 @Suite struct DiscoveryTests {

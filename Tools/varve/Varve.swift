@@ -34,12 +34,20 @@ struct Varve: ParsableCommand {
       print(fullMessage(for: error))
       Glibc.exit(0)
     case .validationFailure:
-      complain("\(message(for: error)); see: \(help(for: error))")
+      complain("\(line(for: error)); see: \(help(for: error))")
       Glibc.exit(2)
     default:
       if !(error is ExitCode) { complain("\(error)") }
       Glibc.exit(1)
     }
+  }
+
+  /// What the parser says, in one line: it lists many choices a line each.
+  private static func line(for error: any Error) -> String {
+    let lines = message(for: error).split(separator: "\n")
+    let list = lines.dropFirst().map { $0.drop { " -".contains($0) } }.joined(separator: ", ")
+    let text = (lines.first ?? "") + (list.isEmpty ? "" : " \(list)")
+    return String(text.hasSuffix(".") ? text.dropLast() : text[...])
   }
 
   /// The command that explains what was used wrongly; the parser names it in quotes.

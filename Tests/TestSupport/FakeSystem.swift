@@ -1,12 +1,12 @@
 import Foundation
-import PCI
 
 /// A small copy of the kernel's pseudo file systems in a temporary folder.
-final class FakeSystem {
-  let root: String
-  var tree: SystemTree { SystemTree(root: root) }
+public final class FakeSystem {
+  /// The folder that holds the copy.
+  public let root: String
 
-  init() throws {
+  /// A system without any function.
+  public init() throws {
     let folder = FileManager.default.temporaryDirectory.resolvingSymlinksInPath().appending(
       path: "varve-pci-\(UUID().uuidString)", directoryHint: .isDirectory)
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
@@ -18,28 +18,31 @@ final class FakeSystem {
 
   deinit { try? FileManager.default.removeItem(atPath: root) }
 
-  func makeFolder(_ path: String) throws {
+  /// Makes a folder below the root, and all above it.
+  public func makeFolder(_ path: String) throws {
     try FileManager.default.createDirectory(atPath: "\(root)/\(path)", withIntermediateDirectories: true)
   }
 
-  func write(_ text: String, to path: String) throws {
+  /// Writes a file below the root, with the line's end.
+  public func write(_ text: String, to path: String) throws {
     try makeFolder(String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]))
     try (text + "\n").write(toFile: "\(root)/\(path)", atomically: false, encoding: .utf8)
   }
 
-  func text(of path: String) throws -> String {
+  /// What a file below the root holds.
+  public func text(of path: String) throws -> String {
     try String(contentsOfFile: "\(root)/\(path)", encoding: .utf8)
   }
 
   /// A link at `path` to `target`, both below the root; relative, as sysfs has them.
-  func link(_ path: String, to target: String) throws {
+  public func link(_ path: String, to target: String) throws {
     try makeFolder(String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]))
     let up = String(repeating: "../", count: path.split(separator: "/").count - 1)
     try FileManager.default.createSymbolicLink(atPath: "\(root)/\(path)", withDestinationPath: up + target)
   }
 
   /// A function on the bus, bound to `driver`.
-  func addFunction(
+  public func addFunction(
     _ address: String, classCode: String = "0x010802", driver: String? = nil, group: Int? = nil
   ) throws {
     let folder = "sys/devices/pci0000:00/\(address)"
@@ -59,7 +62,7 @@ final class FakeSystem {
   }
 
   /// A block device of a function, or a partition of it (`nvme0n1/nvme0n1p1`), with its number.
-  func addBlock(_ path: String, of address: String, number: String) throws {
+  public func addBlock(_ path: String, of address: String, number: String) throws {
     let folder = "sys/devices/pci0000:00/\(address)/nvme/nvme0/\(path)"
     let name = path.split(separator: "/").last.map(String.init) ?? path
     try write(number, to: "\(folder)/dev")

@@ -1,0 +1,54 @@
+import Foundation
+import TestSupport
+import Testing
+
+@Suite struct VarveDoctorTests {
+  private func checks(_ system: FakeSystem) throws -> (status: Int32, states: [String: String], text: String)
+  {
+    let result = try Command.run("varve", "doctor", "--sysroot", system.root, "-o", "json")
+    let checks = try #require(try result.json()["checks"] as? [[String: Any]])
+    var states: [String: String] = [:]
+    for check in checks {
+      let name = try #require(check["check"] as? String)
+      states[name] = check["state"] as? String
+      // What does not work has a remedy.
+      if states[name] == "missing" { #expect((check["remedy"] as? String)?.isEmpty == false) }
+    }
+    return (result.status, states, result.output)
+  }
+
+  @Test func aBareMachineLacksFUSE() throws {
+    let found = try checks(try FakeSystem())
+    #expect(found.status == 1)
+    #expect(found.states["FUSE"] == "missing")
+    #expect(found.text.contains("modprobe fuse"))
+    #expect(found.states["IOMMU"] == nil)
+  }
+
+  @Test func aControllerAsksForIOMMUAndVFIO() throws {
+    let system = try FakeSystem()
+    try system.write("", to: "dev/fuse")
+    try system.addFunction("0000:01:00.0", driver: "nvme")
+    let found = try checks(system)
+    #expect(found.status == 1)
+    #expect(found.states["FUSE"] == "ok")
+    #expect(found.states["IOMMU"] == "missing")
+    #expect(found.states["vfio-pci"] == "missing")
+    #expect(found.states["VFIO"] == "missing")
+    #expect(found.states["controller 0000:01:00.0"] == "note")
+    #expect(found.text.contains("sudo varve bind 0000:01:00.0"))
+  }
+
+  @Test func aMachineThatHasAllIsFine() throws {
+    let system = try FakeSystem()
+    try system.write("", to: "dev/fuse")
+    try system.write("", to: "dev/vfio/vfio")
+    try system.write("", to: "dev/vfio/7")
+    try system.write("64", to: "sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages")
+    try system.addFunction("0000:01:00.0", driver: "vfio-pci", group: 7)
+    let found = try checks(system)
+    for name in ["FUSE", "IOMMU", "vfio-pci", "VFIO", "huge pages", "controller 0000:01:00.0"] {
+      #expect(found.states[name] == "ok", "\(name)")
+    }
+  }
+}
