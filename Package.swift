@@ -77,7 +77,8 @@ let package = Package(
     command(
       "mount.varve", path: "Mount/Daemon",
       ["MountSession", "Reactor", "Device", "Block", "FileSystem", "PCI", "CMachine", arguments, log]),
-    command("mkfs.varve", path: "Tools/mkfs", ["Block", "CBlkid", "CMachine", "Device", "Format", arguments]),
+    command(
+      "mkfs.varve", path: "Tools/mkfs", ["Block", "CBlkid", "CMachine", "Device", "Format", arguments]),
     command("fsck.varve", path: "Tools/fsck", ["Device", "Checker", arguments, system]),
     command(
       "varve", path: "Tools/varve", manual: "varve.8",
@@ -88,7 +89,8 @@ let package = Package(
     command(
       "null-daemon", path: "Tools/benchmarks/null/Daemon",
       ["MemoryService", "MountSession", "Reactor", "PCI", "CMachine", arguments]),
-    command("driver-bench", path: "Tools/benchmarks/driver", ["Block", "NVMe", "NVMeSpec", "PCI", "CMachine"]),
+    command(
+      "driver-bench", path: "Tools/benchmarks/driver", ["Block", "NVMe", "NVMeSpec", "PCI", "CMachine"]),
     command("bench-load", path: "Tools/benchmarks/load", [arguments]),
     command("crash", path: "Tools/crash", ["Simulation", arguments]),
 

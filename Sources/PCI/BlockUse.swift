@@ -69,7 +69,9 @@ public enum BlockUse: Hashable, Sendable, CustomStringConvertible {
 
 extension FunctionInfo {
   /// The names of its block devices, disks and partitions alike; none where its driver makes no such.
-  public func blockDevices(in tree: SystemTree = SystemTree()) -> [String] { Blocks(of: self, in: tree).names }
+  public func blockDevices(in tree: SystemTree = SystemTree()) -> [String] {
+    Blocks(of: self, in: tree).names
+  }
 }
 
 /// The block devices of a function, by name.
