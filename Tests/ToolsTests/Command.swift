@@ -2,6 +2,7 @@ import Foundation
 
 /// How a command ended.
 struct CommandResult {
+  /// The exit status; 128 and the signal's number when a signal ended it.
   let status: Int32
   let output: String
   let errors: String
@@ -37,8 +38,10 @@ enum Command {
     let written = output.fileHandleForReading.readDataToEndOfFile()
     let complained = errors.fileHandleForReading.readDataToEndOfFile()
     process.waitUntilExit()
+    let signal = process.terminationReason == .uncaughtSignal
     return CommandResult(
-      status: process.terminationStatus, output: String(decoding: written, as: UTF8.self),
+      status: process.terminationStatus + (signal ? 128 : 0),
+      output: String(decoding: written, as: UTF8.self),
       errors: String(decoding: complained, as: UTF8.self))
   }
 }

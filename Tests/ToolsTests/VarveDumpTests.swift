@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @Suite struct VarveDumpTests {
@@ -107,5 +108,30 @@ import Testing
     try image.damage(at: (last + 1) * 4096)
     let torn = try Command.run("varve", "dump", image.path, "log", "-o", "json")
     #expect(torn.output.contains("\"whole\": false"))
+  }
+
+  @Test func aTruncatedImageIsNamedSo() throws {
+    let whole = try TestImage()
+    let image = try TestImage(bytes: try whole.contents().prefix(20 << 20))
+    #expect(try refusal(image, "checkpoint").contains("restore the device's size"))
+  }
+
+  @Test(arguments: 1...6 as ClosedRange<UInt64>)
+  func noDamageMakesItCrash(seed: UInt64) throws {
+    let image = try filled(crashes: seed % 2 == 0)
+    var random = SplitMix(seed: seed)
+    let structures = [
+      ["superblock"], ["checkpoint"], ["usage"], ["inode", "3"], ["directory", "1"], ["directory", "3"],
+      ["log"],
+    ]
+    // Where superblock, packs, usage table and the first segments are, and anywhere.
+    for limit in [24 << 10, 2 << 20, 64 << 20] as [UInt64] {
+      for _ in 0..<3 { try image.damage(at: random.next() % limit) }
+      for structure in structures {
+        let result = try Command.run("varve", ["dump", image.path] + structure)
+        #expect(result.status == 0 || result.status == 1)
+        #expect(result.status == 0 || result.errors.hasPrefix("varve: "))
+      }
+    }
   }
 }

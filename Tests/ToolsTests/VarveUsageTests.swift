@@ -10,6 +10,7 @@ import Testing
     ["bench", "x.img", "--read", "random", "--block", "99999999999999999999"],
     ["bench", "x.img", "--read", "random", "--depth", "0"],
     ["bench", "x.img", "--read", "random", "--depth", "5000"],
+    ["bench", "x.img", "--read", "random", "--depth", "512", "--block", "16M"],
     ["bench", "x.img", "--read", "random", "--seconds", "nan"],
     ["bench", "x.img", "--read", "random", "--size", "1"],
   ])

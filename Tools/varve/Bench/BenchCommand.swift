@@ -35,6 +35,8 @@ struct Bench: ParsableCommand {
 
   /// The largest command in bytes.
   private static let maximumBlock: UInt64 = 16 << 20
+  /// The most memory of all commands under way in bytes.
+  private static let maximumMemory: UInt64 = 1 << 30
   private static let maximumSeconds = 86_400.0
   private static let blockSize = UInt64(SynchronousDevice.blockSize)
 
@@ -51,6 +53,10 @@ struct Bench: ParsableCommand {
     }
     guard (1..<NamespaceDevice.commandLimit).contains(depth) else {
       throw ValidationError("--depth \(depth) is not between 1 and \(NamespaceDevice.commandLimit - 1)")
+    }
+    guard bytes * UInt64(depth) <= Self.maximumMemory else {
+      throw ValidationError(
+        "\(depth) commands of \(block) bytes take more than 1 GiB; use fewer or smaller ones")
     }
     guard seconds > 0, seconds <= Self.maximumSeconds else {
       throw ValidationError("--seconds \(seconds) is not more than 0 and at most 86400")

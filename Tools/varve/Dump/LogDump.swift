@@ -63,7 +63,7 @@ struct LogDump {
   private static func position(after header: LogHeader, in geometry: Geometry) -> LogPosition? {
     guard let segment = geometry.segment(of: header.address) else { return nil }
     var next = LogPosition()
-    next.sequence = header.sequence + 1
+    next.sequence = header.sequence &+ 1
     next.previousChecksum = header.checksum
     next.nextSegment = header.nextSegment
     let behind = header.address + 1 + UInt64(header.blockCount)

@@ -12,9 +12,14 @@ struct Volume {
   var geometry: Geometry { superblock.geometry }
 
   /// Reads the superblock of a device.
-  /// - Throws: `DeviceError` when there is none.
+  /// - Throws: `DeviceError` when there is none, or the device is smaller than the filesystem.
   init(_ device: any BlockDevice) throws(DeviceError) {
     superblock = try Identity(of: device).superblock
+    let blocks = superblock.geometry.blockCount
+    guard blocks <= device.blockCount else {
+      throw DeviceError(
+        "\(device.name): \(FormatError.truncated(expected: blocks, found: device.blockCount))")
+    }
     checksum = Checksum(nonce: superblock.nonce)
     self.device = SynchronousDevice(device)
   }
