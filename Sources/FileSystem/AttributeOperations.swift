@@ -26,7 +26,10 @@ extension FileSystem {
     let change = request.change
     let isGiven = change.uid != nil || change.gid != nil
     if change.size != nil || isGiven { try preparePrivileges(inode) }
-    if let size = change.size { try setSize(&set, inode, size) }
+    if let size = change.size {
+      try setSize(&set, inode, size)
+      try commitBeforeResize(inode, to: size)
+    }
     if let mode = change.mode { set.mode = (inode.mode & 0o170000) | (mode & 0o7777) }
     if let uid = change.uid { set.uid = uid }
     if let gid = change.gid { set.gid = gid }

@@ -54,6 +54,15 @@ extension FileSystem {
     log.oldestChange == 0 || log.isCommitting ? .max : log.oldestChange &+ options.commitInterval
   }
 
+  /// A record is about to give a file the size `size`. Data that was written below it and that the log does not hold goes
+  /// first: a crash between the two would show zeros instead of either contents.
+  func commitBeforeResize(_ inode: Inode, to size: UInt64) throws(Stop) {
+    guard let state = states.find(inode.number), size > states.slots[state].loggedSize,
+      states.slots[state].dirty.count > 0 || states.slots[state].hasUnloggedWrites
+    else { return }
+    try commitInode(inode.number)
+  }
+
   /// Checks that a request may change something now, and makes room for what it will record.
   func beginChange() throws(Stop) {
     guard !isReadOnly else { throw .fail(Code.readOnly) }

@@ -39,7 +39,9 @@ extension FileSystem {
     attributes.gid = inode.gid
     attributes.device = inode.device
     attributes.size = inode.size
-    attributes.sectors = (inode.blocks + (inode.isRegular && inode.layout != .inline ? 0 : 1)) * 8
+    // Blocks that were cut off and wait to be freed still count in the inode; they are not the file's any more.
+    let blocks = inode.detachedRoot == 0 ? inode.blocks : min(inode.blocks, Self.blocks(inode.size))
+    attributes.sectors = (blocks + (inode.isRegular && inode.layout != .inline ? 0 : 1)) * 8
     attributes.accessTime = inode.accessTime
     attributes.modificationTime = inode.modificationTime
     attributes.changeTime = inode.changeTime

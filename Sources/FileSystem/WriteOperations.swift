@@ -228,6 +228,7 @@ extension FileSystem {
     let record = LogRecord.allocate(
       node: id.raw, mode: flags, offset: from, length: to - from, time: now.realtime)
     let clears = mode.contains(.punchHole) || mode.contains(.zeroRange)
+    if !mode.contains(.keepSize), to > inode.size { try commitBeforeResize(inode, to: to) }
     try prepare(record)
     if clears { try prepareEdges(inode, from, to) }
     if !mode.contains(.punchHole), !staysInline(inode, end: to) {
