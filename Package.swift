@@ -75,12 +75,16 @@ let package = Package(
     command(
       "mount.varve", path: "Mount/Daemon",
       ["MountSession", "Reactor", "Device", "Block", "FileSystem", "PCI", "CMachine", arguments, log]),
+    .target(name: "ToolSupport", path: "Tools/lib/ToolSupport", swiftSettings: settings),
     command(
-      "mkfs.varve", path: "Tools/mkfs", ["Block", "CBlkid", "CMachine", "Device", "Format", arguments]),
-    command("fsck.varve", path: "Tools/fsck", ["Block", "CMachine", "Checker", "Device", "PCI", arguments]),
+      "mkfs.varve", path: "Tools/mkfs",
+      ["Block", "CBlkid", "CMachine", "Device", "Format", "ToolSupport", arguments]),
+    command(
+      "fsck.varve", path: "Tools/fsck",
+      ["Block", "Checker", "CMachine", "Device", "Format", "ToolSupport", arguments]),
     command(
       "varve", path: "Tools/varve", manual: "varve.8",
-      ["Device", "Format", "Block", "NVMe", "NVMeSpec", "PCI", "CMachine", arguments]),
+      ["Device", "Format", "Block", "NVMe", "NVMeSpec", "PCI", "CMachine", "ToolSupport", arguments]),
     .target(
       name: "MemoryService", dependencies: ["FileSystem"], path: "Tools/benchmarks/null/Service",
       swiftSettings: settings),

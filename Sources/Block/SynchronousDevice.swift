@@ -13,9 +13,9 @@ public final class SynchronousDevice {
   /// The device underneath.
   public let device: any BlockDevice
 
-  private let frames: UnsafeMutablePointer<UInt32>
-  /// The most blocks of one command: as many as the arena has frames, and no more than 1 MiB.
-  private let chunk: Int
+  let frames: UnsafeMutablePointer<UInt32>
+  /// The most blocks moved at a time: as many as the arena has frames, and no more than 1 MiB.
+  let chunk: Int
 
   /// Wraps a device that nobody else uses.
   public init(_ device: any BlockDevice) {
@@ -148,7 +148,7 @@ public final class SynchronousDevice {
   }
 
   /// Sleeps until the device has something to say.
-  private func sleep() {
+  func sleep() {
     guard device.prepareToSleep() else { return }
     let now = cm_monotonic_ns()
     let deadline = device.nextDeadline

@@ -10,6 +10,12 @@ public struct RepairOutcome: Sendable {
   public internal(set) var repaired = 0
   /// Repairs that could not be carried out, and why.
   public internal(set) var failures: [String] = []
+
+  /// Nothing was mended.
+  public init(_ report: CheckReport) {
+    before = report
+    after = report
+  }
 }
 
 extension Checker {
@@ -27,7 +33,7 @@ extension Checker {
     choose: (Finding) -> Bool
   ) throws(ImageError) -> RepairOutcome {
     let first = try run(image, options: options)
-    var outcome = RepairOutcome(before: first.report, after: first.report)
+    var outcome = RepairOutcome(first.report)
     var latest = first
     var quick = options
     quick.readsData = false
@@ -55,15 +61,48 @@ extension Checker {
     return outcome
   }
 
+  /// Mends what keeps a log from being replayed: superblocks, packs, usage table and counts, as of the last checkpoint. The
+  /// log and the segments it lies in stay as they are, to be replayed then.
+  public static func repairBeneathLog(
+    _ image: any BlockWriter, options: CheckOptions = CheckOptions(), time: Int64
+  ) throws(ImageError) -> RepairOutcome {
+    let check = try run(image, options: options)
+    var outcome = RepairOutcome(check.report)
+    let chosen = check.report.findings.filter { finding in
+      finding.isRepairable
+        && finding.repairs.allSatisfy { $0 == .newCheckpoint || $0 == .rewriteSuperblocks }
+    }
+    guard !chosen.isEmpty else { return outcome }
+    do throws(RepairError) {
+      try mend(chosen, check, image, time: time, log: .kept(LogChain.segments(of: check)), &outcome)
+    } catch {
+      outcome.failures.append(error.description)
+      return outcome
+    }
+    var quick = options
+    quick.readsData = false
+    outcome.after = try run(image, options: quick).report
+    finish(&outcome, readsData: options.readsData)
+    return outcome
+  }
+
+  /// Makes the last checkpoint the whole filesystem: what the log holds is lost.
+  /// - Throws: `RepairError` when the new checkpoint cannot be written; then nothing is changed.
+  public static func dropLog(_ image: any BlockWriter, time: Int64) throws {
+    var options = CheckOptions()
+    options.readsData = false
+    try Transaction(try run(image, options: options), writer: image, time: time).commit()
+  }
+
   private static func mend(
     _ findings: [Finding], _ check: Check, _ image: any BlockWriter, time: Int64,
-    _ outcome: inout RepairOutcome
+    log: Transaction.LogTreatment = .ended, _ outcome: inout RepairOutcome
   ) throws(RepairError) {
     var seen: Set<Repair> = []
     let repairs = findings.flatMap(\.repairs).filter { seen.insert($0).inserted }
     if repairs.contains(.rewriteSuperblocks) { try rewriteSuperblocks(check.superblock, image) }
     guard repairs != [.rewriteSuperblocks] else { return }
-    let transaction = Transaction(check, writer: image, time: time)
+    let transaction = Transaction(check, writer: image, time: time, log: log)
     var repairer = Repairer(transaction)
     try repairer.apply(repairs)
     outcome.failures += repairer.failures
@@ -90,6 +129,7 @@ extension Checker {
       outcome.after.findings += damaged
       if !damaged.isEmpty { outcome.after.counts[.damage, default: 0] += damaged.count }
     }
+    outcome.after.verifiedBlocks = outcome.before.verifiedBlocks
     outcome.repaired = max(0, outcome.before.errorCount - outcome.after.errorCount)
   }
 }

@@ -1,43 +1,71 @@
 import ArgumentParser
-import CMachine
-import Checker
-import Device
 import Glibc
 
-/// `fsck.varve`: checks a filesystem, and mends it.
+/// `fsck.varve`: checks a filesystem and mends it.
 @main
 struct Fsck: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "fsck.varve",
-    abstract: "Check a varve filesystem, and mend it when asked to.",
+    abstract: "Check a varve filesystem, and mend it.",
     discussion: """
-      Without -n, -p, -a or -y every repair is asked for on a terminal; elsewhere nothing is changed. A log that is still to be \
-      replayed is replayed; with -n in memory only.
+      Without -n, -p or -y it asks on a terminal, and changes nothing elsewhere. A log that is still to be replayed is \
+      replayed first; with -n only in memory.
 
-      The exit status is that of fsck(8): 0 clean, 1 mended, 4 errors left, 8 the check could not be done, 16 usage.
+      Exit status: 0 clean, 1 errors corrected, 4 errors left, 8 could not be checked, 16 wrong usage, 32 interrupted.
       """)
 
-  @Flag(name: .customShort("n"), help: "Change nothing.")
-  var checkOnly = false
+  @Flag(name: .customShort("n"), help: "Change nothing; answer every question with no.")
+  var changesNothing = false
   @Flag(
-    name: .customShort("p"),
-    help: "Mend without asking what is safe: counts and copies. Nothing to do after a clean unmount.")
-  var preen = false
-  @Flag(name: .customShort("a"), help: "The same as -p.")
-  var automatic = false
-  @Flag(
-    name: .customShort("y"), help: "Mend everything that can be mended without inventing or losing anything.")
-  var yes = false
-  @Flag(name: .customShort("f"), help: "Check even what was unmounted in order; with -p and -a.")
-  var force = false
-  @Flag(name: .customShort("v"), help: "Say more.")
+    name: [.customShort("p"), .customShort("a")],
+    help: "Mend without asking what is safe: counts and copies. Does nothing when the filesystem is clean.")
+  var preens = false
+  @Flag(name: .customShort("y"), help: "Answer every question with yes.")
+  var mendsAll = false
+  @Flag(name: .customShort("f"), help: "With -p, check also when the filesystem is clean, and all data.")
+  var isForced = false
+  @Flag(name: .short, help: "Say more.")
   var verbose = false
-  @Flag(name: .customShort("C"), help: "Show progress.")
-  var progress = false
-  @Flag(help: "Print the result as JSON.")
+  @Flag(name: .customShort("C"), help: "Show how far the check has come.")
+  var showsProgress = false
+  @Flag(name: .customLong("no-data"), help: "Do not verify the checksums of file data.")
+  var skipsData = false
+  @Flag(
+    name: .customLong("drop-log"),
+    help: "Go back to the last checkpoint, when the log cannot be replayed. What came after it is lost.")
+  var dropsLog = false
+  @Flag(help: "Print what was found as JSON.")
   var json = false
-  @Argument(help: "The device: nvme://0000:01:00.0/1, or a path to an image file.")
+  @Argument(help: "The device: nvme://0000:01:00.0/1, a path to an image file, UUID=… or LABEL=….")
   var device: String
+
+  func validate() throws {
+    guard [changesNothing, preens, mendsAll].filter({ $0 }).count <= 1 else {
+      throw ValidationError("only one of -n, -p (or -a) and -y can be given")
+    }
+    guard !(changesNothing && dropsLog) else {
+      throw ValidationError("--drop-log changes the filesystem; -n does not")
+    }
+  }
+
+  /// Whom to ask about repairs.
+  private var consent: Consent {
+    if changesNothing { return .none }
+    if preens { return .safe }
+    if mendsAll { return .all }
+    return isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1 && !json ? .ask : .none
+  }
+
+  func run() throws {
+    signal(SIGINT) { _ in _exit(ExitStatus.cancelled.rawValue) }
+    let console = Console(device: device, isQuiet: json, isVerbose: verbose, showsProgress: showsProgress)
+    let inspection = Inspection(
+      device: device, consent: consent, isForced: isForced, readsData: !skipsData && (!preens || isForced),
+      dropsLog: dropsLog, console: console)
+    let result = inspection.run()
+    console.finish(result, json: json)
+    throw ExitCode(result.status.rawValue)
+  }
 
   static func main() {
     do {
@@ -46,67 +74,11 @@ struct Fsck: ParsableCommand {
     } catch let status as ExitCode {
       Glibc.exit(status.rawValue)
     } catch {
-      let isHelp = exitCode(for: error).isSuccess
-      Message.write(fullMessage(for: error), to: isHelp ? STDOUT_FILENO : STDERR_FILENO)
-      Glibc.exit(isHelp ? 0 : ExitStatus.usage)
-    }
-  }
-
-  func validate() throws {
-    guard [checkOnly, preen || automatic, yes].count(where: { $0 }) <= 1 else {
-      throw ValidationError("choose one of -n, -p (or -a), and -y")
-    }
-  }
-
-  func run() throws {
-    let status: Int32
-    do {
-      let block = try DeviceLocator.open(device, arenaFrames: DeviceBlocks.frames) {
-        Message.complain("\($0)")
+      guard exitCode(for: error) == .success else {
+        Console.complain("fsck.varve: \(message(for: error)); see: fsck.varve --help")
+        Glibc.exit(ExitStatus.usage.rawValue)
       }
-      defer { block.close() }
-      let identity = try Identity(of: block)
-      let label = identity.label.isEmpty ? device : String(decoding: identity.label, as: UTF8.self)
-      status = try Session(label, DeviceBlocks(block), choice, self).run()
-    } catch let error as DeviceError {
-      Message.complain(error.description)
-      throw ExitCode(ExitStatus.operational)
-    } catch let error as ImageError {
-      Message.complain("\(device): \(error)")
-      throw ExitCode(ExitStatus.operational)
+      exit(withError: error)
     }
-    throw ExitCode(status)
-  }
-
-  /// What is done with findings.
-  private var choice: Choice {
-    if checkOnly { return .none }
-    if preen || automatic { return .safe }
-    if yes { return .all }
-    return isatty(STDIN_FILENO) != 0 && isatty(STDOUT_FILENO) != 0 ? .ask : .none
-  }
-}
-
-/// fsck(8)'s exit statuses.
-enum ExitStatus {
-  static let clean: Int32 = 0
-  static let mended: Int32 = 1
-  static let errorsLeft: Int32 = 4
-  static let operational: Int32 = 8
-  static let usage: Int32 = 16
-}
-
-/// Which repairs are made.
-enum Choice {
-  case none, safe, all, ask
-}
-
-/// Lines for people.
-enum Message {
-  static func complain(_ text: String) { write("fsck.varve: \(text)", to: STDERR_FILENO) }
-
-  static func write(_ text: String, to stream: Int32) {
-    let line = Array("\(text)\n".utf8)
-    _ = Glibc.write(stream, line, line.count)
   }
 }

@@ -4,6 +4,7 @@ import CMachine
 import Device
 import Format
 import Glibc
+import ToolSupport
 
 /// `mkfs.varve`: makes a filesystem.
 @main
@@ -150,31 +151,17 @@ struct Make: ParsableCommand {
     let bytes = geometry.blockCount * UInt64(Page.size)
     let segment = UInt64(geometry.segmentBlocks) * UInt64(Page.size)
     if json {
-      print(
-        """
-        {"device": \(quoted(device)), "uuid": "\(uuid)", "label": \(quoted(label)), "bytes": \(bytes), \
-        "blocks": \(geometry.blockCount), "segment_bytes": \(segment), "segments": \(geometry.segmentCount), \
-        "made": \(!dryRun)}
-        """)
+      let members: [(name: String, value: JSON)] = [
+        ("device", .text(device)), ("uuid", .text(uuid)), ("label", .text(label)), ("bytes", .integer(bytes)),
+        ("blocks", .integer(geometry.blockCount)), ("segment_bytes", .integer(segment)),
+        ("segments", .integer(geometry.segmentCount)), ("made", .bool(!dryRun)),
+      ]
+      print(JSON.object(members))
     } else if !quiet {
       print("\(dryRun ? "Would make" : "Made") a varve filesystem on \(device): \(Size.text(bytes))")
       print("UUID \(uuid)\(label.isEmpty ? "" : ", label \(label)")")
       print("\(geometry.segmentCount) segments of \(Size.text(segment))")
     }
-  }
-
-  private func quoted(_ text: String) -> String {
-    var result = "\""
-    for scalar in text.unicodeScalars {
-      switch scalar {
-      case "\"", "\\": result += "\\\(scalar)"
-      case _ where scalar.value < 0x20:
-        let digits = String(scalar.value, radix: 16)
-        result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-      default: result.unicodeScalars.append(scalar)
-      }
-    }
-    return result + "\""
   }
 }
 

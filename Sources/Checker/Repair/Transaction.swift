@@ -7,6 +7,14 @@ import Format
 /// leaves the old state. The new state is then written as two checkpoints, one into each pack, so that falling back to the
 /// older one does not bring back what was mended.
 final class Transaction {
+  /// What becomes of the log behind the checkpoint.
+  enum LogTreatment {
+    /// Nothing follows the new checkpoint.
+    case ended
+    /// It goes on behind the new checkpoint, in these segments.
+    case kept(Set<UInt32>)
+  }
+
   let check: Check
   private let writer: any BlockWriter
   private let time: Int64
@@ -16,17 +24,26 @@ final class Transaction {
   private var nodes: [UInt64: PageBuffer] = [:]
   private let segments: SegmentWriter
   private var pack: CheckpointPack
+  private let logSegments: Set<UInt32>
 
   /// - Parameters:
   ///   - check: a finished check of what is to be changed.
   ///   - time: nanoseconds since 1970.
-  init(_ check: Check, writer: any BlockWriter, time: Int64) {
+  init(_ check: Check, writer: any BlockWriter, time: Int64, log: LogTreatment = .ended) {
     self.check = check
     self.writer = writer
     self.time = time
     pack = check.pack
-    pack.epoch &+= 1
     pack.sequence += 1
+    pack.time = time
+    switch log {
+    case .ended:
+      // Headers that an ended log left behind carry the former epoch: none of them will be followed.
+      pack.epoch &+= 1
+      pack.flags = CheckpointPack.cleanFlag
+      logSegments = LogChain.ends(of: check.pack, check.geometry)
+    case .kept(let segments): logSegments = segments
+    }
     inodeTable = EditedTable(.inodeTable, root: pack.inodes, reader: check.reader, checksum: check.checksum)
     nodeTable = EditedTable(
       .internalTable, root: pack.internals, reader: check.reader, checksum: check.checksum)
@@ -36,14 +53,14 @@ final class Transaction {
       pack.reservedBlocks = check.promisedBlocks
     }
     segments = SegmentWriter(
-      writer, superblock: check.superblock, free: Self.freeSegments(check), sequence: pack.sequence,
+      writer, superblock: check.superblock, free: Self.freeSegments(check, log: logSegments),
+      sequence: pack.sequence,
       epoch: pack.epoch)
   }
 
   /// Segments in which nothing lies that any checkpoint needs.
-  private static func freeSegments(_ check: Check) -> [UInt32] {
-    let log = [check.geometry.segment(of: check.pack.log.block), check.pack.log.nextSegment]
-    return (0..<check.geometry.segmentCount).filter { segment in
+  private static func freeSegments(_ check: Check, log: Set<UInt32>) -> [UInt32] {
+    (0..<check.geometry.segmentCount).filter { segment in
       guard check.claims.live[Int(segment)] == 0, !log.contains(segment) else { return false }
       guard let entry = check.usage[Int(segment)] else { return check.isWhole }
       return entry.state == .free && entry.live == 0
@@ -130,8 +147,6 @@ final class Transaction {
     try segments.finish()
     pack.inodes = inodeTable.root
     pack.internals = nodeTable.root
-    pack.flags = CheckpointPack.cleanFlag
-    pack.time = time
     try storeUsage()
     try writer.flushAll()
     for _ in 0..<2 {

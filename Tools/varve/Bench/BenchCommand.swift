@@ -4,6 +4,7 @@ import Device
 import Glibc
 import NVMe
 import PCI
+import ToolSupport
 
 /// `varve bench`: the driver alone on a namespace.
 struct Bench: ParsableCommand {

@@ -1,4 +1,5 @@
 import Block
+import ToolSupport
 
 /// The figures of a measurement.
 struct BenchResult {

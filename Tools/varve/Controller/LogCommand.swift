@@ -1,6 +1,7 @@
 import ArgumentParser
 import NVMe
 import NVMeSpec
+import ToolSupport
 
 /// `varve log`: the error and the firmware log.
 struct Log: ParsableCommand {

@@ -2,6 +2,7 @@ import ArgumentParser
 import Device
 import NVMe
 import NVMeSpec
+import ToolSupport
 
 /// `varve ns`: a controller's namespaces.
 struct Namespaces: ParsableCommand {

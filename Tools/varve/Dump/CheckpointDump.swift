@@ -1,4 +1,5 @@
 import Format
+import ToolSupport
 
 /// The checkpoint a mount would take, and the state of all four copies.
 struct CheckpointDump {

@@ -1,4 +1,5 @@
 import Format
+import ToolSupport
 
 /// The names of a directory, in the order readdir has them.
 struct DirectoryDump {

@@ -1,4 +1,5 @@
 import Format
+import ToolSupport
 
 /// An inode: its attributes, its extended attributes, and where its data lies.
 struct InodeDump {

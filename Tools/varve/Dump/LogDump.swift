@@ -1,4 +1,5 @@
 import Format
+import ToolSupport
 
 /// The log after the last checkpoint, as recovery would follow it.
 struct LogDump {

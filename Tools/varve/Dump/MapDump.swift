@@ -1,4 +1,5 @@
 import Format
+import ToolSupport
 
 /// Neighbouring blocks of a file that neighbour each other on the device too, or are promised alike.
 struct Extent {

@@ -1,5 +1,6 @@
 import Device
 import Format
+import ToolSupport
 
 /// The usage table: what each segment holds.
 struct UsageDump {

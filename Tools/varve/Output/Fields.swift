@@ -1,3 +1,5 @@
+import ToolSupport
+
 /// Named values of one thing, printed a line each or as a JSON object.
 struct Fields {
   private var all: [(name: String, value: JSON, text: String)] = []

@@ -1,4 +1,5 @@
 import ArgumentParser
+import ToolSupport
 
 /// How a command prints what it found.
 enum OutputFormat: String, ExpressibleByArgument, CaseIterable {

@@ -1,3 +1,5 @@
+import ToolSupport
+
 /// One thing the machine must have, or could have, and whether it does.
 struct Check {
   enum State: String {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import PCI
+import ToolSupport
 
 /// `varve list`: the machine's NVMe controllers.
 struct List: ParsableCommand {

@@ -1,5 +1,5 @@
 /// A JSON value whose members keep their order.
-enum JSON {
+public enum JSON {
   case null
   case bool(Bool)
   /// A number as it is written.
@@ -9,21 +9,21 @@ enum JSON {
   case object([(name: String, value: JSON)])
 
   /// A whole number of any size.
-  static func integer(_ value: some BinaryInteger) -> JSON { .number(String(value)) }
+  public static func integer(_ value: some BinaryInteger) -> JSON { .number(String(value)) }
 
   /// A measured figure; null when it is none.
-  static func real(_ value: Double) -> JSON { value.isFinite ? .number("\(value)") : .null }
+  public static func real(_ value: Double) -> JSON { value.isFinite ? .number("\(value)") : .null }
 
   /// A text that may be missing.
-  static func text(_ value: String?) -> JSON { value.map { .text($0) } ?? .null }
+  public static func text(_ value: String?) -> JSON { value.map { .text($0) } ?? .null }
 
   /// A whole number that may be missing.
-  static func integer(_ value: Int?) -> JSON { value.map { .integer($0) } ?? .null }
+  public static func integer(_ value: Int?) -> JSON { value.map { .integer($0) } ?? .null }
 }
 
 extension JSON: CustomStringConvertible {
   /// The value over several lines, indented by two blanks a level.
-  var description: String { written(indent: "") }
+  public var description: String { written(indent: "") }
 
   private func written(indent: String) -> String {
     switch self {
@@ -54,10 +54,15 @@ extension JSON: CustomStringConvertible {
       case "\\": result += "\\\\"
       case "\n": result += "\\n"
       case "\t": result += "\\t"
-      case "\u{0}"..."\u{1f}", "\u{7f}": result += "\\u" + hexadecimal(scalar.value, digits: 4)
+      case "\u{0}"..."\u{1f}", "\u{7f}": result += escaped(scalar)
       default: result.unicodeScalars.append(scalar)
       }
     }
     return result + "\""
+  }
+  /// A control character as four hexadecimal digits.
+  private static func escaped(_ scalar: Unicode.Scalar) -> String {
+    let digits = String(scalar.value, radix: 16)
+    return "\\u" + String(repeating: "0", count: max(0, 4 - digits.count)) + digits
   }
 }

@@ -1,0 +1,138 @@
+import Block
+import CMachine
+import Checker
+import Device
+import Format
+
+/// One run of fsck: from the device's name to what came of it.
+struct Inspection {
+  /// What came of a run.
+  struct Result {
+    var status = ExitStatus.clean
+    /// Why the check ended early; nil when it did not.
+    var problem: String?
+    /// Whether the log was replayed, on the device or in memory.
+    var wasReplayed = false
+    /// Whether the filesystem was taken as clean without a look at it.
+    var wasSkipped = false
+    var outcome: RepairOutcome?
+
+    fileprivate static func failure(_ problem: String, _ status: ExitStatus = .operational) -> Result {
+      Result(status: status, problem: problem)
+    }
+  }
+
+  let device: String
+  let consent: Consent
+  let isForced: Bool
+  let readsData: Bool
+  let dropsLog: Bool
+  let console: Console
+
+  /// Frames of the device's arena: how many blocks are read at once.
+  private static let arenaFrames = 256
+
+  /// Opens the device, replays its log, checks and mends.
+  func run() -> Result {
+    let block: any BlockDevice
+    do throws(DeviceError) {
+      block = try DeviceLocator.open(device, arenaFrames: Self.arenaFrames) { console.say($0) }
+    } catch {
+      return .failure("\(error)")
+    }
+    defer { block.close() }
+    let blocks = DeviceBlocks(block)
+    let image: any BlockWriter = consent.mayWrite ? blocks : Overlay(over: blocks)
+    do throws(ImageError) {
+      let isNeeded = try Recovery.isNeeded(image)
+      if !isNeeded, consent == .safe, !isForced { return Result(wasSkipped: true) }
+      var log = LogState.clean
+      if isNeeded { log = try replay(image) }
+      return try check(image, log)
+    } catch .noCheckpoint {
+      return .failure("\(ImageError.noCheckpoint)", .uncorrected)
+    } catch {
+      return .failure("\(error)")
+    }
+  }
+
+  // MARK: The log
+
+  private enum LogState {
+    case clean
+    case replayed
+    /// It could not be replayed, and stays.
+    case stuck(String)
+    /// It could not be replayed, and is given up.
+    case dropped
+  }
+
+  /// Replays the log in memory first: one that cannot be replayed changes nothing on the device.
+  private func replay(_ image: any BlockWriter) throws(ImageError) -> LogState {
+    let now = cm_realtime_ns()
+    do throws(RecoveryError) {
+      if consent.mayWrite { _ = try Recovery.replay(Overlay(over: image), time: now) }
+      for notice in try Recovery.replay(image, time: now) { console.say(notice) }
+      console.say(consent.mayWrite ? "the log was replayed" : "the log was replayed in memory only")
+      return .replayed
+    } catch {
+      return dropsLog ? .dropped : .stuck(error.description)
+    }
+  }
+
+  // MARK: Check and repair
+
+  private func check(_ image: any BlockWriter, _ log: LogState) throws(ImageError) -> Result {
+    var options = CheckOptions()
+    options.readsData = readsData
+    options.progress = console.progress
+    var result = Result()
+    switch log {
+    case .clean: break
+    case .replayed: result.wasReplayed = true
+    case .dropped:
+      console.say("what came after the last checkpoint is given up, as --drop-log asks")
+      do { try Checker.dropLog(image, time: cm_realtime_ns()) } catch {
+        return .failure("\(error)", .uncorrected)
+      }
+    case .stuck(let reason): return try checkBeneath(image, reason, options)
+    }
+    let questions = Questions()
+    let outcome = try Checker.repair(image, options: options, time: cm_realtime_ns()) { finding in
+      switch consent {
+      case .none: false
+      case .safe: finding.isSafe
+      case .all: true
+      case .ask: questions.ask(finding)
+      }
+    }
+    result.outcome = outcome
+    if outcome.before.isClean {
+      result.status = .clean
+    } else {
+      result.status = outcome.after.isClean ? .corrected : .uncorrected
+    }
+    return result
+  }
+
+  /// The log cannot be replayed. Damage beneath it may be the reason: what is safe to mend without touching the log is
+  /// mended, and then it is tried once more.
+  private func checkBeneath(_ image: any BlockWriter, _ reason: String, _ options: CheckOptions)
+    throws(ImageError) -> Result
+  {
+    var result = Result(
+      status: .uncorrected, problem: "\(reason); to give it up: fsck.varve --drop-log -y \(device)")
+    guard consent.mayWrite else {
+      let report = try Checker.check(image, options: options)
+      result.outcome = RepairOutcome(report)
+      return result
+    }
+    let mended = try Checker.repairBeneathLog(image, options: options, time: cm_realtime_ns())
+    result.outcome = mended
+    guard mended.repaired > 0 else { return result }
+    if case .stuck = try replay(image) { return result }
+    var again = try check(image, .replayed)
+    if again.status == .clean { again.status = .corrected }
+    return again
+  }
+}
