@@ -103,7 +103,9 @@ let package = Package(
     tests("VFIO", ["VFIO", "Block", "NVMe", "PCI", "CMachine", "TestSupport"]),
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
     tests("Format", ["Format", "TestSupport"]),
-    tests("Tools", ["varve", "mkfs.varve", "Simulation", "FileSystem", "Format", "TestSupport"]),
+    tests(
+      "Tools",
+      ["varve", "mkfs.varve", "fsck.varve", "ToolSupport", "Simulation", "FileSystem", "Format", "TestSupport"]),
     tests("NVMeSpec", ["NVMeSpec", "TestSupport"]),
     tests("Reactor", ["Reactor", "FileSystem", "Block", "NVMe", "EmulatedController", "PCI", "CMachine"]),
     .target(
