@@ -31,6 +31,9 @@ struct MappedMedium {
 
   @inline(__always)
   func write(_ pieces: UnsafeMutablePointer<iovec>, _ count: Int, at offset: Int) -> Int32 {
+    var total = 0
+    for index in 0..<count { total += pieces[index].iov_len }
+    if total > 0, run(offset, total) == (false, total) { return fill(from: pieces, count, total, at: offset) }
     let before = BusErrorGuard.count
     var position = offset
     for index in 0..<count {
@@ -103,6 +106,16 @@ struct MappedMedium {
       done += count
     }
     return 0
+  }
+
+  /// Writes pages the file does not have yet, as a log does most of the time: in one call.
+  @inline(never)
+  private func fill(
+    from pieces: UnsafeMutablePointer<iovec>, _ count: Int, _ total: Int, at offset: Int
+  ) -> Int32 {
+    let failure = file.write(pieces, count, at: offset)
+    if failure == 0 { markPresent(offset..<offset + total) }
+    return failure
   }
 
   /// Writes pages the file does not have yet.
