@@ -105,7 +105,10 @@ let package = Package(
     tests("Format", ["Format", "TestSupport"]),
     tests(
       "Tools",
-      ["varve", "mkfs.varve", "fsck.varve", "ToolSupport", "Simulation", "FileSystem", "Format", "TestSupport"]),
+      [
+        "varve", "mkfs.varve", "fsck.varve", "ToolSupport", "Simulation", "FileSystem", "Format",
+        "TestSupport",
+      ]),
     tests("NVMeSpec", ["NVMeSpec", "TestSupport"]),
     tests("Reactor", ["Reactor", "FileSystem", "Block", "NVMe", "EmulatedController", "PCI", "CMachine"]),
     .target(
