@@ -83,6 +83,6 @@ extension FileSystem {
   private var isDrained: Bool {
     checkpoint.isLast && checkpoint.phase == .idle && !checkpoint.isWanted && log.writesInFlight == 0
       && checkpoint.writesInFlight == 0 && checkpoint.discarding == 0 && cleaner.reads.isEmpty
-      && log.flushTarget == nil
+      && log.flushTarget == nil && loadWaiters.isEmpty
   }
 }

@@ -21,9 +21,6 @@ extension Runner {
     }
     guard error == 0 else {
       try refuse(error, pending)
-      if case .write(let node, _, _, let sync) = pending.action, sync || error == EIO {
-        world.node(node).isUncertain = true
-      }
       return []
     }
     try accept(pending, answer, quiet: quiet)

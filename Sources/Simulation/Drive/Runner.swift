@@ -141,6 +141,12 @@ public final class Runner {
       throw SimulationFailure("\("\(pending.action)".prefix(200)) fails with errno \(error)")
     }
     refusals[error, default: 0] += 1
-    world.fail(pending)
+    // What a synchronous write wrote may be there although it could not be made durable.
+    if case .write(let node, _, _, sync: true) = pending.action, error == EIO {
+      world.node(node).isUncertain = true
+      world.succeed(pending, now: .max, isDurable: false)
+    } else {
+      world.fail(pending)
+    }
   }
 }

@@ -55,6 +55,8 @@ final class Aftermath {
       guard var now = after.nodes[id] else { return "node \(id) is gone" }
       var then = node
       then.attributes.accessTime = now.attributes.accessTime
+      // What was cut off is freed in the background, which a crash sets back.
+      then.attributes.sectors = now.attributes.sectors
       if id == 1 {
         now.attributes = then.attributes
         now.entries[Self.name] = nil

@@ -15,8 +15,8 @@ public final class Explorer {
     public var point: Int?
     /// This state of it only.
     public var state: Int?
-    /// Every how many states the mount is used on and crashed again; 0 for never.
-    public var aftermathEvery = 5
+    /// In one of how many states the mount is used on and crashed again; 0 for never.
+    public var aftermathEvery = 4
 
     public init() {}
   }
@@ -158,7 +158,7 @@ public final class Explorer {
       let recovered = try Recovered(harness)
       if let fault = Oracle.fault(run.world, recovered) { return fault }
       harness.afterEvent = nil
-      if settings.aftermathEvery > 0, result.states % settings.aftermathEvery == 0 {
+      if settings.aftermathEvery > 0, seed % UInt64(settings.aftermathEvery) == 0 {
         try continueAfter(harness, recovered, run, seed: seed)
       } else {
         try harness.unmount()

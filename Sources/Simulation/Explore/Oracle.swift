@@ -149,7 +149,7 @@ struct Oracle {
       return
         "has attributes \(found.extended.keys.sorted()), not \(state.attributes.keys.sorted()), or other values"
     }
-    guard let history = node.history else { return nil }
+    guard let history = node.history, !node.isUncertain else { return nil }
     return history.fault(
       position: position, content: found.content, modified: found.attributes.modificationTime)
   }

@@ -81,7 +81,7 @@ extension FileHistory {
 
   /// Whether a block of zeros would be an emptied file's rewriting lost: its size is that of the new data.
   private func mustBeRewritten(_ versions: [Version], cuts: [Cut], floor: UInt64, sizeSince: UInt64) -> Bool {
-    guard let emptied = cuts.last(where: { $0.size == 0 && $0.tick > floor }),
+    guard let emptied = cuts.last, emptied.size == 0, emptied.tick > floor,
       let first = versions.first(where: { $0.tick > emptied.tick })
     else { return false }
     return sizeSince >= first.tick

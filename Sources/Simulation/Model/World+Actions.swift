@@ -48,8 +48,10 @@ extension World {
   }
 
   /// Ends an action that did what it had to.
-  /// - Parameter now: the time, ns since 1970.
-  public func succeed(_ pending: Pending, now: Int64) {
+  /// - Parameters:
+  ///   - now: the time, ns since 1970.
+  ///   - isDurable: whether a synchronous one made durable what it promised.
+  public func succeed(_ pending: Pending, now: Int64, isDurable: Bool = true) {
     let answered = nextTick()
     if !pending.moment.isExact { pending.moment.latest = now }
     if pending.action.isOrdered, pending.expected.isEmpty {
@@ -61,7 +63,7 @@ extension World {
       sync(node, through: pending.syncs)
     case .write(let node, _, _, let isSync):
       nodes[node].openWrites.remove(pending.begun)
-      if isSync {
+      if isSync, isDurable {
         settle(before: pending.begun)
         sync(node, through: pending.syncs)
       }
