@@ -85,11 +85,11 @@ final class FileHistory {
     sizes.append(SizeChange(tick: tick, position: nil, size: size, modified: moment))
   }
 
-  /// Notes a size that recovery may give the file by redoing an allocation, whatever was written before it.
+  /// Lengthens the file to a size that recovery may give it without any of the data written before.
   func mayResize(_ size: UInt64, tick: UInt64, moment: Moment) {
     let now = self.size
     sizes.append(SizeChange(tick: tick, position: nil, size: size, modified: moment, isBare: true))
-    resize(now, tick: tick, moment: moment)
+    if now > size { resize(now, tick: tick, moment: moment) }
   }
 
   /// Changes the size by an operation of its own.

@@ -151,11 +151,8 @@ extension World {
     if mode & (LinuxFlag.punchHole | LinuxFlag.zeroRange) != 0 {
       history.clear(offset, count: length, tick: pending.begun, moment: pending.moment)
     }
-    // Recovery may redo it on a file whose longer size was not committed.
-    if !keepsSize, end < history.size {
-      history.mayResize(end, tick: pending.begun, moment: pending.moment)
-    }
-    if !keepsSize, end > history.size { history.resize(end, tick: pending.begun, moment: pending.moment) }
+    // Recovery may redo it on a file whose longer size, or whose data, was not committed.
+    if !keepsSize { history.mayResize(end, tick: pending.begun, moment: pending.moment) }
     // Mode 0 within the size changes no byte, but may or may not touch the times.
     if mode & (LinuxFlag.punchHole | LinuxFlag.zeroRange) == 0 {
       let before = history.modified?.earliest ?? 0
