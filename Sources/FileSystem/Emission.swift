@@ -201,14 +201,30 @@ extension FileSystem {
 
   /// The sizes that files have once these pages are written.
   private func noteSizes(_ range: Range<Int>) {
+    // Pages are in the order of inodes, but for urgent ones, which come first and in any order.
+    let urgent = range.lowerBound..<min(range.lowerBound + urgentPages.count, range.upperBound)
     var at = range.lowerBound
     while at < range.upperBound {
-      let number = cache.frames[Int(log.gathered[at])].key.number
-      var end = at
-      while end < range.upperBound, cache.frames[Int(log.gathered[end])].key.number == number { end += 1 }
-      noteSize(number, lastIndex: cache.frames[Int(log.gathered[end - 1])].index, pages: end - at)
+      let number = gatheredInode(at)
+      var end = at + 1
+      while end < range.upperBound, gatheredInode(end) == number { end += 1 }
+      var pages = end - at
+      var last = cache.frames[Int(log.gathered[end - 1])].index
+      if urgent.contains(at) {
+        for position in at..<range.upperBound where gatheredInode(position) == number {
+          pages += position < end ? 0 : 1
+          last = max(last, cache.frames[Int(log.gathered[position])].index)
+        }
+      }
+      if !urgent.contains(where: { $0 < at && gatheredInode($0) == number }) {
+        noteSize(number, lastIndex: last, pages: pages)
+      }
       at = end
     }
+  }
+
+  private func gatheredInode(_ position: Int) -> UInt64 {
+    cache.frames[Int(log.gathered[position])].key.number
   }
 
   private func noteSize(_ number: UInt64, lastIndex: UInt64, pages: Int) {
