@@ -490,6 +490,8 @@ extension FileSystem {
     noteFlushed(max(log.flushedThrough, sequence - 1))
     for segment in usage.releasable(after: checkpoint.durable) { release(segment) }
     wakeDurable()
+    // Log writes that were held back until now may wait for a flush.
+    flushIfWanted()
     wakeStalled()
   }
 
