@@ -80,7 +80,7 @@ let package = Package(
       "mkfs.varve", path: "Tools/mkfs",
       ["Block", "CBlkid", "CMachine", "Device", "Format", "ToolSupport", arguments]),
     command(
-      "fsck.varve", path: "Tools/fsck",
+      "fsck.varve", path: "Tools/fsck", manual: "fsck.varve.8",
       ["Block", "Checker", "CMachine", "Device", "Format", "ToolSupport", arguments]),
     command(
       "varve", path: "Tools/varve", manual: "varve.8",
