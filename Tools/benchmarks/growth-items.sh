@@ -20,8 +20,8 @@ measure_creates() {
   for ((round = 0; round < rounds; round++)); do
     small=$(create_more small)
     large=$(create_more large)
-    sample growth-create-10000 ours "$small"
-    sample growth-create-1000000 ours "$large"
+    sample growth-create-small ours "$small"
+    sample growth-create-large ours "$large"
     sample growth-create-cost ours "$(divide "${small:-0}" "${large:-0}")"
   done
 }
