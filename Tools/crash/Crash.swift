@@ -81,6 +81,7 @@ struct Crash: ParsableCommand {
     var runs = 0
     repeat {
       let explorer = Explorer(scenario, mounter: .fileSystem(), settings: settings)
+      explorer.inspector = { image, isClean in isClean ? ImageReader.fault(image) : nil }
       if trace { explorer.trace = { print($0) } }
       let result = explorer.explore(seed: runSeed ?? seeds.next() & 0xffff_ffff)
       runs += 1

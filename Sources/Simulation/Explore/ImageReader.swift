@@ -1,0 +1,37 @@
+import Checker
+import Format
+import Glibc
+
+/// A disk image as the checker reads it.
+public final class ImageReader: BlockReader {
+  private let image: DiskImage
+  public var blockCount: UInt64 { image.blockCount }
+
+  public init(_ image: DiskImage) { self.image = image }
+
+  public func read(_ blocks: UnsafeBufferPointer<UInt64>, into memory: UnsafeMutableRawPointer)
+    -> [BlockFailure]
+  {
+    var failures: [BlockFailure] = []
+    for (index, block) in blocks.enumerated() {
+      if let bytes = image.bytes(block) {
+        (memory + index * Page.size).copyMemory(from: bytes, byteCount: Page.size)
+      } else {
+        failures.append(BlockFailure(block: block, errno: EIO))
+      }
+    }
+    return failures
+  }
+
+  /// What the checker finds wrong with an image that was unmounted in order, nil when nothing is.
+  public static func fault(_ image: DiskImage) -> String? {
+    do {
+      let report = try Checker.check(ImageReader(image))
+      guard !report.isClean else { return nil }
+      return "fsck: "
+        + report.findings.filter { $0.severity > .note }.prefix(3).map(\.description).joined(separator: "; ")
+    } catch {
+      return "fsck: \(error)"
+    }
+  }
+}
