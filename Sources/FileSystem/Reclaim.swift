@@ -94,6 +94,8 @@ extension FileSystem {
     let number = inode.number
     if inode.layout == .tree {
       try cutMap(inode, to: 0)
+      // A checkpoint may hold it like this, half freed.
+      inode.size = 0
       return
     }
     if inode.layout == .node {
