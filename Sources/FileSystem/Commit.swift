@@ -13,7 +13,7 @@ extension FileSystem {
   func commitStep() -> Bool {
     guard log.isCommitting else { return false }
     return attempt(.commit) { () throws(Stop) in
-      try emitSome()
+      try emitSome(atMost: 1)
       guard uncommitted.isEmpty, !log.hasRecords else { return }
       log.isCommitting = false
       log.oldestChange = 0
@@ -22,10 +22,10 @@ extension FileSystem {
     }
   }
 
-  /// Writes pages and records of a few inodes, those listed last.
-  func emitSome() throws(Stop) {
-    let chosen = Array(uncommitted.suffix(Self.inodesPerStep))
-    try emit(chosen)
+  /// Writes pages and records of a few inodes, those listed first, in at most `limit` log writes.
+  func emitSome(atMost limit: Int = .max) throws(Stop) {
+    let chosen = Array(uncommitted.prefix(Self.inodesPerStep))
+    try emit(chosen, atMost: limit)
     for state in chosen { unlistIfCommitted(state) }
   }
 

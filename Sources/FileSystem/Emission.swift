@@ -19,14 +19,16 @@ extension FileSystem {
 
   /// Writes all records, and the dirty pages of the inodes in `chosen` (slots of `states`).
   ///
-  /// What was emitted before an `again` stays emitted. With `isDurable` a single small log write is made durable by itself,
+  /// At most `limit` log writes are made; what is left stays dirty. What was emitted before an `again` stays emitted. With `isDurable` a single small log write is made durable by itself,
   /// when nothing else is unflushed.
-  func emit(_ chosen: [Int], isDurable: Bool = false) throws(Stop) {
+  func emit(_ chosen: [Int], isDurable: Bool = false, atMost limit: Int = .max) throws(Stop) {
     guard !log.isBroken else { throw .again }
     try gather(chosen)
     for state in chosen { noteWritten(state) }
     var next = 0
-    while next < log.gathered.count || log.hasRecords {
+    var left = limit
+    while left > 0, next < log.gathered.count || log.hasRecords {
+      left -= 1
       next = try formLogWrite(from: next, mayForceUnitAccess: isDurable && next == 0)
     }
   }

@@ -112,7 +112,7 @@ extension FileSystem {
   /// least a quarter of the numbers are free, so that the search stays short; else the table grows.
   private func findFree(_ table: NodeTable) throws(Stop) -> UInt64 {
     while true {
-      let number = table.root.cursor
+      let number = max(table.root.cursor, table.firstNumber)
       if number < table.root.limit {
         let leaf = try dirtyTablePath(table, number)
         if let found = freeNumber(in: leaf, from: number, limit: table.root.limit) {

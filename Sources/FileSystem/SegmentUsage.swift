@@ -167,6 +167,8 @@ final class SegmentUsage {
     open[Int(segment)] = false
     emptySince[Int(segment)] = 0
     freeCount += 1
+    // The lowest free segment is taken next: a sparse image stays small, and what was just given back is used again.
+    cursor = min(cursor, Int(segment))
     touch(Int(segment))
   }
 

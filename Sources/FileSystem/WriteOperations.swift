@@ -2,6 +2,8 @@ import CMachine
 import Format
 
 extension FileSystem {
+  /// Dirty pages at which they begin to go out: enough for log writes of full size, few enough to be sorted quickly.
+  private static let pagesBeforeCommit = 1024
   private static let synchronousFlags = UInt32(O_SYNC | O_DSYNC)
 
   /// write(2): into the inode while the file is small, else into dirty pages that the log takes later.
@@ -65,7 +67,7 @@ extension FileSystem {
     let state = obtainState(inode)
     states.slots[state].hasUnloggedWrites = true
     listUncommitted(state)
-    if dirtyPages > dirtyPageLimit / 2 { startCommit() }
+    if dirtyPages > min(dirtyPageLimit / 2, Self.pagesBeforeCommit) { startCommit() }
   }
 
   /// Loads blocks that are written only in part, and the last block when the file grows past it.
