@@ -149,7 +149,7 @@ public final class FileSystem: FileService {
     case .checkpoint: checkpointWriteEnded(errno)
     case .discard: discardEnded(UInt32(truncatingIfNeeded: tag.value))
     case .cleanerRead: cleanerReadEnded(FrameIndex(truncatingIfNeeded: tag.value), errno)
-    case .mount: mountReadEnded(errno)
+    case .mount: mountReadEnded(Int(tag.value), errno)
     case .unknown: break
     }
     runRunnable()

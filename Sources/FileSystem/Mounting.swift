@@ -95,9 +95,12 @@ extension FileSystem {
     return mounting.pendingReads == 0
   }
 
-  func mountReadEnded(_ code: Int32) {
+  /// A read has ended. What could not be read is zeros, not what the frame held before, and counts as not matching.
+  func mountReadEnded(_ index: Int, _ code: Int32) {
     mounting.pendingReads -= 1
-    if code != 0, let first = mounting.errors.firstIndex(of: 0) { mounting.errors[first] = code }
+    guard code != 0, mounting.frames.indices.contains(index) else { return }
+    mounting.errors[index] = code
+    cache.page(mounting.frames[index]).clear()
   }
 
   private func endFetch() {
@@ -261,7 +264,8 @@ extension FileSystem {
     guard fetch(range.map { header.address + 1 + UInt64($0) }) else { return }
     defer { endFetch() }
     let matches = range.allSatisfy {
-      checksum.of(cache.page(mounting.frames[$0 - range.lowerBound])) == header.checksums[$0]
+      mounting.errors[$0 - range.lowerBound] == 0
+        && checksum.of(cache.page(mounting.frames[$0 - range.lowerBound])) == header.checksums[$0]
     }
     if matches {
       mounting.verifyBlock = end
