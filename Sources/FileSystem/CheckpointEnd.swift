@@ -1,0 +1,135 @@
+import Format
+
+/// The end of a checkpoint: the usage table, the pack, and what comes free once both are durable.
+extension FileSystem {
+  /// Writes changed usage blocks to the copies that the last checkpoint does not use.
+  func writeUsage() -> Bool {
+    guard checkpoint.writesInFlight == 0 else { return false }
+    giveBackBuffers()
+    var written = 0
+    while checkpoint.usageCursor < checkpoint.usage.count, written < 64 {
+      let block = checkpoint.usageCursor
+      checkpoint.usageCursor += 1
+      guard usage.dirtyBlocks[block] else { continue }
+      let frame = cache.takeBuffer()
+      guard frame != .none else {
+        checkpoint.usageCursor -= 1
+        return written > 0
+      }
+      let page = cache.page(frame)
+      usage.store(page, block: block)
+      let copy = 1 - checkpoint.usage[block].copy
+      checkpoint.usage[block] = CheckpointPack.UsageSelection(checksum: checksum.of(page), copy: copy)
+      checkpoint.buffers.append(frame)
+      writeForCheckpoint(
+        geometry.usageBlock(UInt32(block), copy: copy), identity + Int(cache.arenaFrame(frame)), count: 1)
+      written += 1
+    }
+    guard written == 0 else { return true }
+    checkpoint.phase = .firstFlush
+    flushForCheckpoint()
+    return true
+  }
+
+  private func writeForCheckpoint(_ block: UInt64, _ frames: UnsafePointer<UInt32>, count: Int) {
+    checkpoint.writesInFlight += 1
+    effects.commands.append(
+      DeviceCommand(
+        .write, block: block, count: UInt32(truncatingIfNeeded: count), frames: frames,
+        tag: Tag(.checkpoint).raw))
+  }
+
+  private func flushForCheckpoint() {
+    checkpoint.writesInFlight += 1
+    guard hasVolatileCache else { return checkpointWriteEnded(0) }
+    counters.flushes += 1
+    effects.commands.append(DeviceCommand(.flush, tag: Tag(.checkpoint).raw))
+  }
+
+  private func giveBackBuffers() {
+    for frame in checkpoint.buffers { cache.giveBack(frame) }
+    checkpoint.buffers.removeAll(keepingCapacity: true)
+  }
+
+  /// A write or flush of the checkpoint itself has ended.
+  func checkpointWriteEnded(_ code: Int32) {
+    checkpoint.writesInFlight -= 1
+    if code != 0 { checkpoint.hasFailed = true }
+    guard checkpoint.writesInFlight == 0 else { return }
+    if checkpoint.hasFailed {
+      giveBackBuffers()
+      return fail("a checkpoint could not be written (errno \(code))")
+    }
+    switch checkpoint.phase {
+    case .firstFlush:
+      giveBackBuffers()
+      checkpoint.phase = .pack
+      writePack()
+    case .pack:
+      checkpoint.phase = .lastFlush
+      flushForCheckpoint()
+    case .lastFlush:
+      giveBackBuffers()
+      checkpointEnded()
+    default: break
+    }
+  }
+
+  private func writePack() {
+    let blocks = Int(geometry.packBlocks)
+    guard cache.reserve(blocks) else { return fail("no memory to write a checkpoint") }
+    checkpoint.pack.usage = checkpoint.usage
+    let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: blocks * Page.size, alignment: 16)
+    defer { bytes.deallocate() }
+    checkpoint.pack.encode(into: bytes, geometry: geometry, nonce: nonce)
+    checkpoint.packFrames.removeAll(keepingCapacity: true)
+    for block in 0..<blocks {
+      let frame = cache.takeBuffer()
+      let part = UnsafeRawBufferPointer(rebasing: bytes[block * Page.size..<(block + 1) * Page.size])
+      cache.page(frame).copy(part, at: 0)
+      checkpoint.buffers.append(frame)
+      checkpoint.packFrames.append(cache.arenaFrame(frame))
+    }
+    let slot = Int(checkpoint.pack.sequence & 1)
+    checkpoint.packCommandFrames.update(checkpoint.packFrames)
+    writeForCheckpoint(
+      geometry.packBlock(slot: slot, copy: 0), checkpoint.packCommandFrames.pointer, count: blocks)
+    writeForCheckpoint(
+      geometry.packBlock(slot: slot, copy: 1), checkpoint.packCommandFrames.pointer, count: blocks)
+  }
+
+  /// The checkpoint is durable.
+  private func checkpointEnded() {
+    checkpoint.phase = .idle
+    checkpoint.durable = checkpoint.pack.sequence
+    counters.checkpoints += 1
+    cleaner.isExhausted = false
+    let sequence = checkpoint.pack.log.sequence
+    if log.heldBackFrom < sequence { log.heldBackFrom = .max }
+    if checkpoint.durable >= cleaner.waitsFor { cleaner.cleaned.removeAll(keepingCapacity: true) }
+    noteFlushed(max(log.flushedThrough, sequence - 1))
+    for segment in usage.releasable(after: checkpoint.durable) { release(segment) }
+    wakeDurable()
+    // Log writes that were held back until now may wait for a flush.
+    flushIfWanted()
+    wakeStalled()
+  }
+
+  /// A segment that no checkpoint needs: it is free once the device has forgotten it.
+  private func release(_ segment: UInt32) {
+    guard canDiscard, options.discards else { return usage.setFree(segment) }
+    usage.holdForDiscard(segment)
+    checkpoint.discarding += 1
+    effects.commands.append(
+      DeviceCommand(
+        .discard, block: geometry.segmentBlock(segment), count: geometry.segmentBlocks,
+        tag: Tag(.discard, UInt64(segment)).raw))
+  }
+
+  /// Discarding is a courtesy: when it fails the segment is free all the same.
+  func discardEnded(_ segment: UInt32) {
+    checkpoint.discarding -= 1
+    usage.setFree(segment)
+    wakeStalled()
+  }
+}
