@@ -34,6 +34,8 @@ final class JournalService: FileService {
   private var mountBlocks: UInt64 = 0
   private var command = 0
   private var unread = 0
+  /// When the oldest request that is not on the disk came, ns (monotonic); 0 for none.
+  private var oldest: UInt64 = 0
 
   init(memory: SimulatedMemory, disk: SimulatedDisk, fault: Fault) {
     self.fault = fault
@@ -90,9 +92,9 @@ final class JournalService: FileService {
     return withUnsafeBytes(of: bytes.count) { Array($0) } + bytes
   }
 
-  private func startSync() {
+  private func startSync(isDue: Bool = false) {
     guard !isSyncing, isReady else { return }
-    guard !waiting.isEmpty || (isStopping && !journal.isEmpty) else {
+    guard !waiting.isEmpty || ((isStopping || isDue) && !journal.isEmpty) else {
       if isStopping { isStopped = true }
       return
     }
@@ -144,12 +146,26 @@ final class JournalService: FileService {
   // MARK: Mount
 
   func advance() -> UInt64 {
-    guard !isReady, mountBlocks == 0 else { return .max }
+    guard !isReady else { return commitInBackground() }
+    guard mountBlocks == 0 else { return .max }
     mountBlocks = UInt64(frames.count)
     frames.withUnsafeBufferPointer {
       effects.commands.append(
         DeviceCommand(.read, block: 1, count: UInt32(mountBlocks), frames: $0.baseAddress, tag: 1))
     }
+    return .max
+  }
+
+  /// What nobody synced is written after five seconds at the latest.
+  private func commitInBackground() -> UInt64 {
+    guard !journal.isEmpty, !isSyncing else {
+      oldest = 0
+      return .max
+    }
+    if oldest == 0 { oldest = now.monotonic }
+    guard now.monotonic >= oldest + 5_000_000_000 else { return oldest + 5_000_000_000 }
+    oldest = 0
+    startSync(isDue: true)
     return .max
   }
 
