@@ -94,7 +94,7 @@ let package = Package(
     command(
       "driver-bench", path: "Tools/benchmarks/driver", ["Block", "NVMe", "NVMeSpec", "PCI", "CMachine"]),
     command("bench-load", path: "Tools/benchmarks/load", [arguments]),
-    command("crash", path: "Tools/crash", ["Simulation", arguments]),
+    command("crash", path: "Tools/explorer", ["Simulation", arguments]),
 
     // Tests.
     tests("FileSystem", ["FileSystem", "Simulation", "Format"]),
