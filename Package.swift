@@ -61,6 +61,9 @@ let package = Package(
       "Device",
       ["Block", "NVMe", "NVMeSpec", "PCI", "VFIO", "EmulatedController", "Format"]),
 
+    module("JSONValue"),
+    module("Control", ["JSONValue", "Block", "NVMe", "NVMeSpec", "CMachine"]),
+
     // The filesystem, which names no device.
     module("Format", ["CMachine"]),
     module("FileSystem", ["Format", "CMachine"]),
@@ -74,17 +77,22 @@ let package = Package(
       path: "Mount/Session", swiftSettings: settings),
     command(
       "mount.varve", path: "Mount/Daemon",
-      ["MountSession", "Reactor", "Device", "Block", "FileSystem", "PCI", "CMachine", arguments, log]),
-    .target(name: "ToolSupport", path: "Tools/lib/ToolSupport", swiftSettings: settings),
+      [
+        "MountSession", "Reactor", "Device", "Block", "NVMe", "NVMeSpec", "FileSystem", "Format", "PCI",
+        "CMachine", "Control", "JSONValue", arguments, log,
+      ]),
+
     command(
       "mkfs.varve", path: "Tools/mkfs",
-      ["Block", "CBlkid", "CMachine", "Device", "Format", "ToolSupport", arguments]),
+      ["Block", "CBlkid", "CMachine", "Device", "Format", "JSONValue", arguments]),
     command(
       "fsck.varve", path: "Tools/fsck", manual: "fsck.varve.8",
-      ["Block", "Checker", "CMachine", "Device", "Format", "ToolSupport", arguments]),
+      ["Block", "Checker", "CMachine", "Device", "Format", "JSONValue", arguments]),
     command(
       "varve", path: "Tools/varve", manual: "varve.8",
-      ["Device", "Format", "Block", "NVMe", "NVMeSpec", "PCI", "CMachine", "ToolSupport", arguments]),
+      [
+        "Device", "Format", "Block", "NVMe", "NVMeSpec", "PCI", "CMachine", "Control", "JSONValue", arguments,
+      ]),
     .target(
       name: "MemoryService", dependencies: ["FileSystem"], path: "Tools/benchmarks/null/Service",
       swiftSettings: settings),
@@ -106,7 +114,7 @@ let package = Package(
     tests(
       "Tools",
       [
-        "varve", "mkfs.varve", "fsck.varve", "ToolSupport", "Simulation", "FileSystem", "Format",
+        "varve", "mkfs.varve", "fsck.varve", "JSONValue", "Simulation", "FileSystem", "Format",
         "TestSupport",
       ]),
     tests("NVMeSpec", ["NVMeSpec", "TestSupport"]),
@@ -125,6 +133,8 @@ let package = Package(
       ]),
     tests("EmulatedController", ["EmulatedController", "NVMeSpec", "PCI", "CMachine", "TestSupport"]),
     tests("MountSession", ["MountSession", "MemoryService", "Reactor", "FileSystem", "PCI", "CMachine"]),
+    tests("JSONValue", ["JSONValue", "TestSupport"]),
+    tests("Control", ["Control", "JSONValue", "NVMe", "NVMeSpec", "CMachine", "TestSupport"]),
     tests("Checker", ["Checker", "Format", "FileSystem", "TestSupport"]),
   ]
 )

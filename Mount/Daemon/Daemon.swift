@@ -1,4 +1,5 @@
 import Block
+import Control
 import Device
 import FileSystem
 import Glibc
@@ -30,6 +31,7 @@ struct Daemon {
     Survival.populate(arena)
     let block = try DeviceLocator.open(device, arena: arena, whenWaiting: whenWaiting)
     defer { block.close() }
+    let place = ServedDevice(device, block)
     // The folder the daemon was started in may be on another filesystem that is to be unmounted, or below its own.
     chdir("/")
 
@@ -43,6 +45,8 @@ struct Daemon {
     let session = try MountSession(
       service: service, slots: slots, arena: arena.base, options: sessionOptions(of: block))
     let departure = Departure(reactor, session, signals)
+    let control = openControl(place, block, service, session, reactor, log)
+    defer { withExtendedLifetime(control) {} }
     reactor.afterAdvance = { [log] in Self.pass(service, on: log) }
     do throws(ReactorError) {
       try reactor.start()
@@ -58,6 +62,19 @@ struct Daemon {
     let ending = reactor.serve(session)
     departure.end()
     try report(ending, log)
+  }
+
+  /// Opens the control socket. A mount that tools cannot ask is better than none.
+  private func openControl(
+    _ place: ServedDevice, _ block: any BlockDevice, _ service: FileSystem, _ session: MountSession,
+    _ reactor: Reactor, _ log: Logger
+  ) -> ControlService? {
+    do throws(ControlError) {
+      return try ControlService(place, block, service, session, reactor)
+    } catch {
+      log.warning("\(error)")
+      return nil
+    }
   }
 
   /// Logs what the filesystem has to say.

@@ -98,6 +98,10 @@ public final class NamespaceDevice: BlockDevice {
     isClosed ? LatencyHistogram() : queue.pointee.pair.latency
   }
 
+  /// The device's queue pair: its identifier, and how many commands can be under way in it; 0 once it is closed.
+  public var queueIdentifier: UInt16 { isClosed ? 0 : queue.pointee.pair.identifier }
+  public var queueDepth: Int { isClosed ? 0 : queue.pointee.pair.depth }
+
   /// The last commands that failed, oldest first.
   public var errors: [CommandError] { isClosed ? [] : queue.pointee.pair.errors.entries }
 

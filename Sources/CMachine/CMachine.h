@@ -156,3 +156,19 @@ static inline long cm_filesystem_type(int fd) {
 }
 static inline off_t cm_seek_data(int fd, off_t offset) { return lseek(fd, offset, 3 /* SEEK_DATA */); }
 static inline off_t cm_seek_hole(int fd, off_t offset) { return lseek(fd, offset, 4 /* SEEK_HOLE */); }
+
+// Local sockets and timers. (struct ucred is hidden without _GNU_SOURCE.)
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+// The user at the other end, -1 when it is not known.
+static inline int64_t cm_socket_user(int fd) {
+  struct { pid_t process; uid_t user; gid_t group; } peer;
+  socklen_t length = sizeof peer;
+  return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 ? (int64_t)peer.user : -1;
+}
+static inline int cm_timerfd(void) { return timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC); }
+// Fires once after so many nanoseconds; 0 stops it.
+static inline int cm_timerfd_set(int fd, uint64_t ns) {
+  struct itimerspec t = {{0, 0}, {(time_t)(ns / 1000000000), (long)(ns % 1000000000)}};
+  return timerfd_settime(fd, 0, &t, NULL);
+}

@@ -13,6 +13,8 @@ enum AdminContext: UInt64 {
   case abort
   /// A caller that waits, in `execute`.
   case caller
+  /// A caller that does not wait, in `request`.
+  case request
 }
 
 /// The admin queue pair at work.
@@ -45,6 +47,7 @@ extension Controller {
     switch AdminContext(rawValue: end.context) {
     case .bringUp: bringUp.response = end
     case .caller: callerResponse = end
+    case .request: pendingRequest?.end(end)
     case .abort: aborts -= 1
     case .event: if end.end == .succeeded { receive(AsynchronousEvent(rawValue: end.result)) }
     case .eventLog, nil: break

@@ -53,6 +53,8 @@ public final class Controller {
   var queuePairLimit = 0
   /// The end of the command that `execute` waits for, once it has come.
   var callerResponse: FinishedCommand?
+  /// The command of a caller that does not wait; nil as long as there was none.
+  var pendingRequest: AdminRequest?
   /// How far the bring-up has come.
   var bringUp = BringUp()
   /// When an emulated function wants to be serviced next (ns, monotonic).

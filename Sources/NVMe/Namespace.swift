@@ -10,9 +10,11 @@ public struct Namespace: Sendable, Hashable {
   /// The identification descriptors, empty where the controller has none.
   public internal(set) var descriptors: [NamespaceDescriptor] = []
 
-  init(identifier: UInt32, identity: IdentifyNamespace) {
+  /// What Identify tells of a namespace.
+  public init(identifier: UInt32, identity: IdentifyNamespace, descriptors: [NamespaceDescriptor] = []) {
     self.identifier = identifier
     self.identity = identity
+    self.descriptors = descriptors
   }
 
   /// The size in logical blocks.

@@ -34,7 +34,7 @@ extension Reactor {
   }
 
   private func submit(_ command: DeviceCommand) {
-    counters.commands += 1
+    counters.count(command)
     guard let device else {
       refused.append(command.tag)
       return

@@ -4,6 +4,8 @@ import CMachine
 extension Reactor {
   /// While requests keep coming, background work gets one step in this time (ns).
   private static let busyAdvanceInterval: UInt64 = 1_000_000
+  /// Under load watched descriptors are looked at this often (ns).
+  private static let lookInterval: UInt64 = 10_000_000
   /// How long to sleep between polls of a device that has commands in flight and no interrupt (ns).
   private static let pollInterval: UInt64 = 20_000
 
@@ -42,7 +44,20 @@ extension Reactor {
     }
     guard deadline > now else { return }
     counters.sleeps += 1
-    let count = sleeper.sleep(timeout: deadline == .max ? -1 : Int64(clamping: deadline - now))
+    look(timeout: deadline == .max ? -1 : Int64(clamping: deadline - now))
+  }
+
+  /// Looks at the watched descriptors while there is no time to sleep: signals and the control socket are heard under
+  /// any load. To be called only where the channel and the device are looked at once more before sleeping, since what
+  /// is reported of those here is not reported again.
+  func lookAround(at now: UInt64) {
+    guard now &- lastLook >= Self.lookInterval else { return }
+    look(timeout: 0)
+    lastLook = now
+  }
+
+  private func look(timeout: Int64) {
+    let count = sleeper.sleep(timeout: timeout)
     for index in 0..<count { handlers[sleeper.descriptor(index)]?() }
   }
 }

@@ -40,6 +40,8 @@ public final class Reactor {
   var lastActivity: UInt64 = 0
 
   var handlers: [Int32: () -> Void] = [:]
+  /// When watched descriptors were last looked at.
+  var lastLook: UInt64 = 0
   var stopRequested = false
 
   /// Joins a service to a device.
@@ -69,6 +71,12 @@ public final class Reactor {
   public func watch(_ descriptor: Int32, _ handler: @escaping () -> Void) {
     handlers[descriptor] = handler
     sleeper.addLevel(descriptor)
+  }
+
+  /// Ends what `watch` began; to be called before the descriptor is closed.
+  public func unwatch(_ descriptor: Int32) {
+    sleeper.remove(descriptor)
+    handlers[descriptor] = nil
   }
 
   /// Asks for the orderly end: what was acknowledged is written, then `serve` returns.
@@ -118,7 +126,10 @@ public final class Reactor {
   private func turn(_ channel: (any RequestChannel)?, busy: Bool) -> Bool {
     let busy = pollDevice(channel) || busy
     let wantsMore = advanceIfDue(channel, idle: !busy)
-    if busy { lastActivity = cm_monotonic_ns() }
+    if busy {
+      lastActivity = cm_monotonic_ns()
+      lookAround(at: lastActivity)
+    }
     return busy || wantsMore
   }
 

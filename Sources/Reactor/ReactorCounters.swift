@@ -6,6 +6,16 @@ public struct ReactorCounters: Sendable, Equatable {
   public var requests: UInt64 = 0
   /// Commands the service gave for the device.
   public var commands: UInt64 = 0
+  /// Reads among them, and the 4 KiB blocks they asked for.
+  public var reads: UInt64 = 0
+  public var readBlocks: UInt64 = 0
+  /// Writes among them, and their 4 KiB blocks.
+  public var writes: UInt64 = 0
+  public var writtenBlocks: UInt64 = 0
+  /// Flushes among them.
+  public var flushes: UInt64 = 0
+  /// Discards among them.
+  public var discards: UInt64 = 0
   /// Commands the device had no room for at first.
   public var delayedCommands: UInt64 = 0
   /// Commands that ended with an error.
@@ -35,5 +45,19 @@ public struct ReactorCounters: Sendable, Equatable {
   mutating func count(_ operation: Operation) {
     requests += 1
     kinds[Int(operation.rawValue)] += 1
+  }
+
+  mutating func count(_ command: DeviceCommand) {
+    commands += 1
+    switch command.operation {
+    case .read:
+      reads += 1
+      readBlocks += UInt64(command.count)
+    case .write:
+      writes += 1
+      writtenBlocks += UInt64(command.count)
+    case .flush: flushes += 1
+    case .discard: discards += 1
+    }
   }
 }

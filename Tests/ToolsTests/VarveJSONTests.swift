@@ -1,7 +1,7 @@
 import Foundation
 import TestSupport
 import Testing
-import ToolSupport
+import JSONValue
 
 @testable import varve
 

@@ -1,7 +1,7 @@
 import Checker
 import Format
 import Glibc
-import ToolSupport
+import JSONValue
 
 /// What fsck says, and to whom: findings and the sum of it to standard output, everything else to standard error.
 final class Console {

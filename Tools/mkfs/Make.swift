@@ -4,7 +4,7 @@ import CMachine
 import Device
 import Format
 import Glibc
-import ToolSupport
+import JSONValue
 
 /// `mkfs.varve`: makes a filesystem.
 @main

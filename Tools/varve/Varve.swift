@@ -12,6 +12,7 @@ struct Varve: ParsableCommand {
       """,
     subcommands: [
       List.self, Bind.self, Unbind.self, Doctor.self, Identify.self, Namespaces.self, SMART.self, Log.self,
+      Stat.self,
       Bench.self,
       Dump.self,
     ])

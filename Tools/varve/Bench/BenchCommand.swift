@@ -4,7 +4,7 @@ import Device
 import Glibc
 import NVMe
 import PCI
-import ToolSupport
+import JSONValue
 
 /// `varve bench`: the driver alone on a namespace.
 struct Bench: ParsableCommand {

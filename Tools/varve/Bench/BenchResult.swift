@@ -1,5 +1,5 @@
 import Block
-import ToolSupport
+import JSONValue
 
 /// The figures of a measurement.
 struct BenchResult {

@@ -7,12 +7,12 @@ struct Identify: ParsableCommand {
     commandName: "id", abstract: "Show what a controller says of itself (Identify Controller).",
     discussion: "The fields are called as in the specification and in nvme id-ctrl.")
 
-  @OptionGroup var target: DeviceArgument
+  @OptionGroup var target: DeviceOrMountArgument
   @OptionGroup var output: OutputOptions
 
   func run() throws {
-    try target.withController { controller, _ in
-      let fields = Fields(controller.identity)
+    try target.withSource { source in
+      let fields = Fields(try source.identifyController())
       output.print(fields.json, normal: fields.text)
     }
   }

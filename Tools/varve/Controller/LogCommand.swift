@@ -1,7 +1,7 @@
 import ArgumentParser
 import NVMe
 import NVMeSpec
-import ToolSupport
+import JSONValue
 
 /// `varve log`: the error and the firmware log.
 struct Log: ParsableCommand {
@@ -13,7 +13,7 @@ struct Log: ParsableCommand {
     abstract: "Show a controller's error log or its firmware slots.",
     discussion: "The fields are called as in nvme error-log and nvme fw-log.")
 
-  @OptionGroup var target: DeviceArgument
+  @OptionGroup var target: DeviceOrMountArgument
 
   @Argument(help: "Which log.")
   var page = Page.error
@@ -21,17 +21,17 @@ struct Log: ParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() throws {
-    try target.withController { controller, _ in
+    try target.withSource { source in
       switch page {
-      case .error: try printErrors(of: controller)
-      case .firmware: try printFirmware(of: controller)
+      case .error: try printErrors(of: source)
+      case .firmware: try printFirmware(of: source)
       }
     }
   }
 
-  private func printErrors(of controller: Controller) throws {
-    let limit = Int(controller.identity.errorLogEntries) + 1
-    let bytes = try controller.readLog(.error, length: limit * ErrorLogEntry.size)
+  private func printErrors(of source: any ControllerSource) throws {
+    let limit = Int(try source.identifyController().errorLogEntries) + 1
+    let bytes = try source.readPage(.error, length: limit * ErrorLogEntry.size)
     let entries = bytes.withUnsafeBytes { bytes in
       (0..<limit).map { index in
         ErrorLogEntry(
@@ -67,8 +67,8 @@ struct Log: ParsableCommand {
     ])
   }
 
-  private func printFirmware(of controller: Controller) throws {
-    let bytes = try controller.readLog(.firmwareSlots, length: FirmwareSlotLog.size)
+  private func printFirmware(of source: any ControllerSource) throws {
+    let bytes = try source.readPage(.firmwareSlots, length: FirmwareSlotLog.size)
     let log = bytes.withUnsafeBytes { FirmwareSlotLog(decoding: $0) }
     var fields = Fields()
     fields.add("active_slot", log.activeSlot)

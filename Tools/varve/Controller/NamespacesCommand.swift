@@ -2,7 +2,7 @@ import ArgumentParser
 import Device
 import NVMe
 import NVMeSpec
-import ToolSupport
+import JSONValue
 
 /// `varve ns`: a controller's namespaces.
 struct Namespaces: ParsableCommand {
@@ -10,12 +10,12 @@ struct Namespaces: ParsableCommand {
     commandName: "ns", abstract: "Show a controller's namespaces (Identify Namespace).",
     discussion: "All namespaces of the device's controller. JSON has the fields as nvme id-ns calls them.")
 
-  @OptionGroup var target: DeviceArgument
+  @OptionGroup var target: DeviceOrMountArgument
   @OptionGroup var output: OutputOptions
 
   func run() throws {
-    try target.withController { controller, _ in
-      let namespaces = controller.namespaces
+    try target.withSource { source in
+      let namespaces = try source.listNamespaces()
       output.print(
         .object([("namespaces", .array(namespaces.map { Fields($0).json }))]),
         normal: namespaces.isEmpty ? "The controller has no active namespace." : Self.table(namespaces))

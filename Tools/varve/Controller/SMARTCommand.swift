@@ -8,12 +8,12 @@ struct SMART: ParsableCommand {
     commandName: "smart", abstract: "Show a controller's health (the SMART log).",
     discussion: "The fields are called as in nvme smart-log; a data unit is 512,000 bytes.")
 
-  @OptionGroup var target: DeviceArgument
+  @OptionGroup var target: DeviceOrMountArgument
   @OptionGroup var output: OutputOptions
 
   func run() throws {
-    try target.withController { controller, _ in
-      let page = try controller.readLog(.smart, length: SMARTLog.size)
+    try target.withSource { source in
+      let page = try source.readPage(.smart, length: SMARTLog.size)
       let fields = Fields(page.withUnsafeBytes { SMARTLog(decoding: $0) })
       output.print(fields.json, normal: fields.text)
     }

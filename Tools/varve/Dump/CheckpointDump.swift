@@ -1,5 +1,5 @@
 import Format
-import ToolSupport
+import JSONValue
 
 /// The checkpoint a mount would take, and the state of all four copies.
 struct CheckpointDump {

@@ -1,5 +1,5 @@
 import Format
-import ToolSupport
+import JSONValue
 
 /// The names of a directory, in the order readdir has them.
 struct DirectoryDump {

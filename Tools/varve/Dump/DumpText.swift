@@ -1,6 +1,6 @@
 import Format
 import Glibc
-import ToolSupport
+import JSONValue
 
 /// A moment as ISO 8601 has it, in UTC, from nanoseconds since 1970.
 func timeText(_ nanoseconds: Int64) -> String {

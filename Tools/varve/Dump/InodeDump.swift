@@ -1,5 +1,5 @@
 import Format
-import ToolSupport
+import JSONValue
 
 /// An inode: its attributes, its extended attributes, and where its data lies.
 struct InodeDump {

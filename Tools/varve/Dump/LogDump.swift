@@ -1,5 +1,5 @@
 import Format
-import ToolSupport
+import JSONValue
 
 /// The log after the last checkpoint, as recovery would follow it.
 struct LogDump {

@@ -1,5 +1,5 @@
 import Format
-import ToolSupport
+import JSONValue
 
 /// Neighbouring blocks of a file that neighbour each other on the device too, or are promised alike.
 struct Extent {

@@ -1,6 +1,6 @@
 import Device
 import Format
-import ToolSupport
+import JSONValue
 
 /// The usage table: what each segment holds.
 struct UsageDump {

@@ -1,4 +1,4 @@
-import ToolSupport
+import JSONValue
 
 /// Named values of one thing, printed a line each or as a JSON object.
 struct Fields {

@@ -1,5 +1,5 @@
 import ArgumentParser
-import ToolSupport
+import JSONValue
 
 /// How a command prints what it found.
 enum OutputFormat: String, ExpressibleByArgument, CaseIterable {

@@ -1,4 +1,4 @@
-import ToolSupport
+import JSONValue
 
 /// One thing the machine must have, or could have, and whether it does.
 struct Check {

@@ -1,6 +1,6 @@
 import ArgumentParser
 import PCI
-import ToolSupport
+import JSONValue
 
 /// `varve list`: the machine's NVMe controllers.
 struct List: ParsableCommand {

@@ -2,7 +2,7 @@ import Block
 import Device
 import NVMe
 import PCI
-import ToolSupport
+import JSONValue
 
 /// What a controller that was brought up says of itself and of the filesystems on it.
 struct ProbedController {

@@ -1,5 +1,5 @@
 /// A JSON value whose members keep their order.
-public enum JSON {
+public enum JSON: Sendable {
   case null
   case bool(Bool)
   /// A number as it is written.
@@ -40,6 +40,16 @@ extension JSON: CustomStringConvertible {
     }
   }
 
+  /// The value in one line, without blanks between its parts.
+  public var line: String {
+    switch self {
+    case .array(let values): "[" + values.map(\.line).joined(separator: ",") + "]"
+    case .object(let members):
+      "{" + members.map { "\(Self.quoted($0.name)):\($0.value.line)" }.joined(separator: ",") + "}"
+    default: written(indent: "")
+    }
+  }
+
   private static func block(_ parts: [String], _ open: String, _ close: String, _ indent: String) -> String {
     guard !parts.isEmpty else { return open + close }
     return open + "\n" + parts.map { "\(indent)  \($0)" }.joined(separator: ",\n") + "\n\(indent)\(close)"
@@ -60,6 +70,7 @@ extension JSON: CustomStringConvertible {
     }
     return result + "\""
   }
+
   /// A control character as four hexadecimal digits.
   private static func escaped(_ scalar: Unicode.Scalar) -> String {
     let digits = String(scalar.value, radix: 16)

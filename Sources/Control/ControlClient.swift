@@ -1,0 +1,71 @@
+import Glibc
+import JSONValue
+
+/// A tool's connection to a daemon. Its calls wait for the answer, at most ten seconds.
+public final class ControlClient {
+  /// The longest answer taken, in bytes.
+  private static let answerLimit = 16 << 20
+
+  /// The daemon's process.
+  public let process: Int32
+  private let descriptor: Int32
+
+  /// Connects to the daemon that has the socket of a process. The socket of one that has died is taken away.
+  /// - Returns: nil where no daemon answers there.
+  public init?(to process: Int32, in folder: ControlFolder) {
+    self.process = process
+    descriptor = LocalSocket.make(blocking: true)
+    let path = folder.socket(of: process)
+    guard LocalSocket.withAddress(of: path, { connect(descriptor, $0, $1) }) == 0 else {
+      if errno == ECONNREFUSED { unlink(path) }
+      if descriptor >= 0 { close(descriptor) }
+      return nil
+    }
+  }
+
+  deinit { close(descriptor) }
+
+  /// Asks and waits for the answer.
+  /// - Throws: `ControlError` with the daemon's reason, or when it does not answer.
+  public func ask(_ name: String, _ members: [(name: String, value: JSON)] = []) throws(ControlError) -> JSON
+  {
+    try send(Array((ControlRequest.line(name, members) + "\n").utf8))
+    let line = try receive()
+    let answer: JSON
+    do throws(JSONError) { answer = try JSON(reading: line) } catch {
+      throw ControlError("process \(process) does not answer in JSON: \(error)")
+    }
+    guard answer["varve"]?.integer(Int.self) == ControlRequest.version else {
+      throw ControlError(
+        "process \(process) speaks another version of the protocol; use the tools it came with")
+    }
+    if let reason = answer["error"]?.text { throw ControlError(reason) }
+    guard let result = answer["result"] else { throw ControlError("process \(process) gives no answer") }
+    return result
+  }
+
+  private func send(_ bytes: [UInt8]) throws(ControlError) {
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      let sent = LocalSocket.send(rest, to: descriptor)
+      if sent < 0, errno == EINTR { continue }
+      guard sent > 0 else { throw silence }
+      rest = rest.dropFirst(sent)
+    }
+  }
+
+  /// A line without its end.
+  private func receive() throws(ControlError) -> ArraySlice<UInt8> {
+    var line: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 65536)
+    while line.last != UInt8(ascii: "\n") {
+      let count = read(descriptor, &chunk, chunk.count)
+      if count < 0, errno == EINTR { continue }
+      guard count > 0, line.count < Self.answerLimit else { throw silence }
+      line += chunk[..<count]
+    }
+    return line.dropLast()
+  }
+
+  private var silence: ControlError { ControlError("the daemon, process \(process), does not answer") }
+}

@@ -1,0 +1,11 @@
+/// What the admin queue pair tells of itself.
+extension Controller {
+  /// How many admin commands can be under way at once.
+  public var adminDepth: Int { admin.depth }
+  /// What happened in the admin queue pair.
+  public var adminCounters: QueueCounters { admin.counters }
+  /// How long admin commands took.
+  public var adminLatency: LatencyHistogram { admin.latency }
+  /// The last admin commands that failed, oldest first.
+  public var adminErrors: [CommandError] { admin.errors.entries }
+}

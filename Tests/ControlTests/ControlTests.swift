@@ -1,0 +1,155 @@
+import Foundation
+import JSONValue
+import TestSupport
+import Testing
+
+@testable import Control
+
+@Suite(.serialized) struct ControlTests {
+  /// Answers `echo` with the request, `wait` never, and everything else with an error.
+  private func server() throws -> TestServer {
+    let kept = Kept()
+    return try TestServer { request, reply in
+      switch request.name {
+      case "echo": reply.succeed(request.members)
+      case "large": reply.succeed(.text(String(repeating: "x", count: 4 << 20)))
+      case "wait": kept.replies.append(reply)
+      case "forget": break
+      default: reply.fail("no '\(request.name)'")
+      }
+    }
+  }
+
+  private final class Kept: @unchecked Sendable { var replies: [ControlReply] = [] }
+
+  @Test func answersAndRefuses() throws {
+    let server = try server()
+    defer { server.stop() }
+    let client = try server.client()
+    for number in 1...100 {
+      #expect(try client.ask("echo", [("n", .integer(number))])["n"]?.integer(Int.self) == number)
+    }
+    let refusal = #expect(throws: ControlError.self) { try client.ask("other") }
+    #expect(refusal?.description == "no 'other'")
+    #expect(throws: ControlError.self) { try client.ask("forget") }
+    #expect(throws: Never.self) { try client.ask("echo") }
+  }
+
+  @Test func theSocketIsItsUsersAlone() throws {
+    let server = try server()
+    defer { server.stop() }
+    let attributes = try FileManager.default.attributesOfItem(atPath: server.folder.socket(of: getpid()))
+    #expect(attributes[.posixPermissions] as? Int == 0o600)
+    let folder = try FileManager.default.attributesOfItem(atPath: server.folder.path)
+    #expect(folder[.posixPermissions] as? Int == 0o700)
+  }
+
+  @Test func aSocketGoesWithItsServer() throws {
+    let server = try server()
+    let folder = server.folder
+    #expect(folder.processes == [getpid()])
+    server.stop()
+    #expect(folder.processes == [])
+    #expect(ControlClient(to: getpid(), in: folder) == nil)
+  }
+
+  @Test func theSocketOfADeadProcessIsTakenAway() throws {
+    let folder = ControlFolder(path: NSTemporaryDirectory() + "varve-dead-\(UUID().uuidString.prefix(8))")
+    try folder.prepare()
+    defer { try? FileManager.default.removeItem(atPath: folder.path) }
+    let descriptor = LocalSocket.make(blocking: false)
+    #expect(LocalSocket.withAddress(of: folder.socket(of: 4711)) { bind(descriptor, $0, $1) } == 0)
+    close(descriptor)
+    #expect(folder.processes == [4711])
+    #expect(Daemons.all(in: [folder]).isEmpty)
+    #expect(folder.processes == [])
+  }
+
+  @Test func aFolderOpenToOthersIsClosed() throws {
+    let path = NSTemporaryDirectory() + "varve-open-\(UUID().uuidString.prefix(8))"
+    #expect(mkdir(path, 0o777) == 0 && chmod(path, 0o777) == 0)
+    defer { rmdir(path) }
+    try ControlFolder(path: path).prepare()
+    #expect(try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int == 0o700)
+    #expect(throws: ControlError.self) { try ControlFolder(path: "/proc/varve").prepare() }
+    #expect(throws: ControlError.self) { try ControlFolder(path: "/dev/null").prepare() }
+  }
+
+  @Test(arguments: [
+    "\n", "{}\n", "[]\n", "nonsense\n", "{\"varve\":2,\"do\":\"echo\"}\n", "{\"do\":\"echo\"}\n",
+    "{\"varve\":1}\n", "{\"varve\":1,\"do\":5}\n",
+  ])
+  func aRequestThatMakesNoSenseIsRefused(line: String) throws {
+    let server = try server()
+    defer { server.stop() }
+    let connection = try server.connection()
+    defer { close(connection) }
+    #expect(exchange(connection, Array(line.utf8)).contains("\"error\""))
+    // The connection goes on.
+    #expect(exchange(connection, Array("{\"varve\":1,\"do\":\"echo\"}\n".utf8)).contains("\"result\""))
+  }
+
+  @Test(arguments: [
+    String(repeating: "x", count: 5000), String(repeating: "x", count: 4096) + "\n",
+    "{\"varve\":1,\"do\":\"echo\"}\n{\"varve\":1,\"do\":\"echo\"}\n",
+  ])
+  func whoBreaksTheRulesIsCutOff(bytes: String) throws {
+    let server = try server()
+    defer { server.stop() }
+    let connection = try server.connection()
+    defer { close(connection) }
+    #expect(exchange(connection, Array(bytes.utf8)) == "")
+    #expect(throws: Never.self) { try server.client().ask("echo") }
+  }
+
+  @Test func whoAsksAgainBeforeTheAnswerIsCutOff() throws {
+    let server = try server()
+    defer { server.stop() }
+    let connection = try server.connection()
+    defer { close(connection) }
+    let wait = Array("{\"varve\":1,\"do\":\"wait\"}\n".utf8)
+    #expect(send(connection, wait, wait.count, 0) == wait.count)
+    usleep(50_000)
+    #expect(exchange(connection, wait) == "")
+    #expect(throws: Never.self) { try server.client().ask("echo") }
+  }
+
+  @Test func anAnswerThatNobodyReadsCostsTheConnection() throws {
+    let server = try server()
+    defer { server.stop() }
+    #expect(throws: ControlError.self) { try server.client().ask("large") }
+    #expect(throws: Never.self) { try server.client().ask("echo") }
+  }
+
+  @Test func aNewConnectionTakesTheLongestSilentOnesPlace() throws {
+    let server = try server()
+    defer { server.stop() }
+    let first = try server.client()
+    _ = try first.ask("echo")
+    let others = try (0..<ControlServer.connectionLimit).map { _ in
+      let client = try server.client()
+      _ = try client.ask("echo")
+      return client
+    }
+    #expect(throws: ControlError.self) { try first.ask("echo") }
+    for client in others { #expect(throws: Never.self) { try client.ask("echo") } }
+    #expect(server.clientsGone == 1)
+  }
+
+  @Test(arguments: 1...20 as ClosedRange<UInt64>)
+  func noiseDoesNoHarm(seed: UInt64) throws {
+    let server = try server()
+    defer { server.stop() }
+    var random = SplitMix(seed: seed)
+    for _ in 0..<10 {
+      let connection = try server.connection()
+      var bytes = Array("{\"varve\":1,\"do\":\"echo\"}\n".utf8)
+      for _ in 0..<random.next() % 6 {
+        bytes[Int(random.next() % UInt64(bytes.count))] = UInt8(truncatingIfNeeded: random.next())
+      }
+      _ = send(connection, bytes, bytes.count, Int32(MSG_NOSIGNAL))
+      close(connection)
+    }
+    #expect(throws: Never.self) { try server.client().ask("echo") }
+  }
+}

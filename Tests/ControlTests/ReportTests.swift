@@ -1,0 +1,47 @@
+import JSONValue
+import NVMe
+import TestSupport
+import Testing
+
+@testable import Control
+
+@Suite struct ReportTests {
+  @Test func namesAreSpelledTheUsualWay() {
+    #expect(Counts.name("submitted") == "submitted")
+    #expect(Counts.name("badCommandIDs") == "bad_command_ids")
+    #expect(Counts.name("submissionDoorbells") == "submission_doorbells")
+  }
+
+  @Test func everyCounterIsShown() {
+    var counters = QueueCounters()
+    counters.retries = 7
+    let report = QueueReport(
+      identifier: 3, depth: 31, counters: counters, latency: LatencyHistogram(), errors: []
+    ).json
+    #expect(report["queue"]?.integer(Int.self) == 3)
+    #expect(report["retries"]?.integer(Int.self) == 7)
+    #expect(report["latency"]?["count"]?.integer(Int.self) == 0)
+    for child in Mirror(reflecting: counters).children {
+      #expect(report[Counts.name(child.label ?? "")] != nil)
+    }
+  }
+
+  @Test(arguments: 1...50 as ClosedRange<UInt64>)
+  func bytesComeBack(seed: UInt64) throws {
+    var random = SplitMix(seed: seed)
+    let bytes = (0..<random.next() % 100).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+    #expect(try JSON(reading: JSON.bytes(bytes).line).bytes == bytes)
+  }
+
+  @Test func whatAreNoBytesIsRefused() {
+    for value in [JSON.text("0"), .text("0g"), .null, .integer(5)] { #expect(value.bytes == nil) }
+  }
+
+  @Test func aServedDeviceComesBack() throws {
+    let device = ServedDevice(
+      process: 7, device: "LABEL=x", kind: .function, location: "0000:01:00.0", namespace: 2,
+      mountPoint: "/mnt \"1\"", uuid: "u", label: "x")
+    #expect(ServedDevice(try JSON(reading: device.json.line)) == device)
+    #expect(ServedDevice(.null) == nil)
+  }
+}

@@ -1,0 +1,84 @@
+import DriverTestSupport
+import EmulatedController
+import NVMeSpec
+import Testing
+
+@testable import NVMe
+
+/// Admin commands of callers that do not wait.
+@Suite struct AdminRequestTests {
+  private let smart = SubmissionEntry(getLogPage: .smart, length: SMARTLog.size)
+
+  /// Looks for the end of the request under way as often as a patient caller would.
+  private func result(_ controller: Controller, _ machine: TestMachine) throws -> [UInt8]? {
+    for _ in 0..<100 {
+      if let (_, data) = try controller.requestResult() { return data }
+      machine.time.pass(1_000_000)
+    }
+    return nil
+  }
+
+  @Test func bringsData() throws {
+    let machine = try TestMachine()
+    let controller = try machine.open()
+    #expect(controller.canRequest)
+    try controller.request(smart, receiving: SMARTLog.size)
+    #expect(!controller.canRequest)
+    #expect(throws: ControllerError.self) { try controller.request(smart) }
+    let data = try #require(try result(controller, machine))
+    #expect(data == (try controller.readLog(.smart, length: SMARTLog.size)))
+    #expect(try controller.requestResult() == nil)
+    controller.close()
+    #expect(machine.device.dmaFaultCount == 0)
+  }
+
+  @Test func goesBesideCommandsThatWait() throws {
+    let machine = try TestMachine()
+    let controller = try machine.open()
+    try controller.request(SubmissionEntry(identify: .controller), receiving: IdentifyStructure.size)
+    let page = try controller.readLog(.smart, length: SMARTLog.size)
+    let data = try #require(try result(controller, machine))
+    #expect(data.withUnsafeBytes { IdentifyController(decoding: $0) } == controller.identity)
+    #expect(page.count == SMARTLog.size)
+    controller.close()
+  }
+
+  @Test func tellsOfARefusal() throws {
+    let machine = try TestMachine()
+    let controller = try machine.open()
+    try controller.request(SubmissionEntry(getLogPage: LogPage(rawValue: 0xfe), length: 4), receiving: 4)
+    #expect(throws: ControllerError.self) { try result(controller, machine) }
+    #expect(controller.canRequest)
+    controller.close()
+  }
+
+  @Test func aResetEndsIt() throws {
+    let machine = try TestMachine()
+    let controller = try machine.open()
+    machine.device.faultRules = [FaultRule(admin: .getLogPage, .loseCompletion)]
+    try controller.request(smart, receiving: SMARTLog.size)
+    #expect(try controller.requestResult() == nil)
+    controller.reset()
+    controller.settle()
+    #expect(throws: ControllerError.self) { try controller.requestResult() }
+    machine.device.faultRules = []
+    try controller.request(smart, receiving: SMARTLog.size)
+    #expect(try result(controller, machine) != nil)
+    controller.close()
+  }
+
+  @Test func oneThatDoesNotComeBackIsGivenUpUntilAReset() throws {
+    let machine = try TestMachine()
+    let controller = try machine.open()
+    machine.device.faultRules = [FaultRule(admin: .getLogPage, .loseCompletion)]
+    try controller.request(smart, receiving: SMARTLog.size)
+    machine.time.pass(controller.options.adminTimeout + 1)
+    #expect(throws: ControllerError.self) { try controller.requestResult() }
+    // The controller may still write to the page.
+    #expect(!controller.canRequest)
+    controller.reset()
+    controller.settle()
+    #expect(controller.canRequest)
+    controller.close()
+  }
+}
