@@ -144,6 +144,10 @@ extern ssize_t preadv2(int fd, const struct iovec *vectors, int count, off_t off
 static inline int cm_punch_hole(int fd, off_t offset, off_t length) {
   return fallocate(fd, 3 /* FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE */, offset, length);
 }
+// Takes the pages of a mapping, as if each were written, but changes none; an errno where there is no memory.
+static inline int cm_populate_write(void *start, size_t length) {
+  return madvise(start, length, 23 /* MADV_POPULATE_WRITE */);
+}
 // Reads what is in the page cache; EAGAIN where it is not.
 static inline ssize_t cm_preadv_nowait(int fd, const struct iovec *vectors, int count, off_t offset) {
   return preadv2(fd, vectors, count, offset, 8 /* RWF_NOWAIT */);

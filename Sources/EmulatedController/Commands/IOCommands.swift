@@ -76,10 +76,14 @@ extension Controller {
     let status = gather(command, length: length, write: false)
     guard status.isSuccess else { return .done(status, 0) }
     if records { recordWrite(command, length: length) }
-    let failure = namespace.medium.write(pieces.base, pieces.count, at: offset)
-    guard failure == 0 else { return .done(Self.writeError(failure), 0) }
     statistics.writes &+= 1
     statistics.bytesWritten &+= length
+    // In memory there is nothing to be made durable.
+    if isInService, case .mapped(let mapped) = namespace.medium {
+      return write(to: mapped, offset..<offset + length, command)
+    }
+    let failure = namespace.medium.write(pieces.base, pieces.count, at: offset)
+    guard failure == 0 else { return .done(Self.writeError(failure), 0) }
     return command.entry.forceUnitAccess || !features.writeCache
       ? synchronize(namespace.medium, command) : .success
   }

@@ -29,21 +29,68 @@ extension Controller {
   mutating func zero(
     _ medium: Medium, _ extents: [(offset: Int, length: Int)], _ durable: Bool, _ command: FetchedCommand
   ) -> Outcome {
+    if case .mapped(let mapped) = medium { return deallocate(mapped, extents, command) }
     let work = Work.zero(medium, extents, durable: durable)
     if isInService, medium.mayBlock { return hand(work, command) }
     return outcome(of: work, work.perform())
   }
 
+  /// Zeroes extents of a mapped image; giving pages back takes long and is left to a thread.
+  private mutating func deallocate(
+    _ medium: MappedMedium, _ extents: [(offset: Int, length: Int)], _ command: FetchedCommand
+  ) -> Outcome {
+    var punched: [(offset: Int, length: Int)] = []
+    for extent in extents {
+      let (failure, punch) = medium.deallocate(at: extent.offset, count: extent.length)
+      guard failure == 0 else { return .done(Self.writeError(failure), 0) }
+      if let punch { punched.append((punch.lowerBound, punch.count)) }
+    }
+    guard !punched.isEmpty else { return .success }
+    let work = Work.zero(.image(medium.file), punched, durable: false)
+    return isInService ? hand(work, command) : outcome(of: work, work.perform())
+  }
+
+  /// Carries out a write to a mapped image in service. A large one is copied by a thread, as a device would move the
+  /// data by itself; and pages are taken ahead of a writer that goes on and on.
+  mutating func write(to medium: MappedMedium, _ range: Range<Int>, _ command: FetchedCommand) -> Outcome {
+    if let ahead = medium.rangeToPopulate(afterWriting: range),
+      !begin(.populate(medium, ahead), for: -1, wake: -1)
+    {
+      medium.populated(EAGAIN)
+    }
+    let pages = MappedMedium.pages(touching: range)
+    let pageBits = MappedMedium.pageSize - 1
+    guard range.count >= Self.largeWrite, (range.lowerBound | range.upperBound) & pageBits == 0,
+      medium.resident.containsAll(pages)
+    else {
+      let failure = medium.write(pieces.base, pieces.count, at: range.lowerBound)
+      return failure == 0 ? .success : .done(Self.writeError(failure), 0)
+    }
+    return hand(
+      .copy(medium, Array(UnsafeBufferPointer(start: pieces.base, count: pieces.count)), range), command)
+  }
+
+  /// A copy of so many bytes takes longer than handing it over.
+  private static let largeWrite = 128 << 10
+
   /// Leaves work to a thread.
   mutating func hand(_ work: Work, _ command: FetchedCommand) -> Outcome {
-    guard let pool = workers ?? WorkerPool(threads: 4) else {
-      return outcome(of: work, work.perform())
-    }
-    workers = pool
     let completion = queues.completion[Int(queues.submission[Int(command.queue)].completionQueue)]
     let wake = completion.interrupts ? interrupts.descriptor(completion.vector) : -1
-    pool.start(Job(slot: deferred.keep(command), work: work, wakeDescriptor: wake))
-    return .pending
+    let slot = deferred.keep(command)
+    guard !begin(work, for: slot, wake: wake) else { return .pending }
+    _ = deferred.release(slot)
+    return outcome(of: work, work.perform())
+  }
+
+  /// Has a thread do work.
+  /// - Returns: false when there is no thread.
+  @discardableResult
+  private mutating func begin(_ work: Work, for slot: Int32, wake: Int32) -> Bool {
+    guard let pool = workers ?? WorkerPool(threads: 4) else { return false }
+    workers = pool
+    pool.start(Job(slot: slot, work: work, wakeDescriptor: wake))
+    return true
   }
 
   /// Completes the commands that threads are done with.
@@ -59,10 +106,10 @@ extension Controller {
 
   private mutating func complete(_ results: [JobResult]) {
     for result in results {
+      let outcome = outcome(of: result.work, result.failure)
+      guard result.slot >= 0 else { continue }
       let command = deferred.release(result.slot)
-      if case .done(let status, let value) = outcome(of: result.work, result.failure) {
-        finish(command, status, value)
-      }
+      if case .done(let status, let value) = outcome { finish(command, status, value) }
     }
   }
 
@@ -73,7 +120,7 @@ extension Controller {
     guard let workers else { return }
     for result in workers.waitForAll() {
       _ = outcome(of: result.work, result.failure)
-      _ = deferred.release(result.slot)
+      if result.slot >= 0 { _ = deferred.release(result.slot) }
     }
   }
 
@@ -84,14 +131,21 @@ extension Controller {
     }
   }
 
+  /// Takes down what came of work, and says how its command ends.
   private mutating func outcome(of work: Work, _ failure: Int32) -> Outcome {
-    guard failure != 0 else { return .success }
     switch work {
-    case .read: return .done(Self.readError, 0)
-    case .synchronize:
+    case .populate(let medium, _):
+      medium.populated(failure)
+      return .success
+    case .copy(let medium, _, let range) where failure == 0:
+      medium.markPresent(MappedMedium.pages(touching: range))
+      return .success
+    case .read where failure != 0: return .done(Self.readError, 0)
+    case .synchronize where failure != 0:
       cannotSynchronize = true
       return .refused(.writeFault)
-    case .zero: return .done(Self.writeError(failure), 0)
+    case .zero where failure != 0, .copy: return .done(Self.writeError(failure), 0)
+    case .read, .synchronize, .zero: return .success
     }
   }
 }

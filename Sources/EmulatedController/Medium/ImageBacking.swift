@@ -30,7 +30,11 @@ final class ImageBacking: Backing {
     mapping = isInMemory ? ImageMapping(file) : nil
   }
 
-  deinit { close(file.descriptor) }
+  deinit {
+    // While the file is still open.
+    mapping?.medium.giveBackKept()
+    close(file.descriptor)
+  }
 
   private static func openError(_ path: String, _ code: Int32) -> FunctionError {
     switch code {

@@ -1,7 +1,7 @@
 import Glibc
 import PCI
 
-/// Owns the mapping of an image file and the map of its pages.
+/// Owns the mapping of an image file and the maps of its pages.
 final class ImageMapping {
   let medium: MappedMedium
   private let mapBytes: Int
@@ -13,20 +13,28 @@ final class ImageMapping {
     guard let base = mmap(nil, file.size, PROT_READ | PROT_WRITE, shared, file.descriptor, 0),
       base != MAP_FAILED
     else { return nil }
+    // Both maps in one piece: untouched parts take no memory.
     let anonymous = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
-    guard let bits = mmap(nil, mapBytes, PROT_READ | PROT_WRITE, anonymous, -1, 0), bits != MAP_FAILED else {
+    guard let maps = mmap(nil, 2 * mapBytes, PROT_READ | PROT_WRITE, anonymous, -1, 0), maps != MAP_FAILED
+    else {
       munmap(base, file.size)
       return nil
     }
+    let bits = maps.assumingMemoryBound(to: UInt8.self)
+    let account = UnsafeMutablePointer<PageAccount>.allocate(capacity: 1)
+    account.initialize(to: PageAccount(size: file.size))
     medium = MappedMedium(
-      file: file, base: base, present: bits.assumingMemoryBound(to: UInt8.self))
-    for range in file.dataRanges() { medium.markPresent(range) }
+      file: file, base: base, present: PageMap(bits: bits), resident: PageMap(bits: bits + mapBytes),
+      account: account)
+    for range in file.dataRanges() { medium.markPresent(MappedMedium.pages(touching: range)) }
     guard BusErrorGuard.protect(base, size: file.size) else { return nil }
   }
 
   deinit {
     BusErrorGuard.release(medium.base)
     munmap(medium.base, medium.size)
-    munmap(medium.present, mapBytes)
+    munmap(medium.present.bits, 2 * mapBytes)
+    medium.account.deinitialize(count: 1)
+    medium.account.deallocate()
   }
 }

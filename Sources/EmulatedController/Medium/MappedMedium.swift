@@ -1,16 +1,25 @@
+import CMachine
 import Glibc
 import PCI
 
 /// An image file that lies in memory anyway (tmpfs), mapped: blocks are copied without a system call.
 ///
 /// A mapping is safe only over pages the file has: touching a hole would take memory, and raise SIGBUS when there
-/// is none. So a map of the pages the file has is kept; reading a hole gives zeros, and writing one goes through
+/// is none. So the pages the file has are kept account of; reading a hole gives zeros, and writing one goes through
 /// pwrite, whose failure is an errno. What is left, a file cut short by somebody else, is told by `BusErrorGuard`.
+///
+/// Taking a new page costs far more than copying into one. So the file keeps pages that were deallocated, up to a
+/// limit, for whoever writes there next, and takes pages ahead of a writer that goes on and on (`populate`).
+///
+/// Everything but `populate`, `punch` and `copy` is for the controller's own thread.
 struct MappedMedium {
   let file: ImageMedium
   let base: UnsafeMutableRawPointer
-  /// A bit for every page the file has.
-  let present: UnsafeMutablePointer<UInt8>
+  /// Pages that hold what was written; all others read as zeros.
+  let present: PageMap
+  /// Pages the file has, those that hold nothing among them.
+  let resident: PageMap
+  let account: UnsafeMutablePointer<PageAccount>
 
   /// The size of a page in bytes.
   static let pageSize = 4096
@@ -33,56 +42,162 @@ struct MappedMedium {
   func write(_ pieces: UnsafeMutablePointer<iovec>, _ count: Int, at offset: Int) -> Int32 {
     var total = 0
     for index in 0..<count { total += pieces[index].iov_len }
-    if total > 0, run(offset, total) == (false, total) { return fill(from: pieces, count, total, at: offset) }
+    guard total > 0 else { return 0 }
+    let pages = Self.pages(touching: offset..<offset + total)
+    let failure =
+      resident.containsAll(pages)
+      ? copy(pieces, count, at: offset, clearing: true) : fill(from: pieces, count, offset..<offset + total)
+    if failure == 0 { markPresent(pages) }
+    return failure
+  }
+
+  /// Copies the pieces into pages that the file has.
+  ///
+  /// For any thread when whole pages are written; otherwise `clearing` clears what pages that hold nothing keep of
+  /// former contents.
+  func copy(
+    _ pieces: UnsafeMutablePointer<iovec>, _ count: Int, at offset: Int, clearing: Bool = false
+  ) -> Int32 {
     let before = BusErrorGuard.count
     var position = offset
     for index in 0..<count {
       let (source, length) = (pieces[index].iov_base, pieces[index].iov_len)
-      if let source {
-        let failure = writeRange(from: source, position, length)
-        guard failure == 0 else { return failure }
-      }
+      if clearing { clearEdges(position..<position + length) }
+      if let source { memcpy(base + position, source, length) }
       position += length
     }
     return BusErrorGuard.count == before ? 0 : mend()
   }
 
-  /// Punches a hole.
-  func zero(at offset: Int, count: Int) -> Int32 {
-    let failure = file.zero(at: offset, count: count)
-    guard failure == 0 else { return failure }
-    let first = (offset + Self.pageSize - 1) / Self.pageSize
-    let end = (offset + count) / Self.pageSize
-    if first < end { for page in first..<end { present[page >> 3] &= ~(1 << UInt8(page & 7)) } }
-    return 0
+  // MARK: Deallocation
+
+  /// Makes a range read as zeros. Its pages stay in the file for the next writer while there are not too many of them.
+  /// - Returns: 0 or an errno; and bytes whose pages are to be punched out of the file, if any: nothing may be written
+  ///   there before.
+  func deallocate(at offset: Int, count: Int) -> (failure: Int32, punch: Range<Int>?) {
+    let pages =
+      (offset + Self.pageSize - 1)
+      / Self.pageSize..<max(
+        (offset + count) / Self.pageSize, (offset + Self.pageSize - 1) / Self.pageSize)
+    let head = offset..<min(pages.lowerBound * Self.pageSize, offset + count)
+    let failure = clear(head)
+    guard failure == 0 else { return (failure, nil) }
+    let tail = clear(
+      max(
+        pages.upperBound * Self.pageSize, head.upperBound)..<max(
+          offset + count, pages.upperBound * Self.pageSize))
+    guard tail == 0 else { return (tail, nil) }
+    for page in pages where present.contains(page) {
+      present.remove(page)
+      account.pointee.kept += 1
+    }
+    guard account.pointee.kept > account.pointee.limit, !pages.isEmpty else { return (0, nil) }
+    forget(pages)
+    return (0, pages.lowerBound * Self.pageSize..<pages.upperBound * Self.pageSize)
   }
 
-  /// Takes down that the file has the pages of a range.
-  func markPresent(_ range: Range<Int>) {
-    guard !range.isEmpty else { return }
-    for page in range.lowerBound / Self.pageSize...(range.upperBound - 1) / Self.pageSize {
-      present[page >> 3] |= 1 << UInt8(page & 7)
+  /// Deallocates, here and now.
+  func zero(at offset: Int, count: Int) -> Int32 {
+    let (failure, range) = deallocate(at: offset, count: count)
+    guard failure == 0, let range else { return failure }
+    return file.zero(at: range.lowerBound, count: range.count)
+  }
+
+  /// Clears a part of a page.
+  private func clear(_ range: Range<Int>) -> Int32 {
+    guard !range.isEmpty, present.contains(range.lowerBound / Self.pageSize) else { return 0 }
+    return file.zero(at: range.lowerBound, count: range.count)
+  }
+
+  /// Takes pages that hold nothing off the account: they are about to be punched out.
+  private func forget(_ pages: Range<Int>) {
+    for page in pages where resident.contains(page) {
+      resident.remove(page)
+      account.pointee.kept -= 1
+    }
+    if let ahead = account.pointee.populating, ahead.overlaps(pages) {
+      account.pointee.isPopulatingForNothing = true
     }
   }
 
-  @inline(__always)
-  private func isPresent(_ page: Int) -> Bool { present[page >> 3] & 1 << UInt8(page & 7) != 0 }
-
-  /// How many of the `length` bytes from `position` lie in pages that are there or not as the first one.
-  @inline(__always)
-  private func run(_ position: Int, _ length: Int) -> (isPresent: Bool, length: Int) {
-    let first = position / Self.pageSize
-    let state = isPresent(first)
-    var end = (first + 1) * Self.pageSize
-    while end < position + length, isPresent(end / Self.pageSize) == state { end += Self.pageSize }
-    return (state, min(length, end - position))
+  /// Gives all pages back that hold nothing.
+  func giveBackKept() {
+    let end = size / Self.pageSize
+    var page = 0
+    while account.pointee.kept > 0, page < end {
+      let start = page
+      while page < end, resident.contains(page), !present.contains(page) { page += 1 }
+      if page > start {
+        forget(start..<page)
+        _ = file.zero(at: start * Self.pageSize, count: (page - start) * Self.pageSize)
+      } else {
+        page += 1
+      }
+    }
   }
+
+  // MARK: Pages ahead of a writer
+
+  /// Looks whether a write goes on where an earlier one ended and pages ahead of it are missing.
+  /// - Returns: bytes to be given to `populate` in a thread.
+  @inline(__always)
+  func rangeToPopulate(afterWriting range: Range<Int>) -> Range<Int>? {
+    guard account.pointee.streams.note(range), account.pointee.populating == nil else { return nil }
+    let next = (range.upperBound + PageAccount.ahead / 2) / Self.pageSize
+    guard next < size / Self.pageSize, !resident.contains(next), account.pointee.kept < account.pointee.limit
+    else { return nil }
+    let from = (range.upperBound + Self.pageSize - 1) / Self.pageSize
+    let start = resident.runEnd(from: from, to: next, true)
+    let end = min(start + PageAccount.ahead / Self.pageSize, size / Self.pageSize)
+    account.pointee.populating = start..<end
+    account.pointee.isPopulatingForNothing = false
+    return start * Self.pageSize..<end * Self.pageSize
+  }
+
+  /// Has the file take pages, without changing what they hold. For any thread.
+  /// - Returns: 0 or an errno.
+  func populate(_ range: Range<Int>) -> Int32 {
+    cm_populate_write(base + range.lowerBound, range.count) == 0 ? 0 : errno
+  }
+
+  /// `populate` has ended, well or not.
+  func populated(_ failure: Int32) {
+    guard let pages = account.pointee.populating else { return }
+    account.pointee.populating = nil
+    guard failure == 0, !account.pointee.isPopulatingForNothing else { return }
+    for page in pages where !resident.contains(page) {
+      resident.insert(page)
+      account.pointee.kept += 1
+    }
+  }
+
+  // MARK: Account
+
+  /// Takes down that the file has the pages of a range, and that they hold something.
+  func markPresent(_ pages: Range<Int>) {
+    for page in pages where !present.contains(page) {
+      present.insert(page)
+      if resident.contains(page) { account.pointee.kept -= 1 } else { resident.insert(page) }
+    }
+  }
+
+  /// The pages that a range of bytes touches.
+  @inline(__always)
+  static func pages(touching range: Range<Int>) -> Range<Int> {
+    range.lowerBound / pageSize..<(range.upperBound + pageSize - 1) / pageSize
+  }
+
+  // MARK: Copying
 
   @inline(__always)
   private func readRange(into target: UnsafeMutableRawPointer, _ position: Int, _ length: Int) {
     var done = 0
     while done < length {
-      let (isPresent, count) = run(position + done, length - done)
+      let first = (position + done) / Self.pageSize
+      let last = Self.pages(touching: position..<position + length).upperBound
+      let isPresent = present.contains(first)
+      let end = present.runEnd(from: first, to: last, isPresent) * Self.pageSize
+      let count = min(length - done, end - position - done)
       if isPresent {
         memcpy(target + done, base + position + done, count)
       } else {
@@ -92,39 +207,32 @@ struct MappedMedium {
     }
   }
 
+  /// Clears the pages that a range fills only in part, where they hold nothing.
   @inline(__always)
-  private func writeRange(from source: UnsafeMutableRawPointer, _ position: Int, _ length: Int) -> Int32 {
-    var done = 0
-    while done < length {
-      let (isPresent, count) = run(position + done, length - done)
-      if isPresent {
-        memcpy(base + position + done, source + done, count)
-      } else {
-        let failure = fill(from: source + done, position + done, count)
-        guard failure == 0 else { return failure }
-      }
-      done += count
+  private func clearEdges(_ range: Range<Int>) {
+    guard (range.lowerBound | range.upperBound) & (Self.pageSize - 1) != 0 else { return }
+    for edge in [range.lowerBound, range.upperBound] where edge & (Self.pageSize - 1) != 0 {
+      let page = edge / Self.pageSize
+      guard !present.contains(page) else { continue }
+      memset(base + page * Self.pageSize, 0, Self.pageSize)
+      markPresent(page..<page + 1)
     }
-    return 0
   }
 
-  /// Writes pages the file does not have yet, as a log does most of the time: in one call.
+  /// Writes where the file lacks pages, in one call.
   @inline(never)
   private func fill(
-    from pieces: UnsafeMutablePointer<iovec>, _ count: Int, _ total: Int, at offset: Int
+    from pieces: UnsafeMutablePointer<iovec>, _ count: Int, _ range: Range<Int>
   ) -> Int32 {
-    let failure = file.write(pieces, count, at: offset)
-    if failure == 0 { markPresent(offset..<offset + total) }
-    return failure
-  }
-
-  /// Writes pages the file does not have yet.
-  @inline(never)
-  private func fill(from source: UnsafeMutableRawPointer, _ position: Int, _ length: Int) -> Int32 {
-    var piece = iovec(iov_base: source, iov_len: length)
-    let failure = file.write(&piece, 1, at: position)
-    if failure == 0 { markPresent(position..<position + length) }
-    return failure
+    // What is filled only in part must not show what was there before.
+    for edge in [range.lowerBound, range.upperBound] where edge & (Self.pageSize - 1) != 0 {
+      let page = edge / Self.pageSize
+      guard resident.contains(page), !present.contains(page) else { continue }
+      forget(page..<page + 1)
+      let failure = file.zero(at: page * Self.pageSize, count: Self.pageSize)
+      guard failure == 0 else { return failure }
+    }
+    return file.write(pieces, count, at: range.lowerBound)
   }
 
   /// Maps the file anew, in place of what the guard laid over it, so that the next access fails again rather than

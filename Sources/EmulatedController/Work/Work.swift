@@ -7,6 +7,10 @@ enum Work: @unchecked Sendable {
   case read(Medium, [iovec], Int)
   case synchronize([Medium])
   case zero(Medium, [(offset: Int, length: Int)], durable: Bool)
+  /// A copy of whole pages into pages that the image has.
+  case copy(MappedMedium, [iovec], Range<Int>)
+  /// Pages that a writer will want. No command waits for it.
+  case populate(MappedMedium, Range<Int>)
 
   /// Does it.
   /// - Returns: 0 or an errno.
@@ -22,13 +26,17 @@ enum Work: @unchecked Sendable {
         guard failure == 0 else { return failure }
       }
       return durable ? medium.synchronize() : 0
+    case .copy(let medium, var pieces, let range):
+      return medium.copy(&pieces, pieces.count, at: range.lowerBound)
+    case .populate(let medium, let range):
+      return medium.populate(range)
     }
   }
 }
 
 /// Work for a command.
 struct Job: Sendable {
-  /// Where the command is kept.
+  /// Where the command is kept; -1 when it is for none.
   var slot: Int32
   var work: Work
   /// The eventfd that tells the host's thread to call `service`; -1 for none.
