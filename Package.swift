@@ -102,6 +102,7 @@ let package = Package(
     command(
       "driver-bench", path: "Tools/benchmarks/driver", ["Block", "NVMe", "NVMeSpec", "PCI", "CMachine"]),
     command("bench-load", path: "Tools/benchmarks/load", [arguments]),
+    command("flips", path: "Tools/flips", ["Simulation", arguments]),
     command("crash", path: "Tools/explorer", ["Simulation", arguments]),
 
     // Tests.

@@ -5,9 +5,14 @@ import Glibc
 /// A disk image as the checker reads it.
 public final class ImageReader: BlockReader {
   private let image: DiskImage
+  /// Which blocks were read.
+  private(set) var blocksRead: [Bool]
   public var blockCount: UInt64 { image.blockCount }
 
-  public init(_ image: DiskImage) { self.image = image }
+  public init(_ image: DiskImage) {
+    self.image = image
+    blocksRead = [Bool](repeating: false, count: image.versions.count)
+  }
 
   public func read(_ blocks: UnsafeBufferPointer<UInt64>, into memory: UnsafeMutableRawPointer)
     -> [BlockFailure]
@@ -15,6 +20,7 @@ public final class ImageReader: BlockReader {
     var failures: [BlockFailure] = []
     for (index, block) in blocks.enumerated() {
       if let bytes = image.bytes(block) {
+        blocksRead[Int(block)] = true
         (memory + index * Page.size).copyMemory(from: bytes, byteCount: Page.size)
       } else {
         failures.append(BlockFailure(block: block, errno: EIO))

@@ -5,15 +5,27 @@ extension Mounter {
   /// - Parameter edit: changes its options.
   public static func fileSystem(_ edit: @escaping (inout Options) -> Void = { _ in }) -> Mounter {
     Mounter { memory, disk, scenario in
-      var options = Options()
-      options.checkpointBlocks = scenario.checkpointBlocks
-      edit(&options)
-      return FileSystem(
-        memory: WorkingMemory(
-          base: memory.base, firstFrame: UInt32(memory.firstFrame), frameCount: UInt32(memory.frameCount),
-          slots: memory.slots),
-        blockCount: disk.blockCount, hasVolatileCache: disk.profile.hasVolatileCache,
-        canDiscard: disk.profile.canDiscard, options: options)
+      FileSystem.simulated(memory, disk) {
+        $0.checkpointBlocks = scenario.checkpointBlocks
+        edit(&$0)
+      }
     }
+  }
+}
+
+extension FileSystem {
+  /// The filesystem of a simulated disk.
+  /// - Parameter edit: changes its options.
+  static func simulated(
+    _ memory: SimulatedMemory, _ disk: SimulatedDisk, _ edit: (inout Options) -> Void = { _ in }
+  ) -> FileSystem {
+    var options = Options()
+    edit(&options)
+    return FileSystem(
+      memory: WorkingMemory(
+        base: memory.base, firstFrame: UInt32(memory.firstFrame), frameCount: UInt32(memory.frameCount),
+        slots: memory.slots),
+      blockCount: disk.blockCount, hasVolatileCache: disk.profile.hasVolatileCache,
+      canDiscard: disk.profile.canDiscard, options: options)
   }
 }
