@@ -53,7 +53,7 @@ extension FileSystem {
     case .rename(let rename): try performRename(rename)
     case .setAttributes(let set): try performSetAttributes(set)
     case .writeInline(let node, let offset, let time, let data):
-      performWriteInline(try inode_(node), offset: Int(offset), time: time, data: data)
+      try performWriteInline(try inode_(node), offset: Int(offset), time: time, data: data)
     case .written(let node, let size, let time):
       let inode = try inode_(node)
       try makeMapped(inode)
@@ -256,8 +256,11 @@ extension FileSystem {
     if let state = states.find(inode.number) { states.slots[state].loggedSize = size }
   }
 
-  private func performWriteInline(_ inode: Inode, offset: Int, time: Int64, data: UnsafeRawBufferPointer) {
-    guard inode.layout == .inline, offset + data.count <= inode.inlineRoom else { return }
+  /// Only a damaged log can hold bytes that have no room: nothing that was acknowledged is passed over.
+  private func performWriteInline(
+    _ inode: Inode, offset: Int, time: Int64, data: UnsafeRawBufferPointer
+  ) throws(Stop) {
+    guard inode.layout == .inline, offset + data.count <= inode.inlineRoom else { throw .fail(Code.io) }
     modify(inode.page)
     inode.page.copy(data, at: Inode.inlineStart + offset)
     inode.inlineLength = max(inode.inlineLength, offset + data.count)

@@ -38,8 +38,6 @@ public final class SimulatedDisk {
   public private(set) var misuse: [String] = []
   /// Counts of commands submitted.
   public private(set) var statistics = Statistics()
-  /// Which blocks were read.
-  private(set) var blocksRead: [Bool]
   /// When set, is told of each command and completion in a line.
   public var trace: ((String) -> Void)?
 
@@ -70,7 +68,6 @@ public final class SimulatedDisk {
     durable = image
     current = image.versions
     unreadable = image.unreadable
-    blocksRead = [Bool](repeating: false, count: image.versions.count)
     random = SeededRandom(seed, stream: 0x636f6d70)
     collectAt = max(65536, image.versions.count * 2)
   }
@@ -212,7 +209,6 @@ public final class SimulatedDisk {
     guard let memory else { return }
     for (index, frame) in entry.frames.enumerated() {
       let version = current[Int(entry.command.block) + index]
-      blocksRead[Int(entry.command.block) + index] = true
       (memory + Int(frame) * Page.size).copyMemory(from: pool.bytes(version), byteCount: Page.size)
     }
   }

@@ -86,35 +86,3 @@ public struct AttributeEntries {
     page.copy(value, at: offset + fixedSize + name.count)
   }
 }
-
-/// A node with the extended attributes that do not fit an inode.
-public struct AttributeNode {
-  public static let magic: UInt32 = 0x5441_4458  // "XDAT"
-  public static let headerSize = 32
-  public static let capacity = Page.size - headerSize
-
-  public let page: Page
-  public init(_ page: Page) { self.page = page }
-
-  /// Bytes of attributes.
-  public var length: Int {
-    get { Int(page.load(UInt16.self, at: 4)) }
-    nonmutating set { page.store(UInt16(truncatingIfNeeded: newValue), at: 4) }
-  }
-  /// The inode's number.
-  public var owner: UInt64 {
-    get { page.load(at: 8) }
-    nonmutating set { page.store(newValue, at: 8) }
-  }
-
-  /// Makes an empty node of the block.
-  public func initialize(owner number: UInt64) {
-    page.clear()
-    page.store(Self.magic, at: 0)
-    owner = number
-  }
-
-  public var isValid: Bool {
-    page.load(UInt32.self, at: 0) == Self.magic && length <= Self.capacity && AttributeEntries(self).isValid
-  }
-}
