@@ -107,10 +107,16 @@ static inline int64_t cm_realtime_ns(void) {
 static inline int cm_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
 // (memfd_create and its flag are hidden without _GNU_SOURCE, which Swift's own import of the C library lacks.)
 extern int memfd_create(const char *name, unsigned int flags);
-static inline int cm_memfd(const char *name) { return memfd_create(name, 1u /* MFD_CLOEXEC */); }
+static inline int cm_memfd(const char *name) {
+  return memfd_create(name, 1u | 2u /* MFD_CLOEXEC | MFD_ALLOW_SEALING */);
+}
 // Of 2 MiB pages.
 static inline int cm_memfd_huge(const char *name) {
-  return memfd_create(name, 1u | 4u /* MFD_HUGETLB */ | 21u << 26 /* MFD_HUGE_2MB */);
+  return memfd_create(name, 1u | 2u | 4u /* MFD_HUGETLB */ | 21u << 26 /* MFD_HUGE_2MB */);
+}
+// From here on the file keeps its size: whoever else gets the descriptor cannot cut it short under a mapping.
+static inline int cm_seal_size(int fd) {
+  return fcntl(fd, 1033 /* F_ADD_SEALS */, 1 | 2 | 4 /* F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW */);
 }
 static inline int cm_ioctl(int fd, unsigned long request, void *argument) { return ioctl(fd, request, argument); }
 static inline int cm_prctl(int option, unsigned long argument) { return prctl(option, argument, 0ul, 0ul, 0ul); }

@@ -10,9 +10,9 @@ import PCI
 public final class EmulatedController {
   /// What a person calls it.
   public let name: String
-  private var controller: Controller
-  private var space: ConfigurationSpace
-  private let barSize: Int
+  var controller: Controller
+  var space: ConfigurationSpace
+  let barSize: Int
 
   /// Makes a controller.
   /// - Throws: `FunctionError` when the configuration makes no controller, or an image cannot be opened.
@@ -70,6 +70,7 @@ extension EmulatedController: Function {
   public func writeConfiguration(_ value: UInt32, at offset: Int, width: Int) {
     if controller.isRemoved { return }
     space.write(value, at: offset, width: width)
+    if space.takeResetRequest() { controller.resetFunction() }
     if space.busMaster != controller.iommu.busMaster { controller.iommu.busMaster = space.busMaster }
   }
 

@@ -38,7 +38,7 @@ public enum BusErrorGuard {
   public static var count: UInt64 { cm_load64(address(of: capacity)) }
 
   private static let installed = Mutex(false)
-  private static let capacity = 64
+  private static let capacity = 256
   private static let pageSize = 4096
 
   /// The mappings: base and size, 8 bytes each; base 0 for an unused entry. After them, `count`.

@@ -15,6 +15,8 @@ extension Controller {
     queues.completion[queue] = CompletionQueue(
       address: entry.prp1, entries: UInt32(entry.queueEntries), vector: entry.interruptVector,
       interrupts: entry.interruptsEnabled)
+    queues.noteCreation(queue)
+    sharedDoorbells?.clear(queue, isCompletion: true)
     return .success
   }
 
@@ -29,6 +31,8 @@ extension Controller {
     if let refusal = refusal(ofQueue: entry, entrySize: SubmissionEntry.size) { return refusal }
     queues.submission[queue] = SubmissionQueue(
       address: entry.prp1, entries: UInt32(entry.queueEntries), completionQueue: completion)
+    queues.noteCreation(queue)
+    sharedDoorbells?.clear(queue, isCompletion: false)
     return .success
   }
 
@@ -68,7 +72,7 @@ extension Controller {
       registers.configuration.completionEntrySize == CompletionEntry.sizeExponent
     else { return .refused(.invalidField) }
     guard entry.prp1 & ((1 << UInt64(pageShift)) - 1) == 0 else { return .refused(.invalidPRPOffset) }
-    guard iommu.translate(entry.prp1, size * entrySize, write: entrySize == CompletionEntry.size) != nil
+    guard iommu.locate(entry.prp1, size * entrySize, write: entrySize == CompletionEntry.size) != nil
     else {
       return .refused(.dataTransferError)
     }

@@ -75,8 +75,11 @@ extension Controller {
 
   /// Leaves work to a thread.
   mutating func hand(_ work: Work, _ command: FetchedCommand) -> Outcome {
+    // Remote memory is fetched and delivered by the thread that has the host's ear.
+    guard !iommu.remote.isNeeded else { return outcome(of: work, work.perform()) }
     let completion = queues.completion[Int(queues.submission[Int(command.queue)].completionQueue)]
-    let wake = completion.interrupts ? interrupts.descriptor(completion.vector) : -1
+    let signalled = completion.interrupts ? interrupts.descriptor(completion.vector) : -1
+    let wake = workDescriptor >= 0 ? workDescriptor : signalled
     let slot = deferred.keep(command)
     guard !begin(work, for: slot, wake: wake) else { return .pending }
     _ = deferred.release(slot)

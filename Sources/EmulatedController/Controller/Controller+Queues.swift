@@ -72,6 +72,10 @@ extension Controller {
     {
       guard let memory = memory(ofSubmissionQueue: submission) else { return fail() }
       let head = submission.pointee.head
+      if iommu.remote.isNeeded {
+        let address = submission.pointee.address + UInt64(head) * UInt64(SubmissionEntry.size)
+        guard iommu.fetch(address, SubmissionEntry.size) else { return fail() }
+      }
       let entry = (memory + Int(head) * SubmissionEntry.size).loadUnaligned(as: SubmissionEntry.self)
       submission.pointee.head = head + 1 == submission.pointee.entries ? 0 : head + 1
       if isPlain {
@@ -132,6 +136,7 @@ extension Controller {
     let completion = Int(submission.completionQueue)
     if queues.completion[completion].isStalled || queues.completion[completion].isFull {
       queues.completion[completion].isStalled = true
+      if iommu.remote.isNeeded { iommu.remote.deliver() }
       queues.backlog[submission.completionQueue, default: []].append(entry)
       return
     }
@@ -151,9 +156,16 @@ extension Controller {
     var last = UInt64(entry.submissionHead) | UInt64(entry.submissionQueue) << 16
     last |= UInt64(entry.commandIdentifier) << 32 | UInt64(entry.statusAndPhase) << 48
     if completion.pointee.phase { last |= 1 << 48 }
+    // What the completion tells of comes before it.
+    if iommu.remote.isNeeded { iommu.remote.deliver() }
     cm_store64(slot, UInt64(entry.result) | UInt64(entry.resultHigh) << 32)
     cm_release_fence()
     cm_store64(slot + 8, last)
+    if iommu.remote.isNeeded {
+      iommu.deliver(
+        completion.pointee.address + UInt64(completion.pointee.tail) * UInt64(CompletionEntry.size),
+        CompletionEntry.size)
+    }
     completion.pointee.advance()
     if completion.pointee.interrupts {
       completion.pointee.needsInterrupt = true
@@ -176,7 +188,7 @@ extension Controller {
     ofSubmissionQueue queue: UnsafeMutablePointer<SubmissionQueue>
   ) -> UnsafeMutableRawPointer? {
     if queue.pointee.generation == iommu.generation { return queue.pointee.memory }
-    queue.pointee.memory = iommu.translate(
+    queue.pointee.memory = iommu.locate(
       queue.pointee.address, Int(queue.pointee.entries) * SubmissionEntry.size, write: false)
     queue.pointee.generation = iommu.generation
     return queue.pointee.memory
@@ -187,7 +199,7 @@ extension Controller {
     ofCompletionQueue queue: UnsafeMutablePointer<CompletionQueue>
   ) -> UnsafeMutableRawPointer? {
     if queue.pointee.generation == iommu.generation { return queue.pointee.memory }
-    queue.pointee.memory = iommu.translate(
+    queue.pointee.memory = iommu.locate(
       queue.pointee.address, Int(queue.pointee.entries) * CompletionEntry.size, write: true)
     queue.pointee.generation = iommu.generation
     return queue.pointee.memory

@@ -46,6 +46,7 @@ extension Controller {
     queues.completion[0] = CompletionQueue(
       address: registers.adminCompletionQueue, entries: UInt32(attributes.completionSize) + 1,
       interrupts: true)
+    sharedDoorbells?.clear()
     registers.status.ready = true
     isRunning = registers.status.shutdown == .none
   }

@@ -34,6 +34,10 @@ struct Controller: ~Copyable {
   let scratch: UnsafeMutableRawBufferPointer
   var recorder: Recorder?
   var workers: WorkerPool?
+  /// Doorbells that another process stores to, where there are such.
+  var sharedDoorbells: SharedDoorbells?
+  /// The eventfd that tells of a thread's result when the host does not call `service` itself; -1 otherwise.
+  var workDescriptor: Int32 = -1
 
   /// The eventfd that tells of the function's removal; -1 when the system had none to give.
   let removal: Int32
@@ -80,6 +84,7 @@ struct Controller: ~Copyable {
 
   deinit {
     scratch.deallocate()
+    sharedDoorbells?.deallocate()
     if removal >= 0 { close(removal) }
   }
 
@@ -90,6 +95,9 @@ struct Controller: ~Copyable {
   mutating func readClock() {
     if isInService { now = max(now, cm_monotonic_ns()) }
   }
+
+  /// Whether commands wait for a time or a thread.
+  var awaitsService: Bool { deferred.nextDue != .max || workers?.isBusy == true }
 
   /// Does what is due at a time.
   /// - Returns: when to be called next.

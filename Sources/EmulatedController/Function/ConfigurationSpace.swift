@@ -1,16 +1,38 @@
-/// The PCI configuration space of an NVMe function, 4096 bytes: identity, BAR0, and the MSI-X and PCI Express
-/// capabilities (PCIe Transport 1.0, section 3.8).
+/// The PCI configuration space of an NVMe function, 4096 bytes: identity, BAR0 and BAR4, and the MSI-X, PCI Express
+/// and power management capabilities (PCIe Transport 1.0, section 3.8).
 struct ConfigurationSpace {
   private static let size = 4096
   private static let commandOffset = 0x04
   private static let msixOffset = 0x40
   private static let expressOffset = 0x50
+  private static let powerOffset = 0x90
+  /// Device Control of the PCI Express capability, and its bit for a function-level reset.
+  private static let deviceControlOffset = expressOffset + 8
+  private static let resetBit: UInt32 = 1 << 15
+  /// The BAR that holds the MSI-X table and the pending bits.
+  static let tableBAR = 4
+  private static let pageSize = 4096
   private static let busMasterBit: UInt32 = 1 << 2
   private static let msixEnableBit: UInt32 = 1 << 15
 
   private var bytes = [UInt8](repeating: 0, count: size)
   /// Which bits a write changes.
   private var writable = [UInt8](repeating: 0, count: size)
+  /// The bytes after power-on.
+  private var initial: [UInt8] = []
+
+  /// Where the pending bits begin in the table's BAR: after a table of 16 bytes a vector, in whole pages.
+  private static func pendingOffset(vectors: Int) -> Int {
+    (max(vectors, 1) * 16 + pageSize - 1) / pageSize * pageSize
+  }
+
+  /// The size of the table's BAR in bytes, a power of two.
+  static func tableSize(vectors: Int) -> Int {
+    let needed = pendingOffset(vectors: vectors) + pageSize
+    var power = 2 * pageSize
+    while power < needed { power *= 2 }
+    return power
+  }
 
   init(vectors: Int, barSize: Int) {
     // The vendor is one that the PCI-SIG has given to nobody.
@@ -19,21 +41,42 @@ struct ConfigurationSpace {
     put(0x0010, at: 0x06, width: 2)
     put(0x01_0802, at: 0x09, width: 3)
     put(0x04, at: 0x10, width: 4)
+    put(0x04, at: 0x20, width: 4)
     put(UInt32(Self.msixOffset), at: 0x34, width: 1)
     put(UInt32(Self.expressOffset) << 8 | 0x11, at: Self.msixOffset, width: 2)
     put(UInt32(max(vectors, 1) - 1), at: Self.msixOffset + 2, width: 2)
-    // Table and pending bits are said to lie in BAR 4; vectors are wired by the function, as under VFIO.
-    put(0x04, at: Self.msixOffset + 4, width: 4)
-    put(0x0804, at: Self.msixOffset + 8, width: 4)
-    put(0x0002_0010, at: Self.expressOffset, width: 4)
+    // Vectors are wired by the function, as under VFIO: the table is there to be written to.
+    put(UInt32(Self.tableBAR), at: Self.msixOffset + 4, width: 4)
+    let pending = UInt32(truncatingIfNeeded: Self.pendingOffset(vectors: vectors))
+    put(pending | UInt32(Self.tableBAR), at: Self.msixOffset + 8, width: 4)
+    put(0x0002_0010 | UInt32(Self.powerOffset) << 8, at: Self.expressOffset, width: 4)
+    // Power management, version 1.2; D0 keeps its state (No_Soft_Reset).
+    put(0x0003_0001, at: Self.powerOffset, width: 4)
+    put(0x0008, at: Self.powerOffset + 4, width: 4)
     // Device capabilities: function-level reset.
     put(1 << 28, at: Self.expressOffset + 4, width: 4)
 
     allow(0x0406, at: Self.commandOffset, width: 2)
     allow(UInt32(truncatingIfNeeded: ~(barSize - 1)) & ~0xf, at: 0x10, width: 4)
     allow(0xffff_ffff, at: 0x14, width: 4)
+    let tableMask = ~(Self.tableSize(vectors: vectors) - 1)
+    allow(UInt32(truncatingIfNeeded: tableMask) & ~0xf, at: 0x20, width: 4)
+    allow(0xffff_ffff, at: 0x24, width: 4)
+    allow(Self.resetBit | 0x70ff, at: Self.deviceControlOffset, width: 2)
+    allow(0x3, at: Self.powerOffset + 4, width: 2)
     allow(0xff, at: 0x3c, width: 1)
     allow(Self.msixEnableBit | 1 << 14, at: Self.msixOffset + 2, width: 2)
+    initial = bytes
+  }
+
+  /// Everything becomes as after power-on.
+  mutating func reset() { bytes = initial }
+
+  /// Whether a function-level reset was asked for; the request is taken back, as the bit reads 0.
+  mutating func takeResetRequest() -> Bool {
+    guard read(at: Self.deviceControlOffset, width: 2) & Self.resetBit != 0 else { return false }
+    change(Self.resetBit, to: false, at: Self.deviceControlOffset)
+    return true
   }
 
   /// Whether the command register lets the function access memory.

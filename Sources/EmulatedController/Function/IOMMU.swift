@@ -11,13 +11,22 @@ public struct DMAFault: Hashable, Sendable {
   public var isWrite: Bool
 }
 
-/// Translates the addresses a controller uses, and refuses all that lie outside mapped arenas.
+/// Translates the addresses a controller uses, and refuses all that lie outside mapped memory.
 struct IOMMU: ~Copyable {
-  /// An arena as the device sees it.
+  /// A stretch of host memory as the device sees it.
   private struct Mapping {
     var start: UInt64
     var size: UInt64
+    /// The memory itself, or where its copies lie when it is remote.
     var base: UnsafeMutableRawPointer
+    var access: HostAccess
+    var isRemote: Bool
+
+    /// Whether all of `length` bytes from `address` may be accessed.
+    func allows(_ address: UInt64, _ length: Int, write: Bool) -> Bool {
+      let offset = address &- start
+      return offset < size && UInt64(length) <= size - offset && access.contains(write ? .write : .read)
+    }
   }
 
   /// Addresses begin above 4 GiB, where a truncated address cannot fall on a mapping.
@@ -29,8 +38,10 @@ struct IOMMU: ~Copyable {
 
   private var mappings: [Mapping] = []
   private var next = firstAddress
-  /// Where the last access fell: most fall there again.
+  /// Where the last access fell: most fall there again. Never remote, and never with less than all access.
   private var last: (start: UInt64, size: UInt64, base: UnsafeMutableRawPointer?) = (0, 0, nil)
+  /// Remote memory, where there is any.
+  var remote = RemoteAccess()
 
   /// Changes whenever a mapping goes, so that pointers kept elsewhere can be told to be stale.
   private(set) var generation: UInt32 = 1
@@ -45,8 +56,10 @@ struct IOMMU: ~Copyable {
   /// Gives an arena an address.
   mutating func map(_ arena: DMAArena) {
     arena.iova = next
-    mappings.append(Mapping(start: next, size: UInt64(arena.size), base: arena.base))
-    next += (UInt64(arena.size) + Self.gap + Self.gap - 1) / Self.gap * Self.gap
+    let size = UInt64(arena.size)
+    mappings.append(
+      Mapping(start: next, size: size, base: arena.base, access: [.read, .write], isRemote: false))
+    next += (size + Self.gap + Self.gap - 1) / Self.gap * Self.gap
     invalidate()
   }
 
@@ -57,7 +70,38 @@ struct IOMMU: ~Copyable {
     invalidate()
   }
 
-  /// Where `length` bytes from `address` lie; nil, with a fault recorded, unless one arena holds them all.
+  /// Makes memory reachable at an address the host has chosen.
+  /// - Returns: false when it overlaps what is mapped.
+  mutating func map(
+    _ base: UnsafeMutableRawPointer, _ size: UInt64, at address: UInt64, _ access: HostAccess, isRemote: Bool
+  ) -> Bool {
+    guard size > 0, address <= .max - size,
+      !mappings.contains(where: { $0.start < address + size && address < $0.start + $0.size })
+    else { return false }
+    mappings.append(Mapping(start: address, size: size, base: base, access: access, isRemote: isRemote))
+    remote.isNeeded = remote.isNeeded || isRemote
+    invalidate()
+    return true
+  }
+
+  /// Takes the mapping away that begins at an address.
+  mutating func unmap(at address: UInt64) {
+    mappings.removeAll { $0.start == address }
+    remote.isNeeded = mappings.contains(where: \.isRemote)
+    invalidate()
+  }
+
+  /// Takes every mapping away.
+  mutating func unmapAll() {
+    mappings = []
+    remote.isNeeded = false
+    invalidate()
+  }
+
+  /// Where `length` bytes from `address` lie; nil, with a fault recorded, unless one mapping holds them all.
+  ///
+  /// Of remote memory that is to be read the bytes have been fetched then; what is written there is delivered with
+  /// `remote`.
   @inline(__always)
   mutating func translate(_ address: UInt64, _ length: Int, write: Bool) -> UnsafeMutableRawPointer? {
     let offset = address &- last.start
@@ -65,6 +109,31 @@ struct IOMMU: ~Copyable {
       return base + Int(offset)
     }
     return search(address, length, write)
+  }
+
+  /// Where a queue of `length` bytes lies, as `translate`; of remote memory nothing is fetched or delivered.
+  @inline(never)
+  mutating func locate(_ address: UInt64, _ length: Int, write: Bool) -> UnsafeMutableRawPointer? {
+    guard let mapping = mapping(address, length, write) else {
+      refuse(address, length, write: write)
+      return nil
+    }
+    return mapping.base + Int(address - mapping.start)
+  }
+
+  /// Brings the copy of `length` bytes of a queue up to date where they are remote.
+  /// - Returns: false when the host did not give them.
+  mutating func fetch(_ address: UInt64, _ length: Int) -> Bool {
+    guard let mapping = mapping(address, length, false) else { return false }
+    return !mapping.isRemote
+      || remote.fetch(address, mapping.base + Int(address - mapping.start), length)
+  }
+
+  /// Sends the copy of `length` bytes of a queue to the host where they are remote.
+  mutating func deliver(_ address: UInt64, _ length: Int) {
+    guard let mapping = mapping(address, length, true), mapping.isRemote else { return }
+    remote.note(address, mapping.base + Int(address - mapping.start), length)
+    remote.deliver()
   }
 
   /// Records an access that was refused on other grounds.
@@ -76,17 +145,25 @@ struct IOMMU: ~Copyable {
 
   @inline(never)
   private mutating func search(_ address: UInt64, _ length: Int, _ write: Bool) -> UnsafeMutableRawPointer? {
-    if busMaster {
-      for mapping in mappings {
-        let offset = address &- mapping.start
-        if offset < mapping.size, UInt64(length) <= mapping.size - offset {
-          last = (mapping.start, mapping.size, mapping.base)
-          return mapping.base + Int(offset)
-        }
-      }
+    guard let mapping = mapping(address, length, write) else {
+      refuse(address, length, write: write)
+      return nil
     }
-    refuse(address, length, write: write)
-    return nil
+    let pointer = mapping.base + Int(address - mapping.start)
+    if mapping.isRemote {
+      if write {
+        remote.note(address, pointer, length)
+      } else if !remote.fetch(address, pointer, length) {
+        return nil
+      }
+    } else if mapping.access == [.read, .write] {
+      last = (mapping.start, mapping.size, mapping.base)
+    }
+    return pointer
+  }
+
+  private func mapping(_ address: UInt64, _ length: Int, _ write: Bool) -> Mapping? {
+    busMaster ? mappings.first { $0.allows(address, length, write: write) } : nil
   }
 
   private mutating func invalidate() {

@@ -10,10 +10,10 @@ struct InterruptTable: ~Copyable {
 
   init(vectors: Int) { self.vectors = vectors }
 
-  deinit { for descriptor in descriptors { Glibc.close(descriptor) } }
+  deinit { for descriptor in descriptors where descriptor >= 0 { Glibc.close(descriptor) } }
 
   /// Whether MSI-X is on.
-  var isEnabled: Bool { !descriptors.isEmpty }
+  var isEnabled: Bool { descriptors.contains { $0 >= 0 } }
 
   /// Turns vectors `0..<count` on.
   mutating func enable(_ count: Int) throws(FunctionError) -> [Int32] {
@@ -34,9 +34,17 @@ struct InterruptTable: ~Copyable {
     return descriptors
   }
 
+  /// Lets a vector signal an eventfd, which is the table's own from here on; -1 turns the vector off.
+  mutating func connect(_ vector: Int, to descriptor: Int32) {
+    guard (0..<vectors).contains(vector) else { return }
+    while descriptors.count <= vector { descriptors.append(-1) }
+    if descriptors[vector] >= 0 { Glibc.close(descriptors[vector]) }
+    descriptors[vector] = descriptor
+  }
+
   /// Turns all vectors off.
   mutating func disable() {
-    for descriptor in descriptors { Glibc.close(descriptor) }
+    for descriptor in descriptors where descriptor >= 0 { Glibc.close(descriptor) }
     descriptors = []
   }
 

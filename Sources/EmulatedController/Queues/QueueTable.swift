@@ -8,6 +8,8 @@ struct QueueTable: ~Copyable {
   let completion: UnsafeMutablePointer<CompletionQueue>
   /// Completions that found their queue full, in order.
   var backlog: [UInt16: [CompletionEntry]] = [:]
+  /// One more than the highest identifier a queue was made with since the last reset.
+  private(set) var limit = 1
   /// The lowest and the highest completion queue that may need an interrupt; the lowest is above when none does.
   private var lowestDue = Int.max
   private var highestDue = -1
@@ -30,8 +32,12 @@ struct QueueTable: ~Copyable {
     submission.update(repeating: SubmissionQueue(), count: count)
     completion.update(repeating: CompletionQueue(), count: count)
     backlog = [:]
+    limit = 1
     (lowestDue, highestDue) = (.max, -1)
   }
+
+  /// Takes down that a queue was made.
+  mutating func noteCreation(_ queue: Int) { limit = max(limit, queue + 1) }
 
   /// Whether any completion queue needs an interrupt.
   var interruptsDue: Bool { highestDue >= 0 }
