@@ -78,9 +78,17 @@ public protocol BlockDevice: AnyObject {
   /// Readable when completions have arrived after `prepareToSleep`; nil where only polling works.
   var interruptDescriptor: Int32? { get }
 
+  /// Readable when the device has something to say that is no completion, such as an event: `poll` takes it in. Nil
+  /// where only polling works.
+  var eventDescriptor: Int32? { get }
+
   /// Readable when the device is being taken away.
   var removalDescriptor: Int32? { get }
 
   /// Shuts the device down in order and gives it back. Nothing may be in flight.
   func close()
+}
+
+extension BlockDevice {
+  public var eventDescriptor: Int32? { nil }
 }

@@ -36,6 +36,11 @@ extension BlockQueue {
     pool.give(index)
   }
 
+  /// Whether the next poll has an end to report that no interrupt tells of.
+  var hasEnds: Bool {
+    !ended.isEmpty || ((!waiting.isEmpty || !discards.isEmpty) && controller.lostErrno != nil)
+  }
+
   /// Posts what waits, or ends it where the controller is lost.
   @inline(never)
   private mutating func goOn() {

@@ -119,11 +119,13 @@ public final class NamespaceDevice: BlockDevice {
     isClosed ? nil : controller.interruptDescriptor(of: queue.pointee.pair)
   }
 
+  public var eventDescriptor: Int32? { isClosed ? nil : controller.eventDescriptor }
+
   public var removalDescriptor: Int32? { controller.function.removalDescriptor }
 
   public var nextDeadline: UInt64 {
     guard !isClosed else { return .max }
-    return queue.pointee.ended.isEmpty ? controller.nextDeadline(of: queue.pointee.pair) : 0
+    return queue.pointee.hasEnds ? 0 : controller.nextDeadline(of: queue.pointee.pair)
   }
 
   public func prepareToSleep() -> Bool {
@@ -134,7 +136,7 @@ public final class NamespaceDevice: BlockDevice {
       _ = read(descriptor, &count, MemoryLayout<UInt64>.size)
     }
     ring()
-    return queue.pointee.ended.isEmpty && !queue.pointee.pair.hasCompletion
+    return !queue.pointee.hasEnds && !queue.pointee.pair.hasCompletion && !controller.hasEvent
   }
 
   public func close() {

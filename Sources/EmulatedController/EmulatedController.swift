@@ -100,6 +100,9 @@ extension EmulatedController: Function {
 
   public func reset() throws(FunctionError) {
     guard !controller.isRemoved else { throw FunctionError("\(name) is gone", errno: ENODEV) }
+    if case .stuck = controller.faults.actionOnFunctionReset() {
+      throw FunctionError("the reset of \(name) failed", errno: EIO)
+    }
     controller.resetFunction()
   }
 
@@ -140,6 +143,40 @@ extension EmulatedController {
 
   /// Takes the function away, as if it were pulled out: registers read as all ones from now on.
   public func surpriseRemove() { controller.remove() }
+
+  /// Shows a fault now, without a command to show it on: `fatal`, `remove`, `resetItself` or `losePower`.
+  public func show(_ fault: FaultAction) {
+    switch fault {
+    case .fatal: controller.fail()
+    case .remove: controller.remove()
+    case .resetItself: controller.resetFunction()
+    case .losePower: controller.losePower()
+    default: break
+    }
+  }
+
+  /// Reports an asynchronous event, if the host asked for its kind.
+  /// - Parameter warning: the SMART log's critical warning from now on; nil leaves it.
+  public func report(_ event: AsynchronousEvent, warning: UInt8? = nil) {
+    if let warning { controller.criticalWarning = warning }
+    controller.report(event)
+  }
+
+  /// Reports that a namespace has changed: the log of changed namespaces names it.
+  public func reportChange(ofNamespace identifier: UInt32) {
+    let changed = Set(controller.changedNamespaces.identifiers).union([identifier])
+    controller.changedNamespaces.identifiers = changed.sorted()
+    controller.report(.namespaceAttributeChanged)
+  }
+
+  /// Whether CSTS says that processing is paused, as while firmware takes over.
+  public var isPaused: Bool {
+    get { controller.registers.status.paused }
+    set { controller.registers.status.paused = newValue }
+  }
+
+  /// How many arenas are mapped for the controller.
+  public var mappedArenas: Int { controller.iommu.mappedArenas }
 
   /// Cuts the power and brings it back: media hold what the cut left them, and the controller is as when new.
   /// DMA mappings and interrupts stay, being the host's.

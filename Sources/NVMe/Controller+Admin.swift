@@ -1,14 +1,14 @@
 import NVMeSpec
 import PCI
 
-/// What an admin command was sent for: its context in the admin queue pair.
+/// What an admin command was sent for: the low byte of its context in the admin queue pair.
 enum AdminContext: UInt64 {
   /// The bring-up.
   case bringUp
   /// An Asynchronous Event Request, which waits until there is an event.
   case event
-  /// Get Log Page for the log of an event, so that the next event of its kind may come.
-  case eventLog
+  /// What an event led to: see `EventService`.
+  case errand
   /// An Abort of a command that took too long.
   case abort
   /// A caller that waits, in `execute`.
@@ -36,45 +36,45 @@ extension Controller {
 
   /// Collects admin completions and deals with each.
   func pollAdmin() {
-    guard admin.hasCompletion else { return }
     admin.now = now
+    guard admin.hasCompletion || adminDue <= admin.now else { return }
     admin.reap(limit: Self.adminEntries)
     for end in admin.takeFinished() { handleAdmin(end) }
+    if adminIsOverdue {
+      counters.stuckAdminCommands += 1
+      reset()
+    }
+    if state == .ready { serveEvents() }
     admin.ring()
   }
 
   private func handleAdmin(_ end: FinishedCommand) {
-    switch AdminContext(rawValue: end.context) {
+    switch AdminContext(rawValue: end.context & 0xff) {
     case .bringUp: bringUp.response = end
     case .caller: callerResponse = end
     case .request: pendingRequest?.end(end)
-    case .abort: aborts -= 1
-    case .event: if end.end == .succeeded { receive(AsynchronousEvent(rawValue: end.result)) }
-    case .eventLog, nil: break
+    case .abort: receiveAbort(end)
+    case .event: receiveEvent(end)
+    case .errand: receiveErrand(end)
+    case nil: break
     }
   }
 
-  // MARK: Asynchronous events
-
-  /// The most Asynchronous Event Requests kept outstanding.
-  private static let eventRequests = 4
-
-  /// Sends the Asynchronous Event Requests that stay outstanding.
-  func requestEvents() {
-    let count = min(Int(identity.asynchronousEventLimit) + 1, Self.eventRequests)
-    for _ in 0..<count {
-      admin.post(SubmissionEntry(.asynchronousEventRequest), context: AdminContext.event.rawValue)
+  /// Whether one of the driver's own commands, an Abort or an errand, has not come back in time.
+  private var adminIsOverdue: Bool {
+    guard state == .ready, aborts.isUnderWay || eventService.current != nil else { return false }
+    return admin.hasOverdue(for: options.adminTimeout) {
+      [.abort, .errand].contains(AdminContext(rawValue: $0 & 0xff))
     }
-    admin.ring()
   }
 
-  /// Records an event, reads the log it names so that the next of its kind may come, and asks for another.
-  private func receive(_ event: AsynchronousEvent) {
-    events.append(event)
-    var read = SubmissionEntry(getLogPage: event.log, length: DMAArena.frameSize / 8)
-    read.prp1 = adminData.address(Self.eventFrame)
-    admin.post(read, context: AdminContext.eventLog.rawValue)
-    admin.post(SubmissionEntry(.asynchronousEventRequest), context: AdminContext.event.rawValue)
+  /// Sets when the admin queue is to be looked after although nothing has completed.
+  func setAdminDue() {
+    adminDue = .max
+    if eventService.requestsOwed > 0 { adminDue = eventService.intervalEnd }
+    if aborts.isUnderWay || eventService.current != nil {
+      adminDue = min(adminDue, admin.now + options.adminTimeout)
+    }
   }
 
   // MARK: Commands for a caller who waits
@@ -117,34 +117,17 @@ extension Controller {
         fail(failure)
         throw failure
       }
-      guard !status.fatal, now < deadline else {
-        let failure = error(status.fatal ? .fatal : .commandTimeout(after: options.adminTimeout))
+      let isHealthy = isHealthy(status)
+      guard isHealthy, now < deadline else {
+        let reason: ControllerError.Reason = status.fatal ? .fatal : .resetItself
+        let failure = error(isHealthy ? .commandTimeout(after: options.adminTimeout) : reason)
+        if isHealthy { counters.stuckAdminCommands += 1 }
         reset()
         settle()
         throw failure
       }
       pause.wait()
     }
-  }
-
-  /// Reads a log page.
-  /// - Parameters:
-  ///   - page: which.
-  ///   - namespace: a namespace identifier, by default all.
-  ///   - length: how many bytes, a multiple of 4.
-  public func readLog(
-    _ page: LogPage, namespace: UInt32 = SubmissionEntry.allNamespaces, length: Int
-  ) throws(ControllerError) -> [UInt8] {
-    let limit = Int(capabilities.transferFrames) * DMAArena.frameSize
-    let most = min(limit, Self.commandFrames * DMAArena.frameSize)
-    var log: [UInt8] = []
-    while log.count < length {
-      let part = min(length - log.count, most)
-      let command = SubmissionEntry(
-        getLogPage: page, namespace: namespace, length: part, offset: UInt64(log.count))
-      log += try execute(command, receiving: part).data
-    }
-    return log
   }
 }
 

@@ -86,6 +86,9 @@ extension Controller {
       guard now >= bringUp.deadline else { return false }
       // It does not listen to CC.EN; a function-level reset ends its DMA as well.
       try resetFunction()
+    } else if bringUp.failures > 0 {
+      // CC.EN alone has not helped before. Where a function cannot be reset, it has to do.
+      try? resetFunction()
     }
     haveStopped()
     try enter(.enabling)
@@ -93,6 +96,7 @@ extension Controller {
   }
 
   private func resetFunction() throws(ControllerError) {
+    counters.functionResets += 1
     do throws(FunctionError) {
       try function.reset()
       function.setBusMaster(true)
@@ -118,7 +122,9 @@ extension Controller {
   func haveStopped() {
     generation += 1
     admin.forgetAll()
-    aborts = 0
+    aborts = AbortTable()
+    eventService.reset()
+    adminDue = .max
     bringUp.response = nil
   }
 
@@ -143,6 +149,7 @@ extension Controller {
     }
     let status = try liveStatus()
     if status.fatal { throw error(.fatal) }
+    if !status.ready { throw error(.resetItself) }
     if now >= bringUp.deadline { throw error(.commandTimeout(after: options.adminTimeout)) }
     return nil
   }

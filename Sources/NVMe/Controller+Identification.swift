@@ -25,6 +25,7 @@ extension Controller {
       // Every critical warning (bits 4:0), and the notices that OAES offers at the same bits.
       SubmissionEntry(
         setFeature: .asynchronousEventConfiguration, value: 0x1f | identity.asynchronousEvents & 0x300)
+    case .readingHealth: withData(SubmissionEntry(getLogPage: .smart, length: SMARTLog.size))
     case .readingWriteCache:
       identity.hasVolatileWriteCache ? SubmissionEntry(getFeature: .volatileWriteCache) : nil
     case .listingNamespaces:
@@ -75,6 +76,7 @@ extension Controller {
       if succeeded(response) { limitCommands() }
       try enter(.settingHostBehavior)
     case .settingHostBehavior:
+      understandsDelays = succeeded(response)
       try enter(.settingQueueCounts)
     case .settingQueueCounts:
       try require(response)
@@ -84,6 +86,9 @@ extension Controller {
       try enter(.readingWriteCache)
     case .readingWriteCache:
       if let response, succeeded(response) { capabilities.hasVolatileCache = response.result & 1 != 0 }
+      try enter(.readingHealth)
+    case .readingHealth:
+      if succeeded(response) { try checkPower(SMARTLog(decoding: answer)) }
       try enter(.listingNamespaces)
     case .listingNamespaces:
       try enter(listNamespaces(response) ? .listingNamespaces : .identifyingNamespaces)
@@ -125,6 +130,16 @@ extension Controller {
     bringUp.identified = 0
     bringUp.namespaces = []
     bringUp.queuesCreated = 0
+  }
+
+  /// Finds out whether the controller has lost power since the last bring-up. What its volatile cache held is lost
+  /// then, and nobody can tell what that was: no Flush may succeed any more.
+  private func checkPower(_ new: SMARTLog) throws(ControllerError) {
+    let old = health
+    health = new
+    guard let old, new.powerCycles != old.powerCycles else { return }
+    counters.powerLosses += 1
+    if capabilities.hasVolatileCache { throw error(.cacheLost) }
   }
 
   private func limitCommands() {

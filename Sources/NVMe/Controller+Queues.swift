@@ -43,7 +43,7 @@ extension Controller {
 
   private var retryPolicy: RetryPolicy {
     var policy = options.retry
-    policy.delayTimes = identity.retryDelays
+    policy.delayTimes = understandsDelays ? identity.retryDelays : (0, 0, 0)
     return policy
   }
 
@@ -67,6 +67,13 @@ extension Controller {
     guard let vector = queue.memory.vector, Int(vector) < interrupts.count else { return nil }
     return interrupts[Int(vector)]
   }
+
+  /// The eventfd that fires when an asynchronous event, or another admin command, has completed; nil where the
+  /// function has no interrupts. `poll` takes it in.
+  public var eventDescriptor: Int32? { interrupts.first }
+
+  /// Whether an asynchronous event, or another admin command, has completed and waits for `poll`.
+  public var hasEvent: Bool { state == .ready && admin.hasCompletion }
 
   /// Gives an I/O queue pair back: the controller deletes the submission queue first, then the completion
   /// queue, and only then is their memory free. Blocks meanwhile.
@@ -101,9 +108,12 @@ extension Controller {
     if state != .ready { recover() }
     if queue.generation != generation { resume(&queue) }
     guard state == .ready else { return }
-    queue.isOnline = true
+    if !queue.isOnline {
+      queue.policy = retryPolicy
+      queue.isOnline = true
+    }
     queue.reap(limit: limit)
-    pollAdmin()
+    if admin.hasCompletion || adminDue <= time { pollAdmin() }
     if queue.nextDue <= time { queue.resubmitDue() }
     ring(&queue)
     if queue.nextWatch <= time { watch(&queue) }
@@ -120,7 +130,8 @@ extension Controller {
   public func nextDeadline(of queue: borrowing QueuePair) -> UInt64 {
     if queue.generation != generation { return 0 }
     switch state {
-    case .ready: return min(serviceDue, queue.nextDue, queue.inFlight > 0 ? queue.nextWatch : .max)
+    case .ready:
+      return min(min(serviceDue, adminDue), min(queue.nextDue, queue.inFlight > 0 ? queue.nextWatch : .max))
     case .failed, .closed: return .max
     default: return min(serviceDue, bringUp.nextStep)
     }

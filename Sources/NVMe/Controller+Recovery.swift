@@ -12,52 +12,91 @@ extension Controller {
     let status = controllerStatus
     if status.isGone {
       fail(error(.removed))
-      resume(&queue)
-      return
+      return resume(&queue)
     }
-    if status.fatal { return reset() }
-    guard queue.hasOverdue(for: options.commandTimeout) else { return }
+    guard isHealthy(status) else { return reset() }
+    guard !isPaused(status), queue.hasOverdue(for: options.commandTimeout, since: lastPause) else { return }
     queue.reap(limit: queue.depth)
-    if abortOverdue(in: &queue) { reset() }
+    if queue.hasSkippedCompletion || abortOverdue(in: &queue) { reset() }
   }
 
+  /// Whether a controller that has been brought up still is what it was; if not, it has to be reset.
+  func isHealthy(_ status: ControllerStatus) -> Bool {
+    if status.fatal {
+      counters.fatalErrors += 1
+    } else if !status.ready {
+      counters.lostReadiness += 1
+    } else {
+      return true
+    }
+    return false
+  }
+
+  // MARK: Abort
+
   /// Sends Abort for commands that take too long.
-  /// - Returns: whether a command is still there although it was to be aborted: only a reset helps.
+  /// - Returns: whether a command is still there although its Abort has ended, or had its time: only a reset helps.
   private func abortOverdue(in queue: inout QueuePair) -> Bool {
     var mustReset = false
     for index in 0..<queue.depth {
       let tracker = queue.trackers[index]
       guard tracker.pointee.state == .inFlight else { continue }
-      let age = queue.now &- tracker.pointee.time
-      if age >= options.commandTimeout + options.abortTimeout {
+      let age = queue.now &- max(tracker.pointee.time, lastPause)
+      guard age >= options.commandTimeout else { continue }
+      if !tracker.pointee.history.timedOut {
         tracker.pointee.history.timedOut = true
-        mustReset = true
-      } else if age >= options.commandTimeout, !tracker.pointee.history.abortSent {
         queue.counters.timeouts += 1
+      }
+      if isPastAbort(tracker.pointee, age, queue: queue.identifier) {
+        counters.stuckCommands += 1
+        mustReset = true
+      } else if !tracker.pointee.history.abortSent {
         tracker.pointee.history.abortSent = sendAbort(tracker.pointee.commandID, queue: queue.identifier)
       }
     }
-    if aborts > 0 { queue.nextWatch = queue.now + min(options.watchInterval, options.abortTimeout) }
+    // An Abort's end is to be heard of soon.
+    queue.nextWatch = queue.now + min(options.watchInterval, options.abortTimeout)
     return mustReset
   }
 
+  /// Whether an Abort has had its chance to bring a command back. One that ended has: either the command was aborted
+  /// and its completion ought to be there, or the controller says that it could not abort it.
+  private func isPastAbort(_ tracker: Tracker, _ age: UInt64, queue: UInt16) -> Bool {
+    if age >= options.commandTimeout + options.abortTimeout { return true }
+    return tracker.history.abortSent && aborts.takeEnd(command: tracker.commandID, queue: queue)
+  }
+
+  /// Sends an Abort, if no more than ACL allows are under way.
   private func sendAbort(_ command: UInt16, queue: UInt16) -> Bool {
-    guard aborts <= Int(identity.abortLimit) else { return false }
+    guard aborts.count <= Int(identity.abortLimit) else { return false }
     let abort = SubmissionEntry(abort: command, queue: queue)
-    guard admin.post(abort, context: AdminContext.abort.rawValue) != nil else { return false }
+    let context = UInt64(queue) << 24 | UInt64(command) << 8 | AdminContext.abort.rawValue
+    guard admin.post(abort, context: context) != nil else { return false }
     admin.ring()
-    aborts += 1
+    aborts.begin()
+    counters.aborts += 1
+    setAdminDue()
     return true
   }
+
+  /// An Abort has ended.
+  func receiveAbort(_ end: FinishedCommand) {
+    if end.end == .succeeded, end.result & 1 == 0 { counters.commandsAborted += 1 }
+    aborts.end(
+      command: UInt16(truncatingIfNeeded: end.context >> 8),
+      queue: UInt16(truncatingIfNeeded: end.context >> 24))
+  }
+
+  // MARK: Reset
 
   /// Begins a reset; `poll` carries it on.
   public func reset() {
     guard state == .ready else { return }
-    resets += 1
     restart()
   }
 
   private func restart() {
+    counters.resets += 1
     do throws(ControllerError) {
       try enter(.disabling)
     } catch {
@@ -65,14 +104,14 @@ extension Controller {
     }
   }
 
-  /// Carries a reset on. A bring-up that fails is begun again a few times.
+  /// Carries a reset on. A bring-up that fails is begun again a few times, each time with a function-level reset.
   func recover() {
     guard state != .failed, state != .closed else { return }
     do throws(ControllerError) {
       try advance()
     } catch {
       bringUp.failures += 1
-      if error.isRemoved || bringUp.failures > options.maximumResets {
+      if !error.mayPass || bringUp.failures > options.maximumResets {
         fail(error)
       } else {
         restart()

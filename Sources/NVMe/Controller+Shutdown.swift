@@ -34,7 +34,7 @@ extension Controller {
     self.configuration = configuration
     let latency = UInt64(identity.shutdownLatency) * 1_000
     let deadline = now + min(max(latency, Self.shutdownTimes.lowerBound), Self.shutdownTimes.upperBound)
-    wait(until: deadline) { $0.shutdown == .complete }
+    wait(until: deadline) { $0.shutdown == .complete || $0.fatal }
   }
 
   /// Clears CC.EN and waits for CSTS.RDY; resets the function where that is not heeded.

@@ -31,8 +31,12 @@ public final class Controller {
   public internal(set) var namespaces: [Namespace] = []
   /// The last asynchronous events, oldest first.
   public internal(set) var events = EventLog()
-  /// How often the controller was reset because of a failure.
-  public internal(set) var resets = 0
+  /// What befell the controller.
+  public internal(set) var counters = ControllerCounters()
+  /// SMART / Health Information, as of the last bring-up or SMART event; nil where the controller does not tell.
+  public internal(set) var health: SMARTLog?
+  /// The firmware slots, as of the last firmware event; nil before the first.
+  public internal(set) var firmware: FirmwareSlotLog?
 
   /// Counts the lives of the controller: it grows whenever the controller is known to have stopped, so that what
   /// was under way in an earlier life will never touch memory again.
@@ -55,13 +59,24 @@ public final class Controller {
   var callerResponse: FinishedCommand?
   /// The command of a caller that does not wait; nil as long as there was none.
   var pendingRequest: AdminRequest?
+  /// Whether the controller has accepted that the host understands CRD (Host Behavior Support, ACRE).
+  var understandsDelays = false
   /// How far the bring-up has come.
   var bringUp = BringUp()
   /// When an emulated function wants to be serviced next (ns, monotonic).
   @exclusivity(unchecked)
   var serviceDue = UInt64.max
   /// Abort commands under way.
-  var aborts = 0
+  var aborts = AbortTable()
+  /// What events have the driver do.
+  var eventService = EventService()
+  /// When the admin queue is to be looked after although nothing has completed (ns, monotonic).
+  @exclusivity(unchecked)
+  var adminDue = UInt64.max
+  /// Until when the controller may be paused by an activation of firmware, and when it was last found to be (ns,
+  /// monotonic).
+  var pauseEnd: UInt64 = 0
+  var lastPause: UInt64 = 0
 
   /// Takes a function and brings the controller behind it up. Blocks until it is ready.
   /// - Throws: why that failed; the controller has been stopped then, and the function is still the caller's.

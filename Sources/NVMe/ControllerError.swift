@@ -16,12 +16,14 @@ public struct ControllerError: Error, CustomStringConvertible, Sendable {
     case notReady(after: UInt64)
     /// CSTS.CFS: the controller reports a fatal error.
     case fatal
+    /// CSTS.RDY went away although CC.EN was set.
+    case resetItself
     /// An admin command failed.
     case command(CommandError)
     /// An admin command did not complete within so many nanoseconds.
     case commandTimeout(after: UInt64)
-    /// It was reset several times in a row without having become usable.
-    case tooManyResets
+    /// It lost power, and with it writes that had completed and were not flushed.
+    case cacheLost
     /// The controller is not in a state to take commands.
     case notUsable
   }
@@ -41,6 +43,14 @@ public struct ControllerError: Error, CustomStringConvertible, Sendable {
   /// Whether the device is gone.
   public var isRemoved: Bool { if case .removed = reason { true } else { false } }
 
+  /// Whether another attempt to bring the controller up may succeed.
+  var mayPass: Bool {
+    switch reason {
+    case .removed, .cacheLost: false
+    default: true
+    }
+  }
+
   /// The errno that fits best.
   public var errno: Int32 {
     switch reason {
@@ -49,7 +59,7 @@ public struct ControllerError: Error, CustomStringConvertible, Sendable {
     case .unsupported: EOPNOTSUPP
     case .notReady, .commandTimeout: ETIMEDOUT
     case .command(let error): error.errno
-    case .fatal, .tooManyResets, .notUsable: EIO
+    case .fatal, .resetItself, .cacheLost, .notUsable: EIO
     }
   }
 
@@ -63,9 +73,11 @@ public struct ControllerError: Error, CustomStringConvertible, Sendable {
     case .notReady(let limit):
       "the controller did not become ready within \(limit / .millisecond) ms (\(state)); power-cycle the device"
     case .fatal: "the controller reports a fatal error (CSTS.CFS, \(state)); power-cycle the device"
+    case .resetItself: "the controller reset itself (\(state)); check its power supply"
     case .command(let error): "\(state): \(error)"
     case .commandTimeout(let limit): "an admin command took longer than \(limit / .millisecond) ms (\(state))"
-    case .tooManyResets: "the controller keeps failing after resets; power-cycle the device"
+    case .cacheLost:
+      "the device lost power, and with it writes that were not flushed; open it again to use what it holds"
     case .notUsable: "the controller takes no commands (\(state))"
     }
   }

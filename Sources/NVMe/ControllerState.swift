@@ -19,6 +19,8 @@ public enum ControllerState: Hashable, Sendable {
   case configuringEvents
   /// Get Features, Volatile Write Cache.
   case readingWriteCache
+  /// Get Log Page, SMART / Health Information: whether power was lost.
+  case readingHealth
   /// Identify, Active Namespace ID list.
   case listingNamespaces
   /// Identify Namespace, for one namespace after another.

@@ -18,7 +18,11 @@ public struct QueueCounters: Sendable, Equatable {
   public var completionDoorbells: UInt64 = 0
   /// Completions whose command identifier belongs to no command in flight; they are ignored.
   public var badCommandIDs: UInt64 = 0
-  /// Completions whose submission queue head lies outside the queue; the command counts as completed.
+  /// Times a completion was found that the controller had written behind an entry that it had not, or whose phase
+  /// tag was wrong; the controller is reset.
+  public var skippedCompletions: UInt64 = 0
+  /// Completions whose submission queue head is not among the entries the controller may have fetched; the command
+  /// counts as completed.
   public var badQueueHeads: UInt64 = 0
 
   public init() {}

@@ -72,7 +72,35 @@ extension QueuePair {
   /// Takes note of how far the controller has read the submission queue.
   private mutating func noteSubmissionHead(_ entry: UnsafeMutableRawPointer) {
     let read = UInt32(cm_load16(entry + Self.submissionHeadOffset))
-    if read < entries { submissionHead = read } else { counters.badQueueHeads &+= 1 }
+    if read < entries, distance(to: read) <= distance(to: rungTail) {
+      submissionHead = read
+    } else {
+      counters.badQueueHeads &+= 1
+    }
+  }
+
+  /// How far an entry of the submission queue lies behind its known head.
+  @inline(__always)
+  private func distance(to index: UInt32) -> UInt32 {
+    index >= submissionHead ? index &- submissionHead : index &+ entries &- submissionHead
+  }
+
+  /// Whether the controller has written completions behind the next one, which is not there or bears a wrong phase
+  /// tag. They would never be found.
+  var hasSkippedCompletion: Bool {
+    mutating get {
+      guard !hasCompletion else { return false }
+      for step in 1..<entries {
+        let isWrapped = head &+ step >= entries
+        let index = Int(isWrapped ? head &+ step &- entries : head &+ step)
+        let tag = cm_load16(completion + index * CompletionEntry.size + CompletionEntry.phaseOffset) & 1
+        if tag == (isWrapped ? phase ^ 1 : phase) {
+          counters.skippedCompletions &+= 1
+          return true
+        }
+      }
+      return false
+    }
   }
 
   /// Reports the end of a command and frees its tracker.

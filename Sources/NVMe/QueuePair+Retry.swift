@@ -8,6 +8,7 @@ extension QueuePair {
     if let delay = policy.delay(after: status, retries: tracker.pointee.history.retries) {
       tracker.pointee.history.retries += 1
       tracker.pointee.history.abortSent = false
+      tracker.pointee.history.timedOut = false
       counters.retries &+= 1
       putOff(tracker, until: now &+ delay)
     } else {
@@ -76,8 +77,7 @@ extension QueuePair {
       switch tracker.pointee.state {
       case .free: continue
       case .delayed where mayResubmit: putOff(tracker, until: tracker.pointee.time)
-      case .inFlight where mayResubmit && tracker.pointee.history.requeues < policy.maximumRequeues:
-        requeue(tracker)
+      case .inFlight where mayResubmit && policy.mayRequeue(tracker.pointee.history): requeue(tracker)
       case .delayed, .inFlight:
         let isTimeout = end == .interrupted && tracker.pointee.history.timedOut
         fail(tracker, isTimeout ? .timedOut : end)
@@ -97,15 +97,25 @@ extension QueuePair {
   }
 
   /// Whether a command has been in flight for longer than `limit` (ns).
-  func hasOverdue(for limit: UInt64) -> Bool {
+  /// - Parameters:
+  ///   - start: time before this does not count (ns, monotonic).
+  ///   - matches: which commands are meant, by their context.
+  func hasOverdue(
+    for limit: UInt64, since start: UInt64 = 0, where matches: (UInt64) -> Bool = { _ in true }
+  ) -> Bool {
     for index in 0..<trackers.count {
       let tracker = trackers[index]
-      if tracker.pointee.state == .inFlight, now &- tracker.pointee.time >= limit { return true }
+      if tracker.pointee.state == .inFlight, now &- max(tracker.pointee.time, start) >= limit,
+        matches(tracker.pointee.context)
+      {
+        return true
+      }
     }
     return false
   }
 
   private mutating func requeue(_ tracker: UnsafeMutablePointer<Tracker>) {
+    if tracker.pointee.history.timedOut { tracker.pointee.history.timeouts += 1 }
     tracker.pointee.history.requeues += 1
     tracker.pointee.history.abortSent = false
     tracker.pointee.history.timedOut = false

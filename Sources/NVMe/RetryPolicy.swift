@@ -6,23 +6,51 @@ public struct RetryPolicy: Sendable, Equatable {
   public var maximumRetries: UInt8
   /// How often a command that was in flight when the controller had to be reset is submitted again.
   public var maximumRequeues: UInt8
-  /// The controller's Command Retry Delay Times 1...3 in units of 100 ms (Identify Controller, CRDT1...CRDT3).
+  /// How often one that the controller was reset for is: it may be the command that hangs the controller.
+  public var maximumTimeouts: UInt8
+  /// The controller's Command Retry Delay Times 1...3 in units of 100 ms (Identify Controller, CRDT1...CRDT3); all
+  /// zero where the controller has not been told that the host understands them.
   public var delayTimes: (UInt16, UInt16, UInt16)
 
   /// A policy; five retries are Linux's default.
   public init(
-    maximumRetries: UInt8 = 5, maximumRequeues: UInt8 = 1, delayTimes: (UInt16, UInt16, UInt16) = (0, 0, 0)
+    maximumRetries: UInt8 = 5, maximumRequeues: UInt8 = 5, maximumTimeouts: UInt8 = 1,
+    delayTimes: (UInt16, UInt16, UInt16) = (0, 0, 0)
   ) {
     self.maximumRetries = maximumRetries
     self.maximumRequeues = maximumRequeues
+    self.maximumTimeouts = maximumTimeouts
     self.delayTimes = delayTimes
   }
 
   /// How long to wait before a command that ended with `status` and was retried `retries` times is submitted
   /// again, in nanoseconds; nil when it is not to be tried again.
   public func delay(after status: Status, retries: UInt8) -> UInt64? {
-    guard !status.doNotRetry, retries < maximumRetries else { return nil }
-    return delay(forIndex: status.retryDelay)
+    guard !status.doNotRetry, retries < maximumRetries, !Self.final.contains(status.code) else { return nil }
+    let delay = delay(forIndex: status.retryDelay)
+    return delay == 0 && needsTime(status.code) ? Self.backoff << UInt64(min(retries, 10)) : delay
+  }
+
+  /// Codes that do not pass even where the controller leaves DNR clear.
+  private static let final: Set<StatusCode> = [.asymmetricAccessPersistentLoss]
+
+  /// Codes of a state that passes, but not at once.
+  private static let transient: Set<StatusCode> = [
+    .namespaceNotReady, .commandInterrupted, .formatInProgress, .sanitizeInProgress,
+  ]
+
+  /// Codes of an asymmetric access state that passes; controllers tell no delay with them.
+  private static let accessStates: Set<StatusCode> = [
+    .asymmetricAccessInaccessible, .asymmetricAccessTransition,
+  ]
+
+  /// The first delay where the controller names none (ns); each further retry waits twice as long. Five retries
+  /// span 3.1 s.
+  private static let backoff: UInt64 = 100 * .millisecond
+
+  /// Whether to wait although the controller names no delay: it would name one if it knew how.
+  private func needsTime(_ code: StatusCode) -> Bool {
+    Self.accessStates.contains(code) || (delayTimes == (0, 0, 0) && Self.transient.contains(code))
   }
 
   /// The delay that a status' CRD field names, in nanoseconds: 0 is none, 1...3 name CRDT1...CRDT3.
@@ -37,8 +65,13 @@ public struct RetryPolicy: Sendable, Equatable {
     return UInt64(units) * 100 * .millisecond
   }
 
+  /// Whether a command that was in flight at a reset is to be submitted again.
+  func mayRequeue(_ history: Tracker.History) -> Bool {
+    history.requeues < maximumRequeues && !(history.timedOut && history.timeouts >= maximumTimeouts)
+  }
+
   public static func == (left: RetryPolicy, right: RetryPolicy) -> Bool {
     left.maximumRetries == right.maximumRetries && left.maximumRequeues == right.maximumRequeues
-      && left.delayTimes == right.delayTimes
+      && left.maximumTimeouts == right.maximumTimeouts && left.delayTimes == right.delayTimes
   }
 }

@@ -41,7 +41,9 @@ struct Tracker: BitwiseCopyable {
     var requeues: UInt8 = 0
     /// Whether an Abort command was sent for it.
     var abortSent = false
-    /// Whether it outlived its time limit and the grace given to the Abort.
+    /// Whether it outlived its time limit since it was last submitted.
     var timedOut = false
+    /// How many of the resets it was itself the reason for.
+    var timeouts: UInt8 = 0
   }
 }

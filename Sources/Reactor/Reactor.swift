@@ -56,6 +56,7 @@ public final class Reactor {
     completions.reserveCapacity(Self.completionBatch)
     slots.describe(to: service)
     if let interrupt = device?.interruptDescriptor { sleeper.addEdge(interrupt) }
+    if let event = device?.eventDescriptor { sleeper.addEdge(event) }
     if let removal = device?.removalDescriptor {
       watch(removal) { [unowned self] in
         sleeper.remove(removal)

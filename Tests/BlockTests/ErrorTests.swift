@@ -87,7 +87,7 @@ import Testing
     let start = machine.time.now
     #expect(driver.run(.write, block: 0, count: 1, frames: [0]) == 0)
     #expect(device.counters.timeouts == 1 && device.counters.requeues == 1)
-    #expect(device.controller.resets == 1)
+    #expect(device.controller.counters.resets == 1)
     #expect(machine.time.now - start >= 30_000_000_000 && machine.time.now - start < 60_000_000_000)
     #expect(driver.run(.read, block: 0, count: 1, frames: [0]) == 0)
     device.close()
@@ -100,7 +100,7 @@ import Testing
     machine.device.faultRules = [FaultRule(io: .read, .delay(1_000_000_000_000), limit: 1)]
     #expect(driver.run(.read, block: 0, count: 1, frames: [0]) == 0)
     #expect(device.counters.timeouts == 1 && device.counters.retries == 1)
-    #expect(device.controller.resets == 0)
+    #expect(device.controller.counters.resets == 0)
     device.close()
   }
 
@@ -131,7 +131,7 @@ import Testing
     for index in 0..<5 { _ = driver.submit(.read, block: UInt64(index), count: 1, frames: [UInt32(index)]) }
     #expect(driver.drain())
     #expect(driver.ends.values.allSatisfy { $0 == 0 })
-    #expect(device.controller.resets == 1)
+    #expect(device.controller.counters.resets == 1)
     device.close()
   }
 
@@ -178,6 +178,6 @@ import Testing
       #expect(driver.run(.write, block: 1, count: 1, frames: [0]) == 0)
     }
     for device in devices { device.close() }
-    #expect(controller.resets >= 1 && machine.device.dmaFaultCount == 0)
+    #expect(controller.counters.resets >= 1 && machine.device.dmaFaultCount == 0)
   }
 }

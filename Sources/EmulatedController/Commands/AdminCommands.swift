@@ -46,14 +46,18 @@ extension Controller {
     while let (request, event) = events.next() { finish(request, .success, UInt64(event.rawValue)) }
   }
 
-  /// Takes in an event that is no command's doing.
+  /// Takes in an event that is no command's doing; notices only if the host wants them.
   @inline(never)
   mutating func report(_ event: AsynchronousEvent) {
-    var entry = ErrorLogEntry()
-    entry.submissionQueue = .max
-    entry.commandIdentifier = .max
-    entry.parameterLocation = .max
-    errorLog.append(entry)
+    if event.log == .error {
+      var entry = ErrorLogEntry()
+      entry.submissionQueue = .max
+      entry.commandIdentifier = .max
+      entry.parameterLocation = .max
+      errorLog.append(entry)
+    }
+    let wanted = features.value(.asynchronousEventConfiguration, .current) ?? 0
+    if event.type == 2, event.information < 8, wanted >> UInt32(8 + event.information) & 1 == 0 { return }
     events.add(event)
     tellEvents()
     raiseInterrupts()

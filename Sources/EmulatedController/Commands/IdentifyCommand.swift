@@ -36,16 +36,20 @@ extension Controller {
     identity.version = RegisterFile.version
     identity.controllerType = 1
     identity.retryDelays = configuration.retryDelays
+    // Notices of changed namespaces and of firmware activation.
+    identity.asynchronousEvents = 1 << 8 | 1 << 9
     identity.adminCommands = [.format]
     identity.abortLimit = 3
     identity.asynchronousEventLimit = UInt8(AsynchronousEvents.limit - 1)
     // One slot, read-only.
     identity.firmwareUpdates = 1 << 1 | 1
-    // Command effects, and an offset in Get Log Page.
-    identity.logPageAttributes = 1 << 1 | 1 << 2
+    // Command effects, an offset in Get Log Page, and the list of log pages.
+    identity.logPageAttributes = 1 << 1 | 1 << 2 | 1 << 5
     identity.errorLogEntries = UInt8(ErrorLog.limit - 1)
     identity.warningTemperature = 343
     identity.criticalTemperature = 353
+    // A second of pause for new firmware.
+    identity.firmwareActivationTime = 10
     identity.totalCapacity = namespaces.identifiers.reduce(0) {
       $0 + UInt128(namespaces[$1]?.medium.size ?? 0)
     }

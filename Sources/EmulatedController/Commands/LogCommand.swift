@@ -15,6 +15,7 @@ extension Controller {
     bytes += repeatElement(0, count: Int(length) - bytes.count)
     let outcome = bytes.withUnsafeBytes { send($0, for: command) }
     if !entry.retainEvent, case .done(let status, _) = outcome, status.isSuccess {
+      if entry.logPage == .changedNamespaces { changedNamespaces = ChangedNamespaceLog() }
       events.unmask(entry.logPage)
       tellEvents()
     }
@@ -26,13 +27,17 @@ extension Controller {
     case .error: errorLog.page
     case .smart: encoded(SMARTLog.size) { smartLog.encode(into: $0) }
     case .firmwareSlots: encoded(FirmwareSlotLog.size) { firmwareLog.encode(into: $0) }
-    case .commandEffects: commandEffects
+    case .changedNamespaces: encoded(ChangedNamespaceLog.size) { changedNamespaces.encode(into: $0) }
+    case .commandEffects: encoded(CommandEffectsLog.size) { commandEffects.encode(into: $0) }
+    case .supported:
+      encoded(SupportedLogPages.size) { SupportedLogPages(Self.pages).encode(into: $0) }
     default: nil
     }
   }
 
   private var smartLog: SMARTLog {
     var log = SMARTLog()
+    log.criticalWarning = criticalWarning
     log.temperature = 300
     log.availableSpare = 100
     log.spareThreshold = 10
@@ -54,23 +59,23 @@ extension Controller {
     return log
   }
 
-  /// Commands Supported and Effects: admin commands, then I/O commands, 4 bytes each (Base 2.0, section 5.16.1.6).
-  private var commandEffects: [UInt8] {
-    let (supported, changesData, changesNamespace): (UInt8, UInt8, UInt8) = (1, 1 << 1, 1 << 3)
-    var bytes = [UInt8](repeating: 0, count: 4096)
+  private static let pages: [LogPage] = [
+    .supported, .error, .smart, .firmwareSlots, .changedNamespaces, .commandEffects,
+  ]
+
+  private var commandEffects: CommandEffectsLog {
+    var log = CommandEffectsLog()
     let admin: [AdminOpcode] = [
       .deleteSubmissionQueue, .createSubmissionQueue, .getLogPage, .deleteCompletionQueue,
       .createCompletionQueue, .identify, .abort, .setFeatures, .getFeatures, .asynchronousEventRequest,
     ]
-    for opcode in admin { bytes[4 * Int(opcode.rawValue)] = supported }
-    bytes[4 * Int(AdminOpcode.formatNVM.rawValue)] = supported | changesData | changesNamespace
-    for opcode in [IOOpcode.flush, .read, .compare, .verify] {
-      bytes[1024 + 4 * Int(opcode.rawValue)] = supported
-    }
+    for opcode in admin { log.admin[opcode] = .supported }
+    log.admin[.formatNVM] = [.supported, .changesData, .changesNamespace]
+    for opcode in [IOOpcode.flush, .read, .compare, .verify] { log.io[opcode] = .supported }
     for opcode in [IOOpcode.write, .writeZeroes, .datasetManagement] {
-      bytes[1024 + 4 * Int(opcode.rawValue)] = supported | changesData
+      log.io[opcode] = [.supported, .changesData]
     }
-    return bytes
+    return log
   }
 
   private func encoded(_ size: Int, _ encode: (UnsafeMutableRawBufferPointer) -> Void) -> [UInt8] {

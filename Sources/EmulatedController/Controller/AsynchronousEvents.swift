@@ -38,6 +38,7 @@ struct AsynchronousEvents {
     switch log {
     case .error: masked.remove(0)
     case .smart: masked.remove(1)
+    case .firmwareSlots, .changedNamespaces: masked.remove(2)
     default: break
     }
   }

@@ -42,16 +42,24 @@ extension Controller {
 
   @inline(never)
   private mutating func finishObserved(_ command: FetchedCommand, _ status: Status, _ result: UInt64) {
+    if case .completeLate(let time) = command.fault {
+      var late = command
+      late.fault = .status(status)
+      return deferred.schedule(late, due: now.saturatingAdd(time))
+    }
     if status.isSuccess { recordCompletion(of: command) }
     var identifier = command.entry.commandIdentifier
     switch command.fault {
     case .loseCompletion: return
     case .completeAs(let other): identifier = other
+    case .addCompletion(let other):
+      post(queue: command.queue, identifier: other, status: .success, result: 0)
     case .duplicateCompletion:
       post(queue: command.queue, identifier: identifier, status: status, result: result)
     default: break
     }
     post(queue: command.queue, identifier: identifier, status: status, result: result)
+    spoilCompletion(of: command)
   }
 
   /// Takes a failure down in the error log.

@@ -96,6 +96,8 @@ extension Controller {
       switch command.fault {
       case .fatal: return fail()
       case .remove: return remove()
+      case .resetItself: return resetFunction()
+      case .losePower: return losePower()
       case .delay(let time): due = now.saturatingAdd(time)
       default: break
       }

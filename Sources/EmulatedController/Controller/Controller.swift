@@ -26,6 +26,10 @@ struct Controller: ~Copyable {
   var features: FeatureTable
   var events = AsynchronousEvents()
   var errorLog = ErrorLog()
+  /// What the log of changed namespaces tells.
+  var changedNamespaces = ChangedNamespaceLog()
+  /// The SMART log's critical warning.
+  var criticalWarning: UInt8 = 0
   var statistics = Statistics()
   var faults = FaultInjector()
   var timing: TimingModel

@@ -38,6 +38,11 @@ struct FaultInjector {
     firstAction { if case .shutdown = $0 { true } else { false } }
   }
 
+  /// What happens at a function-level reset.
+  mutating func actionOnFunctionReset() -> FaultAction {
+    firstAction { if case .functionReset = $0 { true } else { false } }
+  }
+
   private mutating func firstAction(_ triggers: (FaultRule.Trigger) -> Bool) -> FaultAction {
     for index in rules.indices where triggers(rules[index].rule.trigger) {
       let rule = rules[index].rule

@@ -14,6 +14,8 @@ public struct FaultRule: Sendable {
     case disable
     /// On a shutdown notification in CC.SHN.
     case shutdown
+    /// On a function-level reset.
+    case functionReset
   }
 
   public var trigger: Trigger
@@ -83,14 +85,28 @@ public enum FaultAction: Sendable, Equatable {
   case loseCompletion
   /// The command is carried out and completes twice.
   case duplicateCompletion
+  /// The command is carried out and completes this much later, in nanoseconds.
+  case completeLate(UInt64)
   /// The command is carried out and completes under this identifier.
   case completeAs(identifier: UInt16)
+  /// Before the command's own completion comes one under this identifier.
+  case addCompletion(identifier: UInt16)
+  /// The command is carried out and completes with this submission queue head (SQHD).
+  case completeWithHead(UInt16)
+  /// The command is carried out and its completion entry bears the phase tag of the round before.
+  case invertPhase
   /// The controller's access to the command's data is refused.
   case refuseDMA
   /// CSTS.CFS is set and the controller does nothing more until it is reset.
   case fatal
-  /// The function is gone: registers read as all ones, nothing is carried out, until `restore`.
+  /// The function is gone: registers read as all ones and nothing is carried out.
   case remove
-  /// CSTS does not follow CC: RDY or SHST stays as it is.
+  /// The controller resets itself: registers are as after power-on, what was under way is forgotten. Media and the
+  /// volatile cache stay.
+  case resetItself
+  /// Power goes and comes back: as `resetItself`, and where the configuration asks for a recording, media hold
+  /// nothing that was not flushed.
+  case losePower
+  /// CSTS does not follow CC: RDY or SHST stays as it is. Of a function-level reset: it fails.
   case stuck
 }

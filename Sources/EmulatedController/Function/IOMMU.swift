@@ -48,6 +48,9 @@ struct IOMMU: ~Copyable {
   /// Whether the function may access memory at all.
   var busMaster = false { didSet { invalidate() } }
 
+  /// How many arenas are mapped.
+  var mappedArenas: Int { mappings.count }
+
   /// The accesses refused, the latest 64 of them.
   private(set) var faults: [DMAFault] = []
   /// How many accesses were refused.

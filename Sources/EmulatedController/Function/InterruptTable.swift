@@ -20,8 +20,9 @@ struct InterruptTable: ~Copyable {
     guard (1...vectors).contains(count) else {
       throw FunctionError("\(count) interrupt vectors asked for, the function has \(vectors)")
     }
-    disable()
-    for _ in 0..<count {
+    // Eventfds handed out before stay what they are: the host sleeps on them.
+    if descriptors.count > count { disable() }
+    while descriptors.count < count {
       let descriptor = cm_eventfd()
       guard descriptor >= 0 else {
         let code = errno

@@ -54,6 +54,8 @@ public struct IdentifyController: Hashable, Sendable {
   public var warningTemperature: UInt16 = 0
   /// CCTEMP: the critical temperature, in kelvin.
   public var criticalTemperature: UInt16 = 0
+  /// MTFA: how long the activation of firmware may pause the controller, in units of 100 ms; 0 when not told.
+  public var firmwareActivationTime: UInt16 = 0
   /// TNVMCAP: total capacity in bytes, 0 when not told.
   public var totalCapacity: UInt128 = 0
   /// UNVMCAP: capacity in no namespace, in bytes.
@@ -137,6 +139,7 @@ extension IdentifyController {
     errorLogEntries = data.value(at: 262)
     warningTemperature = data.value(at: 266)
     criticalTemperature = data.value(at: 268)
+    firmwareActivationTime = data.value(at: 270)
     totalCapacity = data.value(at: 280)
     unallocatedCapacity = data.value(at: 296)
     submissionEntrySizes = data.value(at: 512)
@@ -183,6 +186,7 @@ extension IdentifyController {
     data.put(errorLogEntries, at: 262)
     data.put(warningTemperature, at: 266)
     data.put(criticalTemperature, at: 268)
+    data.put(firmwareActivationTime, at: 270)
     data.put(totalCapacity, at: 280)
     data.put(unallocatedCapacity, at: 296)
     data.put(submissionEntrySizes, at: 512)

@@ -1,0 +1,124 @@
+import NVMeSpec
+import PCI
+
+/// Asynchronous events: asked for, taken in, followed up.
+extension Controller {
+  /// The most Asynchronous Event Requests kept outstanding.
+  private static let eventRequests = 4
+
+  /// Sends the Asynchronous Event Requests that stay outstanding.
+  func requestEvents() {
+    for _ in 0..<min(Int(identity.asynchronousEventLimit) + 1, Self.eventRequests) { requestEvent() }
+    admin.ring()
+  }
+
+  private func requestEvent() {
+    admin.post(SubmissionEntry(.asynchronousEventRequest), context: AdminContext.event.rawValue)
+  }
+
+  /// Takes an event in. One whose request failed is not asked for again.
+  func receiveEvent(_ end: FinishedCommand) {
+    guard end.end == .succeeded else { return }
+    let event = AsynchronousEvent(rawValue: end.result)
+    events.append(event)
+    counters.events += 1
+    eventService.hear(now: admin.now)
+    // Reading the log lets the next event of the kind come.
+    eventService.add(.log(event.log))
+    if event == .firmwareActivationStarting { expectPause() }
+  }
+
+  /// Runs errands and asks for events, as far as may be.
+  func serveEvents() {
+    if eventService.requestsOwed > 0, eventService.mayRequest(now: admin.now) {
+      for _ in 0..<eventService.requestsOwed { requestEvent() }
+      eventService.haveRequested()
+    }
+    if let errand = eventService.begin() { run(errand) }
+    setAdminDue()
+  }
+
+  private func run(_ errand: EventService.Errand) {
+    var command =
+      switch errand {
+      case .log(let page): SubmissionEntry(getLogPage: page, length: Self.eventLogLength(page))
+      case .identify(let identifier): SubmissionEntry(identify: .namespace, namespace: identifier)
+      case .describe(let identifier): SubmissionEntry(identify: .namespaceDescriptors, namespace: identifier)
+      }
+    command.prp1 = adminData.address(Self.eventFrame)
+    eventData.clear()
+    if admin.post(command, context: AdminContext.errand.rawValue) == nil { _ = eventService.end() }
+  }
+
+  private static func eventLogLength(_ page: LogPage) -> Int {
+    switch page {
+    case .smart: SMARTLog.size
+    case .firmwareSlots: FirmwareSlotLog.size
+    case .changedNamespaces: ChangedNamespaceLog.size
+    default: ErrorLogEntry.size
+    }
+  }
+
+  /// What an errand brought.
+  private var eventData: UnsafeMutableRawBufferPointer {
+    UnsafeMutableRawBufferPointer(
+      start: adminData.pointer(Self.eventFrame), count: DMAArena.frameSize)
+  }
+
+  /// Takes in what an errand has brought.
+  func receiveErrand(_ end: FinishedCommand) {
+    guard let errand = eventService.end(), end.end == .succeeded else { return }
+    let data = UnsafeRawBufferPointer(eventData)
+    switch errand {
+    case .log(.smart): health = SMARTLog(decoding: data)
+    case .log(.firmwareSlots): firmware = FirmwareSlotLog(decoding: data)
+    case .log(.changedNamespaces): lookAtNamespaces(ChangedNamespaceLog(decoding: data))
+    case .log: break
+    case .identify(let identifier): update(identifier, IdentifyNamespace(decoding: data))
+    case .describe(let identifier):
+      guard let index = namespaces.firstIndex(where: { $0.identifier == identifier }) else { return }
+      namespaces[index].descriptors = NamespaceDescriptor.decodeList(data)
+    }
+  }
+
+  // MARK: Namespaces that change
+
+  private func lookAtNamespaces(_ log: ChangedNamespaceLog) {
+    for identifier in log.isOverflow ? namespaces.map(\.identifier) : log.identifiers {
+      eventService.add(.identify(identifier))
+    }
+  }
+
+  /// A namespace was identified again: it came, changed, or went (all zeros).
+  private func update(_ identifier: UInt32, _ identity: IdentifyNamespace) {
+    let place = namespaces.firstIndex { $0.identifier >= identifier } ?? namespaces.count
+    let isKnown = place < namespaces.count && namespaces[place].identifier == identifier
+    if identity.size == 0 {
+      if isKnown { namespaces.remove(at: place) }
+      return
+    }
+    var namespace = Namespace(identifier: identifier, identity: identity)
+    if isKnown {
+      namespace.descriptors = namespaces[place].descriptors
+      namespaces[place] = namespace
+    } else {
+      namespaces.insert(namespace, at: place)
+    }
+    if version >= Version(1, 3) { eventService.add(.describe(identifier)) }
+  }
+
+  // MARK: Firmware activation
+
+  /// New firmware takes over: commands may take as long as the controller says that it needs (MTFA).
+  private func expectPause() {
+    let limit = UInt64(identity.firmwareActivationTime) * 100 * .millisecond
+    pauseEnd = now + (limit == 0 ? options.adminTimeout : limit)
+  }
+
+  /// Whether commands are held up because firmware takes over.
+  func isPaused(_ status: ControllerStatus) -> Bool {
+    guard status.paused, now < pauseEnd else { return false }
+    lastPause = now
+    return true
+  }
+}

@@ -1,0 +1,198 @@
+import CMachine
+import DriverTestSupport
+import EmulatedController
+import NVMe
+import NVMeSpec
+import Testing
+
+@testable import Block
+
+/// The ladder from a command that does not come back to a controller that is reset, or given up.
+@Suite struct RecoveryTests {
+  private static let second: UInt64 = 1_000_000_000
+
+  private func open(
+    _ configure: (TestMachine) -> Void = { _ in }
+  ) throws -> (TestMachine, NamespaceDevice, BlockDriver) {
+    let machine = try TestMachine { $0.records = true }
+    configure(machine)
+    let device = try machine.openDevice()
+    return (machine, device, BlockDriver(device, machine.time))
+  }
+
+  /// What was found and counted, for each way a completion can be wrong; the command succeeds all the same.
+  @Test(arguments: [
+    FaultAction.completeAs(identifier: 0xffff), .completeAs(identifier: 77), .addCompletion(identifier: 3),
+    .duplicateCompletion, .completeWithHead(200), .completeWithHead(.max), .invertPhase, .loseCompletion,
+    .completeLate(31_000_000_000), .completeLate(1_000_000_000_000), .delay(1_000_000_000_000), .fatal,
+    .resetItself,
+  ])
+  func aBrokenCompletionIsFoundAndCounted(_ fault: FaultAction) throws {
+    let (machine, device, driver) = try open()
+    driver.poll()
+    machine.device.faultRules = [FaultRule(io: .write, fault, limit: 1)]
+    #expect(driver.run(.write, block: 0, count: 1, frames: [0]) == 0)
+    let counters = device.counters
+    let controller = device.controller.counters
+    switch fault {
+    case .completeAs: #expect(counters.badCommandIDs == 1 && controller.stuckCommands == 1)
+    case .addCompletion, .duplicateCompletion:
+      #expect(driver.run(.read, block: 0, count: 1, frames: [0]) == 0)
+      #expect(counters.badCommandIDs + device.counters.badCommandIDs > 0 && controller.resets == 0)
+    case .completeWithHead: #expect(counters.badQueueHeads == 1 && controller.resets == 0)
+    case .invertPhase, .loseCompletion: #expect(controller.stuckCommands == 1 && controller.resets == 1)
+    case .completeLate(31_000_000_000):
+      #expect(counters.timeouts == 1 && controller.commandsAborted == 1 && controller.resets == 0)
+    case .completeLate, .delay: #expect(controller.commandsAborted == 1 && counters.retries == 1)
+    case .fatal: #expect(controller.fatalErrors == 1 && counters.requeues == 1)
+    case .resetItself: #expect(controller.lostReadiness == 1 && counters.requeues == 1)
+    default: Issue.record("not looked at: \(fault)")
+    }
+    device.close()
+    #expect(machine.device.dmaFaultCount == 0 && machine.device.mappedArenas == 0)
+  }
+
+  @Test func completionsBehindOneThatIsMissingLeadToAResetWithoutAbort() throws {
+    let (machine, device, driver) = try open()
+    machine.device.faultRules = [FaultRule(io: .read, .invertPhase, limit: 1)]
+    for index in 0..<4 { _ = driver.submit(.read, block: UInt64(index), count: 1, frames: [UInt32(index)]) }
+    #expect(driver.drain())
+    #expect(driver.ends.values.allSatisfy { $0 == 0 })
+    #expect(device.counters.skippedCompletions == 1 && device.controller.counters.aborts == 0)
+    device.close()
+  }
+
+  @Test func anAbortThatAbortedNothingIsBelieved() throws {
+    let (machine, device, driver) = try open { $0.options.abortTimeout = 20 * Self.second }
+    machine.device.faultRules = [FaultRule(io: .write, .loseCompletion, limit: 1)]
+    let start = machine.time.now
+    #expect(driver.run(.write, block: 0, count: 1, frames: [0]) == 0)
+    #expect(device.controller.counters.commandsAborted == 0 && device.controller.counters.resets == 1)
+    #expect(machine.time.now - start < 33 * Self.second)
+    device.close()
+  }
+
+  @Test func abortsAreNoMoreAtOnceThanTheControllerTakes() throws {
+    let (machine, device, driver) = try open()
+    machine.device.faultRules = [
+      FaultRule(io: .read, .loseCompletion, limit: 20), FaultRule(admin: .abort, .loseCompletion),
+    ]
+    for index in 0..<20 { _ = driver.submit(.read, block: UInt64(index), count: 1, frames: [UInt32(index)]) }
+    #expect(driver.drain())
+    #expect(driver.ends.values.allSatisfy { $0 == 0 })
+    #expect(device.controller.counters.aborts == 4 && device.controller.counters.resets == 1)
+    device.close()
+  }
+
+  @Test func aControllerThatDoesNotComeBackIsResetAsAFunction() throws {
+    let (machine, device, driver) = try open()
+    machine.device.faultRules = [
+      FaultRule(io: .read, .fatal, limit: 1), FaultRule(.enable, .stuck, limit: 1),
+    ]
+    #expect(driver.run(.read, block: 0, count: 1, frames: [0]) == 0)
+    #expect(device.controller.counters.functionResets == 1 && device.controller.counters.resets == 2)
+    device.close()
+  }
+
+  @Test func aControllerThatCannotBeStoppedLosesItsAccessToMemory() throws {
+    let (machine, device, driver) = try open()
+    machine.device.faultRules = [
+      FaultRule(io: .read, .loseCompletion), FaultRule(.disable, .stuck), FaultRule(.functionReset, .stuck),
+    ]
+    #expect(driver.run(.read, block: 0, count: 1, frames: [0]) == ETIMEDOUT)
+    #expect(device.controller.state == .failed)
+    #expect(machine.device.readConfiguration(at: 4, width: 2) & 4 == 0)
+    device.close()
+  }
+
+  @Test func anInnocentCommandOutlivesSeveralResets() throws {
+    let (machine, device, driver) = try open()
+    driver.poll()
+    machine.device.faultRules = [FaultRule(io: .read, .fatal, limit: 4)]
+    _ = driver.submit(.write, block: 1, count: 1, frames: [1])
+    _ = driver.submit(.read, block: 0, count: 1, frames: [0])
+    #expect(driver.drain())
+    #expect(driver.ends == [0: 0, 1: 0])
+    #expect(device.counters.requeues == 4)
+    device.close()
+  }
+
+  @Test func whatAVolatileCacheLostIsNotFlushedAsIfItWereThere() throws {
+    let (machine, device, driver) = try open()
+    #expect(driver.run(.write, block: 0, count: 1, frames: [0]) == 0)
+    machine.device.show(.losePower)
+    #expect(driver.run(.flush) == EIO)
+    #expect(driver.run(.write, block: 0, count: 1, frames: [0]) == EIO)
+    #expect(device.controller.counters.powerLosses == 1)
+    device.close()
+    let again = try machine.openDevice()
+    #expect(BlockDriver(again, machine.time).run(.flush) == 0)
+    again.close()
+  }
+
+  @Test func withoutAVolatileCacheAPowerCutCostsNothing() throws {
+    let machine = try TestMachine {
+      $0.records = true
+      $0.volatileWriteCache = false
+    }
+    let device = try machine.openDevice()
+    let driver = BlockDriver(device, machine.time)
+    #expect(driver.run(.write, block: 0, count: 1, frames: [0]) == 0)
+    machine.device.show(.losePower)
+    #expect(driver.run(.read, block: 0, count: 1, frames: [1]) == 0)
+    #expect(device.controller.counters.powerLosses == 1)
+    device.close()
+  }
+
+  @Test func aRemovedDeviceLeavesNothingToWaitFor() throws {
+    let (machine, device, driver) = try open()
+    machine.device.surpriseRemove()
+    for index in 0..<2000 { _ = driver.submit(.write, block: UInt64(index % 256), count: 1, frames: [0]) }
+    #expect(driver.drain())
+    #expect(driver.ends.values.allSatisfy { $0 == ENODEV })
+    // What is submitted afterwards ends although nothing would wake a sleeper.
+    _ = driver.submit(.read, block: 0, count: 1, frames: [0])
+    device.ring()
+    #expect(!device.prepareToSleep() || device.nextDeadline == 0)
+    #expect(driver.drain())
+    #expect(device.prepareToSleep() && device.nextDeadline == .max)
+    device.close()
+    #expect(machine.device.mappedArenas == 0)
+  }
+
+  @Test(arguments: [StatusCode.asymmetricAccessTransition, .asymmetricAccessInaccessible, .namespaceNotReady])
+  func aStateThatPassesIsWaitedFor(_ code: StatusCode) throws {
+    let machine = try TestMachine { $0.retryDelays = (0, 0, 0) }
+    let device = try machine.openDevice()
+    let driver = BlockDriver(device, machine.time)
+    machine.device.faultRules = [FaultRule(io: .read, .status(Status(code)), limit: 5)]
+    let start = machine.time.now
+    #expect(driver.run(.read, block: 0, count: 1, frames: [0]) == 0)
+    #expect(machine.time.now - start == 3_100_000_000)
+    device.close()
+  }
+
+  @Test func aPathLostForGoodIsNotTriedAgain() throws {
+    let (machine, device, driver) = try open()
+    machine.device.faultRules = [FaultRule(io: .read, .status(Status(.asymmetricAccessPersistentLoss)))]
+    #expect(driver.run(.read, block: 0, count: 1, frames: [0]) == EIO)
+    #expect(device.counters.retries == 0)
+    device.close()
+  }
+
+  @Test func aRetryDelayThatWasNotAgreedOnIsNotWaitedFor() throws {
+    let machine = try TestMachine { $0.retryDelays = (5, 5, 5) }
+    machine.device.faultRules = [
+      FaultRule(admin: .setFeatures, .status(Status(.invalidField, doNotRetry: true)), limit: 1)
+    ]
+    let device = try machine.openDevice()
+    let driver = BlockDriver(device, machine.time)
+    machine.device.faultRules = [
+      FaultRule(io: .read, .status(Status(.writeFault, retryDelay: 1)), limit: 1)
+    ]
+    let start = machine.time.now
+    #expect(driver.run(.read, block: 0, count: 1, frames: [0]) == 0)
+    #expect(machine.time.now == start)
+    device.close()
+  }
+}
