@@ -31,8 +31,11 @@ public struct DeviceCommand {
 public struct Effects {
   /// For the device, in this order. A flush covers only writes that completed before it was emitted.
   public var commands: [DeviceCommand] = []
-  /// Slots whose reply is ready in `replies[slot]`; the slot is the reactor's again once it was sent.
+  /// Slots whose reply is ready in `replies[slot]`; the slot is the reactor's again once it was sent, unless the
+  /// reply says that it is kept.
   public var finished: [UInt32] = []
+  /// Slots whose memory was kept in use beyond their reply, and no longer is: they are the reactor's again.
+  public var released: [UInt32] = []
 
   public init() {}
 }
@@ -72,6 +75,8 @@ public protocol FileService: AnyObject {
   /// - Returns: when to call again (ns, monotonic): a time gone by for at once, `UInt64.max` for not before
   ///   another event.
   func advance() -> UInt64
+  /// Whether `advance` has work that is best done at once, though requests keep coming.
+  var wantsAdvance: Bool { get }
   /// Begins the orderly end: everything is written and a checkpoint made. Goes on through `complete` and
   /// `advance` until `isStopped`.
   func stop()
@@ -81,4 +86,8 @@ public protocol FileService: AnyObject {
   var isReady: Bool { get }
   /// Why the service cannot go on (mount failed, or the device is lost), nil while it can.
   var failure: String? { get }
+}
+
+extension FileService {
+  public var wantsAdvance: Bool { false }
 }

@@ -16,6 +16,8 @@ public struct Reply {
   public var count: UInt64 = 0
   /// write: suid or sgid was taken, so that the kernel must forget the attributes it knows.
   public var modeChanged = false
+  /// write: the payload stays in use until the slot is in `Effects.released`.
+  public var keepsSlot = false
   /// read: where in the slot's data frames the answer begins, in bytes.
   public var dataOffset: Int = 0
   /// readlink, getxattr, listxattr.

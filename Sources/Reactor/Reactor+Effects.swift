@@ -16,10 +16,12 @@ extension Reactor {
       for index in effects.finished.indices {
         let slot = Int(effects.finished[index])
         channel?.send(slot: slot)
-        pool.give(slot)
+        if !service.replies[slot].keepsSlot { pool.give(slot) }
       }
+      for slot in effects.released { pool.give(Int(slot)) }
       effects.commands.removeAll(keepingCapacity: true)
       effects.finished.removeAll(keepingCapacity: true)
+      effects.released.removeAll(keepingCapacity: true)
     } while refuse()
   }
 

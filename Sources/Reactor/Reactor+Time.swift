@@ -16,7 +16,7 @@ extension Reactor {
   func advanceIfDue(_ channel: (any RequestChannel)?, idle: Bool) -> Bool {
     let now = cm_monotonic_ns()
     guard eventsSinceAdvance || now >= advanceDue else { return false }
-    guard idle || now &- lastAdvance >= Self.busyAdvanceInterval else { return false }
+    guard idle || service.wantsAdvance || now &- lastAdvance >= Self.busyAdvanceInterval else { return false }
     tick()
     eventsSinceAdvance = false
     lastAdvance = now
@@ -26,10 +26,14 @@ extension Reactor {
     return advanceDue <= now
   }
 
-  /// Sleeps until something can have happened, or polls on while `spin` lasts.
+  /// Sleeps until something can have happened.
+  ///
+  /// Falling asleep and being woken takes longer than many a caller takes to ask anew. So while pauses are short, it
+  /// polls on for `spin` before; when one was long, it sleeps at once until one is short again.
   func rest() {
     let now = cm_monotonic_ns()
-    if spin > 0, now &- lastActivity < spin {
+    if idleSince == 0 { idleSince = now }
+    if lastPause < 2 * spin, now &- idleSince < spin {
       cm_pause()
       return
     }
@@ -59,5 +63,13 @@ extension Reactor {
   private func look(timeout: Int64) {
     let count = sleeper.sleep(timeout: timeout)
     for index in 0..<count { handlers[sleeper.descriptor(index)]?() }
+  }
+
+  /// There is something to do again.
+  @inline(__always)
+  func endPause() {
+    guard idleSince != 0 else { return }
+    lastPause = cm_monotonic_ns() &- idleSince
+    idleSince = 0
   }
 }

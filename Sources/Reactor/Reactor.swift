@@ -13,8 +13,8 @@ public final class Reactor {
   public let slots: SlotLayout
   /// What was done so far.
   public internal(set) var counters = ReactorCounters()
-  /// How long to go on polling after the last event before sleeping, in nanoseconds.
-  public var spin: UInt64 = 0
+  /// How long to go on polling before sleeping, in nanoseconds; see `rest`.
+  public var spin: UInt64 = 30_000
   /// Called after each `advance`: the place to look at what the service has to tell people.
   public var afterAdvance: () -> Void = {}
 
@@ -37,7 +37,11 @@ public final class Reactor {
   var lastAdvance: UInt64 = 0
   /// Whether the service was told of anything since `advance`.
   var eventsSinceAdvance = true
-  var lastActivity: UInt64 = 0
+  /// When there began to be nothing to do, 0 while there is; and how long that lasted the last time.
+  var idleSince: UInt64 = 0
+  var lastPause: UInt64 = 0
+  /// How many messages are taken at once.
+  var batch = 1
 
   var handlers: [Int32: () -> Void] = [:]
   /// When watched descriptors were last looked at.
@@ -101,7 +105,7 @@ public final class Reactor {
     while !ended && !stopRequested {
       let receipt = receive(channel)
       ended = receipt == .ended
-      if !turn(channel, busy: receipt == .request || receipt == .consumed || ended) { rest() }
+      if !turn(channel, busy: receipt != .empty) { rest() }
     }
     sleeper.remove(channel.descriptor)
     return finish(channel) ?? (ended ? .unmounted : .stopped)
@@ -127,30 +131,45 @@ public final class Reactor {
   private func turn(_ channel: (any RequestChannel)?, busy: Bool) -> Bool {
     let busy = pollDevice(channel) || busy
     let wantsMore = advanceIfDue(channel, idle: !busy)
-    if busy {
-      lastActivity = cm_monotonic_ns()
-      lookAround(at: lastActivity)
-    }
+    if busy { endPause() }
     return busy || wantsMore
   }
 
+  /// Takes messages, as many as there are slots for and `batch` at most, and carries out what the service wants done
+  /// for them all at once.
+  /// - Returns: `request` when there was any message, `empty` when there was none or no slot for it.
+  private func receive(_ channel: any RequestChannel) -> Receipt {
+    tick()
+    var count = 0
+    var last = Receipt.empty
+    while count < batch {
+      last = receiveOne(channel)
+      guard last == .request || last == .consumed else { break }
+      count += 1
+    }
+    // More are taken at once only while more are waiting: a lone request is answered before anything else is done.
+    batch = count == batch ? min(batch * 2, Self.largestBatch) : max(count, 1)
+    guard count > 0 else { return last }
+    eventsSinceAdvance = true
+    carryOut(channel)
+    return last == .ended ? .ended : .request
+  }
+
+  private static let largestBatch = 16
+
   /// Takes one message, if a slot is free for it.
-  private func receive(_ channel: any RequestChannel) -> Receipt? {
+  private func receiveOne(_ channel: any RequestChannel) -> Receipt {
     guard let slot = pool.take() else {
       counters.slotShortages += 1
-      return nil
+      return .empty
     }
-    tick()
     let receipt = channel.receive(into: slot)
     guard receipt == .request else {
       pool.give(slot)
-      if receipt == .consumed { eventsSinceAdvance = true }
       return receipt
     }
     counters.count(service.requests[slot].operation)
     service.begin(slot: slot)
-    eventsSinceAdvance = true
-    carryOut(channel)
     return receipt
   }
 

@@ -17,7 +17,7 @@ struct NullDaemon: ParsableCommand {
   @Argument(help: "Where to mount.") var directory: String
   @Flag(help: "Drop what is written to files; they read as zeros.") var discard = false
   @Flag(help: "Have the kernel ask at every open and close.") var statefulOpen = false
-  @Option(help: "How long to poll before sleeping, in microseconds.") var spin: UInt64 = 0
+  @Option(help: "How long to poll before sleeping, in microseconds.") var spin: UInt64?
   @Option(help: "How many requests can be under way.") var slots = 64
 
   func run() throws {
@@ -27,7 +27,7 @@ struct NullDaemon: ParsableCommand {
     let arena = try DMAArena(frames: layout.frameCount, name: "null-daemon")
     let service = MemoryService(slots: layout.count, arena: arena.base, keepsData: !discard)
     let reactor = try Reactor(service: service, device: nil, slots: layout)
-    reactor.spin = spin * 1000
+    if let spin { reactor.spin = spin * 1000 }
     var options = SessionOptions()
     options.source = "null"
     options.subtype = "null"
