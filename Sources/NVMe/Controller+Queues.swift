@@ -19,11 +19,9 @@ extension Controller {
     } catch {
       throw self.error(.function(error))
     }
-    _ = try execute(memory.createCompletionQueue)
     do throws(ControllerError) {
-      _ = try execute(memory.createSubmissionQueue)
+      try create(memory)
     } catch {
-      _ = try? execute(SubmissionEntry(deleteCompletionQueue: identifier))
       function.unmap(memory.arena)
       throw error
     }
@@ -33,6 +31,20 @@ extension Controller {
       policy: retryPolicy, clock: options.time.now)
     queue.generation = generation
     return queue
+  }
+
+  /// Creates both queues at the controller, or neither.
+  private func create(_ memory: QueueMemory) throws(ControllerError) {
+    _ = try execute(memory.createCompletionQueue)
+    do throws(ControllerError) {
+      _ = try execute(memory.createSubmissionQueue)
+    } catch {
+      // Where it does not go, only a reset takes the memory from the controller.
+      let isGone = (try? execute(SubmissionEntry(deleteCompletionQueue: memory.identifier))) != nil
+      if !isGone { reset() }
+      settle()
+      throw error
+    }
   }
 
   private var queueEntries: Int {
