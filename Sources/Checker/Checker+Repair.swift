@@ -40,7 +40,7 @@ extension Checker {
     quick.onFinding = { _ in }
     var declined: Set<String> = []
     for _ in 0..<maximumRounds {
-      let chosen = latest.report.findings.filter { finding in
+      let chosen = choices(latest.report.findings) { finding in
         guard finding.isRepairable, !declined.contains(finding.description) else { return false }
         if choose(finding) { return true }
         declined.insert(finding.description)
@@ -59,6 +59,14 @@ extension Checker {
     }
     finish(&outcome, readsData: options.readsData)
     return outcome
+  }
+
+  /// The findings to be mended next. Damaged directories come first and alone: what seems to have no name may have one there.
+  private static func choices(_ findings: [Finding], choose: (Finding) -> Bool) -> [Finding] {
+    let salvages = findings.filter { finding in
+      finding.repairs.contains { if case .salvageDirectory = $0 { true } else { false } } && choose(finding)
+    }
+    return salvages.isEmpty ? findings.filter(choose) : salvages
   }
 
   /// Mends what keeps a log from being replayed: superblocks, packs, usage table and counts, as of the last checkpoint. The

@@ -24,7 +24,8 @@ public struct Finding: Sendable {
     case inode, inodeGeneration, blockCount, size
     case node, nodeReference, nodeUnreferenced
     case data, address, blockSharing
-    case directoryNode, directoryRange, directoryRecord, directoryName, directoryKey, directoryType
+    case directoryNode, directoryRange, directoryRecord, directoryName, directoryNames, directoryKey,
+      directoryType
     case directoryCount, danglingRecord, directoryParent, directoryLinked, directoryCycle
     case links, unreachable, orphan
     case attributes, reservedBlocks
@@ -87,6 +88,8 @@ public enum Repair: Sendable, Hashable {
   case dropRecord(directory: UInt64, key: UInt64, node: UInt64)
   /// Puts a directory's records into fresh nodes: keys, types and counts right, each name once.
   case rebuildDirectory(UInt64)
+  /// Puts those of a damaged directory's records that can still be found into fresh nodes.
+  case salvageDirectory(UInt64)
   /// Gives an inode without a name one in lost+found.
   case reattach(inode: UInt64)
   /// Puts an inode into the orphan directory: the next mount frees it, or what was cut off from it.

@@ -43,6 +43,14 @@ public struct DirectoryEntries {
     capacity = DirectoryLeaf.capacity
   }
 
+  /// The entries of a leaf that is damaged, as if it were full: for seeing what of it is whole.
+  public init(damaged leaf: DirectoryLeaf) {
+    page = leaf.page
+    start = DirectoryLeaf.headerSize
+    length = DirectoryLeaf.capacity
+    capacity = DirectoryLeaf.capacity
+  }
+
   /// The record at byte `offset` of the block, nil at the end or where the bytes make no record.
   @inline(__always)
   public func record(at offset: Int) -> DirectoryRecord? {

@@ -37,11 +37,7 @@ struct Corruption: CustomTestStringConvertible, Sendable {
     _ change: @escaping @Sendable (inout [NewRecord], ImageBuilder.Tree) -> Void
   ) -> Corruption {
     Corruption(name, kinds, isMended: isMended) { builder, tree in
-      try builder.change { transaction in
-        var records = try transaction.records(of: directory).records
-        change(&records, tree)
-        try transaction.store(records, in: directory)
-      }
+      try builder.change { try $0.changeNames(of: directory) { change(&$0, tree) } }
     }
   }
 
@@ -127,7 +123,7 @@ extension Corruption {
     .inode("a generation of its own", [.inodeGeneration], isMended: false, \.small) { $0.generation = 8 },
     .inode("torn attributes", [.attributes], isMended: false, \.small) { $0.attributeLength -= 1 },
     Corruption("an orphan that nobody knows", [.orphan]) { builder, tree in
-      try builder.change { try $0.store([], in: NodeID.orphans.number) }
+      try builder.change { try $0.changeNames(of: NodeID.orphans.number) { $0 = [] } }
     },
     Corruption("an orphan with a name", [.links]) { builder, tree in
       try builder.change { try $0.name([("again", try $0.inode(tree.orphan))], in: .root) }
@@ -172,9 +168,7 @@ extension Corruption {
     },
     Corruption("a directory inside itself", [.directoryCycle, .directoryParent]) { builder, tree in
       try builder.change { transaction in
-        var records = try transaction.records(of: 1).records
-        records.removeAll { $0.node.number == tree.directory }
-        try transaction.store(records, in: 1)
+        try transaction.changeNames(of: 1) { $0.removeAll { $0.node.number == tree.directory } }
         try transaction.name(
           [("up", try transaction.inode(tree.directory))], in: NodeID(number: tree.inner, generation: 0))
       }
@@ -220,7 +214,7 @@ extension Corruption {
     .block("a byte of a map node", [.node]) { builder, tree in
       try builder.address(.internalNode, try builder.inode(tree.large).root)
     },
-    .block("a byte of a directory index", [.node]) { builder, tree in
+    .block("a byte of a directory index", [.node, .directoryNames], isMended: true) { builder, tree in
       try builder.address(.internalNode, try builder.inode(tree.crowded).root & ~(1 << 63))
     },
     .block("a byte of an inode table leaf", [.tableBlock]) { builder, _ in
@@ -262,7 +256,7 @@ extension Corruption {
         index[index.range(of: 0).upperBound - 1] = 0
       }
     },
-    Corruption("a leaf of another directory", [.directoryNode], isMended: false) { builder, tree in
+    Corruption("a leaf of another directory", [.directoryNode, .directoryNames]) { builder, tree in
       try builder.change { transaction in
         let index = DirectoryIndex(
           try transaction.changeNode(try transaction.inode(tree.crowded).root & ~(1 << 63)))

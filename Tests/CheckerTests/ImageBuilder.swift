@@ -125,7 +125,14 @@ extension Transaction {
     let added = inodes.map { name, inode in
       NewRecord(name: Array(name.utf8), node: inode.id, type: UInt8(inode.mode >> 12 & 0xF))
     }
-    try store(try records(of: directory.number).records + added, in: directory.number)
+    try changeNames(of: directory.number) { $0 += added }
+  }
+
+  /// Changes a directory's records; its counts follow.
+  func changeNames(of directory: UInt64, _ body: (inout [NewRecord]) -> Void) throws {
+    var (records, nodes) = try records(of: directory)
+    body(&records)
+    try store(records, in: directory, insteadOf: nodes)
   }
 }
 

@@ -35,9 +35,7 @@ struct RecoveryTests {
     let (builder, tree) = try ImageBuilder.populated()
     try builder.change { transaction in
       try transaction.inode(tree.small).links = 9
-      var records = try transaction.records(of: 1).records
-      records.removeAll { $0.node.number == tree.directory }
-      try transaction.store(records, in: 1)
+      try transaction.changeNames(of: 1) { $0.removeAll { $0.node.number == tree.directory } }
     }
     let outcome = try Checker.repair(builder.image, time: 4) { _ in true }
     #expect(outcome.after.isClean, "\(outcome.after.findings.text)")

@@ -30,7 +30,13 @@ extension Check {
       }
     }
     directories[number]?.names = names
-    guard walk.isComplete else { return }
+    guard walk.isComplete else {
+      note(
+        Finding(
+          .directoryNames, .damage, .inode(number), "some of its names cannot be read",
+          repairs: [.salvageDirectory(number)]))
+      return
+    }
     if inode.entryCount != names || inode.size != bytes {
       note(
         Finding(

@@ -13,6 +13,13 @@ struct NewRecord {
   var length: Int { DirectoryRecord.fixedSize + name.count }
 }
 
+extension NewRecord {
+  /// The same name with the same key.
+  init(_ record: DirectoryRecord) {
+    self.init(name: Array(record.name), node: record.node, type: record.type, key: record.key)
+  }
+}
+
 extension Transaction {
   /// All records of a directory and the nodes they lie in.
   /// - Throws: `unreadable` when a part of it cannot be read.
@@ -48,23 +55,23 @@ extension Transaction {
     }
   }
 
-  private static func collect(_ entries: DirectoryEntries) -> [NewRecord] {
+  static func collect(_ entries: DirectoryEntries) -> [NewRecord] {
     var records: [NewRecord] = []
     var offset = entries.start
     while let record = entries.record(at: offset) {
-      records.append(
-        NewRecord(name: Array(record.name), node: record.node, type: record.type, key: record.key))
+      records.append(NewRecord(record))
       offset += record.length
     }
     return records
   }
 
-  /// Gives a directory these records and no others, in fresh nodes, with keys made from their names.
+  /// Gives a directory these records and no others, in fresh nodes instead of `former`, with keys made from their names.
   ///
   /// A record keeps its key, which is a readdir cookie, when the key is possible. Of records with one name the first stays.
-  func store(_ records: [NewRecord], in directory: UInt64) throws(RepairError) {
-    let (_, old) = try self.records(of: directory)
-    for number in old { try freeNode(number) }
+  func store(_ records: [NewRecord], in directory: UInt64, insteadOf former: some Sequence<UInt64>)
+    throws(RepairError)
+  {
+    for number in former { try freeNode(number) }
     let sorted = try keyed(records, directory)
     let inode = try inode(directory)
     inode.entryCount = UInt64(sorted.count)

@@ -12,6 +12,7 @@ struct Repairer {
   private var dropped: [UInt64: Set<RecordKey>] = [:]
   private var added: [UInt64: [NewRecord]] = [:]
   private var rebuilt: Set<UInt64> = []
+  private var salvaged: Set<UInt64> = []
   /// lost+found, once it was needed, and the names in it.
   private var foundHome: NodeID?
   private var homeNames: Set<[UInt8]> = []
@@ -26,7 +27,7 @@ struct Repairer {
   /// Applies repairs; one that cannot be carried out is left and named in `failures`.
   mutating func apply(_ repairs: [Repair]) throws(RepairError) {
     for repair in repairs { try attempt { (this) throws(RepairError) in try this.apply(repair) } }
-    for directory in Set(dropped.keys).union(added.keys).union(rebuilt).sorted() {
+    for directory in Set(dropped.keys).union(added.keys).union(rebuilt).union(salvaged).sorted() {
       try attempt { (this) throws(RepairError) in try this.rebuild(directory) }
     }
   }
@@ -50,6 +51,7 @@ struct Repairer {
     case .dropRecord(let directory, let key, let node):
       dropped[directory, default: []].insert(RecordKey(key: key, node: node))
     case .rebuildDirectory(let directory): rebuilt.insert(directory)
+    case .salvageDirectory(let directory): salvaged.insert(directory)
     case .reattach(let number): try reattach(number)
     case .orphan(let number): try addOrphan(number)
     case .freeNode(let number): try transaction.freeNode(number)
@@ -60,7 +62,7 @@ struct Repairer {
 
   private mutating func rebuild(_ directory: UInt64) throws(RepairError) {
     let drop = dropped[directory] ?? []
-    var records = try transaction.records(of: directory).records
+    var (records, former) = try contents(of: directory)
     records.removeAll { drop.contains(RecordKey(key: $0.key, node: $0.node.raw)) }
     for index in records.indices where directory != NodeID.orphans.number {
       guard let target = check.inodes.find(records[index].node.number)?.pointee,
@@ -68,7 +70,13 @@ struct Repairer {
       else { continue }
       records[index].type = target.type
     }
-    try transaction.store(records + (added[directory] ?? []), in: directory)
+    try transaction.store(records + (added[directory] ?? []), in: directory, insteadOf: former)
+  }
+
+  private func contents(of directory: UInt64) throws(RepairError) -> (records: [NewRecord], nodes: [UInt64]) {
+    guard salvaged.contains(directory) else { return try transaction.records(of: directory) }
+    let salvage = try Salvage(transaction, directory: directory)
+    return (salvage.records, salvage.nodes.sorted())
   }
 
   private mutating func addOrphan(_ number: UInt64) throws(RepairError) {

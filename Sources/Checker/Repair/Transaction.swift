@@ -93,6 +93,13 @@ final class Transaction {
     return buffer
   }
 
+  /// The block of an internal node, whatever its checksum; nil when it cannot be read.
+  func damagedNode(_ number: UInt64) -> PageBuffer? {
+    guard let entry = try? nodeTable.entry(number), entry.address != 0 else { return nil }
+    let buffer = PageBuffer()
+    return check.reader.read(block: entry.address, count: 1, into: buffer.page.base).isEmpty ? buffer : nil
+  }
+
   private func load(_ entry: Entry, _ buffer: PageBuffer) -> Bool {
     check.reader.read(block: entry.address, count: 1, into: buffer.page.base).isEmpty
       && check.checksum.of(buffer.page) == entry.checksum
