@@ -54,12 +54,14 @@ let package = Package(
     module("NVMeSpec"),
     module("PCI", ["CMachine", "CPCI", "CNUMA"]),
     module("VFIO", ["PCI", "CMachine"]),
+    module("VFIOUser", ["JSONValue", "PCI", "CMachine"]),
     module("EmulatedController", ["NVMeSpec", "PCI", "CMachine"]),
+    module("VFIOUserServer", ["VFIOUser", "EmulatedController", "NVMeSpec", "PCI", "CMachine"]),
     module("NVMe", ["NVMeSpec", "PCI", "CMachine"]),
     module("Block", ["NVMe", "NVMeSpec", "PCI", "CMachine"]),
     module(
       "Device",
-      ["Block", "NVMe", "NVMeSpec", "PCI", "VFIO", "EmulatedController", "Format"]),
+      ["Block", "NVMe", "NVMeSpec", "PCI", "VFIO", "VFIOUser", "EmulatedController", "Format"]),
 
     module("JSONValue"),
     module("Control", ["JSONValue", "Block", "NVMe", "NVMeSpec", "CMachine"]),
@@ -92,6 +94,7 @@ let package = Package(
       "varve", path: "Tools/varve", manual: "varve.8",
       [
         "Device", "Format", "Block", "NVMe", "NVMeSpec", "PCI", "CMachine", "Control", "JSONValue", arguments,
+        "VFIOUserServer",
       ]),
     .target(
       name: "MemoryService", dependencies: ["FileSystem"], path: "Tools/benchmarks/null/Service",
@@ -109,6 +112,11 @@ let package = Package(
     tests("FileSystem", ["FileSystem", "Simulation", "Format"]),
     tests("Simulation", ["Simulation", "FileSystem", "Format", "MemoryService"]),
     tests("PCI", ["PCI", "CMachine", "TestSupport"]),
+    tests(
+      "VFIOUser",
+      [
+        "VFIOUser", "VFIOUserServer", "EmulatedController", "Block", "NVMe", "PCI", "CMachine", "TestSupport",
+      ]),
     tests("VFIO", ["VFIO", "Block", "NVMe", "PCI", "CMachine", "TestSupport"]),
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
     tests("Format", ["Format", "TestSupport"]),

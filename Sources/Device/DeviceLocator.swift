@@ -4,6 +4,7 @@ import Glibc
 import NVMe
 import PCI
 import VFIO
+import VFIOUser
 
 /// Opens devices by name.
 public enum DeviceLocator {
@@ -76,9 +77,8 @@ public enum DeviceLocator {
       return (try controller(behind: try function(at: address), options), namespace)
     case .image(let path, let namespace, let choices):
       return (try controller(behind: try emulated(path, choices), options), namespace)
-    case .vfioUser(let path, _):
-      throw DeviceError(
-        "\(path): controllers behind vfio-user sockets cannot be used yet; use nvme:// or an image file")
+    case .vfioUser(let path, let namespace):
+      return (try controller(behind: try served(at: path), options), namespace)
     case .uuid(let uuid): return try find("UUID=\(uuid)", options) { $0.uuidText == uuid }
     case .label(let label):
       return try find("LABEL=\(label)", options) { String(decoding: $0.label, as: UTF8.self) == label }
@@ -90,9 +90,14 @@ public enum DeviceLocator {
     do throws(FunctionError) { return try VFIOFunction(at: address) } catch { throw DeviceError(error) }
   }
 
+  /// The PCI function behind a vfio-user server's socket.
+  public static func served(at path: String) throws(DeviceError) -> any Function {
+    do throws(FunctionError) { return try VFIOUserFunction(socket: path) } catch { throw DeviceError(error) }
+  }
+
   /// The emulated controller over an image file.
   public static func emulated(_ path: String, _ options: [DeviceName.Option]) throws(DeviceError)
-    -> any Function
+    -> EmulatedController
   {
     let configuration: EmulatedController.Configuration
     do throws(ConfigurationError) {

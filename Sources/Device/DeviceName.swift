@@ -28,6 +28,9 @@ public enum DeviceName: Equatable, Sendable {
       self = try Self.function(rest, text)
     } else if let rest = Self.rest(of: text, after: "vfio-user://") {
       let (path, options) = try Self.split(rest)
+      if let unknown = options.first(where: { $0.key != "nsid" }) {
+        throw DeviceError("'\(unknown.key)' is no option of vfio-user://; there is only nsid, the namespace")
+      }
       self = .vfioUser(path: path, namespace: try Self.namespace(options))
     } else if let value = Self.rest(of: text, after: "UUID=") {
       self = .uuid(value.lowercased())

@@ -69,6 +69,10 @@ extension EmulatedController {
     set { controller.workDescriptor = newValue }
   }
 
+  /// Whether the host has the controller enabled, and it fetches commands.
+  @inline(__always)
+  public var isRunning: Bool { controller.isRunning }
+
   /// Whether commands wait for `service(now:)`.
   public var awaitsService: Bool { controller.awaitsService }
 

@@ -1,0 +1,240 @@
+import CMachine
+import Glibc
+import PCI
+import Synchronization
+
+/// The client's end of a connection: requests go out and wait for their replies, and what the server asks meanwhile,
+/// or at any other time, is answered by a thread of its own.
+///
+/// Once the server is gone, or has sent what makes no sense, every request fails at once with ENODEV, and
+/// `removalDescriptor` is readable.
+final class ClientConnection: @unchecked Sendable {
+  /// A reply that was no error.
+  struct Reply {
+    let payload: [UInt8]
+    let descriptors: PassedDescriptors
+  }
+
+  /// How long a server may take for a reply, in nanoseconds; a reset may have to wait for a disk.
+  private static let patience: UInt64 = 30_000_000_000
+
+  let path: String
+  /// An eventfd that fires when the server is gone.
+  let removalDescriptor: Int32
+  /// The memory that the server may ask for.
+  let memory = ClientMemory()
+
+  private let socket: MessageSocket
+  private let sending = Mutex(UInt16(0))
+  private let state = Mutex(State())
+  /// An eventfd that fires when a reply has come.
+  private let replied: Int32
+  private var thread = pthread_t()
+
+  private struct State {
+    /// The request that waits: one at a time, as the function belongs to one thread.
+    var awaited: (identifier: UInt16, command: UInt16)?
+    var reply: Message?
+    /// Why the connection cannot be used any more.
+    var failure: String?
+  }
+
+  /// Takes a connected socket over and begins to listen.
+  init(_ socket: MessageSocket, path: String) throws(FunctionError) {
+    self.path = path
+    self.socket = socket
+    removalDescriptor = cm_eventfd()
+    replied = cm_eventfd()
+    guard removalDescriptor >= 0, replied >= 0 else {
+      throw FunctionError("no more files can be opened", remedy: "raise the limit: ulimit -n", errno: EMFILE)
+    }
+    let listener = Unmanaged.passRetained(Listener(socket, self))
+    let code = pthread_create(&thread, nil, listen, listener.toOpaque())
+    guard code == 0 else {
+      listener.release()
+      throw FunctionError("no thread can be started", errno: code)
+    }
+  }
+
+  deinit {
+    for descriptor in [removalDescriptor, replied] where descriptor >= 0 { Glibc.close(descriptor) }
+  }
+
+  /// Ends the connection and the thread.
+  func close() {
+    fail("it is closed", tells: false)
+    socket.shutDown()
+    pthread_join(thread, nil)
+  }
+
+  /// Whether the server is gone.
+  var isLost: Bool { state.withLock { $0.failure != nil } }
+
+  /// Sends a request and waits for its reply.
+  /// - Throws: `FunctionError` with the server's error number, or ENODEV when the server is gone.
+  func request(
+    _ command: MessageCommand, _ payload: [UInt8] = [], descriptors: [Int32] = []
+  ) throws(FunctionError) -> Reply {
+    try send(command, payload, descriptors, awaits: true)
+    let message = try awaitReply(command)
+    if message.header.flags.contains(.error) {
+      let code = Int32(truncatingIfNeeded: message.header.errno)
+      throw FunctionError(
+        "\(path): the server refused \(command): \(String(cString: strerror(code == 0 ? EIO : code)))",
+        remedy: "see what the server says", errno: code == 0 ? EIO : code)
+    }
+    return Reply(payload: message.payload, descriptors: message.descriptors)
+  }
+
+  /// Sends a request that the server does not answer.
+  func post(_ command: MessageCommand, _ payload: [UInt8]) {
+    try? send(command, payload, [], awaits: false)
+  }
+
+  private func send(
+    _ command: MessageCommand, _ payload: [UInt8], _ descriptors: [Int32], awaits: Bool
+  ) throws(FunctionError) {
+    if let failure = state.withLock({ $0.failure }) { throw lost(failure) }
+    let failure: SocketError? = sending.withLock { next in
+      next &+= 1
+      let identifier = next
+      if awaits { state.withLock { $0.awaited = (identifier, command.rawValue) } }
+      do throws(SocketError) {
+        try socket.send(
+          identifier: identifier, command: command.rawValue, flags: awaits ? [] : .noReply,
+          payload: payload, descriptors: descriptors)
+        return nil
+      } catch { return error }
+    }
+    guard let failure else { return }
+    fail("\(failure)")
+    throw lost("\(failure)")
+  }
+
+  private func awaitReply(_ command: MessageCommand) throws(FunctionError) -> Message {
+    let deadline = cm_monotonic_ns() + Self.patience
+    while true {
+      var failure: String?
+      let reply = state.withLock { state -> Message? in
+        failure = state.failure
+        defer { state.reply = nil }
+        return state.reply
+      }
+      if let reply { return reply }
+      if let failure { throw lost(failure) }
+      let now = cm_monotonic_ns()
+      guard now < deadline else {
+        fail("no reply to \(command) within \(Self.patience / 1_000_000_000) s")
+        continue
+      }
+      var entry = pollfd(fd: replied, events: Int16(POLLIN), revents: 0)
+      poll(&entry, 1, Int32((deadline - now) / 1_000_000 + 1))
+      var count: UInt64 = 0
+      _ = read(replied, &count, 8)
+    }
+  }
+
+  private func lost(_ failure: String) -> FunctionError {
+    FunctionError(
+      "\(path): the vfio-user server is gone: \(failure)",
+      remedy: "start it again, as with: varve serve IMAGE --socket \(path)", errno: ENODEV)
+  }
+
+  /// Gives the connection up.
+  /// - Parameter tells: whether `removalDescriptor` fires.
+  func fail(_ reason: String, tells: Bool = true) {
+    let isFirst = state.withLock { state in
+      guard state.failure == nil else { return false }
+      state.failure = reason
+      return true
+    }
+    guard isFirst else { return }
+    socket.shutDown()
+    if tells { Self.signal(removalDescriptor) }
+    Self.signal(replied)
+  }
+
+  private static func signal(_ descriptor: Int32) {
+    var one: UInt64 = 1
+    _ = write(descriptor, &one, 8)
+  }
+
+  // MARK: On the listening thread
+
+  /// Takes a message.
+  fileprivate func handle(_ message: Message) throws(SocketError) {
+    if message.header.flags.isRequest { return try answer(message) }
+    let isAwaited = state.withLock { state in
+      guard let awaited = state.awaited, message.header.flags.isReply,
+        awaited == (message.header.identifier, message.header.command)
+      else { return false }
+      state.awaited = nil
+      state.reply = message
+      return true
+    }
+    guard isAwaited else {
+      let name = MessageCommand.name(message.header.command)
+      return fail("it sent message \(message.header.identifier) (\(name)), which answers nothing")
+    }
+    Self.signal(replied)
+  }
+
+  /// Answers what the server asks: accesses to memory it could not map.
+  private func answer(_ message: Message) throws(SocketError) {
+    let access = DMAAccess(decoding: message.payload)
+    var payload: [UInt8]?
+    switch (MessageCommand(rawValue: message.header.command), access) {
+    case (.dmaRead, let access?) where access.data.isEmpty:
+      payload = memory.read(access.address, access.count).map {
+        DMAAccess(address: access.address, count: access.count, data: $0).encoded
+      }
+    case (.dmaWrite, let access?) where access.count == UInt64(access.data.count):
+      if memory.write(access.address, access.data) {
+        payload = DMAAccess(address: access.address, count: access.count).encoded
+      }
+    default: break
+    }
+    guard !message.header.flags.contains(.noReply) else { return }
+    let reply = payload
+    let failure: SocketError? = sending.withLock { _ in
+      do throws(SocketError) {
+        try socket.send(
+          identifier: message.header.identifier, command: message.header.command,
+          flags: reply == nil ? [.reply, .error] : .reply, errno: reply == nil ? UInt32(EFAULT) : 0,
+          payload: reply ?? [])
+        return nil
+      } catch { return error }
+    }
+    if let failure { throw failure }
+  }
+}
+
+/// What the listening thread holds: the connection only while a message is handled, so that it can go.
+private final class Listener: @unchecked Sendable {
+  let socket: MessageSocket
+  weak var connection: ClientConnection?
+
+  init(_ socket: MessageSocket, _ connection: ClientConnection) {
+    self.socket = socket
+    self.connection = connection
+  }
+}
+
+/// Takes messages until the socket ends.
+private func listen(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+  guard let argument else { return nil }
+  let listener = Unmanaged<Listener>.fromOpaque(argument).takeRetainedValue()
+  do throws(SocketError) {
+    while true {
+      guard let message = try listener.socket.receive() else {
+        _ = listener.socket.wait(timeout: -1)
+        continue
+      }
+      guard let connection = listener.connection else { return nil }
+      try connection.handle(message)
+    }
+  } catch {
+    listener.connection?.fail("\(error)")
+  }
+  return nil
+}

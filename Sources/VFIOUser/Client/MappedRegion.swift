@@ -1,0 +1,34 @@
+import Glibc
+import PCI
+
+/// A part of a region that lies in this process's memory too.
+final class MappedRegion {
+  /// The mapping's first byte.
+  let base: UnsafeMutableRawPointer
+  /// The region's offsets that it covers.
+  let offsets: Range<Int>
+
+  /// Maps `offsets` of a region that begins at `start` of the file behind `descriptor`, which stays the caller's.
+  /// Nil when that is no whole number of pages, the file is too small, or the system refuses.
+  init?(_ descriptor: Int32, start: UInt64, offsets: Range<Int>) {
+    var status = stat()
+    guard let start = Int(exactly: start), !offsets.isEmpty, start <= .max - offsets.upperBound,
+      fstat(descriptor, &status) == 0, start + offsets.upperBound <= Int(status.st_size),
+      (start + offsets.lowerBound) % 4096 == 0,
+      let base = mmap(
+        nil, offsets.count, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, start + offsets.lowerBound),
+      base != MAP_FAILED
+    else { return nil }
+    guard BusErrorGuard.protect(base, size: offsets.count) else {
+      munmap(base, offsets.count)
+      return nil
+    }
+    self.base = base
+    self.offsets = offsets
+  }
+
+  deinit {
+    BusErrorGuard.release(base)
+    munmap(base, offsets.count)
+  }
+}

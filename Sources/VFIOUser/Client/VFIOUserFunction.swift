@@ -1,0 +1,272 @@
+import CMachine
+import Glibc
+import PCI
+
+/// A PCI function behind a vfio-user socket.
+///
+/// The server has the function's registers; memory is shared with it, arena by arena, and interrupts are eventfds
+/// passed to it. Doorbells are stored to in memory where the server offers that, and go by message otherwise.
+public final class VFIOUserFunction: Function {
+  public let name: String
+  public var numaNode: Int? { nil }
+
+  private let connection: ClientConnection
+  private let limits: VersionMessage.Capabilities
+  private let configuration: MessageRegion
+  private let info: DeviceInfo
+  private let mapsRegions: Bool
+  private let sharesMemory: Bool
+  private var mappings: [MappedRegion] = []
+  private var eventfds: [Int32] = []
+  private var isClosed = false
+
+  /// Connects to a server, agrees on a version, and finds out what it has.
+  /// - Parameters:
+  ///   - path: the socket's path.
+  ///   - mapsRegions: whether regions are mapped that the server offers for that; otherwise every access to them
+  ///     is a message.
+  ///   - sharesMemory: whether the server gets the memory itself; otherwise it asks for every byte.
+  /// - Throws: `FunctionError` saying what is missing and what mends it; EBUSY when the server serves somebody else.
+  public init(
+    socket path: String, mapsRegions: Bool = true, sharesMemory: Bool = true
+  ) throws(FunctionError) {
+    name = "vfio-user://\(path)"
+    self.mapsRegions = mapsRegions
+    self.sharesMemory = sharesMemory
+    let socket = try ServerSocket.connect(path)
+    limits = try ServerSocket.negotiate(socket, path)
+    connection = try ClientConnection(socket, path: path)
+    configuration = MessageRegion(connection, Region.configuration)
+    do throws(FunctionError) {
+      let reply = try connection.request(.deviceInfo, DeviceInfo().encoded)
+      guard let info = DeviceInfo(decoding: reply.payload), info.flags & DeviceInfo.isPCI != 0,
+        info.regions > Region.configuration
+      else {
+        throw FunctionError("\(path): the server has no PCI function", errno: ENODEV)
+      }
+      self.info = info
+    } catch {
+      connection.close()
+      throw error
+    }
+    // A server keeps the device's state from client to client.
+    setInterrupts(enabled: false)
+    updateCommand(set: Command.memorySpace, clear: Command.busMaster)
+  }
+
+  deinit { close() }
+
+  public func close() {
+    guard !isClosed else { return }
+    isClosed = true
+    setBusMaster(false)
+    disconnectInterrupts()
+    setInterrupts(enabled: false)
+    connection.close()
+    for eventfd in eventfds { Glibc.close(eventfd) }
+    eventfds = []
+  }
+
+  public var removalDescriptor: Int32? { isClosed ? nil : connection.removalDescriptor }
+
+  public func reset() throws(FunctionError) {
+    guard info.flags & DeviceInfo.canReset != 0 else {
+      throw FunctionError("\(name) cannot be reset by itself", errno: ENOTSUP)
+    }
+    _ = try connection.request(.reset)
+    updateCommand(set: Command.memorySpace, clear: 0)
+  }
+}
+
+// Configuration space.
+extension VFIOUserFunction {
+  /// The command register (PCI Local Bus 3.0, 6.2.2).
+  private enum Command {
+    static let offset = 4
+    static let memorySpace: UInt32 = 1 << 1
+    static let busMaster: UInt32 = 1 << 2
+  }
+
+  /// The MSI-X capability (PCI Local Bus 3.0, 6.8.2).
+  private enum MSIX {
+    static let identifier: UInt32 = 0x11
+    static let control = 2
+    static let enable: UInt32 = 1 << 15
+  }
+
+  public func readConfiguration(at offset: Int, width: Int) -> UInt32 {
+    guard isConfiguration(offset, width) else { return .max }
+    switch width {
+    case 1: return UInt32(configuration.load(at: offset) as UInt8)
+    case 2: return UInt32(configuration.load(at: offset) as UInt16)
+    default: return configuration.load(at: offset)
+    }
+  }
+
+  public func writeConfiguration(_ value: UInt32, at offset: Int, width: Int) {
+    guard isConfiguration(offset, width) else { return }
+    switch width {
+    case 1: configuration.store(UInt8(truncatingIfNeeded: value), at: offset)
+    case 2: configuration.store(UInt16(truncatingIfNeeded: value), at: offset)
+    default: configuration.store(value, at: offset)
+    }
+  }
+
+  private func isConfiguration(_ offset: Int, _ width: Int) -> Bool {
+    [1, 2, 4].contains(width) && offset >= 0 && offset <= 4096 - width
+  }
+
+  public func setBusMaster(_ enabled: Bool) {
+    updateCommand(set: enabled ? Command.busMaster : 0, clear: enabled ? 0 : Command.busMaster)
+  }
+
+  private func updateCommand(set: UInt32, clear: UInt32) {
+    let command = readConfiguration(at: Command.offset, width: 2)
+    // A device that is gone reads as all ones and is not written to.
+    guard command < 0xffff else { return }
+    writeConfiguration(command & ~clear | set, at: Command.offset, width: 2)
+  }
+
+  /// Sets or clears the MSI-X enable bit: some servers raise interrupts only while it is set.
+  private func setInterrupts(enabled: Bool) {
+    guard let capability = capability(MSIX.identifier) else { return }
+    let control = readConfiguration(at: capability + MSIX.control, width: 2)
+    guard control < 0xffff else { return }
+    writeConfiguration(
+      enabled ? control | MSIX.enable : control & ~MSIX.enable, at: capability + MSIX.control, width: 2)
+  }
+
+  /// Where a capability lies in configuration space.
+  private func capability(_ identifier: UInt32) -> Int? {
+    let hasCapabilities: UInt32 = 1 << 4
+    let status = readConfiguration(at: 6, width: 2)
+    guard status < 0xffff, status & hasCapabilities != 0 else { return nil }
+    var offset = Int(readConfiguration(at: 0x34, width: 1) & 0xfc)
+    // The list cannot be longer than there is room for, unless it has a loop.
+    for _ in 0..<48 where offset >= 0x40 {
+      let header = readConfiguration(at: offset, width: 2)
+      if header & 0xff == identifier { return offset }
+      offset = Int(header >> 8 & 0xfc)
+    }
+    return nil
+  }
+}
+
+// Registers.
+extension VFIOUserFunction {
+  /// Where doorbells begin in BAR 0, and with them what needs no answer.
+  private static let doorbells = 0x1000
+
+  public func openBAR(_ index: Int) throws(FunctionError) -> RegisterWindow {
+    guard (0...5).contains(index) else { throw FunctionError("\(name) has no BAR \(index)", errno: ENODEV) }
+    let number = Region.bar0 + UInt32(index)
+    let reply = try connection.request(.regionInfo, RegionInfo(index: number).encoded)
+    guard let region = RegionInfo(decoding: reply.payload), region.index == number,
+      let size = Int(exactly: region.length), size < 1 << 40
+    else {
+      throw FunctionError(
+        "\(name): the server does not describe BAR \(index) as the protocol wants", errno: EPROTO)
+    }
+    guard size > 0 else { throw FunctionError("\(name) has no BAR \(index)", errno: ENODEV) }
+    let access = MessageRegion(
+      connection, number, postedFrom: index == 0 ? Self.doorbells : .max)
+    guard let mapping = map(region, size, reply.descriptors.take()) else {
+      return RegisterWindow(access: access, size: size)
+    }
+    mappings.append(mapping)
+    return RegisterWindow(mapping: mapping.base, at: mapping.offsets, access: access, size: size)
+  }
+
+  /// Maps what may be mapped of a region: of several areas the one with the doorbells, or else the first.
+  private func map(_ region: RegionInfo, _ size: Int, _ descriptor: Int32?) -> MappedRegion? {
+    guard let descriptor else { return nil }
+    defer { Glibc.close(descriptor) }
+    guard mapsRegions, region.flags & RegionInfo.mappable != 0 else { return nil }
+    let areas =
+      region.areas.isEmpty ? [0..<size] : region.areas.compactMap { range(of: $0, within: size) }
+    guard let area = areas.first(where: { $0.contains(Self.doorbells) }) ?? areas.first else { return nil }
+    return MappedRegion(descriptor, start: region.offset, offsets: area)
+  }
+
+  private func range(of area: RegionInfo.Area, within size: Int) -> Range<Int>? {
+    guard area.length > 0, area.offset <= UInt64(size), area.length <= UInt64(size) - area.offset else {
+      return nil
+    }
+    return Int(area.offset)..<Int(area.offset + area.length)
+  }
+}
+
+// DMA.
+extension VFIOUserFunction {
+  public func map(_ arena: DMAArena) throws(FunctionError) {
+    guard let address = connection.memory.allocate(arena.size) else {
+      throw FunctionError("\(name) has no \(arena.size) bytes of addresses left", errno: ENOSPC)
+    }
+    // The server must not be able to cut the memory short under us.
+    _ = cm_seal_size(arena.descriptor)
+    connection.memory.insert(arena, at: address)
+    let message = DMAMap(offset: 0, address: address, length: UInt64(arena.size))
+    do throws(FunctionError) {
+      _ = try connection.request(
+        .dmaMap, message.encoded, descriptors: sharesMemory ? [arena.descriptor] : [])
+    } catch {
+      connection.memory.remove(address)
+      throw error
+    }
+    arena.iova = address
+  }
+
+  public func unmap(_ arena: DMAArena) {
+    guard arena.iova != .max else { return }
+    let message = DMAUnmap(address: arena.iova, length: UInt64(arena.size))
+    _ = try? connection.request(.dmaUnmap, message.encoded)
+    connection.memory.remove(arena.iova)
+    arena.iova = .max
+  }
+}
+
+// Interrupts.
+extension VFIOUserFunction {
+  public var interruptVectors: Int {
+    guard
+      let reply = try? connection.request(.interruptInfo, InterruptInfo(index: InterruptKind.msix).encoded),
+      let info = InterruptInfo(decoding: reply.payload), info.flags & InterruptInfo.eventfd != 0
+    else { return 0 }
+    return Int(min(info.count, 2048))
+  }
+
+  public func enableInterrupts(count: Int) throws(FunctionError) -> [Int32] {
+    let offered = interruptVectors
+    guard count > 0, count <= offered else {
+      throw FunctionError("\(name) offers \(offered) interrupt vectors, not \(count)", errno: EINVAL)
+    }
+    // The number of vectors cannot change while they are enabled.
+    disconnectInterrupts()
+    while eventfds.count < count {
+      let eventfd = cm_eventfd()
+      guard eventfd >= 0 else {
+        throw FunctionError("no more files can be opened", remedy: "raise the limit: ulimit -n", errno: errno)
+      }
+      eventfds.append(eventfd)
+    }
+    let chosen = Array(eventfds[..<count])
+    let batch = max(1, min(limits.maximumDescriptors, 64))
+    for start in stride(from: 0, to: count, by: batch) {
+      let part = Array(chosen[start..<min(start + batch, count)])
+      let message = SetInterrupts(
+        flags: SetInterrupts.eventfds | SetInterrupts.trigger, index: InterruptKind.msix,
+        start: UInt32(start), count: UInt32(part.count))
+      _ = try connection.request(.setInterrupts, message.encoded, descriptors: part)
+    }
+    setInterrupts(enabled: true)
+    return chosen
+  }
+
+  /// Takes all eventfds back from the server.
+  private func disconnectInterrupts() {
+    guard !eventfds.isEmpty else { return }
+    let message = SetInterrupts(
+      flags: SetInterrupts.noData | SetInterrupts.trigger, index: InterruptKind.msix, start: 0, count: 0)
+    _ = try? connection.request(.setInterrupts, message.encoded)
+  }
+}

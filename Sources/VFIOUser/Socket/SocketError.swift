@@ -1,0 +1,30 @@
+import Glibc
+
+/// Why the two sides of a socket cannot go on understanding each other.
+public enum SocketError: Error, Equatable, Sendable {
+  /// The peer closed the socket between two messages.
+  case closed
+  /// The peer closed the socket within a message.
+  case truncated
+  /// A message says it is smaller than its header, or larger than is allowed.
+  case badSize(UInt32)
+  /// More descriptors came than are allowed.
+  case tooManyDescriptors
+  /// The peer took nothing for too long.
+  case notTaken
+  /// The system's error.
+  case system(Int32)
+}
+
+extension SocketError: CustomStringConvertible {
+  public var description: String {
+    switch self {
+    case .closed: "the peer closed the connection"
+    case .truncated: "the peer closed the connection in the middle of a message"
+    case .badSize(let size): "a message says it has \(size) bytes"
+    case .tooManyDescriptors: "a message came with more descriptors than are allowed"
+    case .notTaken: "the peer takes no messages"
+    case .system(let code): String(cString: strerror(code))
+    }
+  }
+}

@@ -1,0 +1,155 @@
+import CMachine
+import EmulatedController
+import Glibc
+import NVMeSpec
+import PCI
+import VFIOUser
+
+/// Serves an emulated controller at a socket, to one client at a time.
+///
+/// The server belongs to the thread that calls `run`; `stop` may be called from any, and from a signal handler.
+public final class Server: @unchecked Sendable {
+  /// The socket's path.
+  public let path: String
+  private let controller: EmulatedController
+  private let listener: ListeningSocket
+  private let doorbells: DoorbellPage?
+  private let options: ServerOptions
+  private var sleeper: Sleeper
+  private var session: Session?
+  /// Eventfds: that the server is to end, and that a thread's work has.
+  private let stopDescriptor: Int32
+  private let workDescriptor: Int32
+  private var endDescriptor: Int32 = -1
+  private var isStopped = false
+
+  /// Called on the server's thread with what happens: clients that come and go.
+  public var report: (String) -> Void = { _ in }
+
+  /// Listens at a socket.
+  /// - Parameter controller: what is served; it is closed when `run` returns.
+  /// - Throws: `FunctionError` when the socket cannot be made.
+  public init(
+    _ controller: EmulatedController, socket path: String, options: ServerOptions = ServerOptions()
+  ) throws(FunctionError) {
+    self.path = path
+    self.controller = controller
+    self.options = options
+    sleeper = try Sleeper()
+    listener = try ListeningSocket(path, mode: options.mode)
+    (stopDescriptor, workDescriptor) = (cm_eventfd(), cm_eventfd())
+    doorbells = options.sharesDoorbells ? DoorbellPage(size: controller.size(ofBAR: 0)) : nil
+    guard stopDescriptor >= 0, workDescriptor >= 0 else {
+      throw FunctionError("no more files can be opened", remedy: "raise the limit: ulimit -n", errno: EMFILE)
+    }
+    for descriptor in [listener.descriptor, stopDescriptor, workDescriptor] { sleeper.add(descriptor) }
+    controller.workDescriptor = workDescriptor
+    if let doorbells { controller.shareDoorbells(doorbells.base + Register.doorbells) }
+  }
+
+  deinit {
+    for descriptor in [stopDescriptor, workDescriptor] where descriptor >= 0 { close(descriptor) }
+  }
+
+  /// Asks `run` to return.
+  public func stop() {
+    var one: UInt64 = 1
+    _ = write(stopDescriptor, &one, 8)
+  }
+
+  /// Serves until `stop`. The controller is closed then, and its image may be used by others.
+  /// - Parameter descriptor: a descriptor that ends the server too, once it is readable.
+  public func run(until descriptor: Int32? = nil) {
+    if let descriptor {
+      sleeper.add(descriptor)
+      endDescriptor = descriptor
+    }
+    var pace = Pace(options)
+    while !isStopped {
+      let isBusy = work(&pace)
+      let rest = pace.rest(after: isBusy, isPolled: isPolled, isAwaited: controller.awaitsService)
+      if rest != 0 || pace.looksAtSockets { look(for: rest) }
+    }
+    endSession("the server ends")
+    controller.close()
+  }
+
+  /// Whether somebody may store to doorbells that nothing else tells of.
+  private var isPolled: Bool { doorbells != nil && session != nil && controller.isRunning }
+
+  /// Does what the doorbells, the clock and the threads have brought.
+  /// - Returns: whether there was anything.
+  @inline(__always)
+  private func work(_ pace: inout Pace) -> Bool {
+    let isBusy = controller.pollDoorbells()
+    if controller.awaitsService {
+      let due = controller.service(now: cm_monotonic_ns())
+      pace.due = due
+    } else {
+      pace.due = .max
+    }
+    return isBusy
+  }
+
+  /// Sleeps for so many nanoseconds at most, and sees to what has come in on the sockets.
+  private func look(for rest: Int64) {
+    for descriptor in sleeper.sleep(timeout: rest) {
+      switch descriptor {
+      case stopDescriptor, endDescriptor: isStopped = true
+      case workDescriptor:
+        var count: UInt64 = 0
+        _ = read(workDescriptor, &count, 8)
+        _ = controller.service(now: cm_monotonic_ns())
+      case listener.descriptor: break
+      default: receive()
+      }
+    }
+    // What the former client has said comes first: that it has left makes room for the next.
+    if session?.remote.hasDelayed == true || session?.remote.isLost == true { receive() }
+    acceptClients()
+    giveCopiesBack()
+  }
+
+  private func receive() {
+    do throws(SocketError) { try session?.receive() } catch {
+      endSession(error == .closed ? "the client has left" : "the client was sent away: \(error)")
+    }
+  }
+
+  private func acceptClients() {
+    while let socket = listener.accept() {
+      // One that has left without our hearing of it yet is no reason to turn the next away.
+      if session != nil { receive() }
+      guard session == nil else {
+        Self.turnAway(socket)
+        continue
+      }
+      let session = Session(socket, controller, doorbells)
+      self.session = session
+      sleeper.add(socket.descriptor)
+      report("a client has come")
+    }
+  }
+
+  /// Answers a client's first message, that may not have come yet, with EBUSY.
+  private static func turnAway(_ socket: MessageSocket) {
+    try? socket.send(
+      identifier: 0, command: MessageCommand.version.rawValue, flags: [.reply, .error], errno: UInt32(EBUSY))
+  }
+
+  private func endSession(_ reason: String) {
+    guard let session else { return }
+    sleeper.remove(session.socket.descriptor)
+    session.end()
+    self.session = nil
+    report(reason)
+  }
+
+  /// Gives the memory of remote memory's copies back now and then, between commands.
+  private func giveCopiesBack() {
+    let limit = 64 << 20
+    guard let session, session.remote.traffic > limit, !controller.awaitsService else { return }
+    for memory in session.memories { memory.forgetCopies() }
+    session.remote.forgetTraffic()
+  }
+}

@@ -1,0 +1,13 @@
+/// What may be chosen about a server.
+public struct ServerOptions: Sendable {
+  /// Whether the doorbells are offered for mapping; otherwise each is a message.
+  public var sharesDoorbells = true
+  /// Whether the server looks at the doorbells without ever sleeping while a client has the controller enabled.
+  public var spins = false
+  /// How long it looks without finding anything before it begins to sleep, in nanoseconds.
+  public var spinTime: UInt64 = 1_000_000
+  /// Who may connect: the permission bits of the socket.
+  public var mode: UInt32 = 0o600
+
+  public init() {}
+}

@@ -1,0 +1,54 @@
+import EmulatedController
+import Glibc
+import VFIOUser
+
+/// Interrupts: MSI-X, by eventfds that the client passes.
+extension Session {
+  func describeInterrupts(_ request: InterruptInfo) throws(Refusal) -> Answer {
+    guard request.index < InterruptKind.count else { throw Refusal(EINVAL) }
+    let isMSIX = request.index == InterruptKind.msix
+    return Answer(
+      payload: InterruptInfo(
+        flags: isMSIX ? InterruptInfo.eventfd | InterruptInfo.noResize : 0, index: request.index,
+        count: isMSIX ? UInt32(controller.interruptVectors) : 0
+      ).encoded)
+  }
+
+  func setInterrupts(_ request: SetInterrupts, _ descriptors: PassedDescriptors) throws(Refusal) -> Answer {
+    // Nothing of any other kind can be on, so there is nothing to turn off.
+    guard request.index == InterruptKind.msix else {
+      guard request.index < InterruptKind.count, request.count == 0 else { throw Refusal(EINVAL) }
+      return Answer()
+    }
+    let vectors = UInt32(controller.interruptVectors)
+    guard request.start <= vectors, request.count <= vectors - request.start else { throw Refusal(EINVAL) }
+    let range = Int(request.start)..<Int(request.start + request.count)
+    switch request.flags {
+    case SetInterrupts.noData | SetInterrupts.trigger where request.count == 0:
+      disconnect(0..<Int(vectors))
+    case SetInterrupts.eventfds | SetInterrupts.trigger:
+      // Without descriptors the interrupts are turned off.
+      guard descriptors.count == range.count || descriptors.count == 0 else { throw Refusal(EINVAL) }
+      for vector in range { controller.connectInterrupt(vector, to: try eventfd(descriptors)) }
+    default:
+      // To mask, or to raise an interrupt by hand, is not for eventfds that the client owns.
+      throw Refusal(ENOTSUP)
+    }
+    return Answer()
+  }
+
+  /// The next descriptor, that must not make the server wait; -1 when there is none.
+  private func eventfd(_ descriptors: PassedDescriptors) throws(Refusal) -> Int32 {
+    guard let descriptor = descriptors.take() else { return -1 }
+    let flags = fcntl(descriptor, F_GETFL)
+    guard flags >= 0, fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) == 0 else {
+      close(descriptor)
+      throw Refusal(EINVAL)
+    }
+    return descriptor
+  }
+
+  private func disconnect(_ vectors: Range<Int>) {
+    for vector in vectors { controller.connectInterrupt(vector, to: -1) }
+  }
+}

@@ -1,0 +1,54 @@
+import EmulatedController
+import Glibc
+import VFIOUser
+
+/// The client's memory.
+extension Session {
+  func map(_ request: DMAMap, _ descriptors: PassedDescriptors) throws(Refusal) -> Answer {
+    let known: UInt32 = HostAccess.read.rawValue | HostAccess.write.rawValue
+    let access = HostAccess(rawValue: request.access)
+    guard request.access & ~known == 0, access.contains(.read), descriptors.count <= 1, request.length > 0,
+      request.address <= .max - request.length
+    else { throw Refusal(EINVAL) }
+    guard memories.count < Self.mappingLimit else { throw Refusal(ENOSPC) }
+    guard !memories.contains(where: { overlaps($0, request) }) else { throw Refusal(EEXIST) }
+    let memory = try memory(for: request, access, descriptors.take())
+    guard
+      controller.mapMemory(
+        memory.base, size: memory.size, at: memory.address, access: access, isRemote: memory.isRemote)
+    else { throw Refusal(EEXIST) }
+    memories.append(memory)
+    return Answer()
+  }
+
+  private func memory(
+    for request: DMAMap, _ access: HostAccess, _ descriptor: Int32?
+  ) throws(Refusal) -> HostMemory {
+    do throws(HostMemoryError) {
+      guard let descriptor else { return try HostMemory(remote: request.length, at: request.address) }
+      // The mapping keeps the file.
+      defer { close(descriptor) }
+      return try HostMemory(
+        descriptor, offset: request.offset, size: request.length, at: request.address, access: access)
+    } catch { throw Refusal(error.errno) }
+  }
+
+  private func overlaps(_ memory: HostMemory, _ request: DMAMap) -> Bool {
+    memory.address < request.address + request.length && request.address < memory.address + memory.size
+  }
+
+  func unmap(_ request: DMAUnmap) throws(Refusal) -> Answer {
+    if request.flags == DMAUnmap.all, request.address == 0, request.length == 0 {
+      for memory in memories { controller.unmapMemory(at: memory.address) }
+      memories = []
+      return Answer(payload: request.encoded)
+    }
+    guard request.flags == 0 else { throw Refusal(EINVAL) }
+    let index = memories.firstIndex { $0.address == request.address && $0.size == request.length }
+    guard let index else { throw Refusal(ENOENT) }
+    // What lies there is no longer touched when this returns.
+    controller.unmapMemory(at: request.address)
+    memories.remove(at: index)
+    return Answer(payload: request.encoded)
+  }
+}

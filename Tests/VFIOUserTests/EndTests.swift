@@ -1,0 +1,122 @@
+import Block
+import CMachine
+import EmulatedController
+import Glibc
+import NVMe
+import PCI
+import Testing
+import VFIOUserServer
+
+@testable import VFIOUser
+
+/// Either side leaving in the middle.
+@Suite(.serialized) struct EndTests {
+  private func open(_ path: String) throws -> NamespaceDevice {
+    var options = ControllerOptions()
+    options.watchInterval = 50_000_000
+    let controller = try Controller.open(try VFIOUserFunction(socket: path), options: options)
+    return try NamespaceDevice(controller: controller, namespace: 1, arenaFrames: 64)
+  }
+
+  /// Commands that are under way when the server goes all end with ENODEV, and so do later ones.
+  @Test(arguments: [true, false]) func everythingEndsWithTheServer(isMapped: Bool) throws {
+    let server = try RunningServer(isMapped ? ServerOptions() : RunningServer.withoutMapping) {
+      $0.latency = 60_000_000_000
+    }
+    let device = try open(server.path)
+    let frames = UnsafeMutablePointer<UInt32>.allocate(capacity: 1)
+    frames.initialize(to: 0)
+    defer { frames.deallocate() }
+    for tag in 0..<8 {
+      #expect(device.submit(BlockCommand(.read, block: 0, count: 1, frames: frames, tag: UInt64(tag))))
+    }
+    device.ring()
+    server.stop()
+    var entry = pollfd(fd: try #require(device.removalDescriptor), events: Int16(POLLIN), revents: 0)
+    #expect(poll(&entry, 1, 10_000) == 1)
+    var done: [BlockCompletion] = []
+    let deadline = cm_monotonic_ns() + 10_000_000_000
+    while done.count < 8, cm_monotonic_ns() < deadline {
+      device.poll(&done, limit: 8)
+      usleep(1000)
+    }
+    #expect(done.map(\.errno) == [Int32](repeating: ENODEV, count: 8))
+    let function = device.controller.function
+    #expect(function.readConfiguration(at: 0, width: 4) == .max)
+    #expect(try errnoOfRead(from: device) == ENODEV)
+    device.close()
+  }
+
+  /// The error number of a read.
+  private func errnoOfRead(from device: NamespaceDevice) throws -> Int32 {
+    do throws(BlockDeviceError) {
+      _ = try SynchronousDevice(device).read(block: 0, count: 1)
+      return 0
+    } catch { return error.errno }
+  }
+
+  @Test func sayWhatIsMissing() throws {
+    let path = RunningServer.freshPath()
+    let missing = #expect(throws: FunctionError.self) { try VFIOUserFunction(socket: path) }
+    #expect(missing?.errno == ENOENT && missing?.remedy.contains("varve serve") == true)
+    let long = #expect(throws: FunctionError.self) {
+      try VFIOUserFunction(socket: "/" + String(repeating: "x", count: 120))
+    }
+    #expect(long?.errno == ENAMETOOLONG)
+    close(Glibc.open(path, O_CREAT | O_RDWR, 0o600))
+    defer { unlink(path) }
+    #expect(throws: FunctionError.self) { try VFIOUserFunction(socket: path) }
+    // A server does not take the place of something else either.
+    let exists = #expect(throws: FunctionError.self) {
+      try Server(try Self.controller(), socket: path)
+    }
+    #expect(exists?.errno == EEXIST)
+  }
+
+  private static func controller() throws -> EmulatedController {
+    try EmulatedController(.init(namespaces: [.init(.memory(bytes: 1 << 20))]), name: "test")
+  }
+
+  @Test func aSocketThatWasLeftBehindIsReplacedAndOneInUseIsNot() throws {
+    let path = RunningServer.freshPath()
+    let descriptor = SocketAddress.makeSocket()
+    #expect(SocketAddress(path)?.bind(descriptor) == 0)
+    close(descriptor)
+    let refused = #expect(throws: FunctionError.self) { try VFIOUserFunction(socket: path) }
+    #expect(refused?.errno == ECONNREFUSED)
+    let server = try Server(try Self.controller(), socket: path)
+    let second = #expect(throws: FunctionError.self) { try Server(try Self.controller(), socket: path) }
+    #expect(second?.errno == EADDRINUSE)
+    withExtendedLifetime(server) {}
+  }
+
+  @Test func removesItsSocketAtTheEnd() throws {
+    let server = try RunningServer()
+    let path = server.path
+    #expect(access(path, F_OK) == 0)
+    var status = stat()
+    #expect(lstat(path, &status) == 0 && status.st_mode & 0o777 == 0o600)
+    server.stop()
+    withExtendedLifetime(server) {}
+  }
+
+  /// A client that dies with commands under way leaves nothing behind for the next one.
+  @Test func theNextClientFindsTheFunctionAsNew() throws {
+    let server = try RunningServer()
+    do {
+      let peer = try server.connect()
+      let writes = [
+        RegionAccessMessage(offset: 0x24, region: Region.bar0, count: 4, data: [0x1f, 0, 0x1f, 0]),
+        RegionAccessMessage(offset: 4, region: Region.configuration, count: 2, data: [6, 0]),
+      ]
+      for write in writes { #expect(try peer.refusal(.regionWrite, write.encoded) == 0) }
+    }
+    let raw = try server.connect()
+    let command = RegionAccessMessage(offset: 4, region: Region.configuration, count: 2)
+    let reply = RegionAccessMessage(decoding: try raw.ask(.regionRead, command.encoded).payload)
+    #expect(reply?.data == [0, 0])
+    let aqa = RegionAccessMessage(offset: 0x24, region: Region.bar0, count: 4)
+    let register = RegionAccessMessage(decoding: try raw.ask(.regionRead, aqa.encoded).payload)
+    #expect(register?.data == [0, 0, 0, 0])
+  }
+}
