@@ -38,8 +38,9 @@ extension BlockQueue {
   private mutating func submitInParts(_ command: BlockCommand, _ index: UInt32) {
     pool[index].initialize(
       to: BlockRequest(
-        tag: command.tag, block: command.block, frames: command.frames, remaining: command.count,
-        operation: command.operation, forceUnitAccess: command.forceUnitAccess))
+        tag: command.tag, block: command.block, frames: command.frames,
+        remaining: command.operation == .flush ? 0 : command.count, operation: command.operation,
+        forceUnitAccess: command.forceUnitAccess))
     guard isAcceptable(command) else { return end(index, errno: EIO) }
     switch command.operation {
     case .read, .write:

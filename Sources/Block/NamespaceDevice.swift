@@ -102,6 +102,17 @@ public final class NamespaceDevice: BlockDevice {
   public var queueIdentifier: UInt16 { isClosed ? 0 : queue.pointee.pair.identifier }
   public var queueDepth: Int { isClosed ? 0 : queue.pointee.pair.depth }
 
+  /// Begins to record NVMe commands, `capacity` of them at a time.
+  public func startTrace(capacity: Int) { if !isClosed { queue.pointee.pair.startTrace(capacity: capacity) } }
+
+  /// Ends that.
+  public func stopTrace() { if !isClosed { queue.pointee.pair.stopTrace() } }
+
+  /// Takes recorded commands, and tells how many were lost because nobody took them.
+  public func takeTrace(limit: Int) -> (commands: [CommandTrace], lost: UInt64) {
+    isClosed ? ([], 0) : queue.pointee.pair.takeTrace(limit: limit)
+  }
+
   /// The last commands that failed, oldest first.
   public var errors: [CommandError] { isClosed ? [] : queue.pointee.pair.errors.entries }
 
@@ -134,6 +145,7 @@ public final class NamespaceDevice: BlockDevice {
     if let descriptor = interruptDescriptor {
       var count: UInt64 = 0
       _ = read(descriptor, &count, MemoryLayout<UInt64>.size)
+      controller.serviceFunction()
     }
     ring()
     return !queue.pointee.hasEnds && !queue.pointee.pair.hasCompletion && !controller.hasEvent

@@ -19,11 +19,9 @@ extension Controller {
     } catch {
       throw self.error(.function(error))
     }
-    _ = try execute(memory.createCompletionQueue)
     do throws(ControllerError) {
-      _ = try execute(memory.createSubmissionQueue)
+      try create(memory)
     } catch {
-      _ = try? execute(SubmissionEntry(deleteCompletionQueue: identifier))
       function.unmap(memory.arena)
       throw error
     }
@@ -33,6 +31,20 @@ extension Controller {
       policy: retryPolicy, clock: options.time.now)
     queue.generation = generation
     return queue
+  }
+
+  /// Creates both queues at the controller, or neither.
+  private func create(_ memory: QueueMemory) throws(ControllerError) {
+    _ = try execute(memory.createCompletionQueue)
+    do throws(ControllerError) {
+      _ = try execute(memory.createSubmissionQueue)
+    } catch {
+      // Where it does not go, only a reset takes the memory from the controller.
+      let isGone = (try? execute(SubmissionEntry(deleteCompletionQueue: memory.identifier))) != nil
+      if !isGone { reset() }
+      settle()
+      throw error
+    }
   }
 
   private var queueEntries: Int {
@@ -112,7 +124,11 @@ extension Controller {
       queue.policy = retryPolicy
       queue.isOnline = true
     }
-    queue.reap(limit: limit)
+    if let tracer = queue.tracer {
+      queue.reapTraced(limit: limit, tracer, options.time.now)
+    } else {
+      queue.reap(limit: limit)
+    }
     if admin.hasCompletion || adminDue <= time { pollAdmin() }
     if queue.nextDue <= time { queue.resubmitDue() }
     ring(&queue)
@@ -122,9 +138,18 @@ extension Controller {
   /// Rings a queue pair's doorbell and gives an emulated function the processor.
   public func ring(_ queue: inout QueuePair) {
     guard queue.hasUnrung, state == .ready, queue.generation == generation else { return }
-    queue.ring()
+    if let tracer = queue.tracer {
+      queue.ringTraced(tracer, options.time.now)
+    } else {
+      queue.ring()
+    }
     serviceDue = function.service(now: queue.now)
   }
+
+  /// Gives an emulated function the processor: what its threads have finished becomes completions. To be called by
+  /// whoever takes the interrupt's eventfd back to 0 and is about to sleep, since that is how threads make themselves
+  /// heard.
+  public func serviceFunction() { serviceDue = function.service(now: now) }
 
   /// When `poll` is to be called although no interrupt may come (ns, monotonic); `UInt64.max` for never.
   public func nextDeadline(of queue: borrowing QueuePair) -> UInt64 {

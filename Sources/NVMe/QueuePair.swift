@@ -32,6 +32,9 @@ public struct QueuePair: ~Copyable {
   /// Commands at the controller.
   var inFlight = 0
 
+  /// Records commands while somebody wants them.
+  var tracer: CommandTracer?
+
   private let clock: () -> UInt64
   /// The time of the present poll, or of the first command posted since the last doorbell (ns, monotonic).
   @usableFromInline var now: UInt64 = 0

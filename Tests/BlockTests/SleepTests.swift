@@ -69,6 +69,33 @@ import Testing
     device.close()
   }
 
+  /// A thread of the controller makes itself heard through the interrupt. Preparing to sleep takes that back, and so has
+  /// to look at what the thread has done.
+  @Test func whatAThreadHasDoneMeanwhileIsSeen() throws {
+    let path = "/var/tmp/varve-sleep-\(UInt64.random(in: .min ... .max)).img"
+    let file = open(path, O_RDWR | O_CREAT, 0o600)
+    defer { unlink(path) }
+    #expect(file >= 0 && ftruncate(file, 1 << 20) == 0)
+    close(file)
+    let controller = try Controller.open(
+      EmulatedController(EmulatedController.Configuration(image: path)))
+    let device = try NamespaceDevice(controller: controller, namespace: 1, arenaFrames: 1)
+    defer { device.close() }
+    let descriptor = try #require(device.interruptDescriptor)
+    _ = device.prepareToSleep()
+    var completions: [BlockCompletion] = []
+    for tag in 1...20 as ClosedRange<UInt64> {
+      #expect(device.submit(BlockCommand(.flush, tag: tag)))
+      device.ring()
+      var watched = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+      var isWoken: Bool
+      repeat { isWoken = poll(&watched, 1, 10_000) == 1 } while isWoken && device.prepareToSleep()
+      #expect(isWoken)
+      device.poll(&completions, limit: 1)
+    }
+    #expect(completions.map(\.tag) == Array(1...20))
+  }
+
   @Test func calledAfterCloseItDoesNothing() throws {
     let machine = try TestMachine()
     let device = try machine.openDevice()

@@ -1,5 +1,6 @@
 import JSONValue
 import NVMe
+import NVMeSpec
 import TestSupport
 import Testing
 
@@ -35,6 +36,24 @@ import Testing
 
   @Test func whatAreNoBytesIsRefused() {
     for value in [JSON.text("0"), .text("0g"), .null, .integer(5)] { #expect(value.bytes == nil) }
+  }
+
+  @Test func aTracedCommandComesBack() throws {
+    var trace = CommandTrace()
+    trace.queue = 1
+    trace.command = SubmissionEntry(.write, namespace: 1, block: 8, count: 16)
+    trace.command.setSGL(address: 0x1000, length: 8192)
+    (trace.submitted, trace.doorbell, trace.doorbellEnd, trace.completed, trace.reaped) = (1, 2, 3, 4, 5)
+    let command = TracedCommand(trace)
+    #expect(command.name == "Write" && command.data == "SGL 0x1000 + 8192")
+    #expect(command.blocks?.first == 8 && command.blocks?.count == 16)
+    let read = TracedCommand(try JSON(reading: command.json.line))
+    #expect(read == command)
+    trace.command = SubmissionEntry(.flush, namespace: 1)
+    let flush = TracedCommand(trace)
+    #expect(flush.data == "" && flush.blocks == nil)
+    let readFlush = TracedCommand(try JSON(reading: flush.json.line))
+    #expect(readFlush == flush)
   }
 
   @Test func aServedDeviceComesBack() throws {

@@ -58,10 +58,10 @@ import Testing
     machine.device.faultRules = [FaultRule(admin: .getLogPage, .loseCompletion)]
     try controller.request(smart, receiving: SMARTLog.size)
     #expect(try controller.requestResult() == nil)
+    machine.device.faultRules = []
     controller.reset()
     controller.settle()
     #expect(throws: ControllerError.self) { try controller.requestResult() }
-    machine.device.faultRules = []
     try controller.request(smart, receiving: SMARTLog.size)
     #expect(try result(controller, machine) != nil)
     controller.close()
@@ -76,6 +76,7 @@ import Testing
     #expect(throws: ControllerError.self) { try controller.requestResult() }
     // The controller may still write to the page.
     #expect(!controller.canRequest)
+    machine.device.faultRules = []
     controller.reset()
     controller.settle()
     #expect(controller.canRequest)

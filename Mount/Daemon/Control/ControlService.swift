@@ -18,6 +18,7 @@ final class ControlService {
   private let reactor: Reactor
   private let server: ControlServer
   private let queries: AdminQueries?
+  private let trace: TraceService?
 
   /// Opens the control socket.
   /// - Parameter place: what is served, as far as the device's name tells.
@@ -34,8 +35,10 @@ final class ControlService {
     let loop = ControlServer.Loop(
       watch: { reactor.watch($0, $1) }, unwatch: { reactor.unwatch($0) })
     queries = (block as? NamespaceDevice).map { AdminQueries($0.controller, loop) }
+    trace = (block as? NamespaceDevice).map(TraceService.init)
     server = try ControlServer(loop: loop)
     server.handler = { [unowned self] in answer($0, $1) }
+    server.whenGone = { [unowned self] in trace?.leave($0) }
   }
 
   private func answer(_ request: ControlRequest, _ reply: ControlReply) {
@@ -46,6 +49,9 @@ final class ControlService {
       case "namespaces": reply.succeed(.array(try controller().namespaces.map { .integer($0.identifier) }))
       case "identify": try adminQueries().identify(request, reply)
       case "log": try adminQueries().readLog(request, reply)
+      case "trace":
+        guard let trace else { throw noController }
+        reply.succeed(try trace.answer(request))
       default: reply.fail("the daemon knows no request '\(request.name)'; use the tools it came with")
       }
     } catch {
@@ -53,15 +59,17 @@ final class ControlService {
     }
   }
 
+  private var noController: ControlError { ControlError("\(place.device) has no NVMe controller") }
+
   private func controller() throws(ControlError) -> Controller {
     guard let block = block as? NamespaceDevice else {
-      throw ControlError("\(place.device) has no NVMe controller")
+      throw noController
     }
     return block.controller
   }
 
   private func adminQueries() throws(ControlError) -> AdminQueries {
-    guard let queries else { throw ControlError("\(place.device) has no NVMe controller") }
+    guard let queries else { throw noController }
     return queries
   }
 

@@ -66,7 +66,8 @@ extension Controller {
   /// What `varve stat` shows of a controller.
   public var report: JSON {
     .object([
-      ("state", .text("\(state)")), ("resets", .integer(Int(clamping: counters.resets))), ("events", .integer(events.count)),
+      ("state", .text("\(state)")), ("resets", .integer(Int(clamping: counters.resets))),
+      ("events", .integer(events.count)),
       ("model", .text(identity.modelNumber)), ("serial", .text(identity.serialNumber)),
     ])
   }

@@ -20,6 +20,9 @@ public struct CompletionEntry: BitwiseCopyable, Hashable, Sendable {
   /// The byte offset of `statusAndPhase`, to be read first, alone, before a load barrier.
   public static let phaseOffset = 14
 
+  /// The byte offset of `commandIdentifier`.
+  public static let identifierOffset = 12
+
   /// An entry of zeros.
   @inlinable
   public init() {}

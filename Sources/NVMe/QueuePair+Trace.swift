@@ -1,0 +1,57 @@
+import CMachine
+import NVMeSpec
+
+/// What a queue pair's tracer is told. Nothing here runs unless there is one.
+extension QueuePair {
+  /// Begins to record commands.
+  /// - Parameter capacity: how many commands are kept until they are taken.
+  public mutating func startTrace(capacity: Int) { tracer = CommandTracer(capacity: capacity) }
+
+  /// Ends that; what was not taken is gone.
+  public mutating func stopTrace() { tracer = nil }
+
+  /// Takes recorded commands, in the order of their submission.
+  /// - Returns: at most `limit` of them, and how many were lost since the trace began because nobody took them.
+  public func takeTrace(limit: Int) -> (commands: [CommandTrace], lost: UInt64) {
+    guard let tracer else { return ([], 0) }
+    return (tracer.take(limit: limit), tracer.lost)
+  }
+
+  /// Rings the doorbell and records the commands it tells of.
+  mutating func ringTraced(_ tracer: CommandTracer, _ now: () -> UInt64) {
+    var trace = CommandTrace()
+    trace.queue = identifier
+    trace.doorbell = now()
+    var count = 0
+    var index = rungTail
+    while index != tail {
+      trace.command = submission[Int(index)]
+      trace.submitted =
+        trackers.inFlight(trace.command.commandIdentifier)?.pointee.time ?? trace.doorbell
+      tracer.add(trace)
+      count += 1
+      index += 1
+      if index == entries { index = 0 }
+    }
+    ring()
+    tracer.ring(count, at: now())
+  }
+
+  /// Collects completions and records them.
+  mutating func reapTraced(limit: Int, _ tracer: CommandTracer, _ now: () -> UInt64) {
+    let found = now()
+    let first = head
+    reap(limit: limit)
+    let reaped = now()
+    var index = first
+    while index != head {
+      // What was just collected is still there: the controller needs a new command to overwrite it.
+      let entry = completion + Int(index) * CompletionEntry.size
+      let status = Status(rawValue: cm_load16(entry + CompletionEntry.phaseOffset) &>> 1)
+      tracer.complete(
+        cm_load16(entry + CompletionEntry.identifierOffset), status, found: found, reaped: reaped)
+      index += 1
+      if index == entries { index = 0 }
+    }
+  }
+}
