@@ -34,6 +34,8 @@ static inline void cm_full_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST)
 
 #if defined(__x86_64__)
 static inline void cm_pause(void) { __builtin_ia32_pause(); }
+// The processor's time stamp counter.
+static inline uint64_t cm_ticks(void) { return __builtin_ia32_rdtsc(); }
 // CRC-32C (Castagnoli) of n bytes, going on from crc, without the customary inversions.
 __attribute__((target("sse4.2"))) static inline uint32_t cm_crc32c(uint32_t crc, const void *p, size_t n) {
   const uint8_t *b = (const uint8_t *)p;
@@ -67,6 +69,12 @@ __attribute__((target("sse4.2"))) static inline void cm_crc32c_triple(uint32_t c
 #elif defined(__aarch64__)
 #include <arm_acle.h>
 static inline void cm_pause(void) { __asm__ volatile("yield"); }
+// The processor's virtual counter.
+static inline uint64_t cm_ticks(void) {
+  uint64_t t;
+  __asm__ volatile("mrs %0, cntvct_el0" : "=r"(t));
+  return t;
+}
 __attribute__((target("crc"))) static inline uint32_t cm_crc32c(uint32_t crc, const void *p, size_t n) {
   const uint8_t *b = (const uint8_t *)p;
   for (; n >= 8; n -= 8, b += 8) {

@@ -106,6 +106,8 @@ extension EmulatedController: Function {
     controller.resetFunction()
   }
 
+  public var needsService: Bool { true }
+
   public func service(now: UInt64) -> UInt64 { controller.service(now: now) }
 
   public func close() {

@@ -36,8 +36,12 @@ extension Controller {
 
   /// Collects admin completions and deals with each.
   func pollAdmin() {
-    admin.now = now
-    guard admin.hasCompletion || adminDue <= admin.now else { return }
+    admin.readClock()
+    if admin.hasCompletion || adminDue <= admin.now { collectAdmin() }
+  }
+
+  @inline(never)
+  private func collectAdmin() {
     admin.reap(limit: Self.adminEntries)
     for end in admin.takeFinished() { handleAdmin(end) }
     if adminIsOverdue {

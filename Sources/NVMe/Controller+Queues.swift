@@ -28,7 +28,7 @@ extension Controller {
     queues.append(memory)
     var queue = QueuePair(
       memory: memory, registers: registers, doorbellStride: registerCapabilities.doorbellStride,
-      policy: retryPolicy, clock: options.time.now)
+      policy: retryPolicy, time: options.time)
     queue.generation = generation
     return queue
   }
@@ -50,7 +50,8 @@ extension Controller {
   private var queueEntries: Int {
     let most = min(registerCapabilities.queueEntryLimit, TrackerPool.maximumCount + 1)
     let wanted = identity.maximumCommands == 0 ? most : min(most, Int(identity.maximumCommands) + 1)
-    return max(min(options.queueEntries, wanted), 2)
+    let entries = max(min(options.queueEntries, wanted), 2)
+    return 1 << (Int.bitWidth - 1 - entries.leadingZeroBitCount)
   }
 
   private var retryPolicy: RetryPolicy {
@@ -114,46 +115,56 @@ extension Controller {
   /// Its ends are in the queue pair's `takeFinished()`.
   /// - Parameter limit: the most completions to collect.
   public func poll(_ queue: inout QueuePair, limit: Int) {
-    let time = now
-    queue.now = time
-    serviceDue = function.service(now: time)
+    queue.readClock()
+    if needsService { serviceDue = function.service(now: queue.now) }
+    if state != .ready || queue.generation != generation, !goOn(&queue) { return }
+    if let tracer = queue.tracer {
+      queue.reapTraced(limit: limit, tracer)
+    } else {
+      queue.reap(limit: limit)
+    }
+    if admin.hasCompletion || adminDue <= queue.now { pollAdmin() }
+    if queue.nextDue <= queue.now { queue.resubmitDue() }
+    if queue.hasUnrung { ring(&queue) }
+    if queue.nextWatch <= queue.now { watch(&queue) }
+  }
+
+  /// Carries a reset on, and lets a queue pair take part in the controller's next life.
+  /// - Returns: whether commands are taken.
+  @inline(never)
+  private func goOn(_ queue: inout QueuePair) -> Bool {
     if state != .ready { recover() }
     if queue.generation != generation { resume(&queue) }
-    guard state == .ready else { return }
+    guard state == .ready else { return false }
     if !queue.isOnline {
       queue.policy = retryPolicy
       queue.isOnline = true
     }
-    if let tracer = queue.tracer {
-      queue.reapTraced(limit: limit, tracer, options.time.now)
-    } else {
-      queue.reap(limit: limit)
-    }
-    if admin.hasCompletion || adminDue <= time { pollAdmin() }
-    if queue.nextDue <= time { queue.resubmitDue() }
-    ring(&queue)
-    if queue.nextWatch <= time { watch(&queue) }
+    return true
   }
 
-  /// Rings a queue pair's doorbell and gives an emulated function the processor.
+  /// Rings a queue pair's doorbell.
   public func ring(_ queue: inout QueuePair) {
     guard queue.hasUnrung, state == .ready, queue.generation == generation else { return }
     if let tracer = queue.tracer {
-      queue.ringTraced(tracer, options.time.now)
+      queue.ringTraced(tracer)
     } else {
       queue.ring()
     }
-    serviceDue = function.service(now: queue.now)
   }
 
   /// Gives an emulated function the processor: what its threads have finished becomes completions. To be called by
   /// whoever takes the interrupt's eventfd back to 0 and is about to sleep, since that is how threads make themselves
   /// heard.
-  public func serviceFunction() { serviceDue = function.service(now: now) }
+  public func serviceFunction() {
+    if needsService { serviceDue = function.service(now: now) }
+  }
 
-  /// When `poll` is to be called although no interrupt may come (ns, monotonic); `UInt64.max` for never.
+  /// When `poll` is to be called although no interrupt may come (ns, monotonic); `UInt64.max` for never. Gives an
+  /// emulated function the processor for what was submitted since the last poll.
   public func nextDeadline(of queue: borrowing QueuePair) -> UInt64 {
-    if queue.generation != generation { return 0 }
+    serviceFunction()
+    if queue.generation != generation || queue.hasCompletion { return 0 }
     switch state {
     case .ready:
       return min(min(serviceDue, adminDue), min(queue.nextDue, queue.inFlight > 0 ? queue.nextWatch : .max))

@@ -6,6 +6,7 @@ import PCI
 /// memory.
 extension Controller {
   /// Looks at the controller's health and at the age of a queue pair's commands.
+  @inline(never)
   func watch(_ queue: inout QueuePair) {
     queue.nextWatch = queue.now + options.watchInterval
     guard queue.inFlight > 0 else { return }
@@ -105,6 +106,7 @@ extension Controller {
   }
 
   /// Carries a reset on. A bring-up that fails is begun again a few times, each time with a function-level reset.
+  @inline(never)
   func recover() {
     guard state != .failed, state != .closed else { return }
     do throws(ControllerError) {
@@ -147,6 +149,7 @@ extension Controller {
   }
 
   /// Takes what was under way back from a controller that has stopped since the queue pair last looked.
+  @inline(never)
   func resume(_ queue: inout QueuePair) {
     queue.generation = generation
     let isLost = state == .failed || state == .closed

@@ -42,6 +42,8 @@ public final class Controller {
   /// was under way in an earlier life will never touch memory again.
   @exclusivity(unchecked)
   var generation: UInt64 = 0
+  /// Whether the function has no processor of its own.
+  let needsService: Bool
   let registers: RegisterWindow
   @exclusivity(unchecked)
   var admin: QueuePair
@@ -91,6 +93,7 @@ public final class Controller {
   private init(_ function: any Function, _ options: ControllerOptions) throws(ControllerError) {
     self.function = function
     self.options = options
+    needsService = function.needsService
     do throws(FunctionError) {
       function.setBusMaster(true)
       registers = try function.openBAR(0)
@@ -106,7 +109,7 @@ public final class Controller {
         memory: try QueueMemory(
           identifier: 0, entries: Self.adminEntries, vector: nil, listPages: 1, function: function),
         registers: registers, doorbellStride: registerCapabilities.doorbellStride,
-        policy: RetryPolicy(maximumRetries: 0, maximumRequeues: 0), clock: options.time.now)
+        policy: RetryPolicy(maximumRetries: 0, maximumRequeues: 0), time: options.time)
       adminData = try DMAArena(frames: Self.commandFrames + 1, name: "varve-admin")
       try function.map(adminData)
     } catch {

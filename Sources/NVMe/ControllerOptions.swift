@@ -1,7 +1,7 @@
 /// What a caller may choose about a controller.
 public struct ControllerOptions {
-  /// Entries of each I/O queue asked for, at least 2; the controller's MQES may make it fewer. One entry stays
-  /// empty, so one command less can be under way.
+  /// Entries of each I/O queue asked for, at least 2, rounded down to a power of two; the controller's MQES may
+  /// make it fewer. One entry stays empty, so one command less can be under way.
   public var queueEntries = 256
   /// I/O queue pairs asked for, at least 1; the controller may grant fewer.
   public var queuePairs = 8

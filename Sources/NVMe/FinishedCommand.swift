@@ -21,14 +21,32 @@ public struct FinishedCommand: Sendable {
   public var context: UInt64
   /// Dword 0 of the completion; 0 when there was none.
   public var result: UInt32
+  /// The status field in the low half, how the command ended above it: all zero for a success.
+  @usableFromInline var outcome: UInt32
+
+  init(context: UInt64, result: UInt32, status: Status, end: CommandEnd) {
+    self.context = context
+    self.result = result
+    outcome = UInt32(status.rawValue) | UInt32(end.rawValue) << 16
+  }
+
+  /// A command that succeeded with a result.
+  @inline(__always)
+  init(context: UInt64, succeeded result: UInt32) {
+    self.context = context
+    self.result = result
+    outcome = 0
+  }
+
   /// The status field of the completion; success when there was none.
-  public var status: Status
+  public var status: Status { Status(rawValue: UInt16(truncatingIfNeeded: outcome)) }
+
   /// How the command ended.
-  public var end: CommandEnd
+  public var end: CommandEnd { CommandEnd(rawValue: UInt8(truncatingIfNeeded: outcome >> 16)) ?? .failed }
 
   /// 0 or the errno that Linux would return for the same end to a user of the block device.
   @inlinable
-  public var errno: Int32 { end == .succeeded ? 0 : errorNumber }
+  public var errno: Int32 { outcome == 0 ? 0 : errorNumber }
 
   @usableFromInline
   var errorNumber: Int32 {

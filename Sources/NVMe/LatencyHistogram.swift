@@ -1,6 +1,6 @@
 /// How long commands took from the doorbell to the poll that found them completed.
 ///
-/// One completion of each poll is counted, the first: all of them while few commands are under way, a sample of
+/// One completion of each poll is counted, the last: all of them while few commands are under way, a sample of
 /// them otherwise. Buckets are a quarter of a power of two wide.
 public struct LatencyHistogram: Sendable, Equatable {
   /// How many buckets there are.
@@ -40,8 +40,9 @@ public struct LatencyHistogram: Sendable, Equatable {
   @inline(__always)
   static func bucket(_ latency: UInt64) -> Int {
     guard latency >= 4 else { return Int(latency) }
-    let exponent = 63 &- latency.leadingZeroBitCount
-    return (exponent &- 1) << 2 | Int(truncatingIfNeeded: latency >> UInt64(exponent &- 2) & 3)
+    // The exponent of a floating-point number and the first two bits of its fraction, as they lie side by side.
+    let bits = Double(Int64(truncatingIfNeeded: min(latency, 1 << 62))).bitPattern
+    return Int(truncatingIfNeeded: bits &>> 50) &- 1024 << 2
   }
 }
 
@@ -57,6 +58,7 @@ struct LatencyRecorder: ~Copyable {
   deinit { counts.deallocate() }
 
   /// Counts a command that took so many nanoseconds.
+  @inline(__always)
   mutating func record(_ latency: UInt64) { counts[LatencyHistogram.bucket(latency)] &+= 1 }
 
   /// What was counted so far.

@@ -32,7 +32,7 @@ extension QueuePair {
     tracker.pointee.state = .delayed
     tracker.pointee.time = due
     tracker.pointee.next = firstDelayed
-    firstDelayed = UInt16(truncatingIfNeeded: TrackerPool.index(of: tracker.pointee.commandID))
+    firstDelayed = UInt16(truncatingIfNeeded: trackers.index(of: tracker.pointee.commandID))
     nextDue = min(nextDue, due)
   }
 

@@ -88,14 +88,15 @@ extension QueuePair {
   }
 
   /// Tells the controller of all posted commands with one doorbell.
+  @inline(__always)
   mutating func ring() {
     guard hasUnrung else { return }
-    let posted = tail >= rungTail ? tail &- rungTail : tail &+ entries &- rungTail
-    inFlight += Int(posted)
+    let posted = tail &- rungTail
+    inFlight &+= Int(posted)
     counters.submitted &+= UInt64(posted)
     counters.submissionDoorbells &+= 1
     rungTail = tail
-    tailDoorbell.ring(tail)
+    tailDoorbell.ring(tail & indexMask)
   }
 
   // MARK: Building
@@ -103,7 +104,7 @@ extension QueuePair {
   /// Where a command's list pages begin, in entries from `lists`.
   @inlinable @inline(__always)
   func listOffset(of tracker: UnsafeMutablePointer<Tracker>) -> Int {
-    TrackerPool.index(of: tracker.pointee.commandID) &* listEntries
+    trackers.index(of: tracker.pointee.commandID) &* listEntries
   }
 
   /// The address for the device of the list page `offset` entries from `lists`.
@@ -145,10 +146,9 @@ extension QueuePair {
   /// Puts a command into the submission queue.
   @inlinable @inline(__always)
   mutating func put(_ command: SubmissionEntry, _ tracker: UnsafeMutablePointer<Tracker>) {
-    if tail == rungTail { beginBatch() }
+    if tail == rungTail { readClock() }
     tracker.pointee.time = now
-    submission[Int(tail)] = command
+    submission[Int(tail & indexMask)] = command
     tail &+= 1
-    if tail == entries { tail = 0 }
   }
 }

@@ -18,40 +18,37 @@ extension QueuePair {
   }
 
   /// Rings the doorbell and records the commands it tells of.
-  mutating func ringTraced(_ tracer: CommandTracer, _ now: () -> UInt64) {
+  mutating func ringTraced(_ tracer: CommandTracer) {
     var trace = CommandTrace()
     trace.queue = identifier
-    trace.doorbell = now()
+    trace.doorbell = clock.read()
     var count = 0
     var index = rungTail
     while index != tail {
-      trace.command = submission[Int(index)]
+      trace.command = submission[Int(index & indexMask)]
       trace.submitted =
         trackers.inFlight(trace.command.commandIdentifier)?.pointee.time ?? trace.doorbell
       tracer.add(trace)
       count += 1
-      index += 1
-      if index == entries { index = 0 }
+      index &+= 1
     }
     ring()
-    tracer.ring(count, at: now())
+    tracer.ring(count, at: clock.read())
   }
 
   /// Collects completions and records them.
-  mutating func reapTraced(limit: Int, _ tracer: CommandTracer, _ now: () -> UInt64) {
-    let found = now()
-    let first = head
+  mutating func reapTraced(limit: Int, _ tracer: CommandTracer) {
+    let found = clock.read()
+    var entry = next
     reap(limit: limit)
-    let reaped = now()
-    var index = first
-    while index != head {
+    let reaped = clock.read()
+    while entry != next {
       // What was just collected is still there: the controller needs a new command to overwrite it.
-      let entry = completion + Int(index) * CompletionEntry.size
       let status = Status(rawValue: cm_load16(entry + CompletionEntry.phaseOffset) &>> 1)
       tracer.complete(
         cm_load16(entry + CompletionEntry.identifierOffset), status, found: found, reaped: reaped)
-      index += 1
-      if index == entries { index = 0 }
+      entry += CompletionEntry.size
+      if entry == end { entry = completion }
     }
   }
 }

@@ -35,19 +35,22 @@ public struct QueuePair: ~Copyable {
   /// Records commands while somebody wants them.
   var tracer: CommandTracer?
 
-  private let clock: () -> UInt64
+  /// Where its times come from: all from this one clock.
+  @usableFromInline var clock: Clock
   /// The time of the present poll, or of the first command posted since the last doorbell (ns, monotonic).
   @usableFromInline var now: UInt64 = 0
   var latencies = LatencyRecorder()
   /// Whether the controller has the queues: nothing is submitted while it has not.
   @usableFromInline var isOnline = true
   @usableFromInline var trackers: TrackerPool
-  /// Entries of each queue.
-  @usableFromInline let entries: UInt32
+  /// Entries of each queue, a power of two, so that a mask takes a count to an index.
+  var entries: UInt32 { indexMask &+ 1 }
+  @usableFromInline let indexMask: UInt32
 
   // The submission queue. There is always a slot for a command that has a tracker: there is one more entry than
   // there are trackers, and a command that is under way holds at most one.
   @usableFromInline let submission: UnsafeMutablePointer<SubmissionEntry>
+  /// How many commands were put into it, and how many of them the controller was told of.
   @usableFromInline var tail: UInt32 = 0
   @usableFromInline var rungTail: UInt32 = 0
   let tailDoorbell: DoorbellRegister
@@ -61,35 +64,38 @@ public struct QueuePair: ~Copyable {
 
   // The completion queue.
   let completion: UnsafeMutableRawPointer
-  var head: UInt32 = 0
-  var phase: UInt16 = 1
+  let end: UnsafeMutableRawPointer
+  /// The entry the controller fills next.
+  var next: UnsafeMutableRawPointer
+  /// The phase tag of a new entry at `next`, at its place in the entry's last word.
+  var expectedPhase: UInt32 = 1 << 16
   let headDoorbell: DoorbellRegister
 
   // Ends that have not been taken.
   let finished: UnsafeMutablePointer<FinishedCommand>
   let finishedCapacity: Int
-  var finishedEnd: UnsafeMutablePointer<FinishedCommand>
-  var finishedCount: Int { finishedEnd - finished }
+  var finishedCount = 0
 
   /// A queue pair over zeroed memory.
   init(
     memory: QueueMemory, registers: RegisterWindow, doorbellStride: UInt8, policy: RetryPolicy,
-    clock: @escaping () -> UInt64
+    time: TimeSource
   ) {
     self.memory = memory
-    self.clock = clock
+    clock = Clock(time)
     self.policy = policy
     trackers = TrackerPool(count: memory.entries - 1)
-    entries = UInt32(memory.entries)
+    indexMask = UInt32(truncatingIfNeeded: memory.entries &- 1)
     submission = memory.submissionQueue.bindMemory(to: SubmissionEntry.self, capacity: memory.entries)
     completion = memory.completionQueue
+    end = completion + memory.entries * CompletionEntry.size
+    next = completion
     listsAddress = memory.listsAddress
     listEntries = memory.listPages * PageList.entriesPerPage
     lists = memory.lists.bindMemory(to: UInt64.self, capacity: max(trackers.count * listEntries, 1))
     // Room for as many ends as `reap` collects, and for all commands taken back from a controller that stopped.
     finishedCapacity = 2 * trackers.count
     finished = .allocate(capacity: finishedCapacity)
-    finishedEnd = finished
     tailDoorbell = DoorbellRegister(
       registers: registers,
       offset: Doorbell.submissionTail(queue: memory.identifier, stride: doorbellStride))
@@ -100,17 +106,17 @@ public struct QueuePair: ~Copyable {
 
   deinit { finished.deallocate() }
 
-  /// Learns the time, once for all commands that share a doorbell.
-  @usableFromInline @inline(never)
-  mutating func beginBatch() { now = clock() }
+  /// Learns the time, once for all commands that share a doorbell and once for each poll.
+  @inlinable @inline(__always)
+  mutating func readClock() { now = clock.read() }
 
   /// Forgets all that the two queues hold: the controller has been disabled.
   mutating func rewind() {
     memory.clearQueues()
     tail = 0
     rungTail = 0
-    head = 0
-    phase = 1
+    next = completion
+    expectedPhase = 1 << 16
     submissionHead = 0
     inFlight = 0
   }

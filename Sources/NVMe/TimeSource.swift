@@ -8,6 +8,8 @@ public struct TimeSource {
   public var now: () -> UInt64
   /// Blocks the calling thread for about so many nanoseconds.
   public var sleep: (UInt64) -> Void
+  /// Whether `now` is the machine's monotonic clock, which a queue pair may read by shorter ways.
+  private(set) var isSystem = false
 
   /// A time source of the caller's.
   public init(now: @escaping () -> UInt64, sleep: @escaping (UInt64) -> Void) {
@@ -17,13 +19,15 @@ public struct TimeSource {
 
   /// The machine's monotonic clock.
   public static var system: TimeSource {
-    TimeSource(
+    var source = TimeSource(
       now: { cm_monotonic_ns() },
       sleep: { nanoseconds in
         let second: UInt64 = 1_000_000_000
         var time = timespec(tv_sec: Int(nanoseconds / second), tv_nsec: Int(nanoseconds % second))
         nanosleep(&time, nil)
       })
+    source.isSystem = true
+    return source
   }
 }
 

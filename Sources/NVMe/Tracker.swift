@@ -25,12 +25,39 @@ struct Tracker: BitwiseCopyable {
   @usableFromInline var context: UInt64 = 0
   /// When the command was submitted last (in flight) or is to be submitted again (delayed): ns, monotonic.
   @usableFromInline var time: UInt64 = 0
+  /// The command identifier in the low half, the state above it: a completion is matched against both at once.
+  @usableFromInline var identity: UInt32 = 0
   /// The next tracker in the list this one is in.
   @usableFromInline var next = Tracker.none
-  /// The identifier the command goes by: the tracker's index and a generation above it.
-  @usableFromInline var commandID: UInt16 = 0
-  @usableFromInline var state = State.free
   @usableFromInline var history = History()
+  /// A tracker begins at a multiple of a power of two.
+  private var padding: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
+
+  @usableFromInline
+  init() {}
+
+  /// The identifier the command goes by: the tracker's index and a generation above it.
+  @inlinable
+  var commandID: UInt16 {
+    get { UInt16(truncatingIfNeeded: identity) }
+    set { identity = identity & ~0xffff | UInt32(newValue) }
+  }
+
+  @inlinable
+  var state: State {
+    get { State(rawValue: UInt8(truncatingIfNeeded: identity &>> 16)) ?? .free }
+    set { identity = Self.identity(commandID, newValue) }
+  }
+
+  /// The identity of a command in a state.
+  @inlinable @inline(__always)
+  static func identity(_ commandID: UInt16, _ state: State) -> UInt32 {
+    UInt32(commandID) | UInt32(state.rawValue) &<< 16
+  }
+
+  /// What the identity of a command in flight has beside the command identifier.
+  @inlinable @inline(__always)
+  static var inFlightBit: UInt32 { identity(0, .inFlight) }
 
   /// What befell a command on its way; all zero for nearly every one.
   @usableFromInline
@@ -45,5 +72,8 @@ struct Tracker: BitwiseCopyable {
     var timedOut = false
     /// How many of the resets it was itself the reason for.
     var timeouts: UInt8 = 0
+
+    @usableFromInline
+    init() {}
   }
 }

@@ -4,27 +4,30 @@ import NVMeSpec
 ///
 /// Command identifiers are an index in the low 12 bits and a generation in the high 4, which changes at every
 /// use: a completion that comes twice names a generation that is over, and is told apart from the command that
-/// now has the tracker.
+/// now has the tracker. There is memory for a power of two of them, so that an index from the device needs no more
+/// than a mask; those beyond the pool's size are never in flight.
 @usableFromInline
 struct TrackerPool: ~Copyable {
   /// The most trackers a pool can have: identifier FFFFh is never used (NVM Express Base, 3.3.3.1).
   static let maximumCount = (1 << indexBits) - 1
   private static let indexBits = 12
-  private static let generationStep = UInt16(1 << indexBits)
-  @inlinable
-  static var indexMask: UInt16 { 0xfff }
 
   /// How many trackers there are.
   let count: Int
   @usableFromInline let trackers: UnsafeMutablePointer<Tracker>
+  /// Masks the index of a tracker out of a command identifier.
+  @usableFromInline let indexMask: UInt32
   @usableFromInline var firstFree: UInt16
 
   /// Makes `count` free trackers, at least 1 and at most `maximumCount`.
   init(count: Int) {
     let count = min(max(count, 1), Self.maximumCount)
     self.count = count
-    trackers = .allocate(capacity: count)
-    for index in 0..<count {
+    var room = 1
+    while room < count { room *= 2 }
+    indexMask = UInt32(truncatingIfNeeded: room - 1)
+    trackers = .allocate(capacity: room)
+    for index in 0..<room {
       var tracker = Tracker()
       tracker.commandID = UInt16(truncatingIfNeeded: index)
       tracker.next = index + 1 < count ? UInt16(truncatingIfNeeded: index + 1) : Tracker.none
@@ -47,7 +50,7 @@ struct TrackerPool: ~Copyable {
 
   /// The index of the tracker that `commandID` belongs to.
   @inlinable @inline(__always)
-  static func index(of commandID: UInt16) -> Int { Int(commandID & indexMask) }
+  func index(of commandID: UInt16) -> Int { Int(UInt32(commandID) & indexMask) }
 
   /// Takes a free tracker and marks it in flight; nil when there is none.
   @inlinable @inline(__always)
@@ -55,7 +58,7 @@ struct TrackerPool: ~Copyable {
     guard firstFree != Tracker.none else { return nil }
     let tracker = trackers + Int(firstFree)
     firstFree = tracker.pointee.next
-    tracker.pointee.state = .inFlight
+    tracker.pointee.identity |= Tracker.inFlightBit
     return tracker
   }
 
@@ -63,27 +66,35 @@ struct TrackerPool: ~Copyable {
   /// flight has it.
   @inline(__always)
   func inFlight(_ commandID: UInt16) -> UnsafeMutablePointer<Tracker>? {
-    let index = Self.index(of: commandID)
-    guard index < count else { return nil }
-    let tracker = trackers + index
-    guard tracker.pointee.commandID == commandID, tracker.pointee.state == .inFlight else { return nil }
-    return tracker
+    let tracker = trackers + index(of: commandID)
+    return tracker.pointee.identity == Tracker.identity(commandID, .inFlight) ? tracker : nil
   }
 
   /// Puts a tracker back, ready for another command under the next generation of its identifier.
   @inline(__always)
   mutating func give(_ tracker: UnsafeMutablePointer<Tracker>) {
-    let index = tracker.pointee.commandID & Self.indexMask
-    tracker.pointee.commandID &+= Self.generationStep
+    firstFree = Self.free(tracker, tracker.pointee.identity, indexMask, before: firstFree)
+  }
+
+  /// Makes the tracker of a command a free one, with another after it in the list.
+  /// - Parameters:
+  ///   - identity: its command identifier in the low half.
+  ///   - mask: the pool's `indexMask`.
+  /// - Returns: its index.
+  @inline(__always)
+  static func free(
+    _ tracker: UnsafeMutablePointer<Tracker>, _ identity: UInt32, _ mask: UInt32, before next: UInt16
+  ) -> UInt16 {
+    // The identifier's next generation; the state is that of a free one, 0.
+    tracker.pointee.identity = (identity &+ 1 &<< UInt32(indexBits)) & 0xffff
     tracker.pointee.history = Tracker.History()
-    tracker.pointee.state = .free
-    tracker.pointee.next = firstFree
-    firstFree = index
+    tracker.pointee.next = next
+    return UInt16(truncatingIfNeeded: identity & mask)
   }
 
   /// Gives a tracker that is submitted again a new generation, so that a late completion of the former
   /// submission is not taken for this one's.
   func renew(_ tracker: UnsafeMutablePointer<Tracker>) {
-    tracker.pointee.commandID &+= Self.generationStep
+    tracker.pointee.commandID &+= UInt16(1 << Self.indexBits)
   }
 }

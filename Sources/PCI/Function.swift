@@ -41,6 +41,9 @@ public protocol Function: AnyObject {
   /// An eventfd that fires when the function is asked back (removal), where the transport has one.
   var removalDescriptor: Int32? { get }
 
+  /// Whether `service` does anything.
+  var needsService: Bool { get }
+
   /// Lends the caller's processor to a function that has none of its own, an emulated one, until it has
   /// nothing to do at monotonic time `now` (ns). Hardware does nothing here.
   /// - Returns: when it wants to be called next (ns, monotonic), `UInt64.max` when only after a doorbell.
@@ -51,6 +54,7 @@ public protocol Function: AnyObject {
 }
 
 extension Function {
+  public var needsService: Bool { false }
   public func service(now: UInt64) -> UInt64 { .max }
 }
 

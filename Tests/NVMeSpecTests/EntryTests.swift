@@ -12,7 +12,7 @@ struct EntryTests {
     #expect(MemoryLayout<SubmissionEntry>.offset(of: \.metadata) == 16)
     #expect(MemoryLayout<SubmissionEntry>.offset(of: \.prp1) == 24)
     #expect(MemoryLayout<SubmissionEntry>.offset(of: \.prp2) == 32)
-    #expect(MemoryLayout<SubmissionEntry>.offset(of: \.cdw10) == 40)
+    #expect(MemoryLayout<SubmissionEntry>.offset(of: \.cdw10And11) == 40)
     #expect(MemoryLayout<SubmissionEntry>.offset(of: \.cdw15) == 60)
   }
 

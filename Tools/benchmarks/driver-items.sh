@@ -5,7 +5,7 @@ measure_driver() {
   counts=$("$root/Tools/benchmarks/instructions" "$binaries/driver-bench") || counts={}
   for layer in queue block; do
     for batch in 32 1; do
-      sample "driver-$layer-batch-$batch" ours "$(jq --raw-output ".$layer.batch_$batch // empty" <<<"$counts")"
+      sample "driver-$layer-batch-$batch" ours "$(jq --raw-output ".$layer.batch_$batch.instructions // empty" <<<"$counts")"
     done
   done
 }

@@ -11,11 +11,8 @@ extension SubmissionEntry {
   /// SLBA: the first logical block, in CDW10 and CDW11.
   @inlinable
   public var startingBlock: UInt64 {
-    get { UInt64(cdw11) &<< 32 | UInt64(cdw10) }
-    set {
-      cdw10 = UInt32(truncatingIfNeeded: newValue)
-      cdw11 = UInt32(truncatingIfNeeded: newValue &>> 32)
-    }
+    get { cdw10And11 }
+    set { cdw10And11 = newValue }
   }
 
   /// NLB as a count: the number of logical blocks, 1...65,536 (the field itself is 0's based).

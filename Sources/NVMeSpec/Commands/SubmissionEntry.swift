@@ -14,8 +14,8 @@ public struct SubmissionEntry: BitwiseCopyable, Hashable, Sendable {
   public var prp1: UInt64 = 0
   /// PRP2, or the upper half of SGL1.
   public var prp2: UInt64 = 0
-  public var cdw10: UInt32 = 0
-  public var cdw11: UInt32 = 0
+  /// CDW10 in the lower half, CDW11 in the upper.
+  public var cdw10And11: UInt64 = 0
   public var cdw12: UInt32 = 0
   public var cdw13: UInt32 = 0
   public var cdw14: UInt32 = 0
@@ -49,6 +49,20 @@ public struct SubmissionEntry: BitwiseCopyable, Hashable, Sendable {
   @inlinable
   public init(_ opcode: IOOpcode, namespace: UInt32) {
     self.init(opcode: opcode.rawValue, namespace: namespace)
+  }
+
+  /// CDW10.
+  @inlinable
+  public var cdw10: UInt32 {
+    get { UInt32(truncatingIfNeeded: cdw10And11) }
+    set { cdw10And11.setField(0, 32, UInt64(newValue)) }
+  }
+
+  /// CDW11.
+  @inlinable
+  public var cdw11: UInt32 {
+    get { UInt32(truncatingIfNeeded: cdw10And11 &>> 32) }
+    set { cdw10And11.setField(32, 32, UInt64(newValue)) }
   }
 
   /// OPC.

@@ -14,7 +14,8 @@ public struct Status: RawRepresentable, Hashable, Sendable, CustomStringConverti
   }
 
   /// A command that succeeded.
-  public static let success = Status(rawValue: 0)
+  @inlinable
+  public static var success: Status { Status(rawValue: 0) }
 
   /// SCT and SC.
   @inlinable

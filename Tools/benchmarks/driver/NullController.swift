@@ -4,8 +4,8 @@ import PCI
 
 /// The least device a driver can be measured against: every I/O command succeeds at once and moves no data.
 ///
-/// BAR 0 is plain memory. The device looks at it only in `service`, which the driver calls, so all its cost is in
-/// that one function and can be told from the driver's.
+/// BAR 0 is plain memory. The device looks at it only in `service`, which the benchmark calls between submission and
+/// completion, so all its cost is in that one function and can be told from the driver's.
 final class NullController: Function {
   let name = "null"
   let numaNode: Int? = nil

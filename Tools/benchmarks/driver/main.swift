@@ -7,7 +7,7 @@ import NVMeSpec
 
 /// Submits and completes `count` reads of one block through a block device.
 @inline(never)
-func driveBlockDevice(_ device: NamespaceDevice, batch: Int, count: Int) {
+func driveBlockDevice(_ null: NullController, _ device: NamespaceDevice, batch: Int, count: Int) {
   var frames = (0..<UInt32(batch)).map { $0 }
   var completions: [BlockCompletion] = []
   completions.reserveCapacity(batch)
@@ -22,6 +22,7 @@ func driveBlockDevice(_ device: NamespaceDevice, batch: Int, count: Int) {
         guard device.submit(command) else { return }
       }
       device.ring()
+      _ = null.service(now: 0)
       completions.removeAll(keepingCapacity: true)
       while completions.count < batch { device.poll(&completions, limit: batch) }
       done += batch
@@ -31,28 +32,35 @@ func driveBlockDevice(_ device: NamespaceDevice, batch: Int, count: Int) {
 
 /// The same through a queue pair.
 @inline(never)
-func driveQueuePair(_ controller: Controller, _ queue: inout QueuePair, batch: Int, count: Int) {
+func driveQueuePair(
+  _ null: NullController, _ controller: Controller, _ queue: inout QueuePair, batch: Int, count: Int
+) {
   var frame: UInt32 = 0
   var done = 0
+  var lba: UInt64 = 0
   let read = IOOpcode.read
   while done < count {
-    for index in 0..<batch {
+    for _ in 0..<batch {
       let posted = queue.postTransfer(
-        read, namespace: 1, lba: UInt64(done + index), lbaCount: 1, forceUnitAccess: false, frames: &frame,
-        count: 1, base: 4096, context: UInt64(index))
+        read, namespace: 1, lba: lba, lbaCount: 1, forceUnitAccess: false, frames: &frame, count: 1,
+        base: 4096,
+        context: lba)
       guard posted else { return }
+      lba &+= 1
     }
     controller.ring(&queue)
-    var ended = 0
-    while ended < batch {
+    _ = null.service(now: 0)
+    let next = done &+ batch
+    while done < next {
       controller.poll(&queue, limit: batch)
-      ended += queue.takeFinished().count
+      done &+= queue.takeFinished().count
     }
-    done += batch
   }
 }
 
 let arguments = CommandLine.arguments
+/// Until a queue pair knows the rate of the processor's clock (us).
+let settlingTime: UInt32 = 20_000
 guard arguments.count == 4, let batch = Int(arguments[2]), let count = Int(arguments[3]), batch > 0,
   arguments[1] == "queue" || arguments[1] == "block"
 else {
@@ -60,15 +68,18 @@ else {
   exit(16)
 }
 do {
-  let controller = try Controller.open(NullController())
+  let null = NullController()
+  let controller = try Controller.open(null)
   if arguments[1] == "queue" {
     var queue = try controller.makeQueuePair()
-    driveQueuePair(controller, &queue, batch: batch, count: count)
+    usleep(settlingTime)
+    driveQueuePair(null, controller, &queue, batch: batch, count: count)
     controller.delete(queue)
     controller.close()
   } else {
     let device = try NamespaceDevice(controller: controller, namespace: 1, arenaFrames: 64)
-    driveBlockDevice(device, batch: batch, count: count)
+    usleep(settlingTime)
+    driveBlockDevice(null, device, batch: batch, count: count)
     device.close()
   }
 } catch {

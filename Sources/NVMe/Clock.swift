@@ -1,0 +1,73 @@
+import CMachine
+import Glibc
+
+/// The time as a queue pair reads it, twice for a command: from the processor's own counter where the kernel trusts
+/// that one too, brought into line with the time source every few milliseconds.
+///
+/// Never goes back, and never strays from the time source by more than that one is corrected within `interval`.
+@usableFromInline
+struct Clock {
+  /// How long the counter is trusted (ns), and how long it is watched before its rate is believed.
+  static let interval: UInt64 = 10 * .millisecond
+
+  private let source: TimeSource
+  private let trustsCounter: Bool
+  /// A moment by the time source (ns) and by the counter.
+  @usableFromInline var base: UInt64
+  @usableFromInline var baseTicks: UInt64
+  /// The first such moment, from which the rate is taken.
+  private let origin: UInt64
+  private let originTicks: UInt64
+  /// Nanoseconds of a tick, times `1 << 32`.
+  @usableFromInline var rate: UInt64 = 0
+  /// For how many ticks after `baseTicks` the rate holds; 0 while there is none.
+  @usableFromInline var span: UInt64 = 0
+
+  /// A clock that shows the time of `source`.
+  init(_ source: TimeSource) {
+    self.source = source
+    trustsCounter = source.isSystem && Self.counterIsSound
+    origin = source.now()
+    originTicks = cm_ticks()
+    (base, baseTicks) = (origin, originTicks)
+  }
+
+  /// The time (ns, monotonic).
+  @inlinable @inline(__always)
+  mutating func read() -> UInt64 {
+    let elapsed = cm_ticks() &- baseTicks
+    guard elapsed < span else { return readSource() }
+    return base &+ (elapsed &* rate) &>> 32
+  }
+
+  @usableFromInline @inline(never)
+  mutating func readSource() -> UInt64 {
+    // What was shown last lies before the end of the span.
+    base = max(source.now(), base &+ (span &* rate) &>> 32)
+    guard trustsCounter else { return base }
+    baseTicks = cm_ticks()
+    learnRate()
+    return base
+  }
+
+  private mutating func learnRate() {
+    let (time, ticks) = (base &- origin, baseTicks &- originTicks)
+    guard time >= Self.interval, ticks > 0 else { return }
+    let exact = UInt128(time) << 32 / UInt128(ticks)
+    // A counter slower than 1 MHz or faster than 100 GHz is none.
+    guard (1 << 25..<1 << 42).contains(exact) else { return }
+    rate = UInt64(exact)
+    span = Self.interval &<< 32 / rate
+  }
+
+  /// Whether the kernel's own clock is the counter: it then runs evenly and alike on all processors.
+  private static let counterIsSound: Bool = {
+    let path = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
+    guard let file = fopen(path, "r") else { return false }
+    defer { fclose(file) }
+    var name = [UInt8](repeating: 0, count: 32)
+    let count = fread(&name, 1, name.count, file)
+    let text = String(decoding: name.prefix(count), as: UTF8.self)
+    return ["tsc\n", "arch_sys_counter\n"].contains(text)
+  }()
+}
