@@ -83,18 +83,20 @@ let package = Package(
         "MountSession", "Reactor", "Device", "Block", "NVMe", "NVMeSpec", "FileSystem", "Format", "PCI",
         "CMachine", "Control", "JSONValue", arguments, log,
       ]),
-
+    .target(
+      name: "ToolSupport", dependencies: ["Block", "NVMe", "CBlkid", "CMachine", "Device", "Format"],
+      path: "Tools/lib/ToolSupport", swiftSettings: settings),
     command(
-      "mkfs.varve", path: "Tools/mkfs",
-      ["Block", "CBlkid", "CMachine", "Device", "Format", "JSONValue", arguments]),
+      "mkfs.varve", path: "Tools/mkfs", manual: "mkfs.varve.8",
+      ["Block", "NVMe", "CMachine", "Device", "Format", "JSONValue", "ToolSupport", arguments]),
     command(
       "fsck.varve", path: "Tools/fsck", manual: "fsck.varve.8",
       ["Block", "Checker", "CMachine", "Device", "Format", "JSONValue", arguments]),
     command(
       "varve", path: "Tools/varve", manual: "varve.8",
       [
-        "Device", "Format", "Block", "NVMe", "NVMeSpec", "PCI", "CMachine", "Control", "JSONValue", arguments,
-        "VFIOUserServer",
+        "Device", "Format", "Block", "NVMe", "NVMeSpec", "PCI", "CMachine", "Control", "JSONValue",
+        "ToolSupport", "VFIOUserServer", arguments,
       ]),
     .target(
       name: "MemoryService", dependencies: ["FileSystem"], path: "Tools/benchmarks/null/Service",

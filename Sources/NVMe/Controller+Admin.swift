@@ -87,10 +87,11 @@ extension Controller {
   /// - Parameters:
   ///   - command: the command; its data pointer is filled in.
   ///   - receiving: how many bytes it returns, at most 64 KiB.
+  ///   - limit: how long it may take (ns), by default `options.adminTimeout`.
   /// - Returns: dword 0 of the completion and the bytes returned.
   /// - Throws: the command's error, or that the controller cannot be used.
   public func execute(
-    _ command: SubmissionEntry, receiving: Int = 0
+    _ command: SubmissionEntry, receiving: Int = 0, limit: UInt64? = nil
   ) throws(ControllerError) -> (result: UInt32, data: [UInt8]) {
     guard state == .ready else { throw failure ?? error(.notUsable) }
     let count = min(max(receiving, 0), Self.commandFrames * DMAArena.frameSize)
@@ -100,7 +101,7 @@ extension Controller {
       throw error(.notUsable)
     }
     admin.ring()
-    let end = try awaitCaller()
+    let end = try awaitCaller(limit ?? options.adminTimeout)
     guard end.end == .succeeded else {
       throw error(.command(CommandError(queue: 0, command: command, ended: end)))
     }
@@ -109,8 +110,8 @@ extension Controller {
 
   /// Waits for the end of the command just sent. One that does not come back costs the controller a reset: its
   /// memory could not be used again otherwise.
-  private func awaitCaller() throws(ControllerError) -> FinishedCommand {
-    let deadline = now + options.adminTimeout
+  private func awaitCaller(_ limit: UInt64) throws(ControllerError) -> FinishedCommand {
+    let deadline = now + limit
     var pause = Pause(self)
     while true {
       pollAdmin()
@@ -124,7 +125,7 @@ extension Controller {
       let isHealthy = isHealthy(status)
       guard isHealthy, now < deadline else {
         let reason: ControllerError.Reason = status.fatal ? .fatal : .resetItself
-        let failure = error(isHealthy ? .commandTimeout(after: options.adminTimeout) : reason)
+        let failure = error(isHealthy ? .commandTimeout(after: limit) : reason)
         if isHealthy { counters.stuckAdminCommands += 1 }
         reset()
         settle()

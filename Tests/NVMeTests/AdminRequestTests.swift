@@ -55,7 +55,7 @@ import Testing
   @Test func aResetEndsIt() throws {
     let machine = try TestMachine()
     let controller = try machine.open()
-    machine.device.faultRules = [FaultRule(admin: .getLogPage, .loseCompletion)]
+    machine.device.faultRules = [FaultRule(admin: .getLogPage, .loseCompletion, limit: 1)]
     try controller.request(smart, receiving: SMARTLog.size)
     #expect(try controller.requestResult() == nil)
     machine.device.faultRules = []
@@ -70,7 +70,7 @@ import Testing
   @Test func oneThatDoesNotComeBackIsGivenUpUntilAReset() throws {
     let machine = try TestMachine()
     let controller = try machine.open()
-    machine.device.faultRules = [FaultRule(admin: .getLogPage, .loseCompletion)]
+    machine.device.faultRules = [FaultRule(admin: .getLogPage, .loseCompletion, limit: 1)]
     try controller.request(smart, receiving: SMARTLog.size)
     machine.time.pass(controller.options.adminTimeout + 1)
     #expect(throws: ControllerError.self) { try controller.requestResult() }

@@ -5,6 +5,8 @@ import Device
 import Format
 import Glibc
 import JSONValue
+import NVMe
+import ToolSupport
 
 /// `mkfs.varve`: makes a filesystem.
 @main
@@ -31,6 +33,16 @@ struct Make: ParsableCommand {
   var uuid: String?
   @Option(help: ArgumentHelp("Size of a segment: 512K to 32M, a power of two.", valueName: "size"))
   var segmentSize: String?
+  @Option(
+    help: ArgumentHelp(
+      "Format the namespace with this LBA format first (Format NVM); varve ns shows them.", valueName: "lbaf")
+  )
+  var format: UInt8?
+  @Option(
+    help: ArgumentHelp(
+      "With --format: 1 to erase all user data, 2 to throw away the key it is encrypted with.",
+      valueName: "0|1|2"))
+  var secureErase: UInt8 = 0
   @Flag(help: "Print what was made as JSON.")
   var json = false
   @Argument(help: "The device: nvme://0000:01:00.0/1, or a path to an image file.")
@@ -45,11 +57,10 @@ struct Make: ParsableCommand {
     } catch let error as Refusal {
       say("mkfs.varve: \(error.reason)")
       Glibc.exit(1)
-    } catch let error as DeviceError {
+    } catch {
+      guard exitCode(for: error) == .failure else { exit(withError: error) }
       say("mkfs.varve: \(error)")
       Glibc.exit(1)
-    } catch {
-      exit(withError: error)
     }
   }
 
@@ -67,6 +78,12 @@ struct Make: ParsableCommand {
     }
     if let segmentSize, Size.bytes(segmentSize) == nil {
       throw ValidationError("'\(segmentSize)' is no size; write 8M")
+    }
+    guard let erase = SecureErase(rawValue: secureErase) else {
+      throw ValidationError("--secure-erase \(secureErase) is none of 0, 1 and 2")
+    }
+    guard erase == .none || format != nil else {
+      throw ValidationError("--secure-erase is a way to format; say --format as well")
     }
     if let size, Size.bytes(size) == nil { throw ValidationError("'\(size)' is no size; write 4G or 512M") }
   }
@@ -86,16 +103,32 @@ struct Make: ParsableCommand {
   private static let arenaFrames = 512
 
   private func make() throws {
-    let block = try DeviceLocator.open(device, arenaFrames: Self.arenaFrames) {
-      Self.say("mkfs.varve: \($0)")
-    }
-    defer { block.close() }
-    if !force, let found = try Signature.find(on: block) {
+    let (controller, namespace) = try DeviceLocator.openController(device) { Self.say("mkfs.varve: \($0)") }
+    defer { controller.close() }
+    if !force, let found = try Signature.find(on: namespace, of: controller) {
       throw Refusal("\(device) holds \(found); use -f to overwrite it")
     }
+    if !dryRun { try formatNamespace(namespace, of: controller) }
+    let block = try NamespaceDevice(
+      controller: controller, namespace: namespace, arenaFrames: Self.arenaFrames)
+    block.closesController = false
+    defer { block.close() }
     let superblock = try newSuperblock(blocks: block.blockCount)
     if !dryRun { try write(superblock, to: block) }
     report(superblock)
+  }
+
+  /// Has the controller format the namespace, if that was asked for.
+  private func formatNamespace(_ namespace: UInt32, of controller: Controller) throws {
+    guard let format else { return }
+    var choice = FormatChoice(format: format)
+    choice.secureErase = SecureErase(rawValue: secureErase) ?? .none
+    let others = controller.namespacesFormattedAlong(with: namespace, secureErase: choice.secureErase)
+    guard others.isEmpty else {
+      throw Refusal(
+        "\(device): the controller formats all namespaces at once, \(others) too; use varve format --force")
+    }
+    try controller.format(namespace, as: choice)
   }
 
   private func newSuperblock(blocks: UInt64) throws -> Superblock {

@@ -63,12 +63,13 @@ extension Controller {
     raiseInterrupts()
   }
 
-  /// Format NVM: a namespace loses its contents and may change its block size.
+  /// Format NVM: a namespace loses its contents and may change its block size. Whether data or the key to it is to be
+  /// erased, the namespace reads as zeros afterwards.
   private mutating func format(_ entry: SubmissionEntry) -> Outcome {
     let wanted =
       entry.namespace == SubmissionEntry.allNamespaces
       ? Array(namespaces.identifiers) : [entry.namespace]
-    guard entry.secureErase <= 1, entry.cdw10 & 0x1f0 == 0 else { return .refused(.invalidFormat) }
+    guard entry.secureErase <= 2, entry.cdw10 & 0x1f0 == 0 else { return .refused(.invalidFormat) }
     for identifier in wanted {
       guard let namespace = namespaces[identifier] else { return .refused(.invalidNamespaceOrFormat) }
       guard Int(entry.formatIndex) < namespace.formats.count else { return .refused(.invalidFormat) }
@@ -78,7 +79,11 @@ extension Controller {
       guard let namespace = namespaces[identifier] else { continue }
       let failure = namespace.medium.zero(at: 0, count: namespace.medium.size)
       guard failure == 0 else { return .done(Self.writeError(failure), 0) }
-      namespaces.setShift(identifier, Int(namespace.formats[Int(entry.formatIndex)].exponent))
+      let shift = Int(namespace.formats[Int(entry.formatIndex)].exponent)
+      let unkept = namespaces.setShift(identifier, shift)
+      guard unkept == 0 else { return .done(Self.writeError(unkept), 0) }
+      let durable = namespace.medium.synchronize()
+      guard durable == 0 else { return .done(Self.writeError(durable), 0) }
     }
     if records { restartRecorder() }
     return .success

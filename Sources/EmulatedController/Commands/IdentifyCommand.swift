@@ -57,6 +57,8 @@ extension Controller {
     identity.completionEntrySizes = CompletionEntry.sizeExponent << 4 | CompletionEntry.sizeExponent
     identity.namespaceCount = UInt32(namespaces.count)
     identity.ioCommands = [.compare, .datasetManagement, .writeZeroes, .saveFeatures, .verify]
+    // Format and secure erase are each namespace's own, and cryptographic erase is offered.
+    identity.formatAttributes = 1 << 2
     // A cache, and Flush of all namespaces at once.
     identity.volatileWriteCache = (configuration.volatileWriteCache ? 1 : 0) | 3 << 1
     // SGLs of any alignment, whose length may exceed the data's.

@@ -2,7 +2,7 @@ extension EmulatedController.Configuration {
   /// The options a device's name may carry (`emulated:/path?key=value&…`), each with its form.
   public static let optionForms: [(key: String, form: String)] = [
     ("bandwidth", "bytes a second at most, with k, m or g: 2g"),
-    ("block", "size of a logical block: 512 or 4096"),
+    ("block", "size of a logical block of images that were never formatted otherwise: 512 or 4096"),
     ("depth", "entries of the largest queue: 2...65536"),
     ("iops", "commands a second at most, with k or m: 500k"),
     ("latency", "time every command takes, with ns, us, ms or s: 80us"),

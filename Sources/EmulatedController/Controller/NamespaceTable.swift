@@ -6,7 +6,7 @@ struct NamespaceRecord {
   let medium: Medium
   /// A logical block is `1 << shift` bytes.
   var shift: Int
-  /// Whether Format NVM may change the block size; an image would forget it.
+  /// Whether Format NVM may change the block size; not where the image would forget it.
   let canReformat: Bool
 
   /// The size in logical blocks.
@@ -28,11 +28,11 @@ struct NamespaceTable: ~Copyable {
     count = namespaces.count
     records = .allocate(capacity: max(count, 1))
     for (index, namespace) in namespaces.enumerated() {
-      let canReformat = if case .image = namespace.medium { false } else { true }
+      let format = (backings[index] as? ImageBacking)?.format
       (records + index).initialize(
         to: NamespaceRecord(
-          medium: backings[index].medium, shift: namespace.blockSize == 512 ? 9 : 12,
-          canReformat: canReformat))
+          medium: backings[index].medium, shift: format?.shift ?? (namespace.blockSize == 512 ? 9 : 12),
+          canReformat: format?.isKept ?? true))
     }
   }
 
@@ -44,10 +44,17 @@ struct NamespaceTable: ~Copyable {
     identifier &- 1 < UInt32(truncatingIfNeeded: count) ? records[Int(identifier) - 1] : nil
   }
 
-  /// Gives a namespace another block size.
-  mutating func setShift(_ identifier: UInt32, _ shift: Int) {
-    guard self[identifier] != nil else { return }
-    records[Int(identifier) - 1].shift = shift
+  /// Gives a namespace another block size, for good.
+  /// - Returns: 0, or the errno of an image that did not keep it and so has its former size.
+  mutating func setShift(_ identifier: UInt32, _ shift: Int) -> Int32 {
+    guard let namespace = self[identifier] else { return 0 }
+    let index = Int(identifier) - 1
+    if namespace.canReformat, let image = backings[index] as? ImageBacking {
+      let failure = image.format.keep(shift: shift)
+      guard failure == 0 else { return failure }
+    }
+    records[index].shift = shift
+    return 0
   }
 
   /// The identifiers in use.

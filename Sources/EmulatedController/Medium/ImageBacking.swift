@@ -8,6 +8,9 @@ final class ImageBacking: Backing {
   /// The file's mapping, where it lies in memory.
   private let mapping: ImageMapping?
 
+  /// Where the image's LBA format is kept.
+  var format: ImageFormat { ImageFormat(descriptor: file.descriptor) }
+
   var medium: Medium { mapping.map { .mapped($0.medium) } ?? .image(file) }
 
   /// Opens and locks the image.

@@ -42,10 +42,20 @@ extension SubmissionEntry {
     cdw10 = UInt32(identifier) << 16 | UInt32(queue)
   }
 
-  /// Format NVM: LBA format `format` for the namespace, no secure erase, no protection information.
-  public init(formatNamespace namespace: UInt32, format: UInt8) {
+  /// Format NVM: LBA format `format` for the namespace.
+  /// - Parameters:
+  ///   - secureErase: SES: 0 none, 1 user data erase, 2 cryptographic erase.
+  ///   - protection: PI: the type of protection information, 0 for none.
+  ///   - protectionFirst: PIL: protection information is the first 8 bytes of metadata rather than the last.
+  ///   - extendedMetadata: MSET: metadata follows each block's data rather than lying in a buffer of its own.
+  public init(
+    formatNamespace namespace: UInt32, format: UInt8, secureErase: UInt8 = 0, protection: UInt8 = 0,
+    protectionFirst: Bool = false, extendedMetadata: Bool = false
+  ) {
     self.init(.formatNVM, namespace: namespace)
     cdw10 = UInt32(format & 0xf) | UInt32(format >> 4 & 0x3) << 12
+    cdw10 |= UInt32(secureErase & 7) << 9 | UInt32(protection & 7) << 5
+    cdw10 |= (protectionFirst ? 1 << 8 : 0) | (extendedMetadata ? 1 << 4 : 0)
   }
 
   /// CNS, of Identify.

@@ -4,7 +4,8 @@ import NVMe
 
 /// The device a command works on, which nobody else may have.
 struct DeviceArgument: ParsableArguments {
-  @Argument(help: "The device: nvme://0000:01:00.0/1, vfio-user:///run/ctl/cntrl, an image file, UUID=… or LABEL=….")
+  @Argument(
+    help: "The device: nvme://0000:01:00.0/1, vfio-user:///run/ctl/cntrl, an image file, UUID=… or LABEL=….")
   var device: String
 
   /// Brings the device's controller up, lends it and the number of the namespace that was named, and shuts it down.

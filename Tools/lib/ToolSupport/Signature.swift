@@ -4,16 +4,17 @@ import CMachine
 import Device
 import Format
 import Glibc
+import NVMe
 
 /// What a device holds already, as libblkid knows it: filesystems, partition tables, RAID members, swap, ours.
-enum Signature {
+public enum Signature {
   /// Blocks at either end in which libblkid looks for signatures: 2 MiB hold all it knows.
   private static let regionBlocks: UInt64 = 512
 
   /// Names what is found, nil for an empty device.
   ///
   /// libblkid wants a file, and the namespace is none: its two ends are copied to their places in a sparse file in memory.
-  static func find(on device: any BlockDevice) throws -> String? {
+  public static func find(on device: any BlockDevice) throws -> String? {
     if let identity = try? Identity(of: device) {
       let label = String(decoding: identity.label, as: UTF8.self)
       return "a varve filesystem" + (label.isEmpty ? "" : " called '\(label)'")
@@ -21,13 +22,29 @@ enum Signature {
     let memory = cm_memfd("varve-signatures")
     guard memory >= 0, ftruncate(memory, off_t(device.blockCount) * off_t(Page.size)) == 0 else {
       if memory >= 0 { close(memory) }
-      throw Refusal("\(device.name): no memory to look for signatures")
+      throw DeviceError("\(device.name): no memory to look for signatures")
     }
     defer { close(memory) }
     let region = min(regionBlocks, device.blockCount)
     try copy(device, from: 0, count: region, to: memory)
     try copy(device, from: device.blockCount - region, count: region, to: memory)
     return probe(memory)
+  }
+
+  /// Names what is found on a namespace of a controller, which stays open; nil for an empty namespace. One that cannot be
+  /// read as 4 KiB blocks may hold anything.
+  public static func find(on namespace: UInt32, of controller: Controller) throws -> String? {
+    let device: NamespaceDevice
+    do throws(BlockDeviceError) {
+      device = try NamespaceDevice(
+        controller: controller, namespace: namespace, arenaFrames: Int(regionBlocks))
+    } catch {
+      guard case .unusable(let reason) = error.reason else { throw DeviceError("\(error)") }
+      return "what cannot be looked at (\(reason))"
+    }
+    device.closesController = false
+    defer { device.close() }
+    return try find(on: device)
   }
 
   private static func copy(_ device: any BlockDevice, from block: UInt64, count: UInt64, to file: Int32)
@@ -37,7 +54,9 @@ enum Signature {
     let written = bytes.withUnsafeBytes {
       pwrite(file, $0.baseAddress, $0.count, off_t(block) * off_t(Page.size))
     }
-    guard written == bytes.count else { throw Refusal("\(device.name): no memory to look for signatures") }
+    guard written == bytes.count else {
+      throw DeviceError("\(device.name): no memory to look for signatures")
+    }
   }
 
   private static func probe(_ file: Int32) -> String? {
