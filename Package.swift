@@ -108,6 +108,12 @@ let package = Package(
       "driver-bench", path: "Tools/benchmarks/driver", ["Block", "NVMe", "NVMeSpec", "PCI", "CMachine"]),
     command("bench-load", path: "Tools/benchmarks/load", [arguments]),
     command("flips", path: "Tools/flips", ["Simulation", arguments]),
+    .target(
+      name: "FaultLoad",
+      dependencies: ["Block", "NVMe", "NVMeSpec", "EmulatedController", "PCI", "CMachine"],
+      path: "Tools/faults/Load", swiftSettings: settings),
+    command("faults", path: "Tools/faults/Command", ["FaultLoad", arguments]),
+    tests("FaultLoad", ["FaultLoad"]),
     command("crash", path: "Tools/explorer", ["Simulation", arguments]),
 
     // Tests.

@@ -93,6 +93,11 @@ public final class NamespaceDevice: BlockDevice {
   /// What happened in the device's queue pair; nothing any more once the device is closed.
   public var counters: QueueCounters { isClosed ? QueueCounters() : queue.pointee.pair.counters }
 
+  /// Requests that have not been reported, and NVMe commands that have not ended: for whoever looks for a leak.
+  public var underWay: (requests: Int, commands: Int) {
+    isClosed ? (0, 0) : (queue.pointee.pool.inUse, queue.pointee.pair.underWay)
+  }
+
   /// How long NVMe commands took; nothing any more once the device is closed.
   public var latency: LatencyHistogram {
     isClosed ? LatencyHistogram() : queue.pointee.pair.latency

@@ -21,6 +21,17 @@ struct RequestPool: ~Copyable {
   @inline(__always)
   subscript(index: UInt32) -> UnsafeMutablePointer<BlockRequest> { records + Int(index) }
 
+  /// How many are not free. Counts the free ones: not for every request.
+  var inUse: Int {
+    var free = 0
+    var index = firstFree
+    while index != BlockRequest.none {
+      free += 1
+      index = records[Int(index)].next
+    }
+    return count - free
+  }
+
   /// Takes a free record's index; nil when there is none.
   @inline(__always)
   mutating func take() -> UInt32? {

@@ -138,7 +138,11 @@ extension EmulatedController {
   public var dmaFaultCount: Int { controller.iommu.faultCount }
 
   /// What the controller has done so far.
-  public var statistics: Statistics { controller.statistics }
+  public var statistics: Statistics {
+    var statistics = controller.statistics
+    statistics.faultsShown = controller.faults.shown
+    return statistics
+  }
 
   /// What was recorded so far; nil when the configuration does not ask for a recording.
   public var recording: Recorder? { controller.recorder }

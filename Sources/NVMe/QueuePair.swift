@@ -12,6 +12,8 @@ public struct QueuePair: ~Copyable {
   public var identifier: UInt16 { memory.identifier }
   /// How many commands can be under way at once.
   public var depth: Int { trackers.count }
+  /// How many commands have not ended, those that wait to be tried again included. Not for every command: it counts.
+  public var underWay: Int { trackers.inUse }
   /// What happened in this queue pair.
   public internal(set) var counters = QueueCounters()
   /// The last commands that ended with an error, oldest first.

@@ -39,6 +39,17 @@ struct TrackerPool: ~Copyable {
   @inlinable
   deinit { trackers.deallocate() }
 
+  /// How many are not free. Counts the free ones: not for every command.
+  var inUse: Int {
+    var free = 0
+    var index = firstFree
+    while index != Tracker.none {
+      free += 1
+      index = trackers[Int(index)].next
+    }
+    return count - free
+  }
+
   /// Whether no tracker is free.
   var isExhausted: Bool {
     @inline(__always) get { firstFree == Tracker.none }

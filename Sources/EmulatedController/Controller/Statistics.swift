@@ -16,6 +16,8 @@ public struct Statistics: Hashable, Sendable {
   public var errors = 0
   /// Controller resets, by CC.EN or of the function.
   public var resets = 0
+  /// Times a fault rule has acted.
+  public var faultsShown = 0
   /// Power cuts without a shutdown before.
   public var unsafeShutdowns = 0
 }

@@ -3,6 +3,8 @@ import NVMeSpec
 /// Applies the fault rules.
 struct FaultInjector {
   private var rules: [(rule: FaultRule, matches: Int)] = []
+  /// How often a rule has acted.
+  private(set) var shown = 0
   /// Whether there is any rule.
   private(set) var isArmed = false
 
@@ -48,7 +50,10 @@ struct FaultInjector {
       let rule = rules[index].rule
       rules[index].matches += 1
       let acted = rules[index].matches - rule.skipping
-      if acted > 0, acted <= rule.limit ?? .max { return rule.action }
+      if acted > 0, acted <= rule.limit ?? .max {
+        shown += 1
+        return rule.action
+      }
     }
     return .none
   }
