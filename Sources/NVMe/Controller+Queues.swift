@@ -15,12 +15,10 @@ extension Controller {
     do throws(FunctionError) {
       memory = try QueueMemory(
         identifier: identifier, entries: queueEntries, vector: vector(for: identifier),
-        listPages: QueuePair.listPages(frames: Int(capabilities.transferFrames), dataPointers),
-        function: function)
+        listPages: max(PageList.pages(forFrames: Int(capabilities.transferFrames)), 1), function: function)
     } catch {
       throw self.error(.function(error))
     }
-    shadowDoorbells?.clear(queue: identifier, stride: registerCapabilities.doorbellStride)
     do throws(ControllerError) {
       try create(memory)
     } catch {
@@ -30,9 +28,8 @@ extension Controller {
     queues.append(memory)
     var queue = QueuePair(
       memory: memory, registers: registers, doorbellStride: registerCapabilities.doorbellStride,
-      policy: retryPolicy, time: options.time, dataPointers: dataPointers)
+      policy: retryPolicy, time: options.time)
     queue.generation = generation
-    queue.useShadows(shadowDoorbells)
     return queue
   }
 
@@ -49,8 +46,6 @@ extension Controller {
       throw error
     }
   }
-
-  private var dataPointers: DataPointers { capabilities.takesSGLs ? options.dataPointers : .prp }
 
   private var queueEntries: Int {
     let most = min(registerCapabilities.queueEntryLimit, TrackerPool.maximumCount + 1)
@@ -143,7 +138,6 @@ extension Controller {
     guard state == .ready else { return false }
     if !queue.isOnline {
       queue.policy = retryPolicy
-      queue.useShadows(shadowDoorbells)
       queue.isOnline = true
     }
     return true

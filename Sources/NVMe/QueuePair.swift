@@ -55,12 +55,9 @@ public struct QueuePair: ~Copyable {
   /// How many commands were put into it, and how many of them the controller was told of.
   @usableFromInline var tail: UInt32 = 0
   @usableFromInline var rungTail: UInt32 = 0
-  var tailDoorbell: DoorbellRegister
+  let tailDoorbell: DoorbellRegister
   /// How far the controller has read the submission queue, as its last completion said.
   public internal(set) var submissionHead: UInt32 = 0
-
-  /// How commands name their data; SGLs only where the controller takes them.
-  let dataPointers: DataPointers
 
   // PRP list pages, the same number for each tracker.
   @usableFromInline let lists: UnsafeMutablePointer<UInt64>
@@ -74,7 +71,7 @@ public struct QueuePair: ~Copyable {
   var next: UnsafeMutableRawPointer
   /// The phase tag of a new entry at `next`, at its place in the entry's last word.
   var expectedPhase: UInt32 = 1 << 16
-  var headDoorbell: DoorbellRegister
+  let headDoorbell: DoorbellRegister
 
   // Ends that have not been taken.
   let finished: UnsafeMutablePointer<FinishedCommand>
@@ -84,11 +81,10 @@ public struct QueuePair: ~Copyable {
   /// A queue pair over zeroed memory.
   init(
     memory: QueueMemory, registers: RegisterWindow, doorbellStride: UInt8, policy: RetryPolicy,
-    time: TimeSource, dataPointers: DataPointers = .prp
+    time: TimeSource
   ) {
     self.memory = memory
     clock = Clock(time)
-    self.dataPointers = dataPointers
     self.policy = policy
     trackers = TrackerPool(count: memory.entries - 1)
     indexMask = UInt32(truncatingIfNeeded: memory.entries &- 1)

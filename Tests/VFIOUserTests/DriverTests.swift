@@ -11,7 +11,8 @@ import VFIOUserServer
 
 @testable import VFIOUser
 
-/// The driver at a server, its memory and doorbells shared, or by messages alone.
+/// The driver at a server, its memory and doorbells shared, or by messages alone; and at a server that is not ours,
+/// where `VARVE_VFIO_USER` names its socket. That one's namespace 1 is overwritten; it has to be as large as ours.
 @Suite(.serialized) struct DriverTests {
   enum Way: CaseIterable {
     /// Doorbells in shared memory.
@@ -22,24 +23,38 @@ import VFIOUserServer
     case serverByMessage
     /// Neither doorbells nor memory are shared: every byte goes through the socket.
     case allByMessage
+    /// Another server, as it likes.
+    case external
+
+    static let socket = ProcessInfo.processInfo.environment["VARVE_VFIO_USER"]
+    static var available: [Way] { allCases.filter { $0 != .external || socket != nil } }
 
     var options: ServerOptions { self == .serverByMessage ? RunningServer.withoutMapping : ServerOptions() }
   }
 
-  private func open(_ way: Way, _ path: String) throws -> NamespaceDevice {
+  private func open(_ way: Way, _ server: RunningServer?) throws -> NamespaceDevice {
     let function = try VFIOUserFunction(
-      socket: path, mapsRegions: way != .clientByMessage, sharesMemory: way != .allByMessage)
+      socket: try #require(server?.path ?? Way.socket), mapsRegions: way != .clientByMessage,
+      sharesMemory: way != .allByMessage)
     let controller = try Controller.open(function)
     return try NamespaceDevice(controller: controller, namespace: 1, arenaFrames: 256)
   }
 
-  @Test(arguments: Way.allCases) func readsBackWhatItWrote(way: Way) throws {
-    let server = try RunningServer(way.options)
-    let device = SynchronousDevice(try open(way, server.path))
+  /// A server for `way`; nil where there is one already.
+  private func serve(
+    _ way: Way, _ configure: (inout EmulatedController.Configuration) -> Void = { _ in }
+  ) throws -> RunningServer? {
+    way == .external ? nil : try RunningServer(way.options, configure)
+  }
+
+  @Test(arguments: Way.available) func readsBackWhatItWrote(way: Way) throws {
+    let server = try serve(way)
+    let device = SynchronousDevice(try open(way, server))
     defer { device.close() }
     var random = SplitMix(seed: 5)
     var model = [UInt8](repeating: 0, count: RunningServer.blocks * 4096)
-    for _ in 0..<60 {
+    try device.write(block: 0, model)
+    for _ in 0..<24 {
       let count = Int(random.next() % 80) + 1
       let block = Int(random.next() % UInt64(RunningServer.blocks - count))
       let range = block * 4096..<(block + count) * 4096
@@ -54,19 +69,19 @@ import VFIOUserServer
     try device.flush()
   }
 
-  @Test(arguments: Way.allCases) func comesUpAgainAfterAnOrderlyEnd(way: Way) throws {
-    let server = try RunningServer(way.options)
+  @Test(arguments: Way.available) func comesUpAgainAfterAnOrderlyEnd(way: Way) throws {
+    let server = try serve(way)
     for round in 0..<4 {
-      let device = SynchronousDevice(try open(way, server.path))
+      let device = SynchronousDevice(try open(way, server))
       if round > 0 { #expect(try device.read(block: 9, count: 1).allSatisfy { $0 == UInt8(round - 1) }) }
       try device.write(block: 9, [UInt8](repeating: UInt8(round), count: 4096))
       device.close()
     }
   }
 
-  @Test(arguments: Way.allCases) func survivesAControllerReset(way: Way) throws {
-    let server = try RunningServer(way.options)
-    let opened = try open(way, server.path)
+  @Test(arguments: Way.available) func survivesAControllerReset(way: Way) throws {
+    let server = try serve(way)
+    let opened = try open(way, server)
     let device = SynchronousDevice(opened)
     defer { device.close() }
     try device.write(block: 1, [UInt8](repeating: 7, count: 4096))
@@ -87,9 +102,9 @@ import VFIOUserServer
   }
 
   /// Interrupts arrive at eventfds of this process.
-  @Test(arguments: [Way.mapped, .serverByMessage]) func sleepsUntilAnInterrupt(way: Way) throws {
-    let server = try RunningServer(way.options) { $0.latency = 2_000_000 }
-    let device = try open(way, server.path)
+  @Test(arguments: Way.available) func sleepsUntilAnInterrupt(way: Way) throws {
+    let server = try serve(way) { $0.latency = 2_000_000 }
+    let device = try open(way, server)
     defer { device.close() }
     let frame: UInt32 = 0
     let isTaken = withUnsafePointer(to: frame) {
@@ -116,7 +131,7 @@ import VFIOUserServer
     #expect(truncate(path, 64 << 20) == 0)
     defer { unlink(path) }
     let server = try RunningServer { $0.namespaces = [.init(.image(path: path))] }
-    let device = SynchronousDevice(try open(.mapped, server.path))
+    let device = SynchronousDevice(try open(.mapped, server))
     defer { device.close() }
     for round in 0..<20 {
       try device.write(block: UInt64(round), [UInt8](repeating: 1, count: 300 << 10))

@@ -23,11 +23,36 @@ measure_device() {
   rm -f "$scratch/device.img"
 }
 
-# drive RW PATTERN OPTION…: runs `varve bench` and prints its JSON.
+# The driver at the emulated controller of another process, each on a processor of its own. The image is full: a hole
+# would be read without touching memory.
+measure_served() {
+  local round depth result socket=$scratch/controller.sock server
+  [ "$(nproc)" -ge 2 ] || { say "skipped: server and client need a processor each" && return; }
+  head --bytes 1G /dev/urandom >"$scratch/device.img"
+  taskset --cpu-list 0 "$binaries/varve" serve "$scratch/device.img" --socket "$socket" --spin >"$scratch/served" &
+  server=$!
+  until grep --quiet ^serving "$scratch/served"; do
+    kill -0 "$server" 2>/dev/null || { say "varve serve does not begin" && failed=yes && return; }
+    sleep 0.05
+  done
+  for ((round = 0; round < rounds; round++)); do
+    for depth in 1 32; do
+      result=$(device=vfio-user://$socket on="taskset --cpu-list 1" drive read random --depth "$depth") || result={}
+      sample "served-random-read-$depth" ours "$(jq '.iops // empty' <<<"$result")"
+      sample "served-random-read-$depth-p50" ours "$(jq '.latency_us.p50 // empty' <<<"$result")"
+    done
+  done
+  kill "$server"
+  wait "$server" || true
+  rm -f "$scratch/device.img" "$scratch/served"
+}
+
+# drive RW PATTERN OPTION…: runs `varve bench` on $device, or the scratch image, and prints its JSON.
 drive() {
   local rw=$1 pattern=$2
   shift 2
-  "$binaries/varve" bench "$scratch/device.img" "--$rw" "$pattern" --seconds "$(seconds_each)" --json --destroy "$@"
+  ${on:-} "$binaries/varve" bench "${device:-$scratch/device.img}" "--$rw" "$pattern" --seconds "$(seconds_each)" \
+    --json --destroy "$@"
 }
 
 random_device() {

@@ -12,16 +12,15 @@ extension Controller {
       return report(.invalidDoorbellRegister)
     }
     if index & 1 == 0 {
-      ring(submission: queue, value)
+      ringSubmission(queue, value)
     } else {
-      ring(completion: queue, value)
+      ringCompletion(queue, value)
     }
-    if shadows != nil { followShadows() }
     if queues.interruptsDue { raiseInterrupts() }
   }
 
   @inline(__always)
-  mutating func ring(submission queue: Int, _ tail: UInt32) {
+  private mutating func ringSubmission(_ queue: Int, _ tail: UInt32) {
     let entries = queues.submission[queue].entries
     guard entries != 0 else { return report(.invalidDoorbellRegister) }
     guard tail < entries else { return report(.invalidDoorbellValue) }
@@ -31,7 +30,7 @@ extension Controller {
   }
 
   @inline(__always)
-  mutating func ring(completion queue: Int, _ head: UInt32) {
+  private mutating func ringCompletion(_ queue: Int, _ head: UInt32) {
     let completion = queues.completion + queue
     guard completion.pointee.exists else { return report(.invalidDoorbellRegister) }
     let (old, entries) = (completion.pointee.head, completion.pointee.entries)

@@ -76,7 +76,6 @@ extension Controller {
     deferred.removeWaiting()
     queues.removeAll()
     timing.reset()
-    shadows = nil
     features = FeatureTable(configuration)
     events = AsynchronousEvents()
     statistics.resets += 1
