@@ -1,6 +1,6 @@
 import Format
 
-/// A frame of the filesystem's memory, by its number in `WorkingMemory`.
+/// A frame of the arena, by its number: the filesystem's own, or one that a request's slot lends.
 typealias FrameIndex = UInt32
 
 extension FrameIndex {
@@ -44,6 +44,8 @@ struct FrameInfo {
   var expected: UInt32 = 0
   /// Used since the clock's hand last passed.
   var isReferenced = false
+  /// The slot that lends the frame; -1 for the filesystem's own frames.
+  var slot: Int16 = -1
   /// Whoever counts here needs the frame to stay.
   var pins: UInt16 = 0
   /// Links: the free list, a node's dirty or frozen list, a data page's list in its file.
@@ -66,50 +68,59 @@ final class Cache {
   private let bucketMask: UInt64
   private var freeHead = FrameIndex.none
   private(set) var freeCount = 0
-  private var hand: FrameIndex = 0
+  private var hand: FrameIndex
+  private let end: FrameIndex
   /// Asked for every frame that is given up, before it is.
   var onEvict: (FrameIndex) -> Void = { _ in }
+  /// How many frames each slot lends; and slots that have all theirs back, until somebody asks for them.
+  let lentFrames: UnsafeMutablePointer<Int32>
+  private(set) var repaidSlots: [Int] = []
 
   init(memory: WorkingMemory) {
     self.memory = memory
-    let count = Int(memory.frameCount)
-    frames = .allocate(capacity: count)
-    frames.initialize(repeating: FrameInfo(), count: count)
+    end = memory.firstFrame + memory.frameCount
+    hand = memory.firstFrame
+    frames = .allocate(capacity: Int(end))
+    frames.initialize(repeating: FrameInfo(), count: Int(end))
+    lentFrames = .allocate(capacity: memory.slots)
+    lentFrames.initialize(repeating: 0, count: memory.slots)
     var size = 1024
-    while size < count * 2 { size *= 2 }
+    while size < Int(memory.frameCount) * 2 { size *= 2 }
     buckets = .allocate(capacity: size)
     buckets.initialize(repeating: .none, count: size)
     bucketMask = UInt64(size - 1)
-    for frame in (0..<FrameIndex(count)).reversed() { pushFree(frame) }
+    for frame in (memory.firstFrame..<end).reversed() { pushFree(frame) }
   }
 
   deinit {
     frames.deallocate()
+    lentFrames.deallocate()
     buckets.deallocate()
   }
 
   /// The frame's bytes.
   @inline(__always)
   func page(_ frame: FrameIndex) -> Page {
-    Page(memory.base + Int(memory.firstFrame + frame) * Page.size)
+    Page(memory.base + Int(frame) * Page.size)
   }
 
   /// The frame that holds `page`, one of the cache's own.
   @inline(__always)
   func frame(of page: Page) -> FrameIndex {
-    FrameIndex(truncatingIfNeeded: (page.base - memory.base) / Page.size - Int(memory.firstFrame))
+    FrameIndex(truncatingIfNeeded: (page.base - memory.base) / Page.size)
   }
 
-  /// The frame's number in the arena.
+  /// Whether a slot lends the frame.
   @inline(__always)
-  func arenaFrame(_ frame: FrameIndex) -> UInt32 { memory.firstFrame + frame }
+  func isLent(_ frame: FrameIndex) -> Bool { frame < memory.firstFrame }
 
   // MARK: Index
 
   @inline(__always)
   private func bucket(_ key: NodeKey, _ index: UInt64) -> Int {
-    let mixed = (key.raw &* 0x9E37_79B9_7F4A_7C15) ^ (index &* 0xC2B2_AE3D_27D4_EB4F)
-    return Int((mixed ^ (mixed >> 29)) & bucketMask)
+    // Neighbours in a file are neighbours here: they are used together.
+    let mixed = key.raw &* 0x9E37_79B9_7F4A_7C15
+    return Int(((mixed ^ (mixed >> 29)) &+ index) & bucketMask)
   }
 
   /// The frame that holds, or is to hold, `key`.
@@ -144,10 +155,24 @@ final class Cache {
   // MARK: Taking and giving back
 
   private func pushFree(_ frame: FrameIndex) {
+    guard !isLent(frame) else { return giveToSlot(frame) }
     frames[Int(frame)] = FrameInfo()
     frames[Int(frame)].next = freeHead
     freeHead = frame
     freeCount += 1
+  }
+
+  private func giveToSlot(_ frame: FrameIndex) {
+    let slot = Int(frames[Int(frame)].slot)
+    frames[Int(frame)] = FrameInfo()
+    lentFrames[slot] -= 1
+    if lentFrames[slot] == 0 { repaidSlots.append(slot) }
+  }
+
+  /// The slots that have all their frames back since this was last asked for.
+  func takeRepaidSlots() -> [Int] {
+    defer { repaidSlots.removeAll(keepingCapacity: true) }
+    return repaidSlots
   }
 
   private func popFree() -> FrameIndex {
@@ -167,7 +192,7 @@ final class Cache {
     while freeCount < count, looked < limit {
       looked += 1
       let frame = hand
-      hand = hand + 1 == memory.frameCount ? 0 : hand + 1
+      hand = hand + 1 == end ? memory.firstFrame : hand + 1
       evict(frame)
     }
     return freeCount >= count
@@ -196,6 +221,16 @@ final class Cache {
     frames[Int(frame)].isReferenced = true
     link(frame)
     return frame
+  }
+
+  /// Takes a frame that a slot lends into the index, with the bytes it holds, until it is freed.
+  func borrow(_ frame: FrameIndex, from slot: Int, for key: NodeKey, _ index: UInt64) {
+    frames[Int(frame)].key = key
+    frames[Int(frame)].index = index
+    frames[Int(frame)].state = .ready
+    frames[Int(frame)].slot = Int16(truncatingIfNeeded: slot)
+    lentFrames[slot] += 1
+    link(frame)
   }
 
   /// A frame for a device command or a job; `none` when there is none.

@@ -22,7 +22,7 @@ extension FileSystem {
       checkpoint.usage[block] = CheckpointPack.UsageSelection(checksum: checksum.of(page), copy: copy)
       checkpoint.buffers.append(frame)
       writeForCheckpoint(
-        geometry.usageBlock(UInt32(block), copy: copy), identity + Int(cache.arenaFrame(frame)), count: 1)
+        geometry.usageBlock(UInt32(block), copy: copy), identity + Int(frame), count: 1)
       written += 1
     }
     guard written == 0 else { return true }
@@ -88,7 +88,7 @@ extension FileSystem {
       let part = UnsafeRawBufferPointer(rebasing: bytes[block * Page.size..<(block + 1) * Page.size])
       cache.page(frame).copy(part, at: 0)
       checkpoint.buffers.append(frame)
-      checkpoint.packFrames.append(cache.arenaFrame(frame))
+      checkpoint.packFrames.append(frame)
     }
     let slot = Int(checkpoint.pack.sequence & 1)
     checkpoint.packCommandFrames.update(checkpoint.packFrames)

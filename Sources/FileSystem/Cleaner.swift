@@ -170,7 +170,7 @@ extension FileSystem {
   private func readForCleaner(_ block: UInt64, _ frame: FrameIndex) {
     effects.commands.append(
       DeviceCommand(
-        .read, block: block, count: 1, frames: identity + Int(cache.arenaFrame(frame)),
+        .read, block: block, count: 1, frames: identity + Int(frame),
         tag: Tag(.cleanerRead, UInt64(frame)).raw))
   }
 

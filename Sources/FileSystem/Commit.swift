@@ -29,10 +29,10 @@ extension FileSystem {
     for state in chosen { unlistIfCommitted(state) }
   }
 
-  /// Writes one inode's pages, and all records.
-  func commitInode(_ number: UInt64, isDurable: Bool = false) throws(Stop) {
+  /// Writes one inode's pages, and all records, in at most `limit` log writes.
+  func commitInode(_ number: UInt64, isDurable: Bool = false, atMost limit: Int = .max) throws(Stop) {
     guard let state = states.find(number) else { return try emit([], isDurable: isDurable) }
-    try emit([state], isDurable: isDurable)
+    try emit([state], isDurable: isDurable, atMost: limit)
     unlistIfCommitted(state)
   }
 

@@ -49,20 +49,30 @@ extension FileSystem {
     for state in chosen {
       var frame = states.slots[state].dirty.first
       while frame != .none {
-        if !log.gathered[..<urgent].contains(frame) { log.gathered.append(frame) }
+        if urgent == 0 || !log.gathered[..<urgent].contains(frame) { log.gathered.append(frame) }
         frame = cache.frames[Int(frame)].next
       }
     }
-    let frames = cache.frames
-    log.gathered[urgent...].sort {
-      let a = frames[Int($0)]
-      let b = frames[Int($1)]
-      return (a.key.raw, a.index) < (b.key.raw, b.index)
-    }
+    sortGathered(from: urgent)
     for frame in log.gathered {
       let info = cache.frames[Int(frame)]
       _ = try mapSlot(try inode(info.key.number), info.index)
     }
+  }
+
+  /// Puts gathered pages into the order of inode and index. What was written in order comes in the reverse one, the
+  /// lists being pushed at their head.
+  private func sortGathered(from first: Int) {
+    let frames = cache.frames
+    func precedes(_ left: FrameIndex, _ right: FrameIndex) -> Bool {
+      let (a, b) = (frames[Int(left)].key.raw, frames[Int(right)].key.raw)
+      return a != b ? a < b : frames[Int(left)].index < frames[Int(right)].index
+    }
+    log.gathered[first...].reverse()
+    let isSorted = log.gathered.withUnsafeBufferPointer { pages in
+      (first..<max(first, pages.count - 1)).allSatisfy { precedes(pages[$0], pages[$0 + 1]) }
+    }
+    if !isSorted { log.gathered[first...].sort(by: precedes) }
   }
 
   /// An inode whose times or size changed by writes, but that has no page left to write: the record comes alone.
@@ -265,7 +275,7 @@ extension FileSystem {
     let inode = try inode(info.key.number)
     let sum = checksum.of(cache.page(frame))
     let address = header + UInt64(write.count)
-    write.frames[write.count] = cache.arenaFrame(frame)
+    write.frames[write.count] = frame
     write.count += 1
     write.pages.append(frame)
     writer.add(

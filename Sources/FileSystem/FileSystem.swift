@@ -60,6 +60,9 @@ public final class FileSystem: FileService {
 
   // MARK: Nodes
 
+  /// The inode and the lowest map node used last.
+  var lastInode = InodeMemo()
+  var lastLeaf = LeafMemo()
   /// Nodes changed since the last cut, and nodes of the checkpoint under way that it still has to write.
   var dirtyNodes = FrameList()
   var frozenNodes = FrameList()
@@ -75,6 +78,9 @@ public final class FileSystem: FileService {
   var chargedPages = 0
   /// Blocks promised by fallocate.
   var reservedBlocks: UInt64 = 0
+  /// Slots that lend frames, and the inodes whose pages these are, as long as they wait to be written.
+  var lendingSlots = 0
+  var borrowers: [UInt64] = []
   /// Pages that must be in the same log write as the records made so far.
   var urgentPages: [PageName] = []
 
@@ -172,9 +178,10 @@ public final class FileSystem: FileService {
       wakeStalled()
       runRunnable()
     }
+    let isBusy = writeBorrowed()
     let next = advanceJobs()
     runRunnable()
-    return needsWake ? 0 : next
+    return needsWake || isBusy ? 0 : next
   }
 
   public func stop() {

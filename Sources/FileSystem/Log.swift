@@ -117,7 +117,7 @@ extension FileSystem {
   /// Adds a frame that was taken as a buffer.
   func append(_ buffer: FrameIndex, to write: LogWrite) {
     write.buffers.append(buffer)
-    write.frames[write.count] = cache.arenaFrame(buffer)
+    write.frames[write.count] = buffer
     write.count += 1
   }
 
@@ -180,8 +180,11 @@ extension FileSystem {
         cache.frames[Int(frame)].isDirty = true
         dirtyPages += 1
         listUncommitted(state)
+      } else if cache.isLent(frame) {
+        returnPage(frame)
       }
     }
+    if hasFailed, lendingSlots > 0 { returnAllPages() }
   }
 
   private func endForeground(_ index: Int, _ write: LogWrite, _ code: Int32) {
@@ -272,6 +275,7 @@ extension FileSystem {
     checkpoint.phase = .idle
     checkpoint.isWanted = false
     log.isBroken = true
+    returnAllPages()
     for waiter in log.waiters {
       replies[waiter.slot].error = Code.io
       finish(waiter.slot)

@@ -32,13 +32,17 @@ extension FileSystem {
 
   private func treeSlot(root: UInt64, height: Int, _ index: UInt64) throws(Stop) -> MapSlot? {
     guard index < Self.reach(height) else { return nil }
+    if let slot = slotInLastLeaf(root: root, height: height, index) { return slot }
     var number = root
     var level = height
     while true {
       let page = try node(number, as: .map)
       level -= 1
       let offset = Int((index >> (8 * UInt64(level))) & 255) * Entry.size
-      if level == 0 { return MapSlot(page: page, offset: offset) }
+      if level == 0 {
+        remember(leaf: page, number: number, root: root, height: height, index)
+        return MapSlot(page: page, offset: offset)
+      }
       number = Entry(page, at: offset).address
       if number == 0 { return nil }
     }
@@ -73,13 +77,17 @@ extension FileSystem {
       try growDirectToTree(inode)
     }
     while index >= Self.reach(inode.height) { try growTree(inode) }
+    if let slot = slotInLastLeaf(root: inode.root, height: inode.height, index) { return slot }
     var number = inode.root
     var level = inode.height
     while true {
       let page = try node(number, as: .map)
       level -= 1
       let offset = Int((index >> (8 * UInt64(level))) & 255) * Entry.size
-      if level == 0 { return MapSlot(page: page, offset: offset) }
+      if level == 0 {
+        remember(leaf: page, number: number, root: inode.root, height: inode.height, index)
+        return MapSlot(page: page, offset: offset)
+      }
       number = Entry(page, at: offset).address
       if number == 0 {
         number = try newMapNode().number
@@ -141,15 +149,13 @@ extension FileSystem {
       inode.inlineLength = 0
       inode.root = try newMapNode().number
     }
-    if length > 0 { charge(inode, 0, try makeMapSlot(inode, 0)) }
+    guard length > 0 else { return }
+    charge(inode, dataFrame(inode.number, 0), try makeMapSlot(inode, 0))
   }
 
   /// Takes space for a dirty page over a hole, so that writing it out cannot fail.
-  func charge(_ inode: Inode, _ index: UInt64, _ slot: MapSlot) {
-    let entry = slot.entry
-    guard entry.isHole else { return }
-    let frame = cache.find(NodeKey(.data, inode.number), index)
-    guard frame != .none, !cache.frames[Int(frame)].isCharged else { return }
+  func charge(_ inode: Inode, _ frame: FrameIndex, _ slot: MapSlot) {
+    guard slot.entry.isHole, !cache.frames[Int(frame)].isCharged else { return }
     cache.frames[Int(frame)].isCharged = true
     chargedPages += 1
     modify(inode.page)

@@ -89,7 +89,7 @@ extension FileSystem {
       mounting.pendingReads += 1
       effects.commands.append(
         DeviceCommand(
-          .read, block: block, count: 1, frames: identity + Int(cache.arenaFrame(frame)),
+          .read, block: block, count: 1, frames: identity + Int(frame),
           tag: Tag(.mount, UInt64(index)).raw))
     }
     return mounting.pendingReads == 0

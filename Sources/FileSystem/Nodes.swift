@@ -36,7 +36,7 @@ extension FileSystem {
     counters.nodeLoads += 1
     effects.commands.append(
       DeviceCommand(
-        .read, block: address, count: 1, frames: identity + Int(cache.arenaFrame(frame)),
+        .read, block: address, count: 1, frames: identity + Int(frame),
         tag: Tag(.load, UInt64(frame)).raw))
     wait(for: frame)
     throw .again
@@ -80,12 +80,17 @@ extension FileSystem {
   /// - Throws: `again` while it is read; `ESTALE` when there is none, `EIO` when it is damaged.
   func inode(_ number: UInt64) throws(Stop) -> Inode {
     let key = NodeKey(.inode, number)
+    if key == lastInode.key, isCurrent(lastInode.frame, key) {
+      cache.frames[Int(lastInode.frame)].isReferenced = true
+      return Inode(cache.page(lastInode.frame))
+    }
     if let page = try cached(key) {
       let frame = Int(cache.frame(of: page))
       if cache.frames[frame].role == .unchecked {
         guard Inode(page).isValid(number: number) else { throw .fail(Code.io) }
         cache.frames[frame].role = .map
       }
+      lastInode = InodeMemo(key: key, frame: FrameIndex(truncatingIfNeeded: frame))
       return Inode(page)
     }
     let entry = try tableEntry(inodeTable, number)
@@ -163,6 +168,7 @@ extension FileSystem {
 
   /// Gives up a node: its memory at once, its number and block when the tables allow.
   func freeNode(_ kind: OwnerKind, _ number: UInt64) {
+    forgetLeaf()
     let frame = cache.find(NodeKey(kind, number))
     if frame != .none { discardNode(frame) }
     table(of: kind).pendingFrees.append(number)

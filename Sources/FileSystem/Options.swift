@@ -9,6 +9,8 @@ public struct Options: Sendable {
   public var commitInterval: UInt64 = 5_000_000_000
   /// A checkpoint is made at the latest after this many log blocks; 0 for the default, 64 Ki (256 MiB).
   public var checkpointBlocks: UInt64 = 0
+  /// A write of at least so many whole blocks goes to the log from where it arrived, a smaller one through the cache.
+  public var borrowedBlocks: UInt64 = 32
   /// Whether freed segments are deallocated on the device.
   public var discards = true
 

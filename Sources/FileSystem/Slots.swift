@@ -18,6 +18,8 @@ struct SlotState {
   var awaitedSequence: UInt64?
   /// fsync and O_SYNC: set when the change itself has been made.
   var isApplied = false
+  /// The reply is on its way, and frames are lent beyond it: see `borrowPayload`.
+  var isKept = false
   /// How far a long operation has come, in bytes.
   var progress: UInt64 = 0
 }
@@ -111,11 +113,16 @@ extension FileSystem {
   static let framesPerOperation = 320
 
   /// The reply in the slot is complete.
-  func finish(_ slot: Int) { effects.finished.append(UInt32(truncatingIfNeeded: slot)) }
+  func finish(_ slot: Int) {
+    slots[slot].isKept = cache.lentFrames[slot] > 0
+    replies[slot].keepsSlot = slots[slot].isKept
+    effects.finished.append(UInt32(truncatingIfNeeded: slot))
+  }
 
   /// Runs requests again whose reads have ended.
   func runRunnable() {
     while let slot = runnable.popLast() { run(slot) }
+    if !cache.repaidSlots.isEmpty { releaseRepaidSlots() }
   }
 
   /// Something made room: everyone who waits for room tries again.

@@ -31,6 +31,7 @@ extension FileSystem {
       if blocks == 0 { makeInline(inode) }
     case .tree:
       guard blocks < Self.reach(inode.height) else { return }
+      forgetLeaf()
       modify(inode.page)
       if blocks == 0 {
         inode.detachedRoot = inode.root

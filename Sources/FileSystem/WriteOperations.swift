@@ -58,8 +58,10 @@ extension FileSystem {
     modify(inode.page)
     try makeMapped(inode)
     if offset > inode.size { try clearTail(inode, isUrgent: false) }
-    for index in range {
-      try writePage(inode, index, offset, end, payload)
+    if canBorrow(requests[slot], end) {
+      try borrowPayload(slot, inode, range)
+    } else {
+      for index in range { try writePage(inode, index, offset, end, payload) }
     }
     inode.size = max(inode.size, end)
     inode.modificationTime = now.realtime
@@ -114,7 +116,7 @@ extension FileSystem {
     }
     page.copy(
       UnsafeRawBufferPointer(rebasing: payload[Int(from - offset)..<Int(to - offset)]), at: Int(from - start))
-    charge(inode, index, try makeMapSlot(inode, index))
+    charge(inode, frame, try makeMapSlot(inode, index))
   }
 
   // MARK: Privileges

@@ -18,6 +18,8 @@ public final class Harness {
   public private(set) var lookups: [UInt64: UInt64] = [:]
 
   private var calls: [Call?]
+  /// Slots that the service keeps beyond their reply.
+  private var kept: Set<Int> = []
   private var random: SeededRandom
   private var nextAdvance: UInt64 = 0
   private var quietEvents = 0
@@ -45,10 +47,18 @@ public final class Harness {
   /// The number of requests under way.
   public var underWay: Int { calls.count { $0 != nil } }
 
+  /// How many slots the service keeps beyond their reply.
+  public var keptSlots: Int { kept.count }
+
+  /// Whether a request can begin.
+  public var hasFreeSlot: Bool { freeSlot != nil }
+
+  private var freeSlot: Int? { calls.indices.first { calls[$0] == nil && !kept.contains($0) } }
+
   /// Puts a request into a free slot and begins it.
   /// - Returns: the slot, nil when none is free.
   public func begin(_ call: Call) throws -> Int? {
-    guard let slot = calls.firstIndex(where: { $0 == nil }) else { return nil }
+    guard let slot = freeSlot else { return nil }
     calls[slot] = call
     clock.pass(UInt64(random.number(200...3_000)))
     service.requests[slot] = request(call, slot: slot)
@@ -96,6 +106,7 @@ public final class Harness {
     let handler = answered
     defer { answered = handler }
     answered = { [unowned self] slot, answer in collected[slot] = answer }
+    while !hasFreeSlot { try step() }
     guard let slot = try begin(call) else { throw SimulationFailure("no slot is free") }
     while true {
       if let answer = collected.removeValue(forKey: slot) { return answer }
@@ -173,14 +184,21 @@ public final class Harness {
   }
 
   private func drain() throws {
-    while !service.effects.commands.isEmpty || !service.effects.finished.isEmpty {
+    while !service.effects.commands.isEmpty || !service.effects.finished.isEmpty
+      || !service.effects.released.isEmpty
+    {
       quietEvents = 0
       let commands = service.effects.commands
       let finished = service.effects.finished
+      let released = service.effects.released
       service.effects.commands.removeAll(keepingCapacity: true)
       service.effects.finished.removeAll(keepingCapacity: true)
+      service.effects.released.removeAll(keepingCapacity: true)
       for command in commands { disk.submit(command) }
       for slot in finished { try finish(Int(slot)) }
+      for slot in released where kept.remove(Int(slot)) == nil {
+        throw SimulationFailure("releases slot \(slot), which it does not keep")
+      }
     }
     if let fault = disk.misuse.first { throw SimulationFailure("misuses the disk: \(fault)") }
   }
@@ -202,6 +220,7 @@ public final class Harness {
     }
     countLookups(call, answer.reply)
     calls[slot] = nil
+    if service.replies[slot].keepsSlot { kept.insert(slot) }
     try answered?(slot, answer)
   }
 

@@ -84,7 +84,7 @@ public final class Runner {
     }
     guard !ready.isEmpty else { return false }
     if !waiting.isEmpty || !harness.disk.isIdle, random.chance(30) { return false }
-    guard let client = random.pick(ready) else { return false }
+    guard harness.hasFreeSlot, let client = random.pick(ready) else { return false }
     guard let step = clients[client].steps.popLast() else {
       try beginAction(client)
       return true

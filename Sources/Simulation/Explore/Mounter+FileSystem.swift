@@ -20,6 +20,8 @@ extension FileSystem {
     _ memory: SimulatedMemory, _ disk: SimulatedDisk, _ edit: (inout Options) -> Void = { _ in }
   ) -> FileSystem {
     var options = Options()
+    // Both ways of a write are taken, though simulated ones are small.
+    options.borrowedBlocks = 2
     edit(&options)
     return FileSystem(
       memory: WorkingMemory(
