@@ -5,6 +5,8 @@ import PCI
 public struct Capabilities: Sendable {
   /// Read, write: the most frames of 4 KiB of one command, by MDTS and the driver's own list pages.
   public internal(set) var transferFrames: UInt32 = 1
+  /// Whether I/O commands may use SGLs. Frames have any alignment that a controller may ask for.
+  public internal(set) var takesSGLs = false
   /// Whether completed writes may be lost at a power cut until a Flush.
   public internal(set) var hasVolatileCache = true
   /// Whether Dataset Management deallocates.
@@ -52,6 +54,7 @@ extension Capabilities {
     let bytes = identity.maximumTransferBytes(minimumPageSize: minimumPageSize) ?? .max
     transferFrames = UInt32(truncatingIfNeeded: max(min(bytes / UInt64(DMAArena.frameSize), most), 1))
     hasVolatileCache = identity.hasVolatileWriteCache
+    takesSGLs = identity.sgl.supported
     canDeallocate = identity.ioCommands.contains(.datasetManagement)
     canWriteZeroes = identity.ioCommands.contains(.writeZeroes)
     writeZeroesFrames = transferFrames

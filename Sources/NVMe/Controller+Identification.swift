@@ -21,6 +21,7 @@ extension Controller {
     case .settingHostBehavior: hostBehaviorCommand()
     case .settingQueueCounts:
       SubmissionEntry(setFeature: .numberOfQueues, value: wantedQueues.rawValue)
+    case .configuringDoorbells: doorbellCommand()
     case .configuringEvents:
       // Every critical warning (bits 4:0), and the notices that OAES offers at the same bits.
       SubmissionEntry(
@@ -48,6 +49,13 @@ extension Controller {
   private var wantedQueues: QueueCounts {
     let pairs = max(options.queuePairs, 1)
     return QueueCounts(submission: pairs, completion: pairs)
+  }
+
+  private func doorbellCommand() -> SubmissionEntry? {
+    guard options.usesShadowDoorbells, identity.adminCommands.contains(.doorbellBuffer) else { return nil }
+    // Without memory for them, doorbells do without shadows.
+    if shadowDoorbells == nil { shadowDoorbells = try? ShadowDoorbells(function: function) }
+    return shadowDoorbells?.configure()
   }
 
   private func hostBehaviorCommand() -> SubmissionEntry? {
@@ -81,6 +89,9 @@ extension Controller {
     case .settingQueueCounts:
       try require(response)
       grantQueues(QueueCounts(rawValue: response?.result ?? 0))
+      try enter(.configuringDoorbells)
+    case .configuringDoorbells:
+      shadowDoorbells?.end(succeeded: succeeded(response))
       try enter(.configuringEvents)
     case .configuringEvents:
       try enter(.readingWriteCache)

@@ -15,10 +15,12 @@ extension Controller {
     do throws(FunctionError) {
       memory = try QueueMemory(
         identifier: identifier, entries: queueEntries, vector: vector(for: identifier),
-        listPages: max(PageList.pages(forFrames: Int(capabilities.transferFrames)), 1), function: function)
+        listPages: QueuePair.listPages(frames: Int(capabilities.transferFrames), dataPointers),
+        function: function)
     } catch {
       throw self.error(.function(error))
     }
+    shadowDoorbells?.clear(queue: identifier, stride: registerCapabilities.doorbellStride)
     do throws(ControllerError) {
       try create(memory)
     } catch {
@@ -28,8 +30,9 @@ extension Controller {
     queues.append(memory)
     var queue = QueuePair(
       memory: memory, registers: registers, doorbellStride: registerCapabilities.doorbellStride,
-      policy: retryPolicy, time: options.time)
+      policy: retryPolicy, time: options.time, dataPointers: dataPointers)
     queue.generation = generation
+    queue.useShadows(shadowDoorbells)
     return queue
   }
 
@@ -46,6 +49,8 @@ extension Controller {
       throw error
     }
   }
+
+  private var dataPointers: DataPointers { capabilities.takesSGLs ? options.dataPointers : .prp }
 
   private var queueEntries: Int {
     let most = min(registerCapabilities.queueEntryLimit, TrackerPool.maximumCount + 1)
@@ -138,6 +143,7 @@ extension Controller {
     guard state == .ready else { return false }
     if !queue.isOnline {
       queue.policy = retryPolicy
+      queue.useShadows(shadowDoorbells)
       queue.isOnline = true
     }
     return true

@@ -65,6 +65,8 @@ extension Controller {
     for memory in queues { function.unmap(memory.arena) }
     function.unmap(admin.memory.arena)
     function.unmap(adminData)
+    if let shadowDoorbells { function.unmap(shadowDoorbells.arena) }
+    shadowDoorbells = nil
     if let pendingRequest { function.unmap(pendingRequest.page) }
     pendingRequest = nil
     queues = []

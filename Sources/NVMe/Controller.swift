@@ -53,6 +53,8 @@ public final class Controller {
   static let eventFrame: UInt32 = 16
   /// One eventfd for each interrupt vector; empty where the function has none.
   var interrupts: [Int32] = []
+  /// The shadows of the doorbells, where the controller offers them.
+  var shadowDoorbells: ShadowDoorbells?
   /// The I/O queue pairs that exist at the controller, or will exist again after a reset.
   var queues: [QueueMemory] = []
   /// The most I/O queue pairs the controller grants.

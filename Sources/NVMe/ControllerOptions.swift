@@ -7,6 +7,10 @@ public struct ControllerOptions {
   public var queuePairs = 8
   /// The most frames of 4 KiB that one command may transfer; MDTS may make it fewer.
   public var maximumTransferFrames = 512
+  /// How commands name their data.
+  public var dataPointers = DataPointers.automatic
+  /// Whether doorbells have shadows in memory where the controller offers that (Doorbell Buffer Config).
+  public var usesShadowDoorbells = true
   /// How long an I/O command may take (ns) before it is aborted.
   public var commandTimeout: UInt64 = 30 * .second
   /// How long an Abort may take to show an effect (ns) before the controller is reset.

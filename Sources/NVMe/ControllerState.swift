@@ -15,6 +15,8 @@ public enum ControllerState: Hashable, Sendable {
   case settingHostBehavior
   /// Set Features, Number of Queues.
   case settingQueueCounts
+  /// Doorbell Buffer Config: doorbells have shadows in memory.
+  case configuringDoorbells
   /// Set Features, Asynchronous Event Configuration.
   case configuringEvents
   /// Get Features, Volatile Write Cache.

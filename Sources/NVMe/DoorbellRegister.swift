@@ -3,10 +3,16 @@ import NVMeSpec
 import PCI
 
 /// A doorbell of a queue: stored to in mapped memory where the BAR is mapped, through the window otherwise.
+///
+/// With a shadow the new value goes into memory first, and the register is stored to only when the controller has
+/// asked for that, by the event index it keeps beside the shadow (NVM Express Base 2.0, 5.8 and annex B.5).
 struct DoorbellRegister {
   private let mapped: UnsafeMutableRawPointer?
   private let registers: RegisterWindow
-  private let offset: Int
+  /// The byte offset in BAR 0.
+  let offset: Int
+  /// Where the value and the event index lie in memory, while the controller looks there.
+  var shadow: (value: UnsafeMutableRawPointer, event: UnsafeMutableRawPointer)?
 
   /// The doorbell at byte `offset` of BAR 0 (see `Doorbell`).
   init(registers: RegisterWindow, offset: Int) {
@@ -15,14 +21,37 @@ struct DoorbellRegister {
     mapped = registers.address(of: offset)
   }
 
-  /// Stores a queue's new tail or head, after all that was written to memory before.
+  /// Tells the controller of a queue's new tail or head, after all that was written to memory before.
+  /// - Returns: whether the register itself was stored to.
   @inline(__always)
-  func ring(_ value: UInt32) {
+  func ring(_ value: UInt32) -> Bool {
     cm_release_fence()
+    if let shadow, !update(shadow, value) { return false }
     if let mapped {
       cm_store32(mapped, value)
     } else {
       registers.store32(value, at: offset)
     }
+    return true
+  }
+
+  /// Stores a value into the shadow.
+  /// - Returns: whether the register has to be stored to as well.
+  @inline(never)
+  private func update(
+    _ shadow: (value: UnsafeMutableRawPointer, event: UnsafeMutableRawPointer), _ value: UInt32
+  ) -> Bool {
+    let old = cm_load32(shadow.value)
+    cm_store32(shadow.value, value)
+    // The event index must not be read before the controller can see the value: it writes the one and reads the other
+    // in the opposite order before it stops looking.
+    cm_full_fence()
+    return Self.isAwaited(event: cm_load32(shadow.event), from: old, to: value)
+  }
+
+  /// Whether a doorbell that goes from one value to another passes the event index. All wrap at 16 bits.
+  static func isAwaited(event: UInt32, from old: UInt32, to new: UInt32) -> Bool {
+    let new = UInt16(truncatingIfNeeded: new)
+    return new &- UInt16(truncatingIfNeeded: event) &- 1 < new &- UInt16(truncatingIfNeeded: old)
   }
 }

@@ -16,6 +16,12 @@ public struct QueueCounters: Sendable, Equatable {
   public var submissionDoorbells: UInt64 = 0
   /// Stores to the completion queue's head doorbell.
   public var completionDoorbells: UInt64 = 0
+  /// Doorbells that needed no store, since the controller looks at their shadows.
+  public var savedDoorbells: UInt64 = 0
+  /// Commands of more than two frames with a PRP list, with one SGL descriptor, and with a segment of them.
+  public var prpLists: UInt64 = 0
+  public var sglBlocks: UInt64 = 0
+  public var sglSegments: UInt64 = 0
   /// Completions whose command identifier belongs to no command in flight; they are ignored.
   public var badCommandIDs: UInt64 = 0
   /// Times a completion was found that the controller had written behind an entry that it had not, or whose phase

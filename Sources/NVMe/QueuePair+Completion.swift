@@ -44,9 +44,9 @@ extension QueuePair {
     guard reaped > 0 else { return }
     inFlight &-= reaped
     noteSubmissionHead((next == completion ? end : next) - CompletionEntry.size)
-    counters.completionDoorbells &+= 1
-    headDoorbell.ring(
+    let isStored = headDoorbell.ring(
       UInt32(truncatingIfNeeded: (UInt(bitPattern: next) &- UInt(bitPattern: completion)) &>> 4))
+    if isStored { counters.completionDoorbells &+= 1 } else { counters.savedDoorbells &+= 1 }
   }
 
   /// Collects new entries as long as they complete commands with success, all that the loop needs being in

@@ -94,9 +94,12 @@ extension QueuePair {
     let posted = tail &- rungTail
     inFlight &+= Int(posted)
     counters.submitted &+= UInt64(posted)
-    counters.submissionDoorbells &+= 1
     rungTail = tail
-    tailDoorbell.ring(tail & indexMask)
+    if tailDoorbell.ring(tail & indexMask) {
+      counters.submissionDoorbells &+= 1
+    } else {
+      counters.savedDoorbells &+= 1
+    }
   }
 
   // MARK: Building
@@ -115,20 +118,13 @@ extension QueuePair {
 
   /// Fills in a command's data pointer.
   @inlinable @inline(__always)
-  func point(
+  mutating func point(
     _ command: inout SubmissionEntry, of tracker: UnsafeMutablePointer<Tracker>,
     at frames: UnsafePointer<UInt32>, count: Int, base: UInt64
   ) {
+    if count > 2 { return pointMany(&command, of: tracker, at: frames, count: count, base: base) }
     command.prp1 = PageList.address(frames[0], base)
-    if count == 1 { return }
-    if count == 2 {
-      command.prp2 = PageList.address(frames[1], base)
-    } else {
-      let offset = listOffset(of: tracker)
-      command.prp2 = listAddress(offset)
-      PageList.write(
-        frames: frames + 1, count: count &- 1, base: base, list: lists + offset, listAddress: command.prp2)
-    }
+    if count == 2 { command.prp2 = PageList.address(frames[1], base) }
   }
 
   /// Puts a new command into the submission queue, and keeps it for another try.

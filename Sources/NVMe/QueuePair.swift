@@ -55,9 +55,12 @@ public struct QueuePair: ~Copyable {
   /// How many commands were put into it, and how many of them the controller was told of.
   @usableFromInline var tail: UInt32 = 0
   @usableFromInline var rungTail: UInt32 = 0
-  let tailDoorbell: DoorbellRegister
+  var tailDoorbell: DoorbellRegister
   /// How far the controller has read the submission queue, as its last completion said.
   public internal(set) var submissionHead: UInt32 = 0
+
+  /// How commands name their data; SGLs only where the controller takes them.
+  let dataPointers: DataPointers
 
   // PRP list pages, the same number for each tracker.
   @usableFromInline let lists: UnsafeMutablePointer<UInt64>
@@ -71,7 +74,7 @@ public struct QueuePair: ~Copyable {
   var next: UnsafeMutableRawPointer
   /// The phase tag of a new entry at `next`, at its place in the entry's last word.
   var expectedPhase: UInt32 = 1 << 16
-  let headDoorbell: DoorbellRegister
+  var headDoorbell: DoorbellRegister
 
   // Ends that have not been taken.
   let finished: UnsafeMutablePointer<FinishedCommand>
@@ -81,10 +84,11 @@ public struct QueuePair: ~Copyable {
   /// A queue pair over zeroed memory.
   init(
     memory: QueueMemory, registers: RegisterWindow, doorbellStride: UInt8, policy: RetryPolicy,
-    time: TimeSource
+    time: TimeSource, dataPointers: DataPointers = .prp
   ) {
     self.memory = memory
     clock = Clock(time)
+    self.dataPointers = dataPointers
     self.policy = policy
     trackers = TrackerPool(count: memory.entries - 1)
     indexMask = UInt32(truncatingIfNeeded: memory.entries &- 1)

@@ -19,6 +19,7 @@ extension Controller {
     case .abort: abort(entry)
     case .asynchronousEventRequest: requestEvent(command)
     case .formatNVM: format(entry)
+    case .doorbellBufferConfig where configuration.shadowDoorbells: configureDoorbells(entry)
     default: .refused(.invalidOpcode)
     }
   }

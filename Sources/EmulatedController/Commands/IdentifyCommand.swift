@@ -38,7 +38,7 @@ extension Controller {
     identity.retryDelays = configuration.retryDelays
     // Notices of changed namespaces and of firmware activation.
     identity.asynchronousEvents = 1 << 8 | 1 << 9
-    identity.adminCommands = [.format]
+    identity.adminCommands = configuration.shadowDoorbells ? [.format, .doorbellBuffer] : [.format]
     identity.abortLimit = 3
     identity.asynchronousEventLimit = UInt8(AsynchronousEvents.limit - 1)
     // One slot, read-only.

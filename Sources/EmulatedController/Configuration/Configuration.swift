@@ -27,6 +27,8 @@ extension EmulatedController {
     public var volatileWriteCache = true
     /// Whether I/O commands may use SGLs.
     public var sgl = true
+    /// Whether doorbells may have shadows in the host's memory (Doorbell Buffer Config).
+    public var shadowDoorbells = false
     /// Whether writes are recorded, so that crash states can be rebuilt and `cutPower` knows what to lose.
     public var records = false
     /// How long every I/O command takes, in nanoseconds, however many run at a time.

@@ -11,6 +11,7 @@ extension EmulatedController.Configuration {
     ("queues", "I/O queue pairs: 1...1024"),
     ("serial", "serial number, at most 20 printable ASCII characters"),
     ("sgl", "whether SGLs are taken: 0 or 1"),
+    ("shadow", "whether doorbells may have shadows in memory: 0 or 1"),
     ("vwc", "whether there is a volatile write cache: 0 or 1"),
   ]
 
@@ -53,6 +54,7 @@ extension EmulatedController.Configuration {
     case "queues": queuePairs = try option.integer(in: 1...1024)
     case "serial": serialNumber = try option.serial()
     case "sgl": sgl = try option.flag()
+    case "shadow": shadowDoorbells = try option.flag()
     case "vwc": volatileWriteCache = try option.flag()
     default:
       let known = Self.optionForms.map(\.key).joined(separator: ", ")

@@ -12,15 +12,16 @@ extension Controller {
       return report(.invalidDoorbellRegister)
     }
     if index & 1 == 0 {
-      ringSubmission(queue, value)
+      ring(submission: queue, value)
     } else {
-      ringCompletion(queue, value)
+      ring(completion: queue, value)
     }
+    if shadows != nil { followShadows() }
     if queues.interruptsDue { raiseInterrupts() }
   }
 
   @inline(__always)
-  private mutating func ringSubmission(_ queue: Int, _ tail: UInt32) {
+  mutating func ring(submission queue: Int, _ tail: UInt32) {
     let entries = queues.submission[queue].entries
     guard entries != 0 else { return report(.invalidDoorbellRegister) }
     guard tail < entries else { return report(.invalidDoorbellValue) }
@@ -30,7 +31,7 @@ extension Controller {
   }
 
   @inline(__always)
-  private mutating func ringCompletion(_ queue: Int, _ head: UInt32) {
+  mutating func ring(completion queue: Int, _ head: UInt32) {
     let completion = queues.completion + queue
     guard completion.pointee.exists else { return report(.invalidDoorbellRegister) }
     let (old, entries) = (completion.pointee.head, completion.pointee.entries)

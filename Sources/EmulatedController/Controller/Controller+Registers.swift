@@ -76,6 +76,7 @@ extension Controller {
     deferred.removeWaiting()
     queues.removeAll()
     timing.reset()
+    shadows = nil
     features = FeatureTable(configuration)
     events = AsynchronousEvents()
     statistics.resets += 1

@@ -46,6 +46,10 @@ struct Controller: ~Copyable {
   /// The eventfd that tells of the function's removal; -1 when the system had none to give.
   let removal: Int32
 
+  /// Where the doorbells' shadows lie, once the host has said so.
+  var shadows: ShadowDoorbells?
+  /// Whether the host calls `service` before it waits, so that no doorbell is needed.
+  var isPolled = true
   /// Whether commands are fetched: ready, and neither fatal, shut down nor gone.
   var isRunning = false
   /// Whether the function is gone.
@@ -108,6 +112,7 @@ struct Controller: ~Copyable {
   mutating func service(now time: UInt64) -> UInt64 {
     now = max(now, time)
     guard isRunning else { return .max }
+    if shadows != nil { followShadows() }
     collectResults()
     while let command = deferred.takeDue(now: now) { carryOut(command) }
     raiseInterrupts()
