@@ -38,6 +38,12 @@ public struct Identity: Sendable {
     try self.init(of: device)
   }
 
+  /// Reads the superblock from a device's first block.
+  /// - Throws: `DeviceError` when it holds none.
+  public init(block: [UInt8]) throws(DeviceError) {
+    do { superblock = try Self.decode(block) } catch { throw DeviceError("\(error)") }
+  }
+
   private static func decode(_ block: [UInt8]) throws -> Superblock {
     var block = block
     return try block.withUnsafeMutableBytes { bytes in

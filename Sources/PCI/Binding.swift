@@ -3,12 +3,13 @@ import Glibc
 /// Gives an NVMe controller to `vfio-pci`, or back to the kernel's own driver. Both need root.
 public enum Binding {
   /// Binds the function at an address to `vfio-pci`, so that a process can open it. Nothing happens when it is.
+  /// - Parameter force: bind although processes have its block devices open; mounts, swap and volumes are never overridden.
   /// - Returns: the function as it is then.
   /// - Throws: `FunctionError` when it is no NVMe controller, when something uses one of its block devices (all uses
   ///   are named), when the IOMMU is off, or when the kernel refuses.
   @discardableResult
   public static func bind(
-    _ address: FunctionAddress, in tree: SystemTree = SystemTree()
+    _ address: FunctionAddress, force: Bool = false, in tree: SystemTree = SystemTree()
   ) throws(FunctionError) -> FunctionInfo {
     let function = try controller(address, in: tree)
     guard !function.isBoundToVFIO else { return function }
@@ -18,11 +19,13 @@ public enum Binding {
         remedy: "turn it on in the firmware (VT-d, AMD-Vi) and boot with intel_iommu=on or amd_iommu=on",
         errno: ENODEV)
     }
-    let uses = BlockUse.all(of: function, in: tree)
+    let uses = BlockUse.all(of: function, in: tree).filter { !force || !$0.canBeOverridden }
     guard uses.isEmpty else {
       throw FunctionError(
         "\(address) is in use: \(uses.map(\.description).joined(separator: ", "))",
-        remedy: "end that use first", errno: EBUSY)
+        remedy: uses.contains { !$0.canBeOverridden }
+          ? "end that use first" : "end that use first, or use --force",
+        errno: EBUSY)
     }
     return try move(function, to: "vfio-pci", in: tree)
   }

@@ -24,6 +24,10 @@ public enum BlockUse: Hashable, Sendable, CustomStringConvertible {
     }
   }
 
+  /// Whether a person may insist: a process that merely has the block device open would see errors, and nothing of the
+  /// kernel's stands on it.
+  var canBeOverridden: Bool { if case .open = self { true } else { false } }
+
   /// The uses of the function's block devices, disks and partitions alike; none where its driver makes no such.
   public static func all(of function: FunctionInfo, in tree: SystemTree = SystemTree()) -> [BlockUse] {
     let blocks = Blocks(of: function, in: tree)
@@ -50,10 +54,18 @@ public enum BlockUse: Hashable, Sendable, CustomStringConvertible {
       lines.compactMap { $0.split(separator: " ").first?.split(separator: "/").last.map(String.init) })
   }
 
-  /// What a person calls a holder: a device-mapper device has a name of its own.
+  /// What a person calls a holder: what it is, and the name of its own that a device-mapper device has.
   private static func name(ofHolder holder: String, in tree: SystemTree) -> String {
-    guard let name = tree.text(of: "\(tree.sys)/class/block/\(holder)/dm/name") else { return holder }
-    return "\(name) (\(holder))"
+    let folder = "\(tree.sys)/class/block/\(holder)"
+    if tree.exists("\(folder)/md") { return "the RAID array \(holder)" }
+    guard let name = tree.text(of: "\(folder)/dm/name") else { return holder }
+    let uuid = tree.text(of: "\(folder)/dm/uuid") ?? ""
+    let kinds = [
+      ("LVM-", "the logical volume "), ("CRYPT-", "the encrypted volume "),
+      ("mpath-", "the multipath device "),
+    ]
+    let kind = kinds.first { uuid.hasPrefix($0.0) }?.1 ?? ""
+    return "\(kind)\(name) (\(holder))"
   }
 
   /// Opening a block device exclusively fails while the kernel uses it, for whatever.
@@ -68,6 +80,12 @@ public enum BlockUse: Hashable, Sendable, CustomStringConvertible {
 }
 
 extension FunctionInfo {
+  /// The model that the kernel's own driver has read; nil where that does not have the controller.
+  public func kernelModel(in tree: SystemTree = SystemTree()) -> String? {
+    tree.names(in: "\(folder)/nvme").lazy.compactMap { tree.text(of: "\(folder)/nvme/\($0)/model") }
+      .first.map { String($0.reversed().drop { $0 == " " }.reversed()) }
+  }
+
   /// The names of its block devices, disks and partitions alike; none where its driver makes no such.
   public func blockDevices(in tree: SystemTree = SystemTree()) -> [String] {
     Blocks(of: self, in: tree).names

@@ -52,6 +52,45 @@ import Testing
     #expect(try refusal(system).contains("nvme0n1 is part of group-home (dm-0)"))
   }
 
+  @Test(arguments: [
+    ("LVM-abc", "the logical volume group-home (dm-0)"),
+    ("CRYPT-LUKS2-abc", "the encrypted volume group-home (dm-0)"),
+  ])
+  func saysWhatKindOfHolderItIs(uuid: String, text: String) throws {
+    let system = try system()
+    try system.makeFolder("sys/devices/pci0000:00/\(controller)/nvme/nvme0/nvme0n1/holders/dm-0")
+    try system.write("group-home", to: "sys/class/block/dm-0/dm/name")
+    try system.write(uuid, to: "sys/class/block/dm-0/dm/uuid")
+    #expect(try refusal(system).contains("nvme0n1 is part of \(text)"))
+  }
+
+  @Test func refusesAMemberOfAnArray() throws {
+    let system = try system()
+    try system.makeFolder("sys/devices/pci0000:00/\(controller)/nvme/nvme0/nvme0n1/nvme0n1p1/holders/md0")
+    try system.makeFolder("sys/class/block/md0/md")
+    #expect(try refusal(system).contains("nvme0n1p1 is part of the RAID array md0"))
+  }
+
+  @Test func forceOverridesAProcessAndNothingElse() throws {
+    let system = try system()
+    try system.write("mkfs.ext4", to: "proc/4711/comm")
+    try system.makeFolder("proc/4711/fd")
+    #expect(symlink("\(system.root)/dev/nvme0n1", "\(system.root)/proc/4711/fd/3") == 0)
+    #expect(try refusal(system).contains("--force"))
+    // The fake kernel moves nothing, so being allowed to try is all there is to see.
+    let tried = #expect(throws: FunctionError.self) {
+      try Binding.bind(try address(), force: true, in: system.tree)
+    }
+    #expect(tried?.description.contains("in use") == false)
+    try system.write("30 1 259:1 / /data rw - ext4 /dev/x rw", to: "proc/self/mountinfo")
+    let refused = #expect(throws: FunctionError.self) {
+      try Binding.bind(try address(), force: true, in: system.tree)
+    }
+    #expect(refused?.description.contains("is mounted at /data") == true)
+    #expect(
+      refused?.description.contains("open in") == false && refused?.description.contains("--force") == false)
+  }
+
   @Test func refusesADiskThatAProcessHasOpen() throws {
     let system = try system()
     try system.write("mkfs.ext4", to: "proc/4711/comm")

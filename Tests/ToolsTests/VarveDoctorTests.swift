@@ -39,6 +39,20 @@ import Testing
     #expect(found.text.contains("sudo varve bind 0000:01:00.0"))
   }
 
+  @Test func rootLearnsHowOthersMayUseAController() throws {
+    guard geteuid() == 0 else { return }
+    let system = try FakeSystem()
+    try system.write("", to: "dev/vfio/7")
+    #expect(chmod("\(system.root)/dev/vfio/7", 0o600) == 0)
+    try system.addFunction("0000:01:00.0", driver: "vfio-pci", group: 7)
+    var found = try checks(system)
+    #expect(found.states["users of 0000:01:00.0"] == "note")
+    #expect(found.text.contains("SUBSYSTEM==") && found.text.contains("70-varve.rules"))
+    #expect(chown("\(system.root)/dev/vfio/7", 1000, 0) == 0)
+    found = try checks(system)
+    #expect(found.states["users of 0000:01:00.0"] == "ok")
+  }
+
   @Test func aMachineThatHasAllIsFine() throws {
     let system = try FakeSystem()
     try system.write("", to: "dev/fuse")

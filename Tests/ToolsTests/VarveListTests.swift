@@ -43,6 +43,23 @@ import Testing
     #expect(lines.last?.contains("vfio-pci") == true)
   }
 
+  @Test func aFilesystemOnABlockDeviceIsSeenWithoutTouchingTheController() throws {
+    let system = try machine()
+    let image = try TestImage(label: "layers")
+    try system.write("Maker 2000   ", to: "sys/bus/pci/devices/0000:01:00.0/nvme/nvme0/model")
+    let contents = try image.contents()
+    try contents.prefix(1 << 20).write(to: URL(filePath: "\(system.root)/dev/nvme0n1"))
+    let result = try Command.run("varve", "list", "--sysroot", system.root, "-o", "json")
+    let controllers = try #require(try result.json()["controllers"] as? [[String: Any]])
+    #expect(controllers[0]["model"] as? String == "Maker 2000")
+    #expect(controllers[1]["model"] is NSNull)
+    let found = try #require(controllers[0]["filesystems"] as? [[String: Any]])
+    #expect(found.map { $0["label"] as? String } == ["layers"])
+    #expect(found.map { $0["device"] as? String } == ["nvme0n1"])
+    #expect((controllers[1]["filesystems"] as? [Any])?.isEmpty == true)
+    #expect(try Command.run("varve", "list", "--sysroot", system.root).output.contains("layers"))
+  }
+
   @Test func aMachineWithoutControllersIsNoFailure() throws {
     let system = try FakeSystem()
     let result = try Command.run("varve", "list", "--sysroot", system.root)

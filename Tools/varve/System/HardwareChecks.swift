@@ -7,7 +7,10 @@ struct HardwareChecks {
   let tree: SystemTree
   let controllers: [FunctionInfo]
 
-  var all: [Check] { [iommu, driver, container, memoryLimit, hugePages] + controllers.map(controller) }
+  var all: [Check] {
+    [iommu, driver, container, memoryLimit, hugePages] + controllers.map(controller)
+      + controllers.compactMap(users)
+  }
 
   private var iommu: Check {
     let groups = tree.names(in: "\(tree.sys)/kernel/iommu_groups").count
@@ -37,6 +40,9 @@ struct HardwareChecks {
     return permission("VFIO", path, remedy: "allow it with: sudo chmod a+rw \(path)")
   }
 
+  /// What a mount with the default cache locks, with room for another process of the user's, in bytes.
+  private static let lockedMemory: rlim_t = 256 << 20
+
   /// DMA memory is locked, and only root's is not limited.
   private var memoryLimit: Check {
     var limit = rlimit()
@@ -44,9 +50,9 @@ struct HardwareChecks {
     guard limit.rlim_cur != rlim_t.max else { return Check("locked memory", "not limited") }
     let text = Size.text(UInt64(limit.rlim_cur))
     if geteuid() == 0 { return Check("locked memory", "\(text), which does not bind root") }
-    guard limit.rlim_cur < 1 << 30 else { return Check("locked memory", "at most \(text)") }
+    guard limit.rlim_cur < Self.lockedMemory else { return Check("locked memory", "at most \(text)") }
     return Check(
-      "locked memory", .missing, "at most \(text) (RLIMIT_MEMLOCK), too little for DMA",
+      "locked memory", .missing, "at most \(text) (RLIMIT_MEMLOCK); a mount locks about 200 MiB for DMA",
       remedy: "raise it with: ulimit -l unlimited, LimitMEMLOCK=infinity in a systemd unit, or memlock in "
         + "/etc/security/limits.conf")
   }
@@ -71,7 +77,30 @@ struct HardwareChecks {
     if !holders.isEmpty {
       return Check(name, "held by \(holders.map(\.description).joined(separator: ", "))")
     }
-    return permission(name, path, remedy: "allow it with: sudo chown \"$USER\" \(path)")
+    return permission(
+      name, path, remedy: "allow it with: sudo chown \"$USER\" \(path); for good: \(Self.ruleRemedy)")
+  }
+
+  /// A udev rule that lets the members of a group use every function bound to vfio-pci, and how it takes effect.
+  private static let ruleRemedy =
+    "sudo groupadd -f varve; sudo usermod -aG varve \"$USER\"; echo 'SUBSYSTEM==\"vfio\", GROUP=\"varve\", "
+    + "MODE=\"0660\"' | sudo tee /etc/udev/rules.d/70-varve.rules; sudo udevadm control --reload; "
+    + "sudo udevadm trigger --subsystem-match=vfio"
+
+  /// Whether others than root can use a controller; nil where that is not the question.
+  private func users(_ function: FunctionInfo) -> Check? {
+    guard geteuid() == 0, function.isBoundToVFIO, let group = function.group else { return nil }
+    let (name, path) = ("users of \(function.address)", "\(tree.dev)/vfio/\(group)")
+    var status = stat()
+    guard stat(path, &status) == 0 else { return nil }
+    guard
+      status.st_uid != 0 || status.st_gid != 0 && status.st_mode & 0o060 == 0o060
+        || status.st_mode & 0o006 == 0o006
+    else {
+      return Check(
+        name, .note, "only root can open \(path)", remedy: "let members of a group do so: \(Self.ruleRemedy)")
+    }
+    return Check(name, "\(path) can be opened by others than root")
   }
 
   /// A controller that the kernel has is no fault, but Varve cannot drive it.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Control
 import PCI
 import JSONValue
 
@@ -18,8 +19,9 @@ struct List: ParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() {
+    let served = system.isThisMachine ? Daemons.all().map(\.serves) : []
     let controllers = Discovery.functions(in: system.tree).map {
-      ListedController($0, in: system.tree, probes: probe)
+      ListedController($0, in: system.tree, probes: probe, served: served)
     }
     output.print(
       .object([("controllers", .array(controllers.map(\.json)))]), normal: text(controllers))
@@ -29,10 +31,19 @@ struct List: ParsableCommand {
     guard !controllers.isEmpty else { return "There is no NVMe controller on the PCI bus." }
     var table = Table("Address", "ID", "Driver", "Group", "NUMA", "Block devices", "In use", "Name")
     for controller in controllers { controller.add(to: &table) }
-    guard controllers.contains(where: { $0.probed != nil }) else { return table.text }
-    var namespaces = ProbedController.table
-    for controller in controllers { controller.probed?.add(to: &namespaces) }
-    return "\(table.text)\n\n\(namespaces.text)"
+    var parts = [table.text]
+    if controllers.contains(where: { $0.probed != nil }) {
+      var namespaces = ProbedController.table
+      for controller in controllers { controller.probed?.add(to: &namespaces) }
+      parts.append(namespaces.text)
+    }
+    let filesystems = controllers.flatMap(\.filesystems)
+    if !filesystems.isEmpty {
+      var table = Table("Device", "Label", "UUID", "Mounted at")
+      for found in filesystems { found.add(to: &table) }
+      parts.append(table.text)
+    }
+    return parts.joined(separator: "\n\n")
   }
 }
 
@@ -41,12 +52,21 @@ struct ListedController {
   private let function: FunctionInfo
   private let blockDevices: [String]
   private let uses: [String]
+  /// What the controller is called by its maker; nil where only the controller itself could tell.
+  private let model: String?
+  /// The filesystems that can be seen without touching the controller.
+  let filesystems: [FoundFilesystem]
   /// Nil where the controller was not touched.
   let probed: ProbedController?
 
-  init(_ function: FunctionInfo, in tree: SystemTree, probes: Bool) {
+  init(_ function: FunctionInfo, in tree: SystemTree, probes: Bool, served: [ServedDevice]) {
     self.function = function
     blockDevices = function.blockDevices(in: tree)
+    model = function.kernelModel(in: tree)
+    filesystems =
+      blockDevices.compactMap { FoundFilesystem(onBlockDevice: $0, in: tree) }
+      + served.filter { $0.kind == .function && $0.location == "\(function.address)" }.map(
+        FoundFilesystem.init)
     var uses = BlockUse.all(of: function, in: tree).map(\.description)
     if function.isBoundToVFIO, let group = function.group {
       uses += OpenFiles.holders(of: "\(tree.dev)/vfio/\(group)", in: tree).map { "held by \($0)" }
@@ -66,9 +86,10 @@ struct ListedController {
   private var members: [(name: String, value: JSON)] {
     [
       ("address", .text("\(function.address)")), ("id", .text(identifier)),
-      ("name", .text(function.description)), ("driver", .text(function.driver)),
+      ("name", .text(function.description)), ("model", .text(model)), ("driver", .text(function.driver)),
       ("iommu_group", .integer(function.group)), ("numa_node", .integer(function.numaNode)),
       ("block_devices", .array(blockDevices.map { .text($0) })), ("uses", .array(uses.map { .text($0) })),
+      ("filesystems", .array(filesystems.map(\.json))),
     ]
   }
 
@@ -76,6 +97,6 @@ struct ListedController {
     table.add(
       "\(function.address)", identifier, function.driver ?? "", function.group.map(String.init) ?? "",
       function.numaNode.map(String.init) ?? "", blockDevices.joined(separator: " "),
-      uses.joined(separator: "; "), function.description)
+      uses.joined(separator: "; "), model ?? function.description)
   }
 }
