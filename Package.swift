@@ -51,7 +51,7 @@ let package = Package(
       name: "CBlkid", path: "Sources/CBlkid", pkgConfig: "blkid", providers: [.apt(["libblkid-dev"])]),
 
     // From the device upwards.
-    module("NVMeSpec"),
+    module("NVMeSpec", ["CMachine"]),
     module("PCI", ["CMachine", "CPCI", "CNUMA"]),
     module("VFIO", ["PCI", "CMachine"]),
     module("VFIOUser", ["JSONValue", "PCI", "CMachine"]),

@@ -89,10 +89,7 @@ extension BlockQueue {
     let opcode = request.pointee.operation == .read ? readOpcode : writeOpcode
     repeat {
       let count = transferLimits.chunk(at: request.pointee.block, remaining: request.pointee.remaining)
-      let posted = pair.postTransfer(
-        opcode, namespace: namespace, lba: request.pointee.block &<< lbaShift, lbaCount: count &<< lbaShift32,
-        forceUnitAccess: request.pointee.forceUnitAccess, frames: frames, count: Int(count), base: base,
-        context: UInt64(index))
+      let posted = postPart(opcode, request, index, frames, count, base, memory)
       guard posted else {
         request.pointee.frames = frames
         return false
@@ -134,10 +131,28 @@ extension BlockQueue {
       command.forceUnitAccess = request.pointee.forceUnitAccess
       return pair.post(command, context: UInt64(index)) != nil
     }
+    return postPart(writeOpcode, request, index, zeroFrames, count, zeros, zerosMemory ?? memory)
+  }
+
+  /// Posts a command for the next `count` blocks of a request.
+  /// - Parameters:
+  ///   - frames: their frames in the memory at `base` for the device, at `memory` for the processor.
+  private mutating func postPart(
+    _ opcode: IOOpcode, _ request: UnsafeMutablePointer<BlockRequest>, _ index: UInt32,
+    _ frames: UnsafePointer<UInt32>, _ count: UInt32, _ base: UInt64, _ memory: UnsafeMutableRawPointer
+  ) -> Bool {
+    let lba = request.pointee.block &<< lbaShift
+    let lbas = count &<< lbaShift32
+    if isProtected {
+      return pair.postProtected(
+        opcode, namespace: namespace, lba: lba, lbaCount: lbas,
+        forceUnitAccess: request.pointee.forceUnitAccess, frames: frames, count: Int(count), base: base,
+        memory: memory, context: UInt64(index))
+    }
     return pair.postTransfer(
-      writeOpcode, namespace: namespace, lba: lba, lbaCount: lbas,
-      forceUnitAccess: request.pointee.forceUnitAccess, frames: zeroFrames, count: Int(count), base: zeros,
-      context: UInt64(index))
+      opcode, namespace: namespace, lba: lba, lbaCount: lbas,
+      forceUnitAccess: request.pointee.forceUnitAccess,
+      frames: frames, count: Int(count), base: base, context: UInt64(index))
   }
 
   private mutating func postFlush(_ index: UInt32) -> Bool {

@@ -18,8 +18,14 @@ struct BlockQueue: ~Copyable {
   let lbaShift32: UInt32
   /// The address of the arena's frame 0 for the device.
   let base: UInt64
-  /// The address of a frame of zeros for the device, where the controller has no Write Zeroes.
+  /// The arena's frame 0 for the processor.
+  let memory: UnsafeMutableRawPointer
+  /// Whether commands carry metadata or protection information.
+  let isProtected: Bool
+  /// The address of a frame of zeros for the device and for the processor, where the controller has no Write Zeroes, or
+  /// none that makes protection information.
   let zeros: UInt64?
+  let zerosMemory: UnsafeMutableRawPointer?
   let transferLimits: TransferLimits
   let writeZeroesLimits: TransferLimits
   /// Blocks of which one NVMe command transfers any number up to this, wherever they lie; 0 where there is a
@@ -56,10 +62,13 @@ struct BlockQueue: ~Copyable {
     hasVolatileCache = capabilities.hasVolatileCache
     canDiscard = capabilities.canDeallocate(blocksOf: lbasPerBlock)
     base = arena.iova
+    memory = arena.base
+    isProtected = namespace.protection != nil
     self.zeros = zeros?.iova
+    zerosMemory = zeros?.base
     transferLimits = capabilities.transferLimits(for: namespace)
     writeZeroesLimits = capabilities.writeZeroesLimits(for: namespace)
-    wholeLimit = transferLimits.boundary == 0 ? UInt64(transferLimits.maximum) : 0
+    wholeLimit = transferLimits.boundary == 0 && !isProtected ? UInt64(transferLimits.maximum) : 0
     self.pair = pair
     pool = RequestPool(count: requests)
     deallocation = Deallocation(capabilities, lbasPerBlock: lbasPerBlock)

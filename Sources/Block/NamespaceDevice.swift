@@ -54,7 +54,8 @@ public final class NamespaceDevice: BlockDevice {
     let function = controller.function
     do throws(FunctionError) {
       if ownsArena { try function.map(arena) }
-      zeros = controller.capabilities.canWriteZeroes ? nil : try DMAArena(frames: 1, name: "varve-zeros")
+      let canWriteZeroes = controller.capabilities.canWriteZeroes && namespace.protection == nil
+      zeros = canWriteZeroes ? nil : try DMAArena(frames: 1, name: "varve-zeros")
       if let zeros { try function.map(zeros) }
     } catch {
       throw BlockDeviceError(name, .function(error))
@@ -65,7 +66,7 @@ public final class NamespaceDevice: BlockDevice {
         to: BlockQueue(
           controller: controller, namespace: namespace, lbasPerBlock: lbasPerBlock, arena: arena,
           zeros: zeros,
-          pair: try controller.makeQueuePair(), requests: Self.commandLimit))
+          pair: try controller.makeQueuePair(protection: namespace.protection), requests: Self.commandLimit))
     } catch {
       isClosed = true
       queue.deallocate()

@@ -66,6 +66,26 @@ __attribute__((target("sse4.2"))) static inline void cm_crc32c_triple(uint32_t c
   crc[1] = (uint32_t)c1;
   crc[2] = (uint32_t)c2;
 }
+// Folds n bytes (a multiple of 16, at least 16) at p, as a polynomial whose first bit is the highest, to 16 bytes with
+// the same remainder. high and low are x^192 and x^128 modulo the divisor, of at most 32 bits.
+typedef long long cm_v2 __attribute__((vector_size(16)));
+typedef char cm_v16 __attribute__((vector_size(16)));
+__attribute__((target("pclmul,ssse3"))) static inline void cm_fold(
+    const void *p, size_t n, uint64_t high, uint64_t low, void *out) {
+  const uint8_t *b = (const uint8_t *)p;
+  const cm_v16 reversed = {15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0};
+  const cm_v2 k = {(long long)low, (long long)high};
+  cm_v16 x;
+  __builtin_memcpy(&x, b, 16);
+  cm_v2 sum = (cm_v2)__builtin_ia32_pshufb128(x, reversed);
+  for (b += 16, n -= 16; n; n -= 16, b += 16) {
+    __builtin_memcpy(&x, b, 16);
+    sum = __builtin_ia32_pclmulqdq128(sum, k, 0x11) ^ __builtin_ia32_pclmulqdq128(sum, k, 0x00) ^
+          (cm_v2)__builtin_ia32_pshufb128(x, reversed);
+  }
+  x = __builtin_ia32_pshufb128((cm_v16)sum, reversed);
+  __builtin_memcpy(out, &x, 16);
+}
 #elif defined(__aarch64__)
 #include <arm_acle.h>
 static inline void cm_pause(void) { __asm__ volatile("yield"); }

@@ -29,8 +29,10 @@ public struct Capabilities: Sendable {
 
   /// The limits of transfers to `namespace`.
   public func transferLimits(for namespace: Namespace) -> TransferLimits {
-    TransferLimits(
-      maximum: min(transferFrames, Self.lbaLimit(namespace)), boundary: namespace.boundaryFrames)
+    let metadataLimit = UInt32(clamping: namespace.protection?.frameLimit ?? .max)
+    return TransferLimits(
+      maximum: min(transferFrames, Self.lbaLimit(namespace), metadataLimit),
+      boundary: namespace.boundaryFrames)
   }
 
   /// The limits of Write Zeroes to `namespace`.

@@ -4,8 +4,11 @@ import PCI
 /// I/O queue pairs: made, driven, deleted.
 extension Controller {
   /// Makes an I/O queue pair. Blocks until the controller has it.
+  /// - Parameter protection: that of the namespace it is for, where that one has metadata.
   /// - Throws: when no more are granted, or the controller refuses.
-  public func makeQueuePair() throws(ControllerError) -> QueuePair {
+  public func makeQueuePair(
+    protection: NamespaceProtection? = nil
+  ) throws(ControllerError) -> QueuePair {
     guard state == .ready else { throw failure ?? error(.notUsable) }
     guard canMakeQueuePair else {
       throw error(.unsupported("the controller grants no more than \(queuePairLimit) I/O queue pairs"))
@@ -16,6 +19,7 @@ extension Controller {
       memory = try QueueMemory(
         identifier: identifier, entries: queueEntries, vector: vector(for: identifier),
         listPages: QueuePair.listPages(frames: Int(capabilities.transferFrames), dataPointers),
+        metadataPages: protection == nil ? 0 : CommandProtection.limit / DMAArena.frameSize,
         function: function)
     } catch {
       throw self.error(.function(error))
@@ -30,7 +34,7 @@ extension Controller {
     queues.append(memory)
     var queue = QueuePair(
       memory: memory, registers: registers, doorbellStride: registerCapabilities.doorbellStride,
-      policy: retryPolicy, time: options.time, dataPointers: dataPointers)
+      policy: retryPolicy, time: options.time, dataPointers: dataPointers, protection: protection)
     queue.generation = generation
     queue.useShadows(shadowDoorbells)
     return queue

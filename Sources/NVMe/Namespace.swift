@@ -32,6 +32,9 @@ public struct Namespace: Sendable, Hashable {
   /// The UUID, where there is one.
   public var uuid: [UInt8]? { descriptors.first { $0.type == NamespaceDescriptor.uuidType }?.value }
 
+  /// How its metadata is dealt with; nil where it has none, or some that cannot be used.
+  public var protection: NamespaceProtection? { NamespaceProtection(identity) }
+
   /// How many logical blocks a frame of 4 KiB holds; nil where the format is not one of 512 to 4096 bytes.
   public var lbasPerFrame: UInt32? {
     guard let lbaSize, lbaSize <= DMAArena.frameSize else { return nil }
@@ -52,9 +55,9 @@ public struct Namespace: Sendable, Hashable {
       return "namespace \(identifier) has logical blocks of an unsupported size; "
         + "format it with 512 or 4096 bytes (nvme format --block-size=4096)"
     }
-    if metadataSize != 0 {
-      return "namespace \(identifier) has \(metadataSize) bytes of metadata a block; "
-        + "format it without (nvme format --lbaf, see nvme id-ns)"
+    if metadataSize != 0, protection == nil {
+      return "namespace \(identifier) has \(metadataSize) bytes of metadata between its blocks; "
+        + "format it without, or with metadata apart (nvme format --lbaf --ms=0, see nvme id-ns)"
     }
     return lbaCount == 0 ? "namespace \(identifier) has no capacity" : nil
   }

@@ -22,6 +22,8 @@ public struct QueueCounters: Sendable, Equatable {
   public var prpLists: UInt64 = 0
   public var sglBlocks: UInt64 = 0
   public var sglSegments: UInt64 = 0
+  /// Reads whose protection information the driver found not to match.
+  public var protectionErrors: UInt64 = 0
   /// Completions whose command identifier belongs to no command in flight; they are ignored.
   public var badCommandIDs: UInt64 = 0
   /// Times a completion was found that the controller had written behind an entry that it had not, or whose phase

@@ -5,7 +5,7 @@ import PCI
 /// The DMA memory of one queue pair: submission entries, completion entries, and PRP list pages for every
 /// command that can be in flight. Mapped for the device as long as it lives.
 ///
-///     | submission queue | completion queue | list pages of command 0 | of command 1 | …
+///     | submission queue | completion queue | list pages of each command | metadata of each
 ///       each part begins at a page
 final class QueueMemory {
   /// The queue identifier, the same for both queues; 0 is the admin queue pair.
@@ -16,6 +16,8 @@ final class QueueMemory {
   let vector: UInt16?
   /// List pages of each command.
   let listPages: Int
+  /// Pages of metadata of each command.
+  let metadataPages: Int
   /// The memory itself.
   let arena: DMAArena
 
@@ -24,15 +26,17 @@ final class QueueMemory {
 
   /// Allocates the memory and maps it for `function`.
   init(
-    identifier: UInt16, entries: Int, vector: UInt16?, listPages: Int, function: any Function
+    identifier: UInt16, entries: Int, vector: UInt16?, listPages: Int, metadataPages: Int = 0,
+    function: any Function
   ) throws(FunctionError) {
     self.identifier = identifier
     self.entries = entries
     self.vector = vector
     self.listPages = listPages
+    self.metadataPages = metadataPages
     let frames =
       Self.frames(entries * Self.submissionEntrySize) + Self.frames(entries * Self.completionEntrySize)
-      + (entries - 1) * listPages
+      + (entries - 1) * (listPages + metadataPages)
     arena = try DMAArena(frames: frames, name: "varve-queue-\(identifier)")
     try function.map(arena)
   }
@@ -56,6 +60,12 @@ final class QueueMemory {
   var lists: UnsafeMutableRawPointer { arena.base + listOffset }
   /// The list pages' address for the device.
   var listsAddress: UInt64 { arena.iova + UInt64(listOffset) }
+
+  private var metadataOffset: Int { listOffset + (entries - 1) * listPages * DMAArena.frameSize }
+  /// The metadata, command by command.
+  var metadata: UnsafeMutableRawPointer { arena.base + metadataOffset }
+  /// The metadata's address for the device.
+  var metadataAddress: UInt64 { arena.iova + UInt64(metadataOffset) }
 
   /// Zeroes both queues, so that no completion of a former life bears a phase that looks new.
   func clearQueues() { memset(arena.base, 0, listOffset) }

@@ -33,7 +33,7 @@ extension QueuePair {
     let room = min(limit, trackers.count &- finishedCount)
     var reaped = 0
     while true {
-      reaped &+= collectSuccesses(limit: room &- reaped)
+      if protection == nil { reaped &+= collectSuccesses(limit: room &- reaped) }
       let word = lastWord(next)
       guard word & Self.phaseBit == 0, reaped < room else { break }
       cm_acquire_fence()
@@ -95,7 +95,7 @@ extension QueuePair {
     expectedPhase ^= Self.phaseBit
   }
 
-  /// Takes an entry that completes a command with an error, or no command at all.
+  /// Takes an entry that completes a command with an error or a command with metadata, or no command at all.
   @inline(never)
   private mutating func collectOther(_ entry: UnsafeMutableRawPointer, _ word: UInt32) {
     guard let tracker = trackers.inFlight(UInt16(truncatingIfNeeded: word)) else {
@@ -105,6 +105,9 @@ extension QueuePair {
       return
     }
     let status = Status(rawValue: UInt16(truncatingIfNeeded: word &>> 17))
+    if status.rawValue == 0, let protection {
+      return completeProtected(tracker, protection, result: cm_load32(entry))
+    }
     completeWithError(tracker, status: status, result: cm_load32(entry))
   }
 

@@ -59,6 +59,8 @@ public struct QueuePair: ~Copyable {
   /// How far the controller has read the submission queue, as its last completion said.
   public internal(set) var submissionHead: UInt32 = 0
 
+  /// What guards the data of commands to a namespace with metadata.
+  let protection: CommandProtection?
   /// How commands name their data; SGLs only where the controller takes them.
   let dataPointers: DataPointers
 
@@ -84,11 +86,12 @@ public struct QueuePair: ~Copyable {
   /// A queue pair over zeroed memory.
   init(
     memory: QueueMemory, registers: RegisterWindow, doorbellStride: UInt8, policy: RetryPolicy,
-    time: TimeSource, dataPointers: DataPointers = .prp
+    time: TimeSource, dataPointers: DataPointers = .prp, protection: NamespaceProtection? = nil
   ) {
     self.memory = memory
     clock = Clock(time)
     self.dataPointers = dataPointers
+    self.protection = protection.map { CommandProtection($0, memory: memory) }
     self.policy = policy
     trackers = TrackerPool(count: memory.entries - 1)
     indexMask = UInt32(truncatingIfNeeded: memory.entries &- 1)

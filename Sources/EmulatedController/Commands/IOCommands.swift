@@ -43,6 +43,7 @@ extension Controller {
       return refusal(command)
     }
     guard length <= maximumBytes else { return .refused(.invalidField) }
+    if namespace.metadataSize != 0 { return readProtected(command, namespace, offset, length) }
     let status = gather(command, length: length, write: true)
     guard status.isSuccess else { return .done(status, 0) }
     statistics.reads &+= 1
@@ -73,6 +74,7 @@ extension Controller {
       return refusal(command)
     }
     guard length <= maximumBytes else { return .refused(.invalidField) }
+    if namespace.metadataSize != 0 { return writeProtected(command, namespace, offset, length) }
     let status = gather(command, length: length, write: false)
     guard status.isSuccess else { return .done(status, 0) }
     if records { recordWrite(command, length: length) }
@@ -109,7 +111,7 @@ extension Controller {
     }
     if records { recordExecution(of: command) }
     let durable = command.entry.forceUnitAccess || !features.writeCache
-    return zero(namespace.medium, [(offset, length)], durable, command)
+    return zero(namespace.medium, namespace.withMetadata(offset, length), durable, command)
   }
 
   @inline(never)
@@ -131,8 +133,8 @@ extension Controller {
     }
     if records { recordDeallocation(&command, ranges) }
     statistics.blocksDeallocated += ranges.reduce(0) { $0 + Int($1.blockCount) }
-    let extents = ranges.map {
-      (Int($0.startingBlock) << namespace.shift, Int($0.blockCount) << namespace.shift)
+    let extents = ranges.flatMap {
+      namespace.withMetadata(Int($0.startingBlock) << namespace.shift, Int($0.blockCount) << namespace.shift)
     }
     return zero(namespace.medium, extents, !features.writeCache, command)
   }
@@ -172,6 +174,7 @@ extension Controller {
     guard case .valid(let namespace, let offset, let length) = extent(command.entry) else {
       return refusal(command)
     }
+    if namespace.metadataSize != 0 { return verifyProtected(command, namespace, offset, length) }
     var done = 0
     while done < length {
       let count = min(scratch.count, length - done)

@@ -84,6 +84,12 @@ extension Controller {
     let index = namespace.formats.firstIndex { Int($0.exponent) == namespace.shift } ?? 0
     identity.formattedSize = UInt8(truncatingIfNeeded: index)
     // Deallocated blocks read as zeros, and Write Zeroes may deallocate.
+    if let protection = namespace.protection {
+      // Metadata in a buffer of its own; every type, in the last bytes.
+      identity.metadataCapabilities = 1 << 1
+      identity.protectionCapabilities = 1 << 4 | 7
+      identity.protectionSettings = protection.type
+    }
     identity.deallocateFeatures = 1 | 1 << 3
     // The optimal write and deallocate sizes are told: 4 KiB.
     identity.features = 1 << 4
@@ -121,6 +127,9 @@ extension NamespaceRecord {
   var formats: [LBAFormat] {
     canReformat
       ? [LBAFormat(exponent: 9), LBAFormat(exponent: 12)]
-      : [LBAFormat(exponent: UInt8(truncatingIfNeeded: shift))]
+      : [
+        LBAFormat(
+          exponent: UInt8(truncatingIfNeeded: shift), metadata: UInt16(truncatingIfNeeded: metadataSize))
+      ]
   }
 }

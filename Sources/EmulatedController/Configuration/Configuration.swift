@@ -1,3 +1,5 @@
+import NVMeSpec
+
 extension EmulatedController {
   /// What an emulated controller is to be like. The defaults are those of a plain, fast device.
   public struct Configuration: Sendable {
@@ -58,6 +60,16 @@ extension EmulatedController {
     public var medium: Medium
     /// The size of a logical block in bytes: 512 or 4096.
     public var blockSize: Int
+    /// Metadata of a logical block in bytes: 0, 8, 16 or 64. It lies behind the blocks in the medium.
+    public var metadataSize = 0
+    /// The type of protection information, 0...3; 0 for none, without metadata always.
+    public var protectionType: UInt8 = 0
+
+    /// What the metadata of blocks of so many bytes is for; nil where there is none.
+    func protection(blockSize: Int) -> ProtectionFormat? {
+      metadataSize == 0
+        ? nil : ProtectionFormat(blockSize: blockSize, metadataSize: metadataSize, type: protectionType)
+    }
 
     public init(_ medium: Medium, blockSize: Int = 4096) {
       self.medium = medium
@@ -72,6 +84,18 @@ extension EmulatedController.Configuration {
     if namespaces.isEmpty { throw ConfigurationError("an emulated controller needs a namespace") }
     for namespace in namespaces where namespace.blockSize != 512 && namespace.blockSize != 4096 {
       throw ConfigurationError("block size \(namespace.blockSize) is neither 512 nor 4096")
+    }
+    for namespace in namespaces {
+      guard [0, 8, 16, 64].contains(namespace.metadataSize) else {
+        throw ConfigurationError("metadata size \(namespace.metadataSize) is none of 0, 8, 16 and 64")
+      }
+      guard namespace.protectionType <= 3, namespace.protectionType == 0 || namespace.metadataSize > 0 else {
+        throw ConfigurationError(
+          "protection type \(namespace.protectionType) needs metadata (ms=8) and is at most 3")
+      }
+      if namespace.metadataSize > 0, records {
+        throw ConfigurationError("a recording holds no metadata")
+      }
     }
     try require(queuePairs, in: 1...1024, "queues")
     try require(queueDepth, in: 2...65_536, "depth")

@@ -7,7 +7,9 @@ extension EmulatedController.Configuration {
     ("iops", "commands a second at most, with k or m: 500k"),
     ("latency", "time every command takes, with ns, us, ms or s: 80us"),
     ("mdts", "most data of one command, 2^N pages of 4 KiB, 0 for no limit: 0...16"),
+    ("ms", "metadata of a logical block in bytes: 0, 8, 16 or 64"),
     ("namespace", "path of the image of one more namespace; may be repeated"),
+    ("pi", "type of protection information, with ms: 0...3"),
     ("queues", "I/O queue pairs: 1...1024"),
     ("serial", "serial number, at most 20 printable ASCII characters"),
     ("sgl", "whether SGLs are taken: 0 or 1"),
@@ -50,7 +52,16 @@ extension EmulatedController.Configuration {
     case "namespace":
       guard !value.isEmpty else { throw option.error("is not a path") }
       let blockSize = namespaces.first?.blockSize ?? 4096
-      namespaces.append(EmulatedController.Namespace(.image(path: value), blockSize: blockSize))
+      var another = EmulatedController.Namespace(.image(path: value), blockSize: blockSize)
+      another.metadataSize = namespaces.first?.metadataSize ?? 0
+      another.protectionType = namespaces.first?.protectionType ?? 0
+      namespaces.append(another)
+    case "ms":
+      let size = try option.integer(in: 0...64)
+      for index in namespaces.indices { namespaces[index].metadataSize = size }
+    case "pi":
+      let type = try option.integer(in: 0...3)
+      for index in namespaces.indices { namespaces[index].protectionType = UInt8(truncatingIfNeeded: type) }
     case "queues": queuePairs = try option.integer(in: 1...1024)
     case "serial": serialNumber = try option.serial()
     case "sgl": sgl = try option.flag()

@@ -9,9 +9,24 @@ struct NamespaceRecord {
   /// Whether Format NVM may change the block size; not where the image would forget it.
   let canReformat: Bool
 
+  /// Metadata of a logical block in bytes, and what it is for.
+  var metadataSize = 0
+  var protection: ProtectionFormat?
+
   /// The size in logical blocks.
   @inline(__always)
-  var blocks: UInt64 { UInt64(medium.size) &>> UInt64(shift) }
+  var blocks: UInt64 {
+    metadataSize == 0
+      ? UInt64(medium.size) &>> UInt64(shift)
+      : UInt64(medium.size / (1 << shift + metadataSize))
+  }
+
+  /// Blocks and their metadata, as extents of the medium.
+  func withMetadata(_ offset: Int, _ length: Int) -> [(offset: Int, length: Int)] {
+    metadataSize == 0
+      ? [(offset, length)]
+      : [(offset, length), (metadataOffset(offset), (length >> shift) * metadataSize)]
+  }
 }
 
 /// The namespaces of a controller, 1, 2, ….
@@ -29,10 +44,12 @@ struct NamespaceTable: ~Copyable {
     records = .allocate(capacity: max(count, 1))
     for (index, namespace) in namespaces.enumerated() {
       let format = (backings[index] as? ImageBacking)?.format
+      let shift = format?.shift ?? (namespace.blockSize == 512 ? 9 : 12)
       (records + index).initialize(
         to: NamespaceRecord(
-          medium: backings[index].medium, shift: format?.shift ?? (namespace.blockSize == 512 ? 9 : 12),
-          canReformat: format?.isKept ?? true))
+          medium: backings[index].medium, shift: shift,
+          canReformat: namespace.metadataSize == 0 && format?.isKept ?? true,
+          metadataSize: namespace.metadataSize, protection: namespace.protection(blockSize: 1 << shift)))
     }
   }
 

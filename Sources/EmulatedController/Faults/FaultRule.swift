@@ -97,6 +97,9 @@ public enum FaultAction: Sendable, Equatable {
   case invertPhase
   /// The controller's access to the command's data is refused.
   case refuseDMA
+  /// One bit of the command's data changes on the way between the host's memory and the controller; only where
+  /// protection information would tell.
+  case flipBit
   /// CSTS.CFS is set and the controller does nothing more until it is reset.
   case fatal
   /// The function is gone: registers read as all ones and nothing is carried out.

@@ -31,9 +31,15 @@ extension SubmissionEntry {
 
   /// PRINFO: the protection information's action and checks.
   @inlinable
-  public var protectionInformation: UInt8 {
-    get { UInt8(truncatingIfNeeded: cdw12.field(26, 4)) }
-    set { cdw12.setField(26, 4, UInt32(newValue)) }
+  public var protectionInformation: ProtectionChecks {
+    get { ProtectionChecks(rawValue: UInt8(truncatingIfNeeded: cdw12.field(26, 4))) }
+    set { cdw12.setField(26, 4, UInt32(newValue.rawValue)) }
+  }
+
+  /// ILBRT or EILBRT: the reference tag of the first block.
+  public var referenceTag: UInt32 {
+    get { cdw14 }
+    set { cdw14 = newValue }
   }
 
   /// FUA: the data is on the medium when the command completes.

@@ -1,0 +1,147 @@
+import NVMeSpec
+import PCI
+
+/// The metadata of commands to a namespace that has some, and the protection information in it.
+///
+/// Metadata lies in buffers of its own, one for each command that can be under way. Where the controller wants it
+/// between the blocks, and it is nothing but protection information, the controller keeps it to itself.
+final class CommandProtection {
+  let format: ProtectionFormat
+  /// Whether metadata goes over the bus at all.
+  let isTransferred: Bool
+  /// The metadata of all commands, for the processor and for the device.
+  private let metadata: UnsafeMutableRawPointer
+  private let address: UInt64
+  private let bytesPerCommand: Int
+  /// The frames of each command, and the memory they lie in.
+  private let frames: UnsafeMutablePointer<UInt32>
+  private let memory: UnsafeMutablePointer<UnsafeMutableRawPointer>
+  private let framesPerCommand: Int
+  private let lbasPerFrame: Int
+
+  /// The most metadata of one command in bytes.
+  static let limit = 4 * DMAArena.frameSize
+
+  init(_ namespace: NamespaceProtection, memory queue: QueueMemory) {
+    format = namespace.format
+    isTransferred = !namespace.isStripped
+    metadata = queue.metadata
+    address = queue.metadataAddress
+    bytesPerCommand = queue.metadataPages * DMAArena.frameSize
+    lbasPerFrame = DMAArena.frameSize / format.blockSize
+    framesPerCommand = namespace.frameLimit
+    frames = .allocate(capacity: queue.entries * framesPerCommand)
+    memory = .allocate(capacity: queue.entries)
+    memory.initialize(repeating: queue.metadata, count: queue.entries)
+  }
+
+  deinit {
+    frames.deallocate()
+    memory.deallocate()
+  }
+
+  /// Makes a read or write a protected one; a write's protection information is made here.
+  /// - Parameters:
+  ///   - index: the index of its tracker.
+  ///   - list: its frames in the memory at `base`, no more than a command may have.
+  func protect(
+    _ command: inout SubmissionEntry, index: Int, _ list: UnsafePointer<UInt32>, _ count: Int,
+    in base: UnsafeMutableRawPointer
+  ) {
+    command.protectionInformation = isTransferred ? format.checks : format.checks.union(.action)
+    command.referenceTag = format.referenceTag(command.startingBlock)
+    guard isTransferred else { return }
+    command.metadata = address &+ UInt64(index * bytesPerCommand)
+    let count = min(count, framesPerCommand)
+    (frames + index * framesPerCommand).update(from: list, count: count)
+    memory[index] = base
+    let isWrite = command.opcode == IOOpcode.write.rawValue
+    let bytes = metadata + index * bytesPerCommand
+    // A read must find nothing that an earlier command left.
+    bytes.initializeMemory(as: UInt8.self, repeating: isWrite ? 0 : 0xfe, count: bytesPerCommand)
+    guard isWrite else { return }
+    forEachBlock(of: command, index) { data, metadata, block in
+      format.protect(data, metadata, reference: format.referenceTag(block))
+      return true
+    }
+  }
+
+  /// Checks what a read has brought.
+  /// - Returns: what does not match; nil when all does, and for commands that are not reads.
+  func mismatch(_ command: SubmissionEntry, index: Int) -> StatusCode? {
+    guard isTransferred, command.opcode == IOOpcode.read.rawValue else { return nil }
+    var mismatch: StatusCode?
+    forEachBlock(of: command, index) { data, metadata, block in
+      mismatch = format.mismatch(data, metadata, format.checks, reference: format.referenceTag(block))
+      return mismatch == nil
+    }
+    return mismatch
+  }
+
+  /// Calls `body` with each logical block, its metadata and its address, until that returns false.
+  private func forEachBlock(
+    of command: SubmissionEntry, _ index: Int,
+    _ body: (UnsafeMutableRawPointer, UnsafeMutableRawPointer, UInt64) -> Bool
+  ) {
+    let list = frames + index * framesPerCommand
+    for block in 0..<min(Int(command.blockCount), framesPerCommand * lbasPerFrame) {
+      let frame = memory[index] + Int(list[block / lbasPerFrame]) * DMAArena.frameSize
+      let tuple = metadata + index * bytesPerCommand + block * format.metadataSize
+      let isFine = body(
+        frame + block % lbasPerFrame * format.blockSize, tuple, command.startingBlock &+ UInt64(block))
+      if !isFine { return }
+    }
+  }
+}
+
+/// How the metadata of a namespace is dealt with.
+public struct NamespaceProtection: Sendable, Hashable {
+  public let format: ProtectionFormat
+  /// Whether the controller makes, checks and strips the metadata, all of which is protection information.
+  public let isStripped: Bool
+  /// The most frames of one command.
+  let frameLimit: Int
+
+  /// - Returns: nil for a namespace without metadata, or whose metadata lies between the blocks and is more than
+  ///   protection information.
+  init?(_ identity: IdentifyNamespace) {
+    guard let format = ProtectionFormat(identity), format.blockSize <= DMAArena.frameSize else { return nil }
+    isStripped = identity.extendedMetadata
+    guard !isStripped || format.isAllProtection else { return nil }
+    self.format = format
+    frameLimit = CommandProtection.limit / (format.metadataSize * (DMAArena.frameSize / format.blockSize))
+    guard frameLimit > 0 else { return nil }
+  }
+}
+
+extension QueuePair {
+  /// Puts a read or a write of a namespace with metadata into the submission queue, as `postTransfer` does.
+  /// - Parameter memory: the arena's frame 0 for the processor.
+  public mutating func postProtected(
+    _ opcode: IOOpcode, namespace: UInt32, lba: UInt64, lbaCount: UInt32, forceUnitAccess: Bool,
+    frames: UnsafePointer<UInt32>, count: Int, base: UInt64, memory: UnsafeMutableRawPointer, context: UInt64
+  ) -> Bool {
+    guard isOnline, let protection, let tracker = trackers.take() else { return false }
+    var command = SubmissionEntry(opcode, namespace: namespace, block: lba, count: lbaCount)
+    command.forceUnitAccess = forceUnitAccess
+    point(&command, of: tracker, at: frames, count: count, base: base)
+    protection.protect(
+      &command, index: trackers.index(of: tracker.pointee.commandID), frames, count, in: memory)
+    enqueue(command, tracker, context: context)
+    return true
+  }
+
+  /// Takes the end of a command of a protected queue pair: a read that does not match its protection information has
+  /// failed, as it would have at the controller.
+  mutating func completeProtected(
+    _ tracker: UnsafeMutablePointer<Tracker>, _ protection: CommandProtection, result: UInt32
+  ) {
+    let index = trackers.index(of: tracker.pointee.commandID)
+    if let code = protection.mismatch(tracker.pointee.command, index: index) {
+      counters.protectionErrors &+= 1
+      completeWithError(tracker, status: Status(code), result: result)
+    } else {
+      finish(tracker, .succeeded, status: .success, result: result)
+    }
+  }
+}
