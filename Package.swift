@@ -113,6 +113,10 @@ let package = Package(
       dependencies: ["Block", "NVMe", "NVMeSpec", "EmulatedController", "PCI", "CMachine"],
       path: "Tools/faults/Load", swiftSettings: settings),
     command("faults", path: "Tools/faults/Command", ["FaultLoad", arguments]),
+    .target(
+      name: "FuzzTargets", dependencies: ["Block", "NVMe", "NVMeSpec", "EmulatedController", "PCI", "CMachine"],
+      path: "Tools/fuzzing/Targets", swiftSettings: settings),
+    tests("Fuzz", ["FuzzTargets"]),
     tests("FaultLoad", ["FaultLoad"]),
     command("crash", path: "Tools/explorer", ["Simulation", arguments]),
 
