@@ -114,7 +114,8 @@ let package = Package(
       path: "Tools/faults/Load", swiftSettings: settings),
     command("faults", path: "Tools/faults/Command", ["FaultLoad", arguments]),
     .target(
-      name: "FuzzTargets", dependencies: ["Block", "NVMe", "NVMeSpec", "EmulatedController", "PCI", "CMachine"],
+      name: "FuzzTargets",
+      dependencies: ["Block", "NVMe", "NVMeSpec", "EmulatedController", "PCI", "CMachine"],
       path: "Tools/fuzzing/Targets", swiftSettings: settings),
     tests("Fuzz", ["FuzzTargets"]),
     tests("FaultLoad", ["FaultLoad"]),
