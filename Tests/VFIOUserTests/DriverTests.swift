@@ -21,6 +21,8 @@ import VFIOUserServer
     case clientByMessage
     /// The server offers nothing to map.
     case serverByMessage
+    /// Nor does it, but the doorbells have shadows in memory, and few messages are needed.
+    case serverByShadow
     /// Neither doorbells nor memory are shared: every byte goes through the socket.
     case allByMessage
     /// Another server, as it likes.
@@ -29,7 +31,7 @@ import VFIOUserServer
     static let socket = ProcessInfo.processInfo.environment["VARVE_VFIO_USER"]
     static var available: [Way] { allCases.filter { $0 != .external || socket != nil } }
 
-    var options: ServerOptions { self == .serverByMessage ? RunningServer.withoutMapping : ServerOptions() }
+    var options: ServerOptions { [.serverByMessage, .serverByShadow].contains(self) ? RunningServer.withoutMapping : ServerOptions() }
   }
 
   private func open(_ way: Way, _ server: RunningServer?) throws -> NamespaceDevice {
@@ -44,7 +46,12 @@ import VFIOUserServer
   private func serve(
     _ way: Way, _ configure: (inout EmulatedController.Configuration) -> Void = { _ in }
   ) throws -> RunningServer? {
-    way == .external ? nil : try RunningServer(way.options, configure)
+    guard way != .external else { return nil }
+    return try RunningServer(way.options) {
+      // Shadows that the controller would have to ask for are refused.
+      $0.shadowDoorbells = [.serverByShadow, .allByMessage].contains(way)
+      configure(&$0)
+    }
   }
 
   @Test(arguments: Way.available) func readsBackWhatItWrote(way: Way) throws {

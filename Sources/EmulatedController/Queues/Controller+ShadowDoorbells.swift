@@ -13,6 +13,8 @@ extension Controller {
   mutating func configureDoorbells(_ entry: SubmissionEntry) -> Outcome {
     let mask = (UInt64(1) << UInt64(pageShift)) - 1
     guard (entry.prp1 | entry.prp2) & mask == 0 else { return .refused(.invalidField) }
+    // Copies of shadows would have to be fetched at every look.
+    guard !iommu.remote.isNeeded else { return .refused(.dataTransferError) }
     guard iommu.translate(entry.prp1, 1 << pageShift, write: false) != nil,
       iommu.translate(entry.prp2, 1 << pageShift, write: true) != nil
     else { return .refused(.dataTransferError) }
