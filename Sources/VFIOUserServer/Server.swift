@@ -68,7 +68,7 @@ public final class Server: @unchecked Sendable {
     while !isStopped {
       let isBusy = work(&pace)
       let rest = pace.rest(after: isBusy, isPolled: isPolled, isAwaited: controller.awaitsService)
-      if rest != 0 || pace.looksAtSockets { look(for: rest) }
+      if rest != 0 || pace.looksAtSockets { look(for: hasDelayed ? 0 : rest) }
     }
     endSession("the server ends")
     controller.close()
@@ -105,10 +105,14 @@ public final class Server: @unchecked Sendable {
       }
     }
     // What the former client has said comes first: that it has left makes room for the next.
-    if session?.remote.hasDelayed == true || session?.remote.isLost == true { receive() }
+    while hasDelayed { receive() }
+    if session?.remote.isLost == true { receive() }
     acceptClients()
     giveCopiesBack()
   }
+
+  /// Whether the client has sent something while it was asked for memory.
+  private var hasDelayed: Bool { session?.remote.hasDelayed == true }
 
   private func receive() {
     do throws(SocketError) { try session?.receive() } catch {

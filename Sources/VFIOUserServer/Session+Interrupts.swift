@@ -1,3 +1,4 @@
+import CMachine
 import EmulatedController
 import Glibc
 import VFIOUser
@@ -37,15 +38,21 @@ extension Session {
     return Answer()
   }
 
-  /// The next descriptor, that must not make the server wait; -1 when there is none.
+  /// The next descriptor; -1 when there is none. Writing to anything but an eventfd that does not block could stop the
+  /// server or end it.
   private func eventfd(_ descriptors: PassedDescriptors) throws(Refusal) -> Int32 {
     guard let descriptor = descriptors.take() else { return -1 }
-    let flags = fcntl(descriptor, F_GETFL)
-    guard flags >= 0, fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) == 0 else {
+    guard Self.isEventfd(descriptor), cm_set_nonblocking(descriptor) == 0 else {
       close(descriptor)
       throw Refusal(EINVAL)
     }
     return descriptor
+  }
+
+  private static func isEventfd(_ descriptor: Int32) -> Bool {
+    var name = [UInt8](repeating: 0, count: 64)
+    let count = readlink("/proc/self/fd/\(descriptor)", &name, name.count)
+    return count > 0 && String(decoding: name[..<count], as: UTF8.self).hasPrefix("anon_inode:[eventfd")
   }
 
   private func disconnect(_ vectors: Range<Int>) {

@@ -40,10 +40,17 @@ final class Session {
     controller.remoteMemory = remote
   }
 
+  /// How many messages are taken at once, so that a client which sends without end does not keep the server from all
+  /// else.
+  private static let batch = 64
+
   /// Takes what the client has sent so far and does it.
   /// - Throws: what ends the session.
   func receive() throws(SocketError) {
-    while let message = try next() { try handle(message) }
+    for _ in 0..<Self.batch {
+      guard let message = try next() else { break }
+      try handle(message)
+    }
     if remote.isLost { throw .closed }
   }
 

@@ -31,7 +31,9 @@ import VFIOUserServer
     static let socket = ProcessInfo.processInfo.environment["VARVE_VFIO_USER"]
     static var available: [Way] { allCases.filter { $0 != .external || socket != nil } }
 
-    var options: ServerOptions { [.serverByMessage, .serverByShadow].contains(self) ? RunningServer.withoutMapping : ServerOptions() }
+    var options: ServerOptions {
+      [.serverByMessage, .serverByShadow].contains(self) ? RunningServer.withoutMapping : ServerOptions()
+    }
   }
 
   private func open(_ way: Way, _ server: RunningServer?) throws -> NamespaceDevice {

@@ -83,6 +83,23 @@ import VFIOUserServer
     #expect(try peer.refusal(.reset, descriptors: [memory]) == EINVAL)
   }
 
+  /// An interrupt is an eventfd and nothing else: writing to a pipe that nobody reads would end the server.
+  @Test func interruptsAreEventfds() throws {
+    let server = try RunningServer()
+    let peer = try server.connect()
+    let ends = UnsafeMutablePointer<Int32>.allocate(capacity: 2)
+    defer { ends.deallocate() }
+    #expect(pipe(ends) == 0)
+    let eventfd = cm_eventfd()
+    defer { for descriptor in [ends[0], ends[1], eventfd] { close(descriptor) } }
+    let connect = SetInterrupts(
+      flags: SetInterrupts.eventfds | SetInterrupts.trigger, index: InterruptKind.msix, start: 1, count: 1)
+    #expect(try peer.refusal(.setInterrupts, connect.encoded, descriptors: [ends[1]]) == EINVAL)
+    #expect(try peer.refusal(.setInterrupts, connect.encoded, descriptors: [eventfd]) == 0)
+    #expect(try peer.refusal(.setInterrupts, connect.encoded, descriptors: [eventfd, eventfd]) == EINVAL)
+    #expect(try peer.refusal(.setInterrupts, connect.encoded) == 0, "none turns it off")
+  }
+
   /// More stretches of memory than are followed.
   @Test func memoryIsLimitedInNumber() throws {
     let server = try RunningServer()

@@ -5,11 +5,10 @@ import Synchronization
 
 /// The arenas a server may use, by the device's addresses.
 final class ClientMemory: Sendable {
-  /// An arena that is mapped. It is in the table for as long as its memory is there.
-  private struct Mapping: @unchecked Sendable {
+  /// An arena that is mapped, and kept for as long.
+  private struct Mapping {
     let start: UInt64
-    let size: UInt64
-    let base: UnsafeMutableRawPointer
+    let arena: DMAArena
   }
 
   /// Addresses begin above 4 GiB, where a truncated address cannot fall on a mapping, and end where every server can
@@ -33,8 +32,7 @@ final class ClientMemory: Sendable {
 
   /// Opens an arena to the server at an address.
   func insert(_ arena: DMAArena, at address: UInt64) {
-    let mapping = Mapping(start: address, size: UInt64(arena.size), base: arena.base)
-    table.withLock { $0.mappings.append(mapping) }
+    table.withLock { $0.mappings.append(Mapping(start: address, arena: arena)) }
   }
 
   /// Closes what begins at an address; no access is under way afterwards.
@@ -71,7 +69,8 @@ final class ClientMemory: Sendable {
   ) -> UnsafeMutableRawPointer? {
     for mapping in mappings {
       let offset = address &- mapping.start
-      if offset < mapping.size, count <= mapping.size - offset { return mapping.base + Int(offset) }
+      let size = UInt64(mapping.arena.size)
+      if offset < size, count <= size - offset { return mapping.arena.base + Int(offset) }
     }
     return nil
   }
