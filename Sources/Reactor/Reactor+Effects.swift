@@ -62,12 +62,16 @@ extension Reactor {
     if taken { device.ring() }
   }
 
+  /// Whether the device wants to be polled, which can wait while nothing but polling the channel is done.
+  private func isDue(_ device: any BlockDevice) -> Bool {
+    !isSpinning && device.nextDeadline <= cm_monotonic_ns()
+  }
+
   /// Takes completions and tells the service of them.
   /// - Returns: whether there were any.
   func pollDevice(_ channel: (any RequestChannel)?) -> Bool {
     guard let device else { return false }
-    guard inFlight > 0 || completionsWait || !backlog.isEmpty || device.nextDeadline <= cm_monotonic_ns()
-    else { return false }
+    guard inFlight > 0 || completionsWait || !backlog.isEmpty || isDue(device) else { return false }
     completionsWait = false
     device.poll(&completions, limit: Self.completionBatch)
     drainBacklog(device)

@@ -14,6 +14,7 @@ extension Reactor {
   /// While there is other work, steps are rationed, so that they cannot hold up requests.
   /// - Returns: whether the service wants another step at once.
   func advanceIfDue(_ channel: (any RequestChannel)?, idle: Bool) -> Bool {
+    guard eventsSinceAdvance || !isSpinning else { return false }
     let now = cm_monotonic_ns()
     guard eventsSinceAdvance || now >= advanceDue else { return false }
     guard idle || service.wantsAdvance || now &- lastAdvance >= Self.busyAdvanceInterval else { return false }
@@ -34,9 +35,11 @@ extension Reactor {
     let now = cm_monotonic_ns()
     if idleSince == 0 { idleSince = now }
     if lastPause < 2 * spin, now &- idleSince < spin {
+      isSpinning = true
       cm_pause()
       return
     }
+    isSpinning = false
     if let device, !device.prepareToSleep() {
       completionsWait = true
       return
@@ -71,5 +74,6 @@ extension Reactor {
     guard idleSince != 0 else { return }
     lastPause = cm_monotonic_ns() &- idleSince
     idleSince = 0
+    isSpinning = false
   }
 }

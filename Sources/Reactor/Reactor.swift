@@ -40,6 +40,8 @@ public final class Reactor {
   /// When there began to be nothing to do, 0 while there is; and how long that lasted the last time.
   var idleSince: UInt64 = 0
   var lastPause: UInt64 = 0
+  /// Whether nothing but polling was done since the service was told the time.
+  var isSpinning = false
   /// How many messages are taken at once.
   var batch = 1
 
@@ -139,7 +141,7 @@ public final class Reactor {
   /// for them all at once.
   /// - Returns: `request` when there was any message, `empty` when there was none or no slot for it.
   private func receive(_ channel: any RequestChannel) -> Receipt {
-    tick()
+    if !isSpinning { tick() }
     var count = 0
     var last = Receipt.empty
     while count < batch {
@@ -167,6 +169,10 @@ public final class Reactor {
     guard receipt == .request else {
       pool.give(slot)
       return receipt
+    }
+    if isSpinning {
+      isSpinning = false
+      tick()
     }
     counters.count(service.requests[slot].operation)
     service.begin(slot: slot)

@@ -189,6 +189,29 @@ struct ImageTests {
     #expect(image.allocated < 1 << 20)
   }
 
+  @Test("an image written in full beforehand keeps its pages, and deallocated blocks read as zeros")
+  func full() throws {
+    let image = try TemporaryImage(bytes: 4 << 20)
+    let descriptor = open(image.path, O_WRONLY)
+    let bytes = [UInt8](repeating: 7, count: 4 << 20)
+    #expect(write(descriptor, bytes, bytes.count) == bytes.count)
+    close(descriptor)
+    let host = try host(image)
+    let queue = host.makeQueue(vector: 1)
+    let frame = host.allocate(256)
+    host.bytes(frame, 16).storeBytes(
+      of: DatasetManagementRange(block: 0, count: 1024), as: DatasetManagementRange.self)
+    var entry = SubmissionEntry(deallocate: 1, namespace: 1)
+    entry.prp1 = host.arena.address(frame)
+    #expect(host.status(entry, queue).isSuccess)
+    host.bytes(frame, 1 << 20).initializeMemory(as: UInt8.self, repeating: 5)
+    #expect(host.status(host.transfer(.read, block: 256, count: 256, frame: frame), queue).isSuccess)
+    #expect(host.bytes(frame, 8).loadUnaligned(as: UInt64.self) == 0)
+    #expect(memcmp(host.arena.pointer(frame), host.arena.pointer(frame) + 8, (1 << 20) - 8) == 0)
+    host.controller.close()
+    #expect(image.allocated >= 4 << 20)
+  }
+
   @Test("an image cut short is an error, not a crash", arguments: ["/dev/shm", "/var/tmp"])
   func truncated(folder: String) throws {
     let image = try TemporaryImage(bytes: 1 << 20, folder: folder)

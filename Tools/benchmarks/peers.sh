@@ -2,7 +2,7 @@
 #   ours  Varve on an image behind the emulated controller
 #   ext4  on a loop device over an image
 #   null  a daemon of our own mount and reactor that answers from memory
-# All images are in memory. Sourced by Tools/bench.
+# All images are in memory; those of `ours` and `ext4` have all their pages. Sourced by Tools/bench.
 
 # Where images, mount points and logs are, for as long as the script runs.
 scratch=
@@ -46,12 +46,21 @@ stop_peers() {
   for peer in "${peers[@]}"; do stop "$peer"; done
 }
 
+# make_image PATH SIZE: makes an image that has all its pages, as a device has all its blocks. Without that, taking pages
+# from the system, which a log does wherever it goes and a filesystem that writes in place does not, would be measured.
+make_image() {
+  truncate --size "$2" "$1"
+  dd if=/dev/zero of="$1" bs=1M count="$(($(stat --format=%s "$1") >> 20))" conv=notrunc status=none ||
+    fail 1 "no room in memory for $1"
+}
+
 start_ours() {
-  make_ours "$1"
+  make_image "$scratch/ours.img" "$1"
+  "$binaries/mkfs.varve" -q "$scratch/ours.img" || fail 1 "no Varve filesystem was made: see above"
   mount_ours "$scratch/ours.img"
 }
 
-# make_ours SIZE: formats the image, made anew.
+# make_ours SIZE: makes and formats a sparse image.
 make_ours() {
   rm -f "$scratch/ours.img"
   "$binaries/mkfs.varve" -q "$scratch/ours.img" "$1" || fail 1 "no Varve filesystem was made: see above"
@@ -68,8 +77,8 @@ mount_ours() {
 start_null() { start_daemon null "$binaries/null-daemon" "$scratch/null"; }
 
 start_ext4() {
-  truncate --size "$1" "$scratch/ext4.img"
-  mkfs.ext4 -q -F "$scratch/ext4.img" || fail 1 "no ext4 was made: see above"
+  make_image "$scratch/ext4.img" "$1"
+  mkfs.ext4 -q -F -E nodiscard "$scratch/ext4.img" || fail 1 "no ext4 was made: see above"
   loop[ext4]=$(losetup --find --show "$scratch/ext4.img")
   mount "${loop[ext4]}" "$scratch/ext4" || fail 1 "ext4 was not mounted: see above"
 }

@@ -22,11 +22,12 @@ final class ImageMapping {
     }
     let bits = maps.assumingMemoryBound(to: UInt8.self)
     let account = UnsafeMutablePointer<PageAccount>.allocate(capacity: 1)
-    account.initialize(to: PageAccount(size: file.size))
+    let data = file.dataRanges()
+    account.initialize(to: PageAccount(size: file.size, isFull: data == [0..<file.size]))
     medium = MappedMedium(
       file: file, base: base, present: PageMap(bits: bits), resident: PageMap(bits: bits + mapBytes),
       account: account)
-    for range in file.dataRanges() { medium.markPresent(MappedMedium.pages(touching: range)) }
+    for range in data { medium.markPresent(MappedMedium.pages(touching: range)) }
     guard BusErrorGuard.protect(base, size: file.size) else { return nil }
   }
 

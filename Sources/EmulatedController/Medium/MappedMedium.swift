@@ -122,6 +122,7 @@ struct MappedMedium {
 
   /// Gives all pages back that hold nothing.
   func giveBackKept() {
+    guard !account.pointee.keepsAll else { return }
     let end = size / Self.pageSize
     var page = 0
     while account.pointee.kept > 0, page < end {
@@ -143,12 +144,16 @@ struct MappedMedium {
   @inline(__always)
   func rangeToPopulate(afterWriting range: Range<Int>) -> Range<Int>? {
     guard account.pointee.streams.note(range), account.pointee.populating == nil else { return nil }
-    let next = (range.upperBound + PageAccount.ahead / 2) / Self.pageSize
-    guard next < size / Self.pageSize, !resident.contains(next), account.pointee.kept < account.pointee.limit
+    let last = min((range.upperBound + PageAccount.ahead) / Self.pageSize, size / Self.pageSize)
+    guard range.upperBound / Self.pageSize < last, !resident.contains(last - 1),
+      account.pointee.kept < account.pointee.limit
     else { return nil }
     let from = (range.upperBound + Self.pageSize - 1) / Self.pageSize
-    let start = resident.runEnd(from: from, to: next, true)
-    let end = min(start + PageAccount.ahead / Self.pageSize, size / Self.pageSize)
+    // A writer that has caught up takes the next pages by itself: to be of use, those behind them are taken.
+    let step = PageAccount.populatedAtOnce / Self.pageSize
+    let start =
+      resident.contains(from) ? resident.runEnd(from: from, to: last, true) : min(from + step, last - 1)
+    let end = min(start + step, last)
     account.pointee.populating = start..<end
     account.pointee.isPopulatingForNothing = false
     return start * Self.pageSize..<end * Self.pageSize
