@@ -53,6 +53,11 @@ import Testing
   @Test func readsTheLogs() throws {
     #expect((try json("log")["errors"] as? [Any])?.isEmpty == true)
     #expect(try json("log", "firmware")["active_slot"] as? Int == 1)
+    #expect((try json("log", "changed")["namespaces"] as? [Any])?.isEmpty == true)
+    #expect((try json("log", "supported")["pages"] as? [Int])?.contains(2) == true)
+    let commands = try #require(try json("log", "effects")["commands"] as? [[String: Any]])
+    let format = commands.first { $0["command"] as? String == "Format NVM" }
+    #expect((format?["changes"] as? [String])?.contains("data") == true)
   }
 
   @Test func humansGetTheSameFields() throws {

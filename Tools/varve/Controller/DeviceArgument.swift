@@ -8,8 +8,13 @@ struct DeviceArgument: ParsableArguments {
     help: "The device: nvme://0000:01:00.0/1, vfio-user:///run/ctl/cntrl, an image file, UUID=… or LABEL=….")
   var device: String
 
-  /// Brings the device's controller up, lends it and the number of the namespace that was named, and shuts it down.
+  /// Refuses a device that is mounted, by name; then brings its controller up, lends it and the number of the namespace that was named, and shuts it down.
   func withController<Result>(_ body: (Controller, UInt32) throws -> Result) throws -> Result {
+    if let daemon = try ServingDaemon.find(device), daemon.isMounted {
+      throw DeviceError(
+        "\(device) is mounted at \(daemon.serves.mountPoint) by process \(daemon.serves.process); unmount it first",
+        isBusy: true)
+    }
     let (controller, namespace) = try DeviceLocator.openController(device, whenWaiting: Varve.complain)
     defer { controller.close() }
     return try body(controller, namespace)

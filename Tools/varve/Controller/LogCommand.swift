@@ -3,15 +3,19 @@ import NVMe
 import NVMeSpec
 import JSONValue
 
-/// `varve log`: the error and the firmware log.
+/// `varve log`: the logs of a controller that are no health figures.
 struct Log: ParsableCommand {
   enum Page: String, ExpressibleByArgument, CaseIterable {
-    case error, firmware
+    case error, firmware, changed, effects, supported
   }
 
   static let configuration = CommandConfiguration(
-    abstract: "Show a controller's error log or its firmware slots.",
-    discussion: "The fields are called as in nvme error-log and nvme fw-log.")
+    abstract: "Show a log of a controller: errors, firmware slots, changed namespaces, effects of commands.",
+    discussion: """
+      error: the last failed commands. firmware: the slots. changed: the namespaces that changed since somebody last \
+      looked. effects: the commands there are and what they do beside their work. supported: which logs there are. \
+      The fields are called as in nvme error-log and nvme fw-log.
+      """)
 
   @OptionGroup var target: DeviceOrMountArgument
 
@@ -25,6 +29,9 @@ struct Log: ParsableCommand {
       switch page {
       case .error: try printErrors(of: source)
       case .firmware: try printFirmware(of: source)
+      case .changed: try printChanges(of: source)
+      case .effects: try printEffects(of: source)
+      case .supported: try printSupported(of: source)
       }
     }
   }
@@ -77,5 +84,38 @@ struct Log: ParsableCommand {
       fields.add("frs\(index + 1)", revision)
     }
     output.print(fields.json, normal: fields.text)
+  }
+
+  private func printChanges(of source: any ControllerSource) throws {
+    let bytes = try source.readPage(.changedNamespaces, length: ChangedNamespaceLog.size)
+    let log = bytes.withUnsafeBytes { ChangedNamespaceLog(decoding: $0) }
+    let list = log.identifiers.map { "\($0)" }.joined(separator: ", ")
+    output.print(
+      .object([
+        ("overflow", .bool(log.isOverflow)), ("namespaces", .array(log.identifiers.map { .integer($0) })),
+      ]),
+      normal: log.isOverflow
+        ? "More namespaces changed than the log holds."
+        : list.isEmpty ? "No namespace has changed." : "Changed namespaces: \(list)")
+  }
+
+  private func printSupported(of source: any ControllerSource) throws {
+    let bytes = try source.readPage(.supported, length: SupportedLogPages.size)
+    let pages = bytes.withUnsafeBytes { SupportedLogPages(decoding: $0) }.pages
+    output.print(
+      .object([("pages", .array(pages.map { .integer($0.rawValue) }))]),
+      normal: "Log pages: " + pages.map { hexadecimal($0.rawValue, digits: 2) + "h" }.joined(separator: ", "))
+  }
+
+  private func printEffects(of source: any ControllerSource) throws {
+    let bytes = try source.readPage(.commandEffects, length: CommandEffectsLog.size)
+    let log = bytes.withUnsafeBytes { CommandEffectsLog(decoding: $0) }
+    let commands =
+      log.admin.map { CommandEffects("admin", $0.key.rawValue, "\($0.key)", $0.value) }
+      + log.io.map { CommandEffects("io", $0.key.rawValue, "\($0.key)", $0.value) }
+    let sorted = commands.sorted { ($0.kind, $0.opcode) < ($1.kind, $1.opcode) }
+    var table = Table("Kind", "Opcode", "Command", "May change")
+    for command in sorted { command.add(to: &table) }
+    output.print(.object([("commands", .array(sorted.map(\.json)))]), normal: table.text)
   }
 }

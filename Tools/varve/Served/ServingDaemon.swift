@@ -4,6 +4,7 @@ import Glibc
 import JSONValue
 import NVMe
 import NVMeSpec
+import PCI
 
 /// A daemon that has a device, reached through its control socket.
 struct ServingDaemon {
@@ -28,6 +29,18 @@ struct ServingDaemon {
     }
     let wanted = try DeviceName(name)
     return daemons.first { $0.serves.isCalled(wanted) }
+  }
+
+  /// Whether the kernel still has the mount: the daemon of one that was just unmounted is about to leave.
+  var isMounted: Bool {
+    let path = serves.mountPoint.reduce(into: "") { text, character in
+      text += [" ": "\\040", "\t": "\\011", "\n": "\\012", "\\": "\\134"][character] ?? String(character)
+    }
+    let mounts = SystemTree().text(of: "/proc/self/mounts") ?? ""
+    return mounts.split(separator: "\n").contains { line in
+      let fields = line.split(separator: " ")
+      return fields.count > 2 && fields[1] == path && fields[2] == "fuse.varve"
+    }
   }
 
   static func absolute(_ path: String) -> String? {
