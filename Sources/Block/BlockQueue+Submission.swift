@@ -158,7 +158,8 @@ extension BlockQueue {
   private mutating func postFlush(_ index: UInt32) -> Bool {
     let flush = SubmissionEntry(.flush, namespace: namespace)
     guard pair.post(flush, context: UInt64(index)) != nil else { return false }
-    pool[index].pointee.outstanding &+= 1
+    let request = pool[index]
+    request.pointee.outstanding &+= 1
     return true
   }
 

@@ -1,0 +1,108 @@
+import CMachine
+import EmulatedController
+import Glibc
+import NVMeSpec
+import PCI
+
+/// The emulated controller behind registers that lie in mapped memory, as those of hardware do, which can be taken
+/// away under the driver.
+final class MappedController: Function {
+  private let device: EmulatedController
+  private let descriptor: Int32
+  private let base: UnsafeMutableRawPointer
+  private var known: [Int: UInt32] = [:]
+  private var isGone = false
+
+  private static let size = 0x2000
+  private static let doorbells = Array(
+    stride(from: Register.doorbells, to: Register.doorbells + 0x100, by: 4))
+  private static let settings = [
+    Register.adminQueueAttributes, Register.adminSubmissionQueue, Register.adminSubmissionQueue + 4,
+    Register.adminCompletionQueue, Register.adminCompletionQueue + 4, Register.configuration,
+  ]
+
+  init(_ device: EmulatedController) throws(FunctionError) {
+    self.device = device
+    descriptor = cm_memfd("varve-test-bar")
+    guard ftruncate(descriptor, Self.size) == 0,
+      let memory = mmap(nil, Self.size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0),
+      memory != MAP_FAILED
+    else { throw FunctionError("no memory for registers", errno: errno) }
+    base = memory
+    BusErrorGuard.protect(base, size: Self.size)
+    show()
+  }
+
+  deinit {
+    BusErrorGuard.release(base)
+    munmap(base, Self.size)
+    Glibc.close(descriptor)
+  }
+
+  /// Takes the registers away: every access to them raises SIGBUS.
+  func pullOut() {
+    isGone = true
+    ftruncate(descriptor, 0)
+  }
+
+  /// Hands on what the driver has stored.
+  private func takeIn() {
+    for offset in Self.settings + Self.doorbells {
+      let value = cm_load32(base + offset)
+      guard value != known[offset] ?? 0 else { continue }
+      known[offset] = value
+      device.store32(value, at: offset)
+      if offset == Register.configuration, value & 1 == 0 { forgetDoorbells() }
+    }
+  }
+
+  private func forgetDoorbells() {
+    for offset in Self.doorbells {
+      cm_store32(base + offset, 0)
+      known[offset] = 0
+    }
+  }
+
+  /// Lets the driver see what the controller says.
+  private func show() {
+    for offset in stride(from: 0, to: 0x40, by: 4) {
+      let value = device.load32(at: offset)
+      cm_store32(base + offset, value)
+      known[offset] = value
+    }
+  }
+
+  var needsService: Bool { true }
+
+  func service(now: UInt64) -> UInt64 {
+    if isGone { return .max }
+    takeIn()
+    let due = device.service(now: now)
+    show()
+    return due
+  }
+
+  func reset() throws(FunctionError) {
+    if isGone { throw FunctionError("the device is gone", errno: ENODEV) }
+    try device.reset()
+    forgetDoorbells()
+    show()
+  }
+
+  func openBAR(_ index: Int) -> RegisterWindow { RegisterWindow(mapping: base, size: Self.size) }
+  var name: String { "mapped" }
+  var numaNode: Int? { nil }
+  var interruptVectors: Int { 0 }
+  var removalDescriptor: Int32? { nil }
+  func readConfiguration(at offset: Int, width: Int) -> UInt32 {
+    device.readConfiguration(at: offset, width: width)
+  }
+  func writeConfiguration(_ value: UInt32, at offset: Int, width: Int) {
+    device.writeConfiguration(value, at: offset, width: width)
+  }
+  func map(_ arena: DMAArena) throws(FunctionError) { try device.map(arena) }
+  func unmap(_ arena: DMAArena) { device.unmap(arena) }
+  func enableInterrupts(count: Int) -> [Int32] { [] }
+  func setBusMaster(_ enabled: Bool) { device.setBusMaster(enabled) }
+  func close() { device.close() }
+}
