@@ -106,6 +106,7 @@ extension QueuePair {
     }
     let status = Status(rawValue: UInt16(truncatingIfNeeded: word &>> 17))
     if status.rawValue == 0, let protection {
+      latencies.record(now &- tracker.pointee.time)
       return completeProtected(tracker, protection, result: cm_load32(entry))
     }
     completeWithError(tracker, status: status, result: cm_load32(entry))
