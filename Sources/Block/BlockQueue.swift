@@ -63,7 +63,10 @@ struct BlockQueue: ~Copyable {
     canDiscard = capabilities.canDeallocate(blocksOf: lbasPerBlock)
     base = arena.iova
     memory = arena.base
-    isProtected = namespace.protection != nil
+    // A local: where an operand of && is a property of a value that is not complete yet, the optimiser takes the
+    // properties set after it for set before, and destroys what is not there (Swift 6.3.1).
+    let isProtected = namespace.protection != nil
+    self.isProtected = isProtected
     self.zeros = zeros?.iova
     zerosMemory = zeros?.base
     transferLimits = capabilities.transferLimits(for: namespace)
