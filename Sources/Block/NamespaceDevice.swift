@@ -62,11 +62,12 @@ public final class NamespaceDevice: BlockDevice {
     }
     queue = .allocate(capacity: 1)
     do throws(ControllerError) {
+      let pair = try controller.makeQueuePair(protection: namespace.protection)
       queue.initialize(
         to: BlockQueue(
           controller: controller, namespace: namespace, lbasPerBlock: lbasPerBlock, arena: arena,
           zeros: zeros,
-          pair: try controller.makeQueuePair(protection: namespace.protection), requests: Self.commandLimit))
+          pair: pair, requests: Self.commandLimit))
     } catch {
       isClosed = true
       queue.deallocate()
