@@ -22,6 +22,7 @@ extension Controller {
     case .settingQueueCounts:
       SubmissionEntry(setFeature: .numberOfQueues, value: wantedQueues.rawValue)
     case .configuringDoorbells: doorbellCommand()
+    case .lendingMemory: hostMemoryCommand()
     case .configuringEvents:
       // Every critical warning (bits 4:0), and the notices that OAES offers at the same bits.
       SubmissionEntry(
@@ -92,6 +93,9 @@ extension Controller {
       try enter(.configuringDoorbells)
     case .configuringDoorbells:
       shadowDoorbells?.end(succeeded: succeeded(response))
+      try enter(.lendingMemory)
+    case .lendingMemory:
+      if response != nil { hostMemory?.end(succeeded: succeeded(response)) }
       try enter(.configuringEvents)
     case .configuringEvents:
       try enter(.readingWriteCache)

@@ -14,6 +14,7 @@ extension Controller {
     if state == .ready { deleteQueues() }
     settle()
     if state == .ready {
+      takeHostMemory()
       shutDown()
       stop()
     }
@@ -65,6 +66,8 @@ extension Controller {
     for memory in queues { function.unmap(memory.arena) }
     function.unmap(admin.memory.arena)
     function.unmap(adminData)
+    if let hostMemory { function.unmap(hostMemory.arena) }
+    hostMemory = nil
     if let shadowDoorbells { function.unmap(shadowDoorbells.arena) }
     shadowDoorbells = nil
     if let pendingRequest { function.unmap(pendingRequest.page) }

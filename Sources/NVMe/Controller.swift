@@ -55,6 +55,8 @@ public final class Controller {
   var interrupts: [Int32] = []
   /// The shadows of the doorbells, where the controller offers them.
   var shadowDoorbells: ShadowDoorbells?
+  /// Memory lent to the controller, where it asks for some.
+  var hostMemory: HostMemory?
   /// The I/O queue pairs that exist at the controller, or will exist again after a reset.
   var queues: [QueueMemory] = []
   /// The most I/O queue pairs the controller grants.

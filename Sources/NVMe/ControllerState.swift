@@ -17,6 +17,8 @@ public enum ControllerState: Hashable, Sendable {
   case settingQueueCounts
   /// Doorbell Buffer Config: doorbells have shadows in memory.
   case configuringDoorbells
+  /// Set Features, Host Memory Buffer: memory is lent to a controller that asks for some.
+  case lendingMemory
   /// Set Features, Asynchronous Event Configuration.
   case configuringEvents
   /// Get Features, Volatile Write Cache.

@@ -19,6 +19,7 @@ extension Controller {
     switch entry.feature {
     case .numberOfQueues: return setQueueCounts(QueueCounts(rawValue: entry.cdw11))
     case .hostBehaviorSupport: return receiveHostBehavior(command)
+    case .hostMemoryBuffer: return setHostMemory(entry)
     case .volatileWriteCache:
       // What is in the cache goes to the medium before the cache is switched off.
       let status = features.set(entry.feature, entry.cdw11)

@@ -47,6 +47,8 @@ extension Controller {
     identity.logPageAttributes = 1 << 1 | 1 << 2 | 1 << 5
     identity.errorLogEntries = UInt8(ErrorLog.limit - 1)
     identity.warningTemperature = 343
+    identity.preferredHostMemory = UInt32(truncatingIfNeeded: configuration.hostMemory / 4096)
+    identity.minimumHostMemory = UInt32(truncatingIfNeeded: configuration.hostMemory / 8192)
     identity.criticalTemperature = 353
     // A second of pause for new firmware.
     identity.firmwareActivationTime = 10

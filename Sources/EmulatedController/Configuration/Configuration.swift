@@ -29,6 +29,8 @@ extension EmulatedController {
     public var volatileWriteCache = true
     /// Whether I/O commands may use SGLs.
     public var sgl = true
+    /// How much of the host's memory the controller asks for in bytes; half of it will do.
+    public var hostMemory = 0
     /// Whether doorbells may have shadows in the host's memory (Doorbell Buffer Config).
     public var shadowDoorbells = false
     /// Whether writes are recorded, so that crash states can be rebuilt and `cutPower` knows what to lose.
@@ -97,6 +99,7 @@ extension EmulatedController.Configuration {
         throw ConfigurationError("a recording holds no metadata")
       }
     }
+    try require(hostMemory, in: 0...1 << 30, "hmb")
     try require(queuePairs, in: 1...1024, "queues")
     try require(queueDepth, in: 2...65_536, "depth")
     try require(Int(doorbellStride), in: 0...8, "doorbell stride")

@@ -4,6 +4,7 @@ extension EmulatedController.Configuration {
     ("bandwidth", "bytes a second at most, with k, m or g: 2g"),
     ("block", "size of a logical block of images that were never formatted otherwise: 512 or 4096"),
     ("depth", "entries of the largest queue: 2...65536"),
+    ("hmb", "memory the controller asks of the host, with k or m: 16m"),
     ("iops", "commands a second at most, with k or m: 500k"),
     ("latency", "time every command takes, with ns, us, ms or s: 80us"),
     ("mdts", "most data of one command, 2^N pages of 4 KiB, 0 for no limit: 0...16"),
@@ -46,6 +47,7 @@ extension EmulatedController.Configuration {
       let size = Int(clamping: try option.scaled(by: 1024))
       for index in namespaces.indices { namespaces[index].blockSize = size }
     case "depth": queueDepth = try option.integer(in: 2...65_536)
+    case "hmb": hostMemory = Int(clamping: try option.scaled(by: 1024))
     case "iops": commandsPerSecond = try option.scaled(by: 1000)
     case "latency": latency = try option.duration()
     case "mdts": maximumTransfer = UInt8(truncatingIfNeeded: try option.integer(in: 0...16))

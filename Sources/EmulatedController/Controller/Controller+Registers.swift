@@ -77,6 +77,7 @@ extension Controller {
     queues.removeAll()
     timing.reset()
     shadows = nil
+    lentMemory = []
     features = FeatureTable(configuration)
     events = AsynchronousEvents()
     statistics.resets += 1

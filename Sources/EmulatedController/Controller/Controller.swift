@@ -46,6 +46,8 @@ struct Controller: ~Copyable {
   /// The eventfd that tells of the function's removal; -1 when the system had none to give.
   let removal: Int32
 
+  /// The pages of memory that the host has lent.
+  var lentMemory: [UInt64] = []
   /// Where the doorbells' shadows lie, once the host has said so.
   var shadows: ShadowDoorbells?
   /// Whether the host calls `service` before it waits, so that no doorbell is needed.

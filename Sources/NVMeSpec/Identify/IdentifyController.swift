@@ -56,6 +56,10 @@ public struct IdentifyController: Hashable, Sendable {
   public var criticalTemperature: UInt16 = 0
   /// MTFA: how long the activation of firmware may pause the controller, in units of 100 ms; 0 when not told.
   public var firmwareActivationTime: UInt16 = 0
+  /// HMPRE: how much of the host's memory the controller would like, in 4 KiB; 0 for none.
+  public var preferredHostMemory: UInt32 = 0
+  /// HMMIN: how little of it is of use, in 4 KiB.
+  public var minimumHostMemory: UInt32 = 0
   /// TNVMCAP: total capacity in bytes, 0 when not told.
   public var totalCapacity: UInt128 = 0
   /// UNVMCAP: capacity in no namespace, in bytes.
@@ -140,6 +144,8 @@ extension IdentifyController {
     warningTemperature = data.value(at: 266)
     criticalTemperature = data.value(at: 268)
     firmwareActivationTime = data.value(at: 270)
+    preferredHostMemory = data.value(at: 272)
+    minimumHostMemory = data.value(at: 276)
     totalCapacity = data.value(at: 280)
     unallocatedCapacity = data.value(at: 296)
     submissionEntrySizes = data.value(at: 512)
@@ -187,6 +193,8 @@ extension IdentifyController {
     data.put(warningTemperature, at: 266)
     data.put(criticalTemperature, at: 268)
     data.put(firmwareActivationTime, at: 270)
+    data.put(preferredHostMemory, at: 272)
+    data.put(minimumHostMemory, at: 276)
     data.put(totalCapacity, at: 280)
     data.put(unallocatedCapacity, at: 296)
     data.put(submissionEntrySizes, at: 512)

@@ -1,0 +1,58 @@
+import CMachine
+import NVMeSpec
+
+/// Set Features, Host Memory Buffer (Base 2.0, section 5.27.1.10). The controller keeps a mark in each page it is lent,
+/// which must be there as long as it has the page.
+extension Controller {
+  mutating func setHostMemory(_ entry: SubmissionEntry) -> Outcome {
+    let wanted = entry.hostMemory
+    guard configuration.hostMemory > 0 else { return .refused(.invalidField) }
+    guard wanted.isLent else { return returnHostMemory() }
+    guard lentMemory.isEmpty else { return .refused(.commandSequenceError) }
+    guard let pages = lentPages(wanted.list, wanted.count), pages.count == Int(wanted.pages),
+      pages.count * 4096 * 2 >= configuration.hostMemory
+    else { return .refused(.invalidField) }
+    for page in pages {
+      guard let memory = iommu.translate(page, 4096, write: true) else {
+        return .refused(.dataTransferError)
+      }
+      if wanted.isReturned {
+        guard cm_load64(memory) == page ^ Self.mark else { return .refused(.internalError) }
+      } else {
+        cm_store64(memory, page ^ Self.mark)
+      }
+    }
+    lentMemory = pages
+    return .success
+  }
+
+  /// The host wants its memory back: it must be as the controller has left it.
+  private mutating func returnHostMemory() -> Outcome {
+    for page in lentMemory {
+      guard let memory = iommu.translate(page, 4096, write: false), cm_load64(memory) == page ^ Self.mark
+      else {
+        return .refused(.internalError)
+      }
+    }
+    lentMemory = []
+    return .success
+  }
+
+  /// What each page of lent memory holds, beside its own address.
+  private static var mark: UInt64 { 0x6c65_6e74_2064_6174 }
+
+  /// The pages that a descriptor list names; nil when it is not sound.
+  private mutating func lentPages(_ list: UInt64, _ count: UInt32) -> [UInt64]? {
+    guard list & 15 == 0, (1...256).contains(count), pageShift == 12,
+      let table = iommu.translate(list, Int(count) * HostMemoryDescriptor.size, write: false)
+    else { return nil }
+    var pages: [UInt64] = []
+    for index in 0..<Int(count) {
+      let part = table.loadUnaligned(
+        fromByteOffset: index * HostMemoryDescriptor.size, as: HostMemoryDescriptor.self)
+      guard part.address & 4095 == 0, part.pages <= 1 << 20 else { return nil }
+      pages += (0..<UInt64(part.pages)).map { part.address &+ $0 << 12 }
+    }
+    return pages
+  }
+}

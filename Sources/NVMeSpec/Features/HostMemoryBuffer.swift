@@ -1,0 +1,43 @@
+/// A part of the memory that a host lends to a controller: a Host Memory Buffer Descriptor Entry (Base 2.0, section
+/// 5.27.1.10).
+public struct HostMemoryDescriptor: BitwiseCopyable, Hashable, Sendable {
+  /// BADD: the address, a multiple of the memory page size.
+  public var address: UInt64
+  /// BSIZE: the size in memory pages.
+  public var pages: UInt32
+  private var reserved: UInt32 = 0
+
+  /// The size of a descriptor in bytes.
+  public static let size = 16
+
+  public init(address: UInt64, pages: UInt32) {
+    self.address = address
+    self.pages = pages
+  }
+}
+
+extension SubmissionEntry {
+  /// Set Features, Host Memory Buffer: lends memory.
+  /// - Parameters:
+  ///   - pages: its size in memory pages.
+  ///   - list: the address of the descriptor list, a multiple of 16.
+  ///   - count: the descriptors in it.
+  ///   - isReturned: whether the controller has had the same memory before and its contents are as it left them (MR).
+  public init(lendHostMemory pages: UInt32, list: UInt64, count: UInt32, isReturned: Bool) {
+    self.init(setFeature: .hostMemoryBuffer, value: isReturned ? 3 : 1)
+    cdw12 = pages
+    cdw13 = UInt32(truncatingIfNeeded: list)
+    cdw14 = UInt32(truncatingIfNeeded: list >> 32)
+    cdw15 = count
+  }
+
+  /// Set Features, Host Memory Buffer: takes it back.
+  public static var takeHostMemory: SubmissionEntry {
+    SubmissionEntry(setFeature: .hostMemoryBuffer, value: 0)
+  }
+
+  /// EHM and MR, HSIZE, the list's address and its length, of Set Features, Host Memory Buffer.
+  public var hostMemory: (isLent: Bool, isReturned: Bool, pages: UInt32, list: UInt64, count: UInt32) {
+    (cdw11.flag(0), cdw11.flag(1), cdw12, UInt64(cdw14) << 32 | UInt64(cdw13), cdw15)
+  }
+}
