@@ -17,7 +17,8 @@ public final class ControlClient {
     descriptor = LocalSocket.make(blocking: true)
     let path = folder.socket(of: process)
     guard LocalSocket.withAddress(of: path, { connect(descriptor, $0, $1) }) == 0 else {
-      if errno == ECONNREFUSED { unlink(path) }
+      // In the folder of somebody else nothing is removed.
+      if errno == ECONNREFUSED, folder.belongs(to: geteuid()) { unlink(path) }
       if descriptor >= 0 { close(descriptor) }
       return nil
     }

@@ -25,10 +25,20 @@ public struct ControlFolder: Sendable, Equatable {
   /// Where this process's user may find daemons: its own folder, and for root those of others too.
   public static var searched: [ControlFolder] {
     guard geteuid() == 0 else { return [own] }
-    let runtime = names(in: "/run/user").map { ControlFolder(path: "/run/user/\($0)/varve") }
-    let temporary = names(in: "/tmp").filter { $0.hasPrefix("varve-") && Int($0.dropFirst(6)) != nil }
-      .map { ControlFolder(path: "/tmp/\($0)") }
-    return [own] + runtime + temporary
+    let runtime = names(in: "/run/user").compactMap { name in
+      uid_t(name).map { (folder: ControlFolder(path: "/run/user/\(name)/varve"), user: $0) }
+    }
+    let temporary = names(in: "/tmp").filter { $0.hasPrefix("varve-") }.compactMap { name in
+      uid_t(name.dropFirst(6)).map { (folder: ControlFolder(path: "/tmp/\(name)"), user: $0) }
+    }
+    // Anybody can make a folder of such a name in /tmp.
+    return [own] + (runtime + temporary).filter { $0.folder.belongs(to: $0.user) }.map(\.folder)
+  }
+
+  /// Whether it is a folder, no link to one, of that user's.
+  func belongs(to user: uid_t) -> Bool {
+    var status = stat()
+    return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR && status.st_uid == user
   }
 
   /// The socket of a process.
