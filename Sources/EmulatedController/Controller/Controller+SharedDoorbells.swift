@@ -68,6 +68,11 @@ extension Controller {
         ring(Register.doorbells + (queue * 2) << doorbellShift, tail)
       }
     }
+    // A doorbell that is stored to once in a while may show what it showed before.
+    if shadows != nil, followShadows() {
+      found = true
+      if queues.interruptsDue { raiseInterrupts() }
+    }
     return found
   }
 }

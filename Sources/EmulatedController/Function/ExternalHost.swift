@@ -28,7 +28,7 @@ extension EmulatedController {
   ) -> Bool {
     // What threads were given before would not be there for remote memory.
     controller.completeWork()
-    controller.isPolled = false
+    controller.isPolled = controller.sharedDoorbells != nil
     return controller.iommu.map(base, size, at: address, access, isRemote: isRemote)
   }
 

@@ -24,20 +24,26 @@ extension Controller {
   }
 
   /// Does what the shadows announce. The admin queue has none that count.
+  /// - Returns: whether any had changed.
   @inline(never)
-  mutating func followShadows() {
-    guard let shadows else { return }
-    for queue in 1..<queues.count {
+  @discardableResult
+  mutating func followShadows() -> Bool {
+    guard let shadows else { return false }
+    var found = false
+    for queue in 1..<queues.limit {
       if queues.submission[queue].exists, let tail = shadow(shadows, 2 * queue, queues.submission[queue].tail)
       {
+        found = true
         ring(submission: queue, tail)
       }
       if queues.completion[queue].exists,
         let head = shadow(shadows, 2 * queue + 1, queues.completion[queue].head)
       {
+        found = true
         ring(completion: queue, head)
       }
     }
+    return found
   }
 
   /// Reads a doorbell's shadow and tells the host when it is to store to the doorbell again: never, for a host that
