@@ -69,12 +69,10 @@ struct BlockQueue: ~Copyable {
     self.isProtected = isProtected
     self.zeros = zeros?.iova
     zerosMemory = zeros?.base
-    // Nothing of the queue itself is read before it is whole: the optimizer then takes its fields for initialised ones
-    // and destroys what lies there.
     let limits = capabilities.transferLimits(for: namespace)
     transferLimits = limits
     writeZeroesLimits = capabilities.writeZeroesLimits(for: namespace)
-    wholeLimit = limits.boundary == 0 && namespace.protection == nil ? UInt64(limits.maximum) : 0
+    wholeLimit = limits.boundary == 0 && !isProtected ? UInt64(limits.maximum) : 0
     self.pair = pair
     pool = RequestPool(count: requests)
     deallocation = Deallocation(capabilities, lbasPerBlock: lbasPerBlock)
