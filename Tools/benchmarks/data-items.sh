@@ -98,3 +98,16 @@ measure_sync() {
 sync_writes() {
   sample sync "$1" "$("$binaries/bench-load" sync "$scratch/$1/file" --count "$([ -n "$quick" ] && echo 1000 || echo 5000)")"
 }
+
+measure_memory() {
+  local cache file_size=4G
+  for cache in 64M 256M; do
+    make_ours 6G
+    mount_ours "$scratch/ours.img" -o "cache=$cache"
+    run_fio ours write 1M --direct=0 >/dev/null
+    run_fio ours read 1M --direct=1 >/dev/null
+    duration=2 run_fio ours randwrite 4k --direct=1 --ioengine=libaio --iodepth=32 >/dev/null
+    sample "memory-$cache" ours "$(awk '/^RssAnon/ { print $2 / 1024 }' "/proc/${pid[ours]}/status")"
+    stop ours
+  done
+}
