@@ -70,7 +70,7 @@ extension FileSystem {
 
   /// Reads blocks, one into each of as many frames, unless they have been read already.
   /// - Returns: true when they are there.
-  private func fetch(_ blocks: [UInt64]) -> Bool {
+  func fetch(_ blocks: [UInt64]) -> Bool {
     if mounting.hasIssued { return true }
     mounting.hasIssued = true
     mounting.errors = Array(repeating: 0, count: blocks.count)
@@ -103,7 +103,7 @@ extension FileSystem {
     cache.page(mounting.frames[index]).clear()
   }
 
-  private func endFetch() {
+  func endFetch() {
     for frame in mounting.frames { cache.giveBack(frame) }
     mounting.frames.removeAll(keepingCapacity: true)
     mounting.hasIssued = false
@@ -188,191 +188,11 @@ extension FileSystem {
     if end == checkpoint.usage.count { mounting.phase = .headers }
   }
 
-  // MARK: The chain
-
-  private func mountHeader() {
-    let position = mounting.next
-    guard fetch([position.block]) else { return }
-    defer { endFetch() }
-    let page = cache.page(mounting.frames[0])
-    guard mounting.errors[0] == 0,
-      let header = LogHeader(decoding: page, address: position.block, nonce: nonce, checksum: checksum),
-      header.head == .foreground, header.sequence == position.sequence, header.epoch == mounting.pack.epoch,
-      header.previousChecksum == position.previousChecksum, header.nextSegment < geometry.segmentCount,
-      let segment = geometry.segment(of: position.block),
-      position.block + 1 + UInt64(header.blockCount) <= geometry.segmentBlock(segment)
-        + UInt64(geometry.segmentBlocks)
-    else {
-      mounting.phase = .verify
-      return
-    }
-    mounting.header = header
-    if header.recordBlocks > 0 {
-      mounting.phase = .records
-    } else {
-      addEntry(header, records: header.inlineRecords)
-    }
-  }
-
-  private func mountRecords() {
-    guard let header = mounting.header else { return }
-    guard fetch((0..<UInt64(header.recordBlocks)).map { header.address + 1 + $0 }) else { return }
-    defer { endFetch() }
-    var records = header.inlineRecords
-    for (index, frame) in mounting.frames.enumerated() {
-      let page = cache.page(frame)
-      guard checksum.of(page) == header.checksums[index] else {
-        // Headers after this one are not followed: whether the log ends here is decided by what was flushed.
-        mounting.phase = .verify
-        return
-      }
-      records.append(contentsOf: page.bytes(at: 0, count: Page.size))
-    }
-    mounting.phase = .headers
-    addEntry(header, records: Array(records.prefix(Int(header.recordBytes))))
-  }
-
-  private func addEntry(_ header: LogHeader, records: [UInt8]) {
-    mounting.entries.append(ReplayEntry(header: header, records: records))
-    mounting.next.sequence += 1
-    mounting.next.previousChecksum = header.checksum
-    guard let segment = geometry.segment(of: header.address) else { return }
-    let end = geometry.segmentBlock(segment) + UInt64(geometry.segmentBlocks)
-    let behind = header.address + 1 + UInt64(header.blockCount)
-    let leaves = header.flags & LogHeader.leavesSegment != 0 || behind >= end
-    mounting.next.block = leaves ? geometry.segmentBlock(header.nextSegment) : behind
-    mounting.next.nextSegment = header.nextSegment
-  }
-
-  /// Reads the data of log writes that were not known to be flushed; the first that does not match ends the log.
-  private func mountVerify() {
-    let flushed = mounting.entries.last?.header.flushedThrough ?? 0
-    while mounting.verifyIndex < mounting.entries.count,
-      mounting.entries[mounting.verifyIndex].header.sequence <= flushed
-        || mounting.verifyBlock >= mounting.entries[mounting.verifyIndex].header.blockCount
-    {
-      mounting.verifyIndex += 1
-      mounting.verifyBlock = 0
-    }
-    guard mounting.verifyIndex < mounting.entries.count else {
-      mounting.phase = .apply
-      return
-    }
-    let header = mounting.entries[mounting.verifyIndex].header
-    let end = min(mounting.verifyBlock + 128, header.blockCount)
-    let range = mounting.verifyBlock..<end
-    guard fetch(range.map { header.address + 1 + UInt64($0) }) else { return }
-    defer { endFetch() }
-    let matches = range.allSatisfy {
-      mounting.errors[$0 - range.lowerBound] == 0
-        && checksum.of(cache.page(mounting.frames[$0 - range.lowerBound])) == header.checksums[$0]
-    }
-    if matches {
-      mounting.verifyBlock = end
-    } else {
-      mounting.entries.removeSubrange(mounting.verifyIndex...)
-      mounting.phase = .apply
-    }
-  }
-
-  // MARK: Applying
-
-  private func applyStep() throws(Stop) {
-    guard mounting.applyIndex < mounting.entries.count else { return try beginAfterReplay() }
-    let entry = mounting.entries[mounting.applyIndex]
-    if mounting.applyOffset == 0, mounting.applyBlock == 0,
-      let segment = geometry.segment(of: entry.header.address)
-    {
-      usage.claim(segment, age: checkpoint.age)
-    }
-    try applyRecords(entry)
-    try applyRuns(entry.header)
-    mounting.applyIndex += 1
-    mounting.applyOffset = 0
-    mounting.applyBlock = 0
-  }
-
-  private func applyRecords(_ entry: ReplayEntry) throws(Stop) {
-    let result: Result<Void, Stop> = entry.records.withUnsafeBytes { bytes in
-      do throws(Stop) {
-        while mounting.applyOffset < bytes.count {
-          let rest = UnsafeRawBufferPointer(rebasing: bytes[mounting.applyOffset...])
-          var reader = RecordReader(rest)
-          guard let record = reader.next() else { throw Stop.fail(Code.io) }
-          guard cache.reserve(Self.framesPerOperation) else { throw Stop.again }
-          try replay(record)
-          mounting.applyOffset += reader.offset
-        }
-        return .success(())
-      } catch { return .failure(error) }
-    }
-    try result.get()
-  }
-
-  private func replay(_ record: LogRecord) throws(Stop) {
-    if case .create(let create) = record {
-      let id = NodeID(raw: create.node)
-      try freeFormerInode(id.number)
-      try prepareClaim(inodeTable, id)
-      try prepare(record)
-      try claimNumber(inodeTable, id)
-    } else {
-      try prepare(record)
-    }
-    try perform(record)
-  }
-
-  /// The number of a new inode may still belong to one that was an orphan at the checkpoint and freed after it.
-  private func freeFormerInode(_ number: UInt64) throws(Stop) {
-    while true {
-      let entry = try tableEntry(inodeTable, number)
-      guard entry.address != 0 || entry.flags & Entry.allocated != 0 else { return }
-      if !inodeTable.pendingFrees.contains(number) {
-        let inode = try inode(number)
-        guard inode.links == 0 else { throw .fail(Code.io) }
-        try prepareNodes(Self.nodesPerWrite)
-        try loadOrphan(number)
-        if inode.detachedRoot != 0 { try freeDetached(inode) } else { try freeOrphan(inode) }
-      }
-      try processFrees(inodeTable)
-    }
-  }
-
-  /// Points the maps at the data that the log write carried.
-  private func applyRuns(_ header: LogHeader) throws(Stop) {
-    var position = Int(header.recordBlocks)
-    for run in header.runs {
-      for step in 0..<Int(run.count) {
-        let block = position + step
-        guard block >= mounting.applyBlock else { continue }
-        if run.kind == .data {
-          let address = header.address + 1 + UInt64(block)
-          try applyData(run, index: run.index + UInt64(step), address, header.checksums[block])
-        }
-        mounting.applyBlock = block + 1
-      }
-      position += Int(run.count)
-    }
-  }
-
-  private func applyData(_ run: OwnerRun, index: UInt64, _ address: UInt64, _ sum: UInt32) throws(Stop) {
-    let inode: Inode
-    do throws(Stop) { inode = try self.inode(run.number) } catch .fail(Code.stale) { return }
-    guard inode.generation == run.generation, inode.layout == .direct || inode.layout == .tree,
-      index < Self.blocks(inode.size), index < Self.maximumFileBlocks
-    else { return }
-    guard cache.reserve(Self.framesPerOperation) else { throw .again }
-    try prepareNodes(Self.nodesPerWrite)
-    try prepareMap(inode, index..<index + 1)
-    dropPages(inode, index..<index + 1)
-    modify(inode.page)
-    if try makeMapSlot(inode, index).entry.isHole { inode.blocks += 1 }
-    try setMapEntry(inode, index, to: address, checksum: sum)
-  }
+  // MARK: The end
 
   /// The log has been applied: a new chain begins in a fresh segment, and a checkpoint with a new epoch makes all of it
   /// durable before the first request.
-  private func beginAfterReplay() throws(Stop) {
+  func beginAfterReplay() throws(Stop) {
     let last = mounting.entries.last?.header.sequence ?? mounting.pack.log.sequence - 1
     let wasEmpty = mounting.entries.isEmpty
     mounting.entries = []

@@ -2,7 +2,7 @@ import Glibc
 import PCI
 
 /// Registers of a region that cannot be mapped, reached by pread and pwrite on the device's descriptor: slow, but right.
-final class RegionAccess: RegisterAccess {
+final class RegionAccess: RegisterAccess, ValueAccess {
   private var descriptor: Int32
   private let offset: Int
 

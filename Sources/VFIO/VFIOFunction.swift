@@ -15,8 +15,7 @@ public final class VFIOFunction: Function {
   private var group: Group?
   private var container: Container?
 
-  private let configuration: RegionAccess
-  private let configurationSize: Int
+  private let configuration: ConfigurationAccess<RegionAccess>
   /// The BARs that are mapped, by index.
   private var mappings: [Int: UnsafeMutableRawPointer] = [:]
   /// What goes through the descriptor an access at a time, configuration space included.
@@ -35,13 +34,14 @@ public final class VFIOFunction: Function {
     let device = OpenDevice(owning: try group.openDevice())
     let region = device.region(UInt32(VFIO_PCI_CONFIG_REGION_INDEX))
     guard region.size >= 64 else { throw FunctionError("\(name) has no configuration space") }
-    configuration = RegionAccess(device.descriptor.number, at: region.offset)
-    configurationSize = region.size
-    accesses = [configuration]
+    let access = RegionAccess(device.descriptor.number, at: region.offset)
+    configuration = ConfigurationAccess(access, size: region.size)
+    accesses = [access]
     self.group = consume group
     self.container = consume container
     self.device = consume device
-    updateCommand(set: Command.memorySpace, clear: Command.busMaster)
+    enableMemorySpace()
+    setBusMaster(false)
     listenForRemoval()
   }
 
@@ -71,44 +71,12 @@ public final class VFIOFunction: Function {
 
 // Configuration space.
 extension VFIOFunction {
-  /// The command register (PCI Local Bus 3.0, 6.2.2).
-  private enum Command {
-    static let offset = 4
-    static let memorySpace: UInt32 = 1 << 1
-    static let busMaster: UInt32 = 1 << 2
-  }
-
   public func readConfiguration(at offset: Int, width: Int) -> UInt32 {
-    guard isConfiguration(offset, width) else { return .max }
-    switch width {
-    case 1: return UInt32(configuration.load(at: offset) as UInt8)
-    case 2: return UInt32(configuration.load(at: offset) as UInt16)
-    default: return configuration.load(at: offset)
-    }
+    configuration.read(at: offset, width: width)
   }
 
   public func writeConfiguration(_ value: UInt32, at offset: Int, width: Int) {
-    guard isConfiguration(offset, width) else { return }
-    switch width {
-    case 1: configuration.store(UInt8(truncatingIfNeeded: value), at: offset)
-    case 2: configuration.store(UInt16(truncatingIfNeeded: value), at: offset)
-    default: configuration.store(value, at: offset)
-    }
-  }
-
-  private func isConfiguration(_ offset: Int, _ width: Int) -> Bool {
-    [1, 2, 4].contains(width) && offset >= 0 && offset <= configurationSize - width
-  }
-
-  public func setBusMaster(_ enabled: Bool) {
-    updateCommand(set: enabled ? Command.busMaster : 0, clear: enabled ? 0 : Command.busMaster)
-  }
-
-  private func updateCommand(set: UInt32, clear: UInt32) {
-    let command = readConfiguration(at: Command.offset, width: 2)
-    // A device that is gone reads as all ones and is not written to.
-    guard command < 0xffff else { return }
-    writeConfiguration(command & ~clear | set, at: Command.offset, width: 2)
+    configuration.write(value, at: offset, width: width)
   }
 
   public func reset() throws(FunctionError) {
@@ -117,7 +85,7 @@ extension VFIOFunction {
     }
     let code = device?.reset() ?? ENODEV
     guard code == 0 else { throw FunctionError("the reset of \(name) failed", errno: code) }
-    updateCommand(set: Command.memorySpace, clear: 0)
+    enableMemorySpace()
   }
 }
 

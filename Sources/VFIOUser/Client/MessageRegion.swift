@@ -5,7 +5,7 @@ import PCI
 ///
 /// A server that is gone reads as all ones, as a device that was pulled out. Stores to doorbells need no answer and
 /// wait for none; every other store has reached the device when it returns.
-final class MessageRegion: RegisterAccess {
+final class MessageRegion: RegisterAccess, ValueAccess {
   private let connection: ClientConnection
   private let index: UInt32
   /// Stores from this offset on are not waited for.

@@ -12,7 +12,7 @@ public final class VFIOUserFunction: Function {
 
   private let connection: ClientConnection
   private let limits: VersionMessage.Capabilities
-  private let configuration: MessageRegion
+  private let configuration: ConfigurationAccess<MessageRegion>
   private let info: DeviceInfo
   private let mapsRegions: Bool
   private let sharesMemory: Bool
@@ -36,7 +36,7 @@ public final class VFIOUserFunction: Function {
     let socket = try ServerSocket.connect(path)
     limits = try ServerSocket.negotiate(socket, path)
     connection = try ClientConnection(socket, path: path)
-    configuration = MessageRegion(connection, Region.configuration)
+    configuration = ConfigurationAccess(MessageRegion(connection, Region.configuration), size: 4096)
     do throws(FunctionError) {
       let reply = try connection.request(.deviceInfo, DeviceInfo().encoded)
       guard let info = DeviceInfo(decoding: reply.payload), info.flags & DeviceInfo.isPCI != 0,
@@ -51,7 +51,8 @@ public final class VFIOUserFunction: Function {
     }
     // A server keeps the device's state from client to client.
     setInterrupts(enabled: false)
-    updateCommand(set: Command.memorySpace, clear: Command.busMaster)
+    enableMemorySpace()
+    setBusMaster(false)
   }
 
   deinit { close() }
@@ -74,19 +75,12 @@ public final class VFIOUserFunction: Function {
       throw FunctionError("\(name) cannot be reset by itself", errno: ENOTSUP)
     }
     _ = try connection.request(.reset)
-    updateCommand(set: Command.memorySpace, clear: 0)
+    enableMemorySpace()
   }
 }
 
 // Configuration space.
 extension VFIOUserFunction {
-  /// The command register (PCI Local Bus 3.0, 6.2.2).
-  private enum Command {
-    static let offset = 4
-    static let memorySpace: UInt32 = 1 << 1
-    static let busMaster: UInt32 = 1 << 2
-  }
-
   /// The MSI-X capability (PCI Local Bus 3.0, 6.8.2).
   private enum MSIX {
     static let identifier: UInt32 = 0x11
@@ -95,36 +89,11 @@ extension VFIOUserFunction {
   }
 
   public func readConfiguration(at offset: Int, width: Int) -> UInt32 {
-    guard isConfiguration(offset, width) else { return .max }
-    switch width {
-    case 1: return UInt32(configuration.load(at: offset) as UInt8)
-    case 2: return UInt32(configuration.load(at: offset) as UInt16)
-    default: return configuration.load(at: offset)
-    }
+    configuration.read(at: offset, width: width)
   }
 
   public func writeConfiguration(_ value: UInt32, at offset: Int, width: Int) {
-    guard isConfiguration(offset, width) else { return }
-    switch width {
-    case 1: configuration.store(UInt8(truncatingIfNeeded: value), at: offset)
-    case 2: configuration.store(UInt16(truncatingIfNeeded: value), at: offset)
-    default: configuration.store(value, at: offset)
-    }
-  }
-
-  private func isConfiguration(_ offset: Int, _ width: Int) -> Bool {
-    [1, 2, 4].contains(width) && offset >= 0 && offset <= 4096 - width
-  }
-
-  public func setBusMaster(_ enabled: Bool) {
-    updateCommand(set: enabled ? Command.busMaster : 0, clear: enabled ? 0 : Command.busMaster)
-  }
-
-  private func updateCommand(set: UInt32, clear: UInt32) {
-    let command = readConfiguration(at: Command.offset, width: 2)
-    // A device that is gone reads as all ones and is not written to.
-    guard command < 0xffff else { return }
-    writeConfiguration(command & ~clear | set, at: Command.offset, width: 2)
+    configuration.write(value, at: offset, width: width)
   }
 
   /// Sets or clears the MSI-X enable bit: some servers raise interrupts only while it is set.

@@ -1,0 +1,97 @@
+import Format
+
+/// Applying the log writes that were read: records exactly once and in order, then the blocks that each brought.
+extension FileSystem {
+  func applyStep() throws(Stop) {
+    guard mounting.applyIndex < mounting.entries.count else { return try beginAfterReplay() }
+    let entry = mounting.entries[mounting.applyIndex]
+    if mounting.applyOffset == 0, mounting.applyBlock == 0,
+      let segment = geometry.segment(of: entry.header.address)
+    {
+      usage.claim(segment, age: checkpoint.age)
+    }
+    try applyRecords(entry)
+    try applyRuns(entry.header)
+    mounting.applyIndex += 1
+    mounting.applyOffset = 0
+    mounting.applyBlock = 0
+  }
+
+  private func applyRecords(_ entry: ReplayEntry) throws(Stop) {
+    let result: Result<Void, Stop> = entry.records.withUnsafeBytes { bytes in
+      do throws(Stop) {
+        while mounting.applyOffset < bytes.count {
+          let rest = UnsafeRawBufferPointer(rebasing: bytes[mounting.applyOffset...])
+          var reader = RecordReader(rest)
+          guard let record = reader.next() else { throw Stop.fail(Code.io) }
+          guard cache.reserve(Self.framesPerOperation) else { throw Stop.again }
+          try replay(record)
+          mounting.applyOffset += reader.offset
+        }
+        return .success(())
+      } catch { return .failure(error) }
+    }
+    try result.get()
+  }
+
+  private func replay(_ record: LogRecord) throws(Stop) {
+    if case .create(let create) = record {
+      let id = NodeID(raw: create.node)
+      try freeFormerInode(id.number)
+      try prepareClaim(inodeTable, id)
+      try prepare(record)
+      try claimNumber(inodeTable, id)
+    } else {
+      try prepare(record)
+    }
+    try perform(record)
+  }
+
+  /// The number of a new inode may still belong to one that was an orphan at the checkpoint and freed after it.
+  private func freeFormerInode(_ number: UInt64) throws(Stop) {
+    while true {
+      let entry = try tableEntry(inodeTable, number)
+      guard entry.address != 0 || entry.flags & Entry.allocated != 0 else { return }
+      if !inodeTable.pendingFrees.contains(number) {
+        let inode = try inode(number)
+        guard inode.links == 0 else { throw .fail(Code.io) }
+        try prepareNodes(Self.nodesPerWrite)
+        try loadOrphan(number)
+        if inode.detachedRoot != 0 { try freeDetached(inode) } else { try freeOrphan(inode) }
+      }
+      try processFrees(inodeTable)
+    }
+  }
+
+  /// Points the maps at the data that the log write carried.
+  private func applyRuns(_ header: LogHeader) throws(Stop) {
+    var position = Int(header.recordBlocks)
+    for run in header.runs {
+      for step in 0..<Int(run.count) {
+        let block = position + step
+        guard block >= mounting.applyBlock else { continue }
+        if run.kind == .data {
+          let address = header.address + 1 + UInt64(block)
+          try applyData(run, index: run.index + UInt64(step), address, header.checksums[block])
+        }
+        mounting.applyBlock = block + 1
+      }
+      position += Int(run.count)
+    }
+  }
+
+  private func applyData(_ run: OwnerRun, index: UInt64, _ address: UInt64, _ sum: UInt32) throws(Stop) {
+    let inode: Inode
+    do throws(Stop) { inode = try self.inode(run.number) } catch .fail(Code.stale) { return }
+    guard inode.generation == run.generation, inode.layout == .direct || inode.layout == .tree,
+      index < Self.blocks(inode.size), index < Self.maximumFileBlocks
+    else { return }
+    guard cache.reserve(Self.framesPerOperation) else { throw .again }
+    try prepareNodes(Self.nodesPerWrite)
+    try prepareMap(inode, index..<index + 1)
+    dropPages(inode, index..<index + 1)
+    modify(inode.page)
+    if try makeMapSlot(inode, index).entry.isHole { inode.blocks += 1 }
+    try setMapEntry(inode, index, to: address, checksum: sum)
+  }
+}
