@@ -39,7 +39,7 @@ extension FileSystem {
     if change.modificationTimeNow { set.modificationTime = now.realtime }
     try prepare(.setAttributes(set))
     if set.sizeChanged { try checkGrowth(inode, set.size) }
-    if set.sizeChanged || (isGiven && inode.isRegular) {
+    if set.sizeChanged || (isGiven && !inode.isDirectory) {
       try dropPrivileges(inode, withMode: isGiven || request.killPrivileges)
       if change.mode == nil { set.mode = inode.mode }
     }
