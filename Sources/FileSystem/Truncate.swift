@@ -6,9 +6,11 @@ extension FileSystem {
   func prepareCut(_ inode: Inode, to blocks: UInt64) throws(Stop) {
     guard inode.layout == .tree, blocks < Self.reach(inode.height) else { return }
     if inode.detachedRoot != 0 {
-      guard isReady else { return try freeDetached(inode) }
-      enqueueReclaim(inode.number)
-      throw .again
+      guard !isReady else {
+        enqueueReclaim(inode.number)
+        throw .again
+      }
+      try freeDetached(inode)
     }
     try prepareOrphan(inode.number)
     if blocks > 0 {
