@@ -125,17 +125,38 @@ extension Controller {
   /// - Parameter limit: the most completions to collect.
   public func poll(_ queue: inout QueuePair, limit: Int) {
     queue.readClock()
+    if queue.plainGeneration == plainGeneration {
+      queue.reap(limit: limit)
+    } else {
+      guard pollOtherwise(&queue, limit: limit) else { return }
+    }
+    if admin.hasCompletion || adminDue <= queue.now { pollAdmin() }
+    if queue.deadline <= queue.now { meetDeadlines(&queue) }
+    if queue.hasUnrung { ring(&queue) }
+  }
+
+  /// Polls a queue pair where there is more to do than to collect completions.
+  /// - Returns: whether commands are taken.
+  @inline(never)
+  private func pollOtherwise(_ queue: inout QueuePair, limit: Int) -> Bool {
     if needsService { serviceDue = function.service(now: queue.now) }
-    if state != .ready || queue.generation != generation, !goOn(&queue) { return }
+    if state != .ready || queue.generation != generation, !goOn(&queue) { return false }
     if let tracer = queue.tracer {
       queue.reapTraced(limit: limit, tracer)
     } else {
       queue.reap(limit: limit)
     }
-    if admin.hasCompletion || adminDue <= queue.now { pollAdmin() }
+    return true
+  }
+
+  /// Submits what is due again, and looks after commands that take too long.
+  @inline(never)
+  private func meetDeadlines(_ queue: inout QueuePair) {
     if queue.nextDue <= queue.now { queue.resubmitDue() }
+    guard queue.nextWatch <= queue.now else { return }
+    // What is watched has been submitted.
     if queue.hasUnrung { ring(&queue) }
-    if queue.nextWatch <= queue.now { watch(&queue) }
+    watch(&queue)
   }
 
   /// Carries a reset on, and lets a queue pair take part in the controller's next life.
@@ -155,7 +176,13 @@ extension Controller {
 
   /// Rings a queue pair's doorbell.
   public func ring(_ queue: inout QueuePair) {
-    guard queue.hasUnrung, state == .ready, queue.generation == generation else { return }
+    guard queue.hasUnrung else { return }
+    if queue.plainGeneration == plainGeneration { queue.ring() } else { ringOtherwise(&queue) }
+  }
+
+  @inline(never)
+  private func ringOtherwise(_ queue: inout QueuePair) {
+    guard state == .ready, queue.generation == generation else { return }
     if let tracer = queue.tracer {
       queue.ringTraced(tracer)
     } else {

@@ -20,7 +20,9 @@ public final class Controller {
   public let version: Version
   /// Where the controller stands.
   @exclusivity(unchecked)
-  public internal(set) var state = ControllerState.disabling
+  public internal(set) var state = ControllerState.disabling {
+    didSet { noteLife() }
+  }
   /// Why the controller cannot be used any more, once `state` is `failed`.
   public internal(set) var failure: ControllerError?
   /// Identify Controller.
@@ -41,7 +43,13 @@ public final class Controller {
   /// Counts the lives of the controller: it grows whenever the controller is known to have stopped, so that what
   /// was under way in an earlier life will never touch memory again.
   @exclusivity(unchecked)
-  var generation: UInt64 = 0
+  var generation: UInt64 = 0 {
+    didSet { noteLife() }
+  }
+  /// The generation while the controller is ready and has a processor of its own, `QueuePair.notPlain` otherwise: one
+  /// comparison tells that a poll has only completions to look for.
+  @exclusivity(unchecked)
+  private(set) var plainGeneration = QueuePair.notPlain
   /// Whether the function has no processor of its own.
   let needsService: Bool
   let registers: RegisterWindow
@@ -148,6 +156,10 @@ public final class Controller {
 
   /// The present time (ns, monotonic).
   var now: UInt64 { options.time.now() }
+
+  private func noteLife() {
+    plainGeneration = state == .ready && !needsService ? generation : QueuePair.notPlain
+  }
 
   /// An error in the present state.
   func error(_ reason: ControllerError.Reason) -> ControllerError {

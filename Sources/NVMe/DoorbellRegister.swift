@@ -8,24 +8,37 @@ import PCI
 /// asked for that, by the event index it keeps beside the shadow (NVM Express Base 2.0, 5.8 and annex B.5).
 struct DoorbellRegister {
   private let mapped: UnsafeMutableRawPointer?
+  /// The register where a store to it is all there is to do: where it is mapped and has no shadow.
+  private var plain: UnsafeMutableRawPointer?
   private let registers: RegisterWindow
   /// The byte offset in BAR 0.
   let offset: Int
   /// Where the value and the event index lie in memory, while the controller looks there.
-  var shadow: (value: UnsafeMutableRawPointer, event: UnsafeMutableRawPointer)?
+  var shadow: (value: UnsafeMutableRawPointer, event: UnsafeMutableRawPointer)? {
+    didSet { plain = shadow == nil ? mapped : nil }
+  }
 
   /// The doorbell at byte `offset` of BAR 0 (see `Doorbell`).
   init(registers: RegisterWindow, offset: Int) {
     self.registers = registers
     self.offset = offset
     mapped = registers.address(of: offset)
+    plain = mapped
   }
 
   /// Tells the controller of a queue's new tail or head, after all that was written to memory before.
   /// - Returns: whether the register itself was stored to.
   @inline(__always)
-  func ring(_ value: UInt32) -> Bool {
+  mutating func ring(_ value: UInt32) -> Bool {
     cm_release_fence()
+    guard let plain else { return ringOtherwise(value) }
+    cm_store32(plain, value)
+    return true
+  }
+
+  /// Mutating so that its caller need not copy it.
+  @inline(never)
+  private mutating func ringOtherwise(_ value: UInt32) -> Bool {
     if let shadow, !update(shadow, value) { return false }
     if let mapped {
       cm_store32(mapped, value)
@@ -37,7 +50,6 @@ struct DoorbellRegister {
 
   /// Stores a value into the shadow.
   /// - Returns: whether the register has to be stored to as well.
-  @inline(never)
   private func update(
     _ shadow: (value: UnsafeMutableRawPointer, event: UnsafeMutableRawPointer), _ value: UInt32
   ) -> Bool {

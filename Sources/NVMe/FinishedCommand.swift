@@ -19,24 +19,28 @@ public enum CommandEnd: UInt8, Sendable {
 public struct FinishedCommand: Sendable {
   /// What was given when the command was posted.
   public var context: UInt64
-  /// Dword 0 of the completion; 0 when there was none.
-  public var result: UInt32
-  /// The status field in the low half, how the command ended above it: all zero for a success.
-  @usableFromInline var outcome: UInt32
+  /// Dword 0 of the completion in the low half, the outcome in the high one.
+  @usableFromInline var answer: UInt64
 
   init(context: UInt64, result: UInt32, status: Status, end: CommandEnd) {
     self.context = context
-    self.result = result
-    outcome = UInt32(status.rawValue) | UInt32(end.rawValue) << 16
+    let outcome = UInt32(status.rawValue) | UInt32(end.rawValue) << 16
+    answer = UInt64(result) | UInt64(outcome) << 32
   }
 
   /// A command that succeeded with a result.
   @inline(__always)
   init(context: UInt64, succeeded result: UInt32) {
     self.context = context
-    self.result = result
-    outcome = 0
+    answer = UInt64(result)
   }
+
+  /// Dword 0 of the completion; 0 when there was none.
+  public var result: UInt32 { UInt32(truncatingIfNeeded: answer) }
+
+  /// The status field in the low half, how the command ended above it: all zero for a success.
+  @inlinable
+  var outcome: UInt32 { UInt32(truncatingIfNeeded: answer &>> 32) }
 
   /// The status field of the completion; success when there was none.
   public var status: Status { Status(rawValue: UInt16(truncatingIfNeeded: outcome)) }

@@ -39,10 +39,11 @@ public struct LatencyHistogram: Sendable, Equatable {
   /// The bucket of a latency in nanoseconds.
   @inline(__always)
   static func bucket(_ latency: UInt64) -> Int {
+    // What lies beyond 292 years is no latency.
+    let latency = Int64(truncatingIfNeeded: latency & UInt64(Int64.max))
     guard latency >= 4 else { return Int(latency) }
     // The exponent of a floating-point number and the first two bits of its fraction, as they lie side by side.
-    let bits = Double(Int64(truncatingIfNeeded: min(latency, 1 << 62))).bitPattern
-    return Int(truncatingIfNeeded: bits &>> 50) &- 1024 << 2
+    return Int(truncatingIfNeeded: Double(latency).bitPattern &>> 50) &- 1024 << 2
   }
 }
 

@@ -31,16 +31,8 @@ extension QueuePair {
   private mutating func collect(limit: Int) {
     // Ends that nobody has taken leave less room.
     let room = min(limit, trackers.count &- finishedCount)
-    var reaped = 0
-    while true {
-      if protection == nil { reaped &+= collectSuccesses(limit: room &- reaped) }
-      let word = lastWord(next)
-      guard word & Self.phaseBit == 0, reaped < room else { break }
-      cm_acquire_fence()
-      collectOther(next, word)
-      reaped &+= 1
-      advance()
-    }
+    var reaped = protection == nil ? collectSuccesses(limit: room) : 0
+    if reaped < room, hasCompletion { reaped = collectAll(limit: room, reaped: reaped) }
     guard reaped > 0 else { return }
     inFlight &-= reaped
     noteSubmissionHead((next == completion ? end : next) - CompletionEntry.size)
@@ -49,48 +41,60 @@ extension QueuePair {
     if isStored { counters.completionDoorbells &+= 1 } else { counters.savedDoorbells &+= 1 }
   }
 
-  /// Collects new entries as long as they complete commands with success, all that the loop needs being in
-  /// registers.
+  /// Collects new entries of any kind, and across the end of the queue.
+  /// - Parameter reaped: how many were collected before.
+  /// - Returns: how many are collected then, at most `limit`.
+  @inline(never)
+  private mutating func collectAll(limit: Int, reaped: Int) -> Int {
+    var reaped = reaped
+    while reaped < limit, hasCompletion {
+      let successes = protection == nil ? collectSuccesses(limit: limit &- reaped) : 0
+      reaped &+= successes
+      if successes > 0 { continue }
+      cm_acquire_fence()
+      collectOther(next, lastWord(next))
+      reaped &+= 1
+      advance(to: next + CompletionEntry.size)
+    }
+    return reaped
+  }
+
+  /// Collects new entries as long as they complete commands with success, up to the end of the queue, all that the
+  /// loop needs being in registers.
   /// - Returns: how many were collected, at most `limit`.
   @inline(__always)
   private mutating func collectSuccesses(limit: Int) -> Int {
     let (pool, mask) = (trackers.trackers, trackers.indexMask)
-    let (completion, completionEnd) = (completion, end)
-    let firstEnd = finished + finishedCount
-    let lastEnd = firstEnd + limit
-    var end = firstEnd
+    let last = min(next + limit &* CompletionEntry.size, end)
+    let expectedPhase = expectedPhase
+    var end = finished + finishedCount
     var entry = next
-    var expectedPhase = expectedPhase
     var firstFree = trackers.firstFree
-    while end != lastEnd {
+    while entry != last {
       let word = cm_load32(entry + Self.lastWordOffset) ^ expectedPhase
       let tracker = pool + Int(word & mask)
-      guard word <= 0xffff, tracker.pointee.identity == word | Tracker.inFlightBit else { break }
+      guard tracker.pointee.identity == UInt64(word) else { break }
       // The rest of the entry may only be read once its phase was seen.
       cm_acquire_fence()
       end.initialize(to: FinishedCommand(context: tracker.pointee.context, succeeded: cm_load32(entry)))
       end += 1
-      firstFree = TrackerPool.free(tracker, word, mask, before: firstFree)
+      firstFree = TrackerPool.free(tracker, UInt16(truncatingIfNeeded: word), mask, before: firstFree)
       entry += CompletionEntry.size
-      if entry == completionEnd {
-        entry = completion
-        expectedPhase ^= Self.phaseBit
-      }
     }
-    guard end != firstEnd else { return 0 }
-    next = entry
-    self.expectedPhase = expectedPhase
-    let count = Int(bitPattern: (UInt(bitPattern: end) &- UInt(bitPattern: firstEnd)) &>> 4)
+    let count = Int(bitPattern: (UInt(bitPattern: entry) &- UInt(bitPattern: next)) &>> 4)
+    guard count > 0 else { return 0 }
+    advance(to: entry)
     finishedCount &+= count
     trackers.firstFree = firstFree
     latencies.record(now &- pool[Int(firstFree)].time)
     return count
   }
 
-  /// Goes on to the next entry, which bears the other phase tag where the queue begins anew.
-  private mutating func advance() {
-    next += CompletionEntry.size
-    guard next == end else { return }
+  /// Goes on to an entry, which bears the other phase tag where the queue begins anew.
+  @inline(__always)
+  private mutating func advance(to entry: UnsafeMutableRawPointer) {
+    next = entry
+    guard entry == end else { return }
     next = completion
     expectedPhase ^= Self.phaseBit
   }
@@ -116,7 +120,10 @@ extension QueuePair {
   @inline(__always)
   private mutating func noteSubmissionHead(_ entry: UnsafeMutableRawPointer) {
     let read = UInt32(cm_load16(entry + Self.submissionHeadOffset))
-    if read < entries, distance(to: read) <= distance(to: rungTail) {
+    // All of it, in nearly every case where few commands are under way.
+    if read == rungTail & indexMask {
+      submissionHead = read
+    } else if read < entries, distance(to: read) <= distance(to: rungTail) {
       submissionHead = read
     } else {
       counters.badQueueHeads &+= 1

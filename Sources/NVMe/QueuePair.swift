@@ -24,18 +24,33 @@ public struct QueuePair: ~Copyable {
 
   let memory: QueueMemory
   /// Which life of the controller the queue belongs to; see `Controller.generation`.
-  var generation: UInt64 = 0
+  var generation: UInt64 = 0 {
+    didSet { notePlainness() }
+  }
+  /// The same where nothing but commands and completions is to be looked at, otherwise nothing that
+  /// `Controller.plainGeneration` ever is.
+  private(set) var plainGeneration: UInt64 = 0
+  /// No generation.
+  static let notPlain = UInt64.max
   var policy: RetryPolicy
   /// The list of commands to be submitted again, linked through their trackers, and when the first is due.
   var firstDelayed = Tracker.none
-  var nextDue = UInt64.max
+  var nextDue = UInt64.max {
+    didSet { deadline = min(nextDue, nextWatch) }
+  }
   /// When commands are next looked at for their age.
-  var nextWatch: UInt64 = 0
+  var nextWatch: UInt64 = 0 {
+    didSet { deadline = min(nextDue, nextWatch) }
+  }
+  /// The earlier of the two.
+  private(set) var deadline: UInt64 = 0
   /// Commands at the controller.
   var inFlight = 0
 
   /// Records commands while somebody wants them.
-  var tracer: CommandTracer?
+  var tracer: CommandTracer? {
+    didSet { notePlainness() }
+  }
 
   /// Where its times come from: all from this one clock.
   @usableFromInline var clock: Clock
@@ -118,6 +133,8 @@ public struct QueuePair: ~Copyable {
   /// Learns the time, once for all commands that share a doorbell and once for each poll.
   @inlinable @inline(__always)
   mutating func readClock() { now = clock.read() }
+
+  private mutating func notePlainness() { plainGeneration = tracer == nil ? generation : Self.notPlain - 1 }
 
   /// Forgets all that the two queues hold: the controller has been disabled.
   mutating func rewind() {

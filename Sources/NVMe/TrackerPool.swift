@@ -11,6 +11,8 @@ struct TrackerPool: ~Copyable {
   /// The most trackers a pool can have: identifier FFFFh is never used (NVM Express Base, 3.3.3.1).
   static let maximumCount = (1 << indexBits) - 1
   private static let indexBits = 12
+  /// What takes an identifier to its next generation.
+  private static var generationStep: UInt16 { 1 &<< UInt16(indexBits) }
 
   /// How many trackers there are.
   let count: Int
@@ -69,7 +71,7 @@ struct TrackerPool: ~Copyable {
     guard firstFree != Tracker.none else { return nil }
     let tracker = trackers + Int(firstFree)
     firstFree = tracker.pointee.next
-    tracker.pointee.identity |= Tracker.inFlightBit
+    tracker.pointee.identity = Tracker.identity(tracker.pointee.commandID, .inFlight)
     return tracker
   }
 
@@ -84,28 +86,27 @@ struct TrackerPool: ~Copyable {
   /// Puts a tracker back, ready for another command under the next generation of its identifier.
   @inline(__always)
   mutating func give(_ tracker: UnsafeMutablePointer<Tracker>) {
-    firstFree = Self.free(tracker, tracker.pointee.identity, indexMask, before: firstFree)
+    firstFree = Self.free(tracker, tracker.pointee.commandID, indexMask, before: firstFree)
   }
 
   /// Makes the tracker of a command a free one, with another after it in the list.
   /// - Parameters:
-  ///   - identity: its command identifier in the low half.
+  ///   - commandID: its command identifier.
   ///   - mask: the pool's `indexMask`.
   /// - Returns: its index.
   @inline(__always)
   static func free(
-    _ tracker: UnsafeMutablePointer<Tracker>, _ identity: UInt32, _ mask: UInt32, before next: UInt16
+    _ tracker: UnsafeMutablePointer<Tracker>, _ commandID: UInt16, _ mask: UInt32, before next: UInt16
   ) -> UInt16 {
-    // The identifier's next generation; the state is that of a free one, 0.
-    tracker.pointee.identity = (identity &+ 1 &<< UInt32(indexBits)) & 0xffff
-    tracker.pointee.history = Tracker.History()
-    tracker.pointee.next = next
-    return UInt16(truncatingIfNeeded: identity & mask)
+    tracker.pointee.identity = Tracker.identity(commandID &+ generationStep, .free)
+    // Without a history.
+    tracker.pointee.link = UInt64(next)
+    return UInt16(truncatingIfNeeded: UInt32(commandID) & mask)
   }
 
   /// Gives a tracker that is submitted again a new generation, so that a late completion of the former
   /// submission is not taken for this one's.
   func renew(_ tracker: UnsafeMutablePointer<Tracker>) {
-    tracker.pointee.commandID &+= UInt16(1 << Self.indexBits)
+    tracker.pointee.commandID &+= Self.generationStep
   }
 }
