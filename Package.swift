@@ -142,7 +142,8 @@ let package = Package(
     tests("NVMeSpec", ["NVMeSpec", "TestSupport"]),
     tests("Reactor", ["Reactor", "FileSystem", "Block", "NVMe", "EmulatedController", "PCI", "CMachine"]),
     .target(
-      name: "DriverTestSupport", dependencies: ["Block", "NVMe", "EmulatedController", "PCI"],
+      name: "DriverTestSupport",
+      dependencies: ["Block", "NVMe", "NVMeSpec", "EmulatedController", "PCI", "CMachine"],
       path: "Tests/DriverTestSupport", swiftSettings: settings),
     tests(
       "NVMe",

@@ -35,9 +35,18 @@ struct Clock {
   /// The time (ns, monotonic).
   @inlinable @inline(__always)
   mutating func read() -> UInt64 {
-    let elapsed = cm_ticks() &- baseTicks
-    guard elapsed < span else { return readSource() }
-    return base &+ (elapsed &* rate) &>> 32
+    let ticks = cm_ticks()
+    return ticks &- baseTicks < span ? time(ticks) : readSource()
+  }
+
+  /// The time at which the counter showed a value that is trusted.
+  @inlinable @inline(__always)
+  func time(_ ticks: UInt64) -> UInt64 { base &+ ((ticks &- baseTicks) &* rate) &>> 32 }
+
+  /// What the counter will show at a time, no more than it is trusted for; 0 where it is not.
+  func ticks(at time: UInt64) -> UInt64 {
+    guard span > 0, time > base else { return 0 }
+    return baseTicks &+ min((min(time &- base, Self.interval) &<< 32) / rate, span)
   }
 
   @usableFromInline @inline(never)
@@ -61,7 +70,7 @@ struct Clock {
   }
 
   /// Whether the kernel's own clock is the counter: it then runs evenly and alike on all processors.
-  private static let counterIsSound: Bool = {
+  static let counterIsSound: Bool = {
     let path = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
     guard let file = fopen(path, "r") else { return false }
     defer { fclose(file) }

@@ -138,7 +138,7 @@ extension QueuePair {
   ) {
     let index = trackers.index(of: tracker.pointee.commandID)
     if let code = protection.mismatch(tracker.pointee.command, index: index) {
-      counters.protectionErrors &+= 1
+      counts.protectionErrors &+= 1
       completeWithError(tracker, status: Status(code), result: result)
     } else {
       finish(tracker, .succeeded, status: .success, result: result)

@@ -118,45 +118,22 @@ extension Controller {
     }
   }
 
-  /// Drives a queue pair: gives an emulated function the processor, collects completions, submits again what is
-  /// due, rings, and looks after commands that take too long. Never blocks.
-  ///
-  /// Its ends are in the queue pair's `takeFinished()`.
-  /// - Parameter limit: the most completions to collect.
-  public func poll(_ queue: inout QueuePair, limit: Int) {
+  /// How long polls may look for completions alone before the admin queue is looked at (ns).
+  private static let plainInterval: UInt64 = .millisecond
+
+  /// Polls a queue pair where there is more to do than to collect completions with success, or may be.
+  @usableFromInline @inline(never)
+  func pollInFull(_ queue: inout QueuePair, limit: Int) {
     queue.readClock()
-    if queue.plainGeneration == plainGeneration {
-      queue.reap(limit: limit)
-    } else {
-      guard pollOtherwise(&queue, limit: limit) else { return }
-    }
-    if admin.hasCompletion || adminDue <= queue.now { pollAdmin() }
-    if queue.deadline <= queue.now { meetDeadlines(&queue) }
-    if queue.hasUnrung { ring(&queue) }
-  }
-
-  /// Polls a queue pair where there is more to do than to collect completions.
-  /// - Returns: whether commands are taken.
-  @inline(never)
-  private func pollOtherwise(_ queue: inout QueuePair, limit: Int) -> Bool {
     if needsService { serviceDue = function.service(now: queue.now) }
-    if state != .ready || queue.generation != generation, !goOn(&queue) { return false }
-    if let tracer = queue.tracer {
-      queue.reapTraced(limit: limit, tracer)
-    } else {
-      queue.reap(limit: limit)
-    }
-    return true
-  }
-
-  /// Submits what is due again, and looks after commands that take too long.
-  @inline(never)
-  private func meetDeadlines(_ queue: inout QueuePair) {
+    if state != .ready || queue.generation != generation || !queue.isOnline, !goOn(&queue) { return }
+    if queue.isTraced { queue.reapTraced(limit: limit) } else { queue.reap(limit: limit) }
+    if admin.hasCompletion || adminDue <= queue.now { pollAdmin() }
     if queue.nextDue <= queue.now { queue.resubmitDue() }
-    guard queue.nextWatch <= queue.now else { return }
-    // What is watched has been submitted.
-    if queue.hasUnrung { ring(&queue) }
-    watch(&queue)
+    if queue.hasUnrung { ringInFull(&queue) }
+    if queue.nextWatch <= queue.now { watch(&queue) }
+    queue.plainEnd = queue.clock.ticks(
+      at: min(queue.nextDue, queue.nextWatch, queue.now &+ Self.plainInterval))
   }
 
   /// Carries a reset on, and lets a queue pair take part in the controller's next life.
@@ -174,20 +151,11 @@ extension Controller {
     return true
   }
 
-  /// Rings a queue pair's doorbell.
-  public func ring(_ queue: inout QueuePair) {
-    guard queue.hasUnrung else { return }
-    if queue.plainGeneration == plainGeneration { queue.ring() } else { ringOtherwise(&queue) }
-  }
-
-  @inline(never)
-  private func ringOtherwise(_ queue: inout QueuePair) {
+  /// Rings a queue pair's doorbell, where that takes more than a store or may not be done.
+  @usableFromInline @inline(never)
+  func ringInFull(_ queue: inout QueuePair) {
     guard state == .ready, queue.generation == generation else { return }
-    if let tracer = queue.tracer {
-      queue.ringTraced(tracer)
-    } else {
-      queue.ring()
-    }
+    if queue.isTraced { queue.ringTraced() } else { queue.ring() }
   }
 
   /// Gives an emulated function the processor: what its threads have finished becomes completions. To be called by

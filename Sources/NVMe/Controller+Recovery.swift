@@ -46,7 +46,7 @@ extension Controller {
       guard age >= options.commandTimeout else { continue }
       if !tracker.pointee.history.timedOut {
         tracker.pointee.history.timedOut = true
-        queue.counters.timeouts += 1
+        queue.counts.timeouts += 1
       }
       if isPastAbort(tracker.pointee, age, queue: queue.identifier) {
         counters.stuckCommands += 1

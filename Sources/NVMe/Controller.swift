@@ -49,7 +49,7 @@ public final class Controller {
   /// The generation while the controller is ready and has a processor of its own, `QueuePair.notPlain` otherwise: one
   /// comparison tells that a poll has only completions to look for.
   @exclusivity(unchecked)
-  private(set) var plainGeneration = QueuePair.notPlain
+  @usableFromInline private(set) var plainGeneration = QueuePair.notPlain
   /// Whether the function has no processor of its own.
   let needsService: Bool
   let registers: RegisterWindow

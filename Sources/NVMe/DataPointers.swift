@@ -25,18 +25,18 @@ extension QueuePair {
     if dataPointers != .prp {
       let first = PageList.address(frames[0], base)
       if run(of: frames, count) == count {
-        counters.sglBlocks &+= 1
+        counts.sglBlocks &+= 1
         return command.setSGL(address: first, length: length(count))
       }
       if dataPointers == .sgl {
-        counters.sglSegments &+= 1
+        counts.sglSegments &+= 1
         let bytes = writeSegment(frames, count, base: base, to: UnsafeMutableRawPointer(lists + offset))
         return command.setSGL(
           SGLDescriptor(
             type: .lastSegment, address: listAddress(offset), length: UInt32(truncatingIfNeeded: bytes)))
       }
     }
-    counters.prpLists &+= 1
+    counts.prpLists &+= 1
     command.prp1 = PageList.address(frames[0], base)
     command.prp2 = listAddress(offset)
     PageList.write(

@@ -6,10 +6,11 @@ import PCI
 ///
 /// With a shadow the new value goes into memory first, and the register is stored to only when the controller has
 /// asked for that, by the event index it keeps beside the shadow (NVM Express Base 2.0, 5.8 and annex B.5).
+@usableFromInline
 struct DoorbellRegister {
   private let mapped: UnsafeMutableRawPointer?
   /// The register where a store to it is all there is to do: where it is mapped and has no shadow.
-  private var plain: UnsafeMutableRawPointer?
+  @usableFromInline private(set) var plain: UnsafeMutableRawPointer?
   private let registers: RegisterWindow
   /// The byte offset in BAR 0.
   let offset: Int
@@ -27,18 +28,11 @@ struct DoorbellRegister {
   }
 
   /// Tells the controller of a queue's new tail or head, after all that was written to memory before.
+  ///
+  /// Mutating so that its caller need not copy it.
   /// - Returns: whether the register itself was stored to.
-  @inline(__always)
   mutating func ring(_ value: UInt32) -> Bool {
     cm_release_fence()
-    guard let plain else { return ringOtherwise(value) }
-    cm_store32(plain, value)
-    return true
-  }
-
-  /// Mutating so that its caller need not copy it.
-  @inline(never)
-  private mutating func ringOtherwise(_ value: UInt32) -> Bool {
     if let shadow, !update(shadow, value) { return false }
     if let mapped {
       cm_store32(mapped, value)

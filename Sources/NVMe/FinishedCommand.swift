@@ -29,7 +29,7 @@ public struct FinishedCommand: Sendable {
   }
 
   /// A command that succeeded with a result.
-  @inline(__always)
+  @inlinable @inline(__always)
   init(context: UInt64, succeeded result: UInt32) {
     self.context = context
     answer = UInt64(result)

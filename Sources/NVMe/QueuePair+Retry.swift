@@ -9,7 +9,7 @@ extension QueuePair {
       tracker.pointee.history.retries += 1
       tracker.pointee.history.abortSent = false
       tracker.pointee.history.timedOut = false
-      counters.retries &+= 1
+      counts.retries &+= 1
       putOff(tracker, until: now &+ delay)
     } else {
       fail(tracker, .failed, status: status, result: result)
@@ -20,7 +20,7 @@ extension QueuePair {
   mutating func fail(
     _ tracker: UnsafeMutablePointer<Tracker>, _ end: CommandEnd, status: Status = .success, result: UInt32 = 0
   ) {
-    counters.errors &+= 1
+    counts.errors &+= 1
     errors.append(CommandError(queue: identifier, command: tracker.pointee.command, status: status, end: end))
     // Full only where nobody takes the ends: then there is nobody to miss this one.
     guard finishedCount < finishedCapacity else { return trackers.give(tracker) }
@@ -32,7 +32,7 @@ extension QueuePair {
     tracker.pointee.state = .delayed
     tracker.pointee.time = due
     tracker.pointee.next = firstDelayed
-    firstDelayed = UInt16(truncatingIfNeeded: trackers.index(of: tracker.pointee.commandID))
+    firstDelayed = UInt32(truncatingIfNeeded: trackers.index(of: tracker.pointee.commandID))
     nextDue = min(nextDue, due)
   }
 
@@ -59,7 +59,7 @@ extension QueuePair {
     tracker.pointee.command.commandIdentifier = tracker.pointee.commandID
     put(tracker.pointee.command, tracker)
     // The doorbell counts it as submitted once more.
-    counters.submitted &-= 1
+    counts.submitted &-= 1
   }
 
   /// Takes every command back from a controller that has been disabled or is gone.
@@ -119,7 +119,7 @@ extension QueuePair {
     tracker.pointee.history.requeues += 1
     tracker.pointee.history.abortSent = false
     tracker.pointee.history.timedOut = false
-    counters.requeues &+= 1
+    counts.requeues &+= 1
     putOff(tracker, until: now)
   }
 }

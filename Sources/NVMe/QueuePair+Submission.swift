@@ -7,6 +7,7 @@ extension QueuePair {
   public var hasRoom: Bool { isOnline && !trackers.isExhausted }
 
   /// Whether commands were posted that the controller has not been told of.
+  @inlinable @inline(__always)
   var hasUnrung: Bool { tail != rungTail }
 
   /// Puts a read or a write into the submission queue.
@@ -88,17 +89,13 @@ extension QueuePair {
   }
 
   /// Tells the controller of all posted commands with one doorbell.
-  @inline(__always)
   mutating func ring() {
     guard hasUnrung else { return }
-    let posted = tail &- rungTail
-    inFlight &+= Int(posted)
-    counters.submitted &+= UInt64(posted)
     rungTail = tail
-    if tailDoorbell.ring(tail & indexMask) {
-      counters.submissionDoorbells &+= 1
+    if tailDoorbell.ring(index(tail)) {
+      counts.submissionDoorbells &+= 1
     } else {
-      counters.savedDoorbells &+= 1
+      counts.savedDoorbells &+= 1
     }
   }
 
@@ -144,7 +141,7 @@ extension QueuePair {
   mutating func put(_ command: SubmissionEntry, _ tracker: UnsafeMutablePointer<Tracker>) {
     if tail == rungTail { readClock() }
     tracker.pointee.time = now
-    submission[Int(tail & indexMask)] = command
+    submission[Int(index(tail))] = command
     tail &+= 1
   }
 }

@@ -3,6 +3,9 @@ import NVMeSpec
 
 /// What a queue pair's tracer is told. Nothing here runs unless there is one.
 extension QueuePair {
+  /// Whether commands are recorded.
+  var isTraced: Bool { tracer != nil }
+
   /// Begins to record commands.
   /// - Parameter capacity: how many commands are kept until they are taken.
   public mutating func startTrace(capacity: Int) { tracer = CommandTracer(capacity: capacity) }
@@ -18,26 +21,27 @@ extension QueuePair {
   }
 
   /// Rings the doorbell and records the commands it tells of.
-  mutating func ringTraced(_ tracer: CommandTracer) {
+  @inline(never)
+  mutating func ringTraced() {
+    guard let tracer else { return ring() }
     var trace = CommandTrace()
     trace.queue = identifier
     trace.doorbell = clock.read()
-    var count = 0
-    var index = rungTail
-    while index != tail {
-      trace.command = submission[Int(index & indexMask)]
+    let count = Int(truncatingIfNeeded: tail &- rungTail)
+    for position in rungTail..<tail {
+      trace.command = submission[Int(index(position))]
       trace.submitted =
         trackers.inFlight(trace.command.commandIdentifier)?.pointee.time ?? trace.doorbell
       tracer.add(trace)
-      count += 1
-      index &+= 1
     }
     ring()
     tracer.ring(count, at: clock.read())
   }
 
   /// Collects completions and records them.
-  mutating func reapTraced(limit: Int, _ tracer: CommandTracer) {
+  @inline(never)
+  mutating func reapTraced(limit: Int) {
+    guard let tracer else { return reap(limit: limit) }
     let found = clock.read()
     var entry = next
     reap(limit: limit)

@@ -15,7 +15,13 @@ public struct QueuePair: ~Copyable {
   /// How many commands have not ended, those that wait to be tried again included. Not for every command: it counts.
   public var underWay: Int { trackers.inUse }
   /// What happened in this queue pair.
-  public internal(set) var counters = QueueCounters()
+  public var counters: QueueCounters {
+    var counters = counts
+    counters.submitted &+= rungTail
+    return counters
+  }
+  /// All but the commands since the queue pair was last rewound that the controller was told of.
+  @usableFromInline var counts = QueueCounters()
   /// The last commands that ended with an error, oldest first.
   public internal(set) var errors = ErrorLog()
 
@@ -27,25 +33,23 @@ public struct QueuePair: ~Copyable {
   var generation: UInt64 = 0 {
     didSet { notePlainness() }
   }
-  /// The same where nothing but commands and completions is to be looked at, otherwise nothing that
-  /// `Controller.plainGeneration` ever is.
-  private(set) var plainGeneration: UInt64 = 0
+  /// The same while a doorbell is a store and a completion with success needs no more than to be reported, otherwise
+  /// nothing that `Controller.plainGeneration` ever is.
+  @usableFromInline private(set) var plainGeneration = QueuePair.notPlain - 1
   /// No generation.
   static let notPlain = UInt64.max
   var policy: RetryPolicy
   /// The list of commands to be submitted again, linked through their trackers, and when the first is due.
   var firstDelayed = Tracker.none
-  var nextDue = UInt64.max {
-    didSet { deadline = min(nextDue, nextWatch) }
-  }
+  var nextDue = UInt64.max
   /// When commands are next looked at for their age.
-  var nextWatch: UInt64 = 0 {
-    didSet { deadline = min(nextDue, nextWatch) }
-  }
-  /// The earlier of the two.
-  private(set) var deadline: UInt64 = 0
+  var nextWatch: UInt64 = 0
+  /// Until when polls may look for completions alone, by the clock's counter.
+  @usableFromInline var plainEnd: UInt64 = 0
+  /// How many of the commands that the controller was told of have ended.
+  @usableFromInline var reaped: UInt64 = 0
   /// Commands at the controller.
-  var inFlight = 0
+  var inFlight: Int { Int(truncatingIfNeeded: rungTail &- reaped) }
 
   /// Records commands while somebody wants them.
   var tracer: CommandTracer? {
@@ -56,9 +60,11 @@ public struct QueuePair: ~Copyable {
   @usableFromInline var clock: Clock
   /// The time of the present poll, or of the first command posted since the last doorbell (ns, monotonic).
   @usableFromInline var now: UInt64 = 0
-  var latencies = LatencyRecorder()
+  @usableFromInline var latencies = LatencyRecorder()
   /// Whether the controller has the queues: nothing is submitted while it has not.
-  @usableFromInline var isOnline = true
+  @usableFromInline var isOnline = true {
+    didSet { notePlainness() }
+  }
   @usableFromInline var trackers: TrackerPool
   /// Entries of each queue, a power of two, so that a mask takes a count to an index.
   var entries: UInt32 { indexMask &+ 1 }
@@ -68,11 +74,11 @@ public struct QueuePair: ~Copyable {
   // there are trackers, and a command that is under way holds at most one.
   @usableFromInline let submission: UnsafeMutablePointer<SubmissionEntry>
   /// How many commands were put into it, and how many of them the controller was told of.
-  @usableFromInline var tail: UInt32 = 0
-  @usableFromInline var rungTail: UInt32 = 0
-  var tailDoorbell: DoorbellRegister
+  @usableFromInline var tail: UInt64 = 0
+  @usableFromInline var rungTail: UInt64 = 0
+  @usableFromInline var tailDoorbell: DoorbellRegister
   /// How far the controller has read the submission queue, as its last completion said.
-  public internal(set) var submissionHead: UInt32 = 0
+  @usableFromInline var submissionHead: UInt32 = 0
 
   /// What guards the data of commands to a namespace with metadata.
   let protection: CommandProtection?
@@ -85,18 +91,18 @@ public struct QueuePair: ~Copyable {
   @usableFromInline let listEntries: Int
 
   // The completion queue.
-  let completion: UnsafeMutableRawPointer
-  let end: UnsafeMutableRawPointer
+  @usableFromInline let completion: UnsafeMutableRawPointer
+  @usableFromInline let end: UnsafeMutableRawPointer
   /// The entry the controller fills next.
-  var next: UnsafeMutableRawPointer
+  @usableFromInline var next: UnsafeMutableRawPointer
   /// The phase tag of a new entry at `next`, at its place in the entry's last word.
-  var expectedPhase: UInt32 = 1 << 16
-  var headDoorbell: DoorbellRegister
+  @usableFromInline var expectedPhase: UInt32 = 1 << 16
+  @usableFromInline var headDoorbell: DoorbellRegister
 
   // Ends that have not been taken.
-  let finished: UnsafeMutablePointer<FinishedCommand>
+  @usableFromInline let finished: UnsafeMutablePointer<FinishedCommand>
   let finishedCapacity: Int
-  var finishedCount = 0
+  @usableFromInline var finishedCount = 0
 
   /// A queue pair over zeroed memory.
   init(
@@ -130,20 +136,30 @@ public struct QueuePair: ~Copyable {
 
   deinit { finished.deallocate() }
 
+  /// The index of the submission queue's entry that a command goes into, or went into.
+  @inlinable @inline(__always)
+  func index(_ position: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: position) & indexMask }
+
   /// Learns the time, once for all commands that share a doorbell and once for each poll.
   @inlinable @inline(__always)
   mutating func readClock() { now = clock.read() }
 
-  private mutating func notePlainness() { plainGeneration = tracer == nil ? generation : Self.notPlain - 1 }
+  /// To be called after a change of what decides whether commands can go the plain way.
+  mutating func notePlainness() {
+    let isPlain =
+      isOnline && tracer == nil && protection == nil && tailDoorbell.plain != nil && headDoorbell.plain != nil
+    plainGeneration = isPlain ? generation : Self.notPlain - 1
+  }
 
   /// Forgets all that the two queues hold: the controller has been disabled.
   mutating func rewind() {
     memory.clearQueues()
+    counts.submitted &+= rungTail
     tail = 0
     rungTail = 0
     next = completion
     expectedPhase = 1 << 16
     submissionHead = 0
-    inFlight = 0
+    reaped = 0
   }
 }

@@ -10,16 +10,16 @@ import NVMeSpec
 struct TrackerPool: ~Copyable {
   /// The most trackers a pool can have: identifier FFFFh is never used (NVM Express Base, 3.3.3.1).
   static let maximumCount = (1 << indexBits) - 1
-  private static let indexBits = 12
+  @usableFromInline static var indexBits: Int { 12 }
   /// What takes an identifier to its next generation.
-  private static var generationStep: UInt16 { 1 &<< UInt16(indexBits) }
+  @usableFromInline static var generationStep: UInt32 { 1 &<< UInt32(indexBits) }
 
   /// How many trackers there are.
   let count: Int
   @usableFromInline let trackers: UnsafeMutablePointer<Tracker>
   /// Masks the index of a tracker out of a command identifier.
   @usableFromInline let indexMask: UInt32
-  @usableFromInline var firstFree: UInt16
+  @usableFromInline var firstFree: UInt32
 
   /// Makes `count` free trackers, at least 1 and at most `maximumCount`.
   init(count: Int) {
@@ -32,7 +32,7 @@ struct TrackerPool: ~Copyable {
     for index in 0..<room {
       var tracker = Tracker()
       tracker.commandID = UInt16(truncatingIfNeeded: index)
-      tracker.next = index + 1 < count ? UInt16(truncatingIfNeeded: index + 1) : Tracker.none
+      tracker.next = index + 1 < count ? UInt32(truncatingIfNeeded: index + 1) : Tracker.none
       (trackers + index).initialize(to: tracker)
     }
     firstFree = 0
@@ -68,7 +68,8 @@ struct TrackerPool: ~Copyable {
   /// Takes a free tracker and marks it in flight; nil when there is none.
   @inlinable @inline(__always)
   mutating func take() -> UnsafeMutablePointer<Tracker>? {
-    guard firstFree != Tracker.none else { return nil }
+    // Only `none` is as large as that.
+    guard Int32(bitPattern: firstFree) >= 0 else { return nil }
     let tracker = trackers + Int(firstFree)
     firstFree = tracker.pointee.next
     tracker.pointee.identity = Tracker.identity(tracker.pointee.commandID, .inFlight)
@@ -86,27 +87,23 @@ struct TrackerPool: ~Copyable {
   /// Puts a tracker back, ready for another command under the next generation of its identifier.
   @inline(__always)
   mutating func give(_ tracker: UnsafeMutablePointer<Tracker>) {
-    firstFree = Self.free(tracker, tracker.pointee.commandID, indexMask, before: firstFree)
+    let commandID = UInt32(tracker.pointee.commandID)
+    Self.free(tracker, commandID, before: firstFree)
+    firstFree = commandID & indexMask
   }
 
   /// Makes the tracker of a command a free one, with another after it in the list.
-  /// - Parameters:
-  ///   - commandID: its command identifier.
-  ///   - mask: the pool's `indexMask`.
-  /// - Returns: its index.
-  @inline(__always)
-  static func free(
-    _ tracker: UnsafeMutablePointer<Tracker>, _ commandID: UInt16, _ mask: UInt32, before next: UInt16
-  ) -> UInt16 {
-    tracker.pointee.identity = Tracker.identity(commandID &+ generationStep, .free)
-    // Without a history.
-    tracker.pointee.link = UInt64(next)
-    return UInt16(truncatingIfNeeded: UInt32(commandID) & mask)
+  @inlinable @inline(__always)
+  static func free(_ tracker: UnsafeMutablePointer<Tracker>, _ commandID: UInt32, before next: UInt32) {
+    // One sum: what the generation carries over into the upper half lies below the state, and is of no account.
+    tracker.pointee.identity = commandID &+ (generationStep | Tracker.identity(0, .free))
+    tracker.pointee.next = next
+    tracker.pointee.history = Tracker.History()
   }
 
   /// Gives a tracker that is submitted again a new generation, so that a late completion of the former
   /// submission is not taken for this one's.
   func renew(_ tracker: UnsafeMutablePointer<Tracker>) {
-    tracker.pointee.commandID &+= Self.generationStep
+    tracker.pointee.commandID &+= UInt16(truncatingIfNeeded: Self.generationStep)
   }
 }

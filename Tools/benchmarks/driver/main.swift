@@ -35,27 +35,50 @@ func driveBlockDevice(_ null: NullController, _ device: NamespaceDevice, batch: 
 func driveQueuePair(
   _ null: NullController, _ controller: Controller, _ queue: inout QueuePair, batch: Int, count: Int
 ) {
+  if batch == 1 { return driveQueuePairSingly(null, controller, &queue, count: count) }
+  let read = IOOpcode.read
   var frame: UInt32 = 0
   var done = 0
-  var lba: UInt64 = 0
-  let read = IOOpcode.read
   while done < count {
-    for _ in 0..<batch {
-      let posted = queue.postTransfer(
-        read, namespace: 1, lba: lba, lbaCount: 1, forceUnitAccess: false, frames: &frame, count: 1,
-        base: 4096,
-        context: lba)
-      guard posted else { return }
-      lba &+= 1
+    for index in 0..<batch {
+      guard post(&queue, read, UInt64(truncatingIfNeeded: done &+ index), &frame) else { return }
     }
     controller.ring(&queue)
     _ = null.service(now: 0)
-    let next = done &+ batch
-    while done < next {
+    var awaited = batch
+    while awaited > 0 {
       controller.poll(&queue, limit: batch)
-      done &+= queue.takeFinished().count
+      awaited &-= queue.takeFinished().count
     }
+    done &+= batch
   }
+}
+
+/// One command at a time: posted, rung, polled for.
+@inline(__always)
+private func driveQueuePairSingly(
+  _ null: NullController, _ controller: Controller, _ queue: inout QueuePair, count: Int
+) {
+  let read = IOOpcode.read
+  var frame: UInt32 = 0
+  var lba: UInt64 = 0
+  while lba < count {
+    guard post(&queue, read, lba, &frame) else { return }
+    controller.ring(&queue)
+    _ = null.service(now: 0)
+    repeat { controller.poll(&queue, limit: 1) } while queue.takeFinished().isEmpty
+    lba &+= 1
+  }
+}
+
+/// Puts a read of one block into the submission queue.
+@inline(__always)
+private func post(_ queue: inout QueuePair, _ read: IOOpcode, _ lba: UInt64, _ frame: UnsafePointer<UInt32>)
+  -> Bool
+{
+  queue.postTransfer(
+    read, namespace: 1, lba: lba, lbaCount: 1, forceUnitAccess: false, frames: frame, count: 1,
+    base: 4096, context: lba)
 }
 
 let arguments = CommandLine.arguments

@@ -6,7 +6,7 @@ import PCI
 
 /// The emulated controller behind registers that lie in mapped memory, as those of hardware do, which can be taken
 /// away under the driver.
-final class MappedController: Function {
+public final class MappedController: Function {
   private let device: EmulatedController
   private let descriptor: Int32
   private let base: UnsafeMutableRawPointer
@@ -21,8 +21,11 @@ final class MappedController: Function {
     Register.adminCompletionQueue, Register.adminCompletionQueue + 4, Register.configuration,
   ]
 
-  init(_ device: EmulatedController) throws(FunctionError) {
+  /// Registers for a controller.
+  /// - Parameter needsService: whether the driver lends it its processor; otherwise the test does, by `service`.
+  public init(_ device: EmulatedController, needsService: Bool = true) throws(FunctionError) {
     self.device = device
+    self.needsService = needsService
     descriptor = cm_memfd("varve-test-bar")
     guard ftruncate(descriptor, Self.size) == 0,
       let memory = mmap(nil, Self.size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0),
@@ -40,7 +43,7 @@ final class MappedController: Function {
   }
 
   /// Takes the registers away: every access to them raises SIGBUS.
-  func pullOut() {
+  public func pullOut() {
     isGone = true
     ftruncate(descriptor, 0)
   }
@@ -72,9 +75,9 @@ final class MappedController: Function {
     }
   }
 
-  var needsService: Bool { true }
+  public let needsService: Bool
 
-  func service(now: UInt64) -> UInt64 {
+  public func service(now: UInt64) -> UInt64 {
     if isGone { return .max }
     takeIn()
     let due = device.service(now: now)
@@ -82,27 +85,27 @@ final class MappedController: Function {
     return due
   }
 
-  func reset() throws(FunctionError) {
+  public func reset() throws(FunctionError) {
     if isGone { throw FunctionError("the device is gone", errno: ENODEV) }
     try device.reset()
     forgetDoorbells()
     show()
   }
 
-  func openBAR(_ index: Int) -> RegisterWindow { RegisterWindow(mapping: base, size: Self.size) }
-  var name: String { "mapped" }
-  var numaNode: Int? { nil }
-  var interruptVectors: Int { 0 }
-  var removalDescriptor: Int32? { nil }
-  func readConfiguration(at offset: Int, width: Int) -> UInt32 {
+  public func openBAR(_ index: Int) -> RegisterWindow { RegisterWindow(mapping: base, size: Self.size) }
+  public var name: String { "mapped" }
+  public var numaNode: Int? { nil }
+  public var interruptVectors: Int { 0 }
+  public var removalDescriptor: Int32? { nil }
+  public func readConfiguration(at offset: Int, width: Int) -> UInt32 {
     device.readConfiguration(at: offset, width: width)
   }
-  func writeConfiguration(_ value: UInt32, at offset: Int, width: Int) {
+  public func writeConfiguration(_ value: UInt32, at offset: Int, width: Int) {
     device.writeConfiguration(value, at: offset, width: width)
   }
-  func map(_ arena: DMAArena) throws(FunctionError) { try device.map(arena) }
-  func unmap(_ arena: DMAArena) { device.unmap(arena) }
-  func enableInterrupts(count: Int) -> [Int32] { [] }
-  func setBusMaster(_ enabled: Bool) { device.setBusMaster(enabled) }
-  func close() { device.close() }
+  public func map(_ arena: DMAArena) throws(FunctionError) { try device.map(arena) }
+  public func unmap(_ arena: DMAArena) { device.unmap(arena) }
+  public func enableInterrupts(count: Int) -> [Int32] { [] }
+  public func setBusMaster(_ enabled: Bool) { device.setBusMaster(enabled) }
+  public func close() { device.close() }
 }
