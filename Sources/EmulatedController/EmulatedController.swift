@@ -29,7 +29,8 @@ public final class EmulatedController {
     let window = Doorbell.windowSize(
       queues: configuration.queuePairs + 1, stride: configuration.doorbellStride)
     barSize = Self.powerOfTwo(atLeast: window)
-    space = ConfigurationSpace(vectors: configuration.queuePairs + 1, barSize: barSize)
+    space = ConfigurationSpace(
+      vectors: configuration.queuePairs + 1, barSize: barSize, bufferSize: controller.memoryBuffer.barSize)
   }
 
   deinit { controller.finishWork() }
@@ -75,6 +76,7 @@ extension EmulatedController: Function {
   }
 
   public func openBAR(_ index: Int) throws(FunctionError) -> RegisterWindow {
+    if index == MemoryBuffer.bar, let window = controller.memoryBuffer.window { return window }
     guard index == 0 else { throw FunctionError("\(name) has no BAR \(index)", errno: ENODEV) }
     return RegisterWindow(access: self, size: barSize)
   }

@@ -15,20 +15,22 @@ extension Controller {
     }
     let identifier = freeIdentifier()
     let memory: QueueMemory
+    let buffered = memoryBuffer?.allocate(QueueMemory.submissionBytes(entries: queueEntries))
     do throws(FunctionError) {
       memory = try QueueMemory(
         identifier: identifier, entries: queueEntries, vector: vector(for: identifier),
         listPages: QueuePair.listPages(frames: Int(capabilities.transferFrames), dataPointers),
         metadataPages: protection == nil ? 0 : CommandProtection.limit / DMAArena.frameSize,
-        function: function)
+        buffered: buffered, function: function)
     } catch {
+      if let buffered { memoryBuffer?.free(buffered) }
       throw self.error(.function(error))
     }
     shadowDoorbells?.clear(queue: identifier, stride: registerCapabilities.doorbellStride)
     do throws(ControllerError) {
       try create(memory)
     } catch {
-      function.unmap(memory.arena)
+      release(memory)
       throw error
     }
     queues.append(memory)
@@ -105,7 +107,13 @@ extension Controller {
     queues.remove(at: index)
     if state == .ready, !deleteAtController(memory) { reset() }
     settle()
+    release(memory)
+  }
+
+  /// Takes a queue pair's memory from the controller, which no longer uses it.
+  private func release(_ memory: QueueMemory) {
     function.unmap(memory.arena)
+    if let buffered = memory.buffered { memoryBuffer?.free(buffered) }
   }
 
   func deleteAtController(_ memory: QueueMemory) -> Bool {

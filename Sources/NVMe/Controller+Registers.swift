@@ -50,6 +50,7 @@ extension Controller {
     registers.store32(attributes.rawValue, at: Register.adminQueueAttributes)
     registers.store64(memory.submissionAddress, at: Register.adminSubmissionQueue)
     registers.store64(memory.completionAddress, at: Register.adminCompletionQueue)
+    memoryBuffer?.enable(registers)
     var configuration = ControllerConfiguration(rawValue: 0)
     configuration.commandSet = registerCapabilities.nvmCommandSet ? .nvm : .allSupported
     configuration.submissionEntrySize = SubmissionEntry.sizeExponent

@@ -63,6 +63,8 @@ public final class Controller {
   var interrupts: [Int32] = []
   /// The shadows of the doorbells, where the controller offers them.
   var shadowDoorbells: ShadowDoorbells?
+  /// The controller's own memory that submission queues lie in, where it offers some.
+  var memoryBuffer: MemoryBuffer?
   /// Memory lent to the controller, where it asks for some.
   var hostMemory: HostMemory?
   /// The I/O queue pairs that exist at the controller, or will exist again after a reset.
@@ -126,6 +128,9 @@ public final class Controller {
       try function.map(adminData)
     } catch {
       throw ControllerError(function.name, .disabling, .function(error))
+    }
+    if options.usesMemoryBuffer {
+      memoryBuffer = MemoryBuffer.find(registerCapabilities, registers, of: function)
     }
     do throws(ControllerError) {
       try enableInterrupts()

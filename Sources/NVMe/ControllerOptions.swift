@@ -11,6 +11,8 @@ public struct ControllerOptions {
   public var dataPointers = DataPointers.automatic
   /// Whether doorbells have shadows in memory where the controller offers that (Doorbell Buffer Config).
   public var usesShadowDoorbells = true
+  /// Whether I/O submission queues lie in the controller's own memory where it offers some (Controller Memory Buffer).
+  public var usesMemoryBuffer = true
   /// The most memory to lend to a controller that asks for some (Host Memory Buffer), in bytes; Linux' limit.
   public var hostMemoryLimit = 128 << 20
   /// How long an I/O command may take (ns) before it is aborted.

@@ -18,6 +18,9 @@ public struct QueueCounters: Sendable, Equatable {
   public var completionDoorbells: UInt64 = 0
   /// Doorbells that needed no store, since the controller looks at their shadows.
   public var savedDoorbells: UInt64 = 0
+  /// Commands stored into the controller's memory buffer, each of which it would otherwise have fetched from the host's
+  /// memory (64 bytes); those submitted again are counted again.
+  public var bufferedCommands: UInt64 = 0
   /// Commands of more than two frames with a PRP list, with one SGL descriptor, and with a segment of them.
   public var prpLists: UInt64 = 0
   public var sglBlocks: UInt64 = 0

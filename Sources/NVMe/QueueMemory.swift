@@ -7,6 +7,8 @@ import PCI
 ///
 ///     | submission queue | completion queue | list pages of each command | metadata of each
 ///       each part begins at a page
+///
+/// The submission queue is not among it where there is room for one in the controller's memory buffer.
 final class QueueMemory {
   /// The queue identifier, the same for both queues; 0 is the admin queue pair.
   let identifier: UInt16
@@ -20,6 +22,8 @@ final class QueueMemory {
   let metadataPages: Int
   /// The memory itself.
   let arena: DMAArena
+  /// Where the submission queue lies in the controller's own memory, if it does.
+  let buffered: MemoryBuffer.Part?
 
   private static let submissionEntrySize = MemoryLayout<SubmissionEntry>.stride
   private static let completionEntrySize = MemoryLayout<CompletionEntry>.stride
@@ -27,15 +31,17 @@ final class QueueMemory {
   /// Allocates the memory and maps it for `function`.
   init(
     identifier: UInt16, entries: Int, vector: UInt16?, listPages: Int, metadataPages: Int = 0,
-    function: any Function
+    buffered: MemoryBuffer.Part? = nil, function: any Function
   ) throws(FunctionError) {
     self.identifier = identifier
     self.entries = entries
     self.vector = vector
     self.listPages = listPages
     self.metadataPages = metadataPages
+    self.buffered = buffered
     let frames =
-      Self.frames(entries * Self.submissionEntrySize) + Self.frames(entries * Self.completionEntrySize)
+      (buffered == nil ? Self.frames(entries * Self.submissionEntrySize) : 0)
+      + Self.frames(entries * Self.completionEntrySize)
       + (entries - 1) * (listPages + metadataPages)
     arena = try DMAArena(frames: frames, name: "varve-queue-\(identifier)")
     try function.map(arena)
@@ -43,15 +49,20 @@ final class QueueMemory {
 
   private static func frames(_ bytes: Int) -> Int { (bytes + DMAArena.frameSize - 1) / DMAArena.frameSize }
 
-  private var completionOffset: Int { Self.frames(entries * Self.submissionEntrySize) * DMAArena.frameSize }
+  /// Bytes of a submission queue.
+  static func submissionBytes(entries: Int) -> Int { entries * submissionEntrySize }
+
+  private var completionOffset: Int {
+    buffered == nil ? Self.frames(Self.submissionBytes(entries: entries)) * DMAArena.frameSize : 0
+  }
   private var listOffset: Int {
     completionOffset + Self.frames(entries * Self.completionEntrySize) * DMAArena.frameSize
   }
 
   /// The submission queue.
-  var submissionQueue: UnsafeMutableRawPointer { arena.base }
+  var submissionQueue: UnsafeMutableRawPointer { buffered?.base ?? arena.base }
   /// The submission queue's address for the device.
-  var submissionAddress: UInt64 { arena.iova }
+  var submissionAddress: UInt64 { buffered?.address ?? arena.iova }
   /// The completion queue.
   var completionQueue: UnsafeMutableRawPointer { arena.base + completionOffset }
   /// The completion queue's address for the device.
@@ -67,6 +78,7 @@ final class QueueMemory {
   /// The metadata's address for the device.
   var metadataAddress: UInt64 { arena.iova + UInt64(metadataOffset) }
 
-  /// Zeroes both queues, so that no completion of a former life bears a phase that looks new.
+  /// Zeroes both queues, as far as they lie in the host's memory, so that no completion of a former life bears a phase
+  /// that looks new.
   func clearQueues() { memset(arena.base, 0, listOffset) }
 }

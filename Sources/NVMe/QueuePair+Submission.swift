@@ -1,3 +1,4 @@
+import CMachine
 import NVMeSpec
 import PCI
 
@@ -91,6 +92,11 @@ extension QueuePair {
   /// Tells the controller of all posted commands with one doorbell.
   mutating func ring() {
     guard hasUnrung else { return }
+    if isBuffered {
+      counts.bufferedCommands &+= tail &- rungTail
+      // Stores to a BAR may be combined; they have to be there before the doorbell.
+      cm_full_fence()
+    }
     rungTail = tail
     if tailDoorbell.ring(index(tail)) {
       counts.submissionDoorbells &+= 1

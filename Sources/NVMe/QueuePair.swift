@@ -70,9 +70,11 @@ public struct QueuePair: ~Copyable {
   var entries: UInt32 { indexMask &+ 1 }
   @usableFromInline let indexMask: UInt32
 
-  // The submission queue. There is always a slot for a command that has a tracker: there is one more entry than
+  // The submission queue, which may lie in a BAR: it is stored to and, but for a trace, never read. There is always a slot for a command that has a tracker: there is one more entry than
   // there are trackers, and a command that is under way holds at most one.
   @usableFromInline let submission: UnsafeMutablePointer<SubmissionEntry>
+  /// Whether it lies in the controller's memory buffer.
+  let isBuffered: Bool
   /// How many commands were put into it, and how many of them the controller was told of.
   @usableFromInline var tail: UInt64 = 0
   @usableFromInline var rungTail: UInt64 = 0
@@ -117,6 +119,7 @@ public struct QueuePair: ~Copyable {
     trackers = TrackerPool(count: memory.entries - 1)
     indexMask = UInt32(truncatingIfNeeded: memory.entries &- 1)
     submission = memory.submissionQueue.bindMemory(to: SubmissionEntry.self, capacity: memory.entries)
+    isBuffered = memory.buffered != nil
     completion = memory.completionQueue
     end = completion + memory.entries * CompletionEntry.size
     next = completion
@@ -147,7 +150,8 @@ public struct QueuePair: ~Copyable {
   /// To be called after a change of what decides whether commands can go the plain way.
   mutating func notePlainness() {
     let isPlain =
-      isOnline && tracer == nil && protection == nil && tailDoorbell.plain != nil && headDoorbell.plain != nil
+      isOnline && tracer == nil && protection == nil && !isBuffered && tailDoorbell.plain != nil
+      && headDoorbell.plain != nil
     plainGeneration = isPlain ? generation : Self.notPlain - 1
   }
 

@@ -92,7 +92,10 @@ public final class MappedController: Function {
     show()
   }
 
-  public func openBAR(_ index: Int) -> RegisterWindow { RegisterWindow(mapping: base, size: Self.size) }
+  public func openBAR(_ index: Int) throws(FunctionError) -> RegisterWindow {
+    guard index == 0 else { throw FunctionError("there is no BAR \(index)", errno: ENODEV) }
+    return RegisterWindow(mapping: base, size: Self.size)
+  }
   public var name: String { "mapped" }
   public var numaNode: Int? { nil }
   public var interruptVectors: Int { 0 }

@@ -38,6 +38,54 @@ struct QueueTests {
     #expect(host.status(SubmissionEntry(deleteCompletionQueue: 1)).code == .invalidQueueIdentifier)
   }
 
+  @Test("the memory buffer holds submission queues, whole ones, and nothing else")
+  func memoryBuffer() throws {
+    let host = try TestHost.memory { $0.memoryBuffer = 8192 }
+    let address: UInt64 = 1 << 60
+    func load(_ offset: Int) -> UInt32 { host.window.load32(at: offset) }
+    #expect(host.capabilities.memoryBufferSupported)
+    #expect(load(Register.memoryBufferLocation) == 0 && load(Register.memoryBufferSize) == 0)
+    var control = MemoryBufferControl(rawValue: 0)
+    control.capabilitiesEnabled = true
+    host.window.store64(control.rawValue, at: Register.memoryBufferControl)
+    let size = MemoryBufferSize(rawValue: load(Register.memoryBufferSize))
+    let start = size.byteOffset(MemoryBufferLocation(rawValue: load(Register.memoryBufferLocation)))
+    #expect(size.submissionQueues && !size.completionQueues && size.size == 8192 && start == 4096)
+    func create(_ queue: UInt16, _ entries: Int, _ address: UInt64) -> StatusCode {
+      host.status(
+        SubmissionEntry(createSubmissionQueue: queue, entries: entries, at: address, completionQueue: 1)
+      ).code
+    }
+    let queue = host.makeQueue(entries: 16)
+    #expect(host.status(SubmissionEntry(deleteSubmissionQueue: 1)).isSuccess)
+    // It has no address yet; then one that it does not fit behind.
+    #expect(create(1, 16, address) == .dataTransferError)
+    control.memorySpaceEnabled = true
+    control.baseAddress = ~0xfff
+    host.window.store64(control.rawValue, at: Register.memoryBufferControl)
+    #expect(load(Register.memoryBufferStatus) == 1 && create(1, 16, ~0xfff) == .dataTransferError)
+    control.baseAddress = address
+    host.window.store64(control.rawValue, at: Register.memoryBufferControl)
+    #expect(load(Register.memoryBufferStatus) == 0)
+    let completions = SubmissionEntry(createCompletionQueue: 2, entries: 16, at: address, vector: nil)
+    #expect(host.status(completions).code == .invalidUseOfMemoryBuffer)
+    for (entries, offset) in [(256, 0), (128, 4096), (128, 0xffff_ffff_ffff_f000)] as [(Int, UInt64)] {
+      #expect(create(1, entries, address &+ offset) == .invalidUseOfMemoryBuffer)
+    }
+    #expect(create(1, 16, address + 4096) == .success)
+    // Data does not lie there.
+    var read = host.transfer(.read, block: 0, count: 1, frame: 0)
+    read.prp1 = address
+    read.commandIdentifier = 7
+    let buffer = try host.controller.openBAR(2)
+    buffer.address(of: 8192)?.storeBytes(of: read, as: SubmissionEntry.self)
+    queue.tail = 1
+    host.ring(queue)
+    let end = host.poll(queue)
+    #expect(end?.commandIdentifier == 7 && end?.status.code == .dataTransferError)
+    #expect(host.controller.statistics.commandsFromMemoryBuffer == 1)
+  }
+
   @Test("rings wrap, the phase turns, and a full completion queue loses nothing", arguments: [2, 3, 8, 64])
   func wrap(entries: Int) throws {
     let host = try TestHost.memory()

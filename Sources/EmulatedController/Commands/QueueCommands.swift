@@ -72,6 +72,12 @@ extension Controller {
       registers.configuration.completionEntrySize == CompletionEntry.sizeExponent
     else { return .refused(.invalidField) }
     guard entry.prp1 & ((1 << UInt64(pageShift)) - 1) == 0 else { return .refused(.invalidPRPOffset) }
+    if memoryBuffer.overlaps(entry.prp1, size * entrySize) {
+      // All of a submission queue, and no completion queue.
+      let isSound =
+        entrySize == SubmissionEntry.size && memoryBuffer.locate(entry.prp1, size * entrySize) != nil
+      return isSound ? nil : .refused(.invalidUseOfMemoryBuffer)
+    }
     guard iommu.locate(entry.prp1, size * entrySize, write: entrySize == CompletionEntry.size) != nil
     else {
       return .refused(.dataTransferError)

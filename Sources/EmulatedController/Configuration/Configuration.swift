@@ -31,6 +31,8 @@ extension EmulatedController {
     public var sgl = true
     /// How much of the host's memory the controller asks for in bytes; half of it will do.
     public var hostMemory = 0
+    /// The size of the controller memory buffer (CMB), in which submission queues may lie, in bytes; whole pages of 4 KiB.
+    public var memoryBuffer = 0
     /// Whether doorbells may have shadows in the host's memory (Doorbell Buffer Config).
     public var shadowDoorbells = false
     /// Whether writes are recorded, so that crash states can be rebuilt and `cutPower` knows what to lose.
@@ -100,6 +102,8 @@ extension EmulatedController.Configuration {
       }
     }
     try require(hostMemory, in: 0...1 << 30, "hmb")
+    try require(memoryBuffer, in: 0...1 << 30, "cmb")
+    if memoryBuffer % 4096 != 0 { throw ConfigurationError("cmb \(memoryBuffer) is not a multiple of 4096") }
     try require(queuePairs, in: 1...1024, "queues")
     try require(queueDepth, in: 2...65_536, "depth")
     try require(Int(doorbellStride), in: 0...8, "doorbell stride")

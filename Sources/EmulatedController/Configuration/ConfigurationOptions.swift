@@ -3,6 +3,7 @@ extension EmulatedController.Configuration {
   public static let optionForms: [(key: String, form: String)] = [
     ("bandwidth", "bytes a second at most, with k, m or g: 2g"),
     ("block", "size of a logical block of images that were never formatted otherwise: 512 or 4096"),
+    ("cmb", "memory of the controller's for submission queues, with k or m: 64k"),
     ("depth", "entries of the largest queue: 2...65536"),
     ("hmb", "memory the controller asks of the host, with k or m: 16m"),
     ("iops", "commands a second at most, with k or m: 500k"),
@@ -46,6 +47,7 @@ extension EmulatedController.Configuration {
     case "block":
       let size = Int(clamping: try option.scaled(by: 1024))
       for index in namespaces.indices { namespaces[index].blockSize = size }
+    case "cmb": memoryBuffer = Int(clamping: try option.scaled(by: 1024))
     case "depth": queueDepth = try option.integer(in: 2...65_536)
     case "hmb": hostMemory = Int(clamping: try option.scaled(by: 1024))
     case "iops": commandsPerSecond = try option.scaled(by: 1000)

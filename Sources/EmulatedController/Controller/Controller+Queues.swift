@@ -72,11 +72,14 @@ extension Controller {
     {
       guard let memory = memory(ofSubmissionQueue: submission) else { return fail() }
       let head = submission.pointee.head
-      if iommu.remote.isNeeded {
+      if iommu.remote.isNeeded, !memoryBuffer.contains(submission.pointee.address) {
         let address = submission.pointee.address + UInt64(head) * UInt64(SubmissionEntry.size)
         guard iommu.fetch(address, SubmissionEntry.size) else { return fail() }
       }
       let entry = (memory + Int(head) * SubmissionEntry.size).loadUnaligned(as: SubmissionEntry.self)
+      if memoryBuffer.isEnabled, memoryBuffer.contains(submission.pointee.address) {
+        statistics.commandsFromMemoryBuffer += 1
+      }
       submission.pointee.head = head + 1 == submission.pointee.entries ? 0 : head + 1
       if isPlain {
         carryOut(FetchedCommand(entry: entry, queue: UInt16(truncatingIfNeeded: queue)))
@@ -190,8 +193,8 @@ extension Controller {
     ofSubmissionQueue queue: UnsafeMutablePointer<SubmissionQueue>
   ) -> UnsafeMutableRawPointer? {
     if queue.pointee.generation == iommu.generation { return queue.pointee.memory }
-    queue.pointee.memory = iommu.locate(
-      queue.pointee.address, Int(queue.pointee.entries) * SubmissionEntry.size, write: false)
+    let (address, size) = (queue.pointee.address, Int(queue.pointee.entries) * SubmissionEntry.size)
+    queue.pointee.memory = memoryBuffer.locate(address, size) ?? iommu.locate(address, size, write: false)
     queue.pointee.generation = iommu.generation
     return queue.pointee.memory
   }

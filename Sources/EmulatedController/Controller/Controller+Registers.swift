@@ -5,7 +5,7 @@ import NVMeSpec
 extension Controller {
   mutating func load32(_ offset: Int) -> UInt32 {
     if isRemoved { return .max }
-    return registers.load(offset & ~3)
+    return memoryBuffer.load(offset & ~3) ?? registers.load(offset & ~3)
   }
 
   mutating func store32(_ value: UInt32, _ offset: Int) {
@@ -14,6 +14,8 @@ extension Controller {
       ring(offset, value)
     } else if offset == Register.configuration {
       configure(ControllerConfiguration(rawValue: value))
+    } else if memoryBuffer.store(value, offset) {
+      iommu.forgetPlaces()
     } else {
       registers.store(value, offset)
     }
@@ -75,6 +77,7 @@ extension Controller {
     finishWork()
     deferred.removeWaiting()
     queues.removeAll()
+    memoryBuffer.spoil()
     timing.reset()
     shadows = nil
     lentMemory = []
@@ -87,6 +90,7 @@ extension Controller {
   mutating func resetFunction() {
     reset()
     registers.reset()
+    memoryBuffer.reset()
   }
 
   /// A shutdown notification: everything becomes durable.

@@ -46,6 +46,8 @@ struct Controller: ~Copyable {
   /// The eventfd that tells of the function's removal; -1 when the system had none to give.
   let removal: Int32
 
+  /// The controller's own memory that the host may put submission queues into.
+  var memoryBuffer: MemoryBuffer
   /// The pages of memory that the host has lent.
   var lentMemory: [UInt64] = []
   /// Where the doorbells' shadows lie, once the host has said so.
@@ -74,6 +76,7 @@ struct Controller: ~Copyable {
     doorbellShift = 2 + Int(configuration.doorbellStride)
     interrupts = InterruptTable(vectors: configuration.queuePairs + 1)
     registers = RegisterFile(configuration)
+    memoryBuffer = MemoryBuffer(bytes: configuration.memoryBuffer)
     queues = QueueTable(ioPairs: configuration.queuePairs)
     deferred = DeferredCommands(queues: queues.count)
     timing = TimingModel(configuration)
@@ -85,6 +88,7 @@ struct Controller: ~Copyable {
       namespaces = try NamespaceTable(configuration.namespaces)
     } catch {
       scratch.deallocate()
+      memoryBuffer.deallocate()
       if removal >= 0 { close(removal) }
       throw error
     }
@@ -94,6 +98,7 @@ struct Controller: ~Copyable {
 
   deinit {
     scratch.deallocate()
+    memoryBuffer.deallocate()
     sharedDoorbells?.deallocate()
     if removal >= 0 { close(removal) }
   }

@@ -24,6 +24,7 @@ struct RegisterFile {
     capabilities.doorbellStride = configuration.doorbellStride
     capabilities.nvmCommandSet = true
     capabilities.maximumPageSize = Self.maximumPageSize
+    capabilities.memoryBufferSupported = configuration.memoryBuffer > 0
     self.capabilities = capabilities
   }
 

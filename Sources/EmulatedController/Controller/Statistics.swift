@@ -20,4 +20,6 @@ public struct Statistics: Hashable, Sendable {
   public var faultsShown = 0
   /// Power cuts without a shutdown before.
   public var unsafeShutdowns = 0
+  /// Commands fetched from submission queues in the controller memory buffer.
+  public var commandsFromMemoryBuffer = 0
 }

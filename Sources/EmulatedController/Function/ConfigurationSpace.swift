@@ -34,7 +34,8 @@ struct ConfigurationSpace {
     return power
   }
 
-  init(vectors: Int, barSize: Int) {
+  /// - Parameter bufferSize: that of the BAR of the controller memory buffer; 0 for none.
+  init(vectors: Int, barSize: Int, bufferSize: Int = 0) {
     // The vendor is one that the PCI-SIG has given to nobody.
     put(0xfff1, at: 0x00, width: 2)
     put(0x0001, at: 0x02, width: 2)
@@ -59,6 +60,11 @@ struct ConfigurationSpace {
     allow(0x0406, at: Self.commandOffset, width: 2)
     allow(UInt32(truncatingIfNeeded: ~(barSize - 1)) & ~0xf, at: 0x10, width: 4)
     allow(0xffff_ffff, at: 0x14, width: 4)
+    if bufferSize > 0 {
+      put(0x0c, at: 0x18, width: 4)
+      allow(UInt32(truncatingIfNeeded: ~(bufferSize - 1)) & ~0xf, at: 0x18, width: 4)
+      allow(0xffff_ffff, at: 0x1c, width: 4)
+    }
     let tableMask = ~(Self.tableSize(vectors: vectors) - 1)
     allow(UInt32(truncatingIfNeeded: tableMask) & ~0xf, at: 0x20, width: 4)
     allow(0xffff_ffff, at: 0x24, width: 4)

@@ -169,6 +169,9 @@ struct IOMMU: ~Copyable {
     busMaster ? mappings.first { $0.allows(address, length, write: write) } : nil
   }
 
+  /// Has pointers kept elsewhere looked up anew.
+  mutating func forgetPlaces() { invalidate() }
+
   private mutating func invalidate() {
     last = (0, 0, nil)
     generation &+= 1
