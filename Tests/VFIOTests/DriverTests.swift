@@ -58,6 +58,26 @@ struct DriverTests {
     )
   }
 
+  /// After a reset too: the buffer gets its address again, and the queue is made anew in it.
+  @Test func commandsLieInTheControllersMemoryWhereItOffersSome() throws {
+    let device = try open()
+    let driver = SynchronousDevice(device)
+    defer { device.close() }
+    let isOffered = device.controller.registerCapabilities.memoryBufferSupported
+    for round in UInt64(0)..<3 {
+      let bytes = (0..<UInt64(300)).flatMap { pattern(of: $0, seed: round) }
+      for block in 0..<300 {
+        try driver.write(block: UInt64(block), Array(bytes[block * 4096..<(block + 1) * 4096]))
+      }
+      #expect(try driver.read(block: 0, count: 300) == bytes)
+      device.controller.reset()
+      #expect(try driver.read(block: 0, count: 300) == bytes)
+    }
+    #expect((device.counters.bufferedCommands >= device.counters.submitted) == isOffered)
+    #expect((device.controller.memoryBufferUsed > 0) == isOffered)
+    #expect(device.controller.counters.resets == 3 && device.errors.isEmpty)
+  }
+
   @Test func zeroesAndDiscards() throws {
     let device = SynchronousDevice(try open())
     defer { device.close() }
