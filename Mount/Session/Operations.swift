@@ -137,6 +137,8 @@ extension MountSession {
       let taken = MountSession.of(request).take(request, .fallocate, node)
       taken.fill(file, offset: offset, length: length)
       taken.pointee.flags = UInt32(bitPattern: mode)
+      // FUSE has no flag for it here as it has for writes.
+      taken.pointee.killPrivileges = taken.pointee.uid != 0
     }
     table.lseek = { request, node, offset, whence, file in
       let taken = MountSession.of(request).take(request, .lseek, node)

@@ -6,18 +6,21 @@ extension MountSession {
   /// Sends the reply of `slot` as the answer to `request`.
   func answer(_ request: OpaquePointer, _ slot: Int) {
     let reply = replies + slot
+    let asked = requests + slot
+    // First, so that nobody who saw the operation's end sees the old mode: the kernel takes only size and times to have
+    // changed.
+    if reply.pointee.modeChanged { forgetAttributes(of: asked.pointee.node) }
     guard reply.pointee.error == 0 else {
       fuse_reply_err(request, reply.pointee.error)
       return
     }
-    let asked = requests + slot
     switch asked.pointee.operation {
     case .lookup, .mknod, .mkdir, .symlink, .link: answerEntry(request, reply)
     case .create: answerCreate(request, reply)
     case .getattr, .setattr: answerAttributes(request, reply)
     case .open, .opendir: answerOpen(request, reply, directory: asked.pointee.operation == .opendir)
     case .read: answerRead(request, reply, slot)
-    case .write: answerWrite(request, asked, reply)
+    case .write: fuse_reply_write(request, Int(clamping: reply.pointee.count))
     case .readdir, .readdirplus: answerDirectory(request, asked, reply, slot)
     case .readlink: answerBytes(request, reply)
     case .getxattr, .listxattr: answerExtendedAttribute(request, asked, reply)
@@ -85,15 +88,6 @@ extension MountSession {
   private func answerRead(_ request: OpaquePointer, _ reply: UnsafeMutablePointer<Reply>, _ slot: Int) {
     let start = data(of: slot) + reply.pointee.dataOffset
     fuse_reply_buf(request, start.assumingMemoryBound(to: CChar.self), Int(clamping: reply.pointee.count))
-  }
-
-  private func answerWrite(
-    _ request: OpaquePointer, _ asked: UnsafeMutablePointer<Request>, _ reply: UnsafeMutablePointer<Reply>
-  ) {
-    // First, so that nobody who saw the write's end sees the old mode: the kernel takes only size and times to have
-    // changed.
-    if reply.pointee.modeChanged { forgetAttributes(of: asked.pointee.node) }
-    fuse_reply_write(request, Int(clamping: reply.pointee.count))
   }
 
   private func answerBytes(_ request: OpaquePointer, _ reply: UnsafeMutablePointer<Reply>) {

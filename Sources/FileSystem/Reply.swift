@@ -14,7 +14,7 @@ public struct Reply {
   /// write: bytes written. read: bytes read, lying at the start of the slot's data frames plus `dataOffset`.
   /// getxattr, listxattr: the length, of `bytes` or, with a request length of 0, of what there is.
   public var count: UInt64 = 0
-  /// write: suid or sgid was taken, so that the kernel must forget the attributes it knows.
+  /// write, fallocate: suid or sgid was taken, so that the kernel must forget the attributes it knows.
   public var modeChanged = false
   /// write: the payload stays in use until the slot is in `Effects.released`.
   public var keepsSlot = false

@@ -42,8 +42,8 @@ public struct Request {
   public var mode: UInt32 = 0
   /// mknod: the device number.
   public var device: UInt32 = 0
-  /// Whether a write or a truncation must clear suid and sgid (FUSE_WRITE_KILL_SUIDGID, FATTR_KILL_SUIDGID). A change
-  /// of owner always does.
+  /// Whether a write, a truncation or fallocate must clear suid and sgid (FUSE_WRITE_KILL_SUIDGID,
+  /// FATTR_KILL_SUIDGID). A change of owner always does.
   public var killPrivileges = false
   public var change = AttributeChange()
   /// The first of the slot's data frames in the arena. A read's data is put there, from the frame's start; a

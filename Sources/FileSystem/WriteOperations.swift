@@ -123,10 +123,11 @@ extension FileSystem {
 
   static let capabilityName: [UInt8] = Array("security.capability".utf8)
 
-  private func losesMode(_ inode: Inode) -> UInt32 {
+  /// The mode without suid, and without sgid where the group may execute or `gid` is another group.
+  private func losesMode(_ inode: Inode, _ gid: UInt32) -> UInt32 {
     var mode = inode.mode
     mode &= ~UInt32(0o4000)
-    if mode & 0o2010 == 0o2010 { mode &= ~UInt32(0o2000) }
+    if mode & 0o2010 == 0o2010 || gid != inode.gid { mode &= ~UInt32(0o2000) }
     return mode
   }
 
@@ -136,17 +137,18 @@ extension FileSystem {
     try withCapabilityName { name throws(Stop) in _ = try findAttribute(inode, name) != nil }
   }
 
-  /// A write takes a file's capabilities, and its suid and sgid when the kernel says that the writer may not keep them.
+  /// A write or fallocate takes a file's capabilities, and its suid and sgid when the request says that the caller may
+  /// not keep them.
   private func dropPrivileges(_ inode: Inode, _ slot: Int) throws(Stop) {
     let mode = inode.mode
-    try dropPrivileges(inode, withMode: requests[slot].killPrivileges)
+    try dropPrivileges(inode, withMode: requests[slot].killPrivileges, gid: requests[slot].gid)
     if inode.mode != mode { replies[slot].modeChanged = true }
   }
 
   /// Writing, cutting or giving away a file takes its capabilities and, `withMode`, its suid and its sgid where the group
-  /// may execute.
-  func dropPrivileges(_ inode: Inode, withMode: Bool) throws(Stop) {
-    let mode = losesMode(inode)
+  /// may execute, or of another group than `gid` when that is given.
+  func dropPrivileges(_ inode: Inode, withMode: Bool, gid: UInt32? = nil) throws(Stop) {
+    let mode = losesMode(inode, gid ?? inode.gid)
     if withMode, mode != inode.mode {
       var set = attributes(of: inode)
       set.mode = mode
@@ -215,7 +217,7 @@ extension FileSystem {
       let from = request.offset + slots[slot].progress
       guard from < end else { return finish(slot) }
       let to = min(end, ((from >> 20) + 1) << 20)
-      try allocatePart(NodeID(raw: request.node), request.flags, from, to)
+      try allocatePart(slot, from, to)
       slots[slot].progress = to - request.offset
       guard cache.reserve(Self.framesPerOperation) else { break }
     }
@@ -224,7 +226,9 @@ extension FileSystem {
     throw .again
   }
 
-  private func allocatePart(_ id: NodeID, _ flags: UInt32, _ from: UInt64, _ to: UInt64) throws(Stop) {
+  private func allocatePart(_ slot: Int, _ from: UInt64, _ to: UInt64) throws(Stop) {
+    let id = NodeID(raw: requests[slot].node)
+    let flags = requests[slot].flags
     try beginChange()
     let mode = AllocateMode(rawValue: flags)
     let inode = try inode(id)
@@ -233,12 +237,14 @@ extension FileSystem {
       node: id.raw, mode: flags, offset: from, length: to - from, time: now.realtime)
     let clears = mode.contains(.punchHole) || mode.contains(.zeroRange)
     if !mode.contains(.keepSize), to > inode.size { try commitBeforeResize(inode, to: to) }
+    try preparePrivileges(inode)
     try prepare(record)
     if clears { try prepareEdges(inode, from, to) }
     if !mode.contains(.punchHole), !staysInline(inode, end: to) {
       try waitForSegments()
       try checkSpace(try spaceForPages(inode, Self.touched(from, to - from)), margin: Self.marginBlocks)
     }
+    try dropPrivileges(inode, slot)
     if clears, inode.layout != .inline { try clearEdges(inode, from, to) }
     try perform(record)
     note(record)

@@ -20,6 +20,22 @@ import Testing
     #expect(try mounted.attributes(file).mode & 0o7777 == 0o6755, "the kernel asks when it has to be done")
   }
 
+  @Test(
+    arguments: [(0o6755, 0, 0o755), (0o6644, 0, 0o2644), (0o6644, 9, 0o644)] as [(UInt32, UInt32, UInt32)])
+  func fallocateClearsSetuidAndSetgid(mode: UInt32, group: UInt32, left: UInt32) throws {
+    let mounted = try Mounted()
+    let file = try mounted.makeFile("f")
+    try mounted.change(file, .mode(mode))
+    let allocate = Call(.fallocate, node: file).with {
+      $0.length = 3 << 20
+      $0.gid = group
+    }
+    #expect(try mounted.call(allocate).reply.modeChanged == false)
+    #expect(try mounted.attributes(file).mode & 0o7777 == mode)
+    #expect(try mounted.call(allocate.with { $0.killPrivileges = true }).reply.modeChanged)
+    #expect(try mounted.attributes(file).mode & 0o7777 == left)
+  }
+
   @Test func truncatingAndGivingAwayClearSetuidAndSetgid() throws {
     let mounted = try Mounted()
     let file = try mounted.makeFile("f")
