@@ -7,6 +7,11 @@ import PCI
 public struct BlockCommand {
   public enum Operation: UInt8, Sendable {
     case read, write, flush, discard, writeZeroes
+    /// The device reads the blocks, checks them as far as it can, and transfers nothing.
+    case verify
+    /// The device compares its blocks with those of the frames; where they differ the command ends with ENODATA, as
+    /// Linux has it of Compare Failure, and `NamespaceDevice.errors` names that status.
+    case compare
   }
 
   public var operation: Operation
@@ -16,7 +21,7 @@ public struct BlockCommand {
   public var block: UInt64
   /// The number of 4 KiB blocks; of any size, the device splits.
   public var count: UInt32
-  /// `count` frame numbers for read and write; unused otherwise.
+  /// `count` frame numbers for read, write and compare; unused otherwise.
   public var frames: UnsafePointer<UInt32>?
   /// Comes back with the completion.
   public var tag: UInt64
@@ -55,6 +60,9 @@ public protocol BlockDevice: AnyObject {
   var hasVolatileCache: Bool { get }
   /// Whether discard frees space on the device.
   var canDiscard: Bool { get }
+  /// Whether the device can verify and compare; it ends such commands with EOPNOTSUPP otherwise.
+  var canVerify: Bool { get }
+  var canCompare: Bool { get }
   /// The memory that commands' frames lie in.
   var arena: DMAArena { get }
 
@@ -91,4 +99,6 @@ public protocol BlockDevice: AnyObject {
 
 extension BlockDevice {
   public var eventDescriptor: Int32? { nil }
+  public var canVerify: Bool { false }
+  public var canCompare: Bool { false }
 }

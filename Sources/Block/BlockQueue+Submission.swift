@@ -47,8 +47,19 @@ extension BlockQueue {
       if !waiting.isEmpty || !postTransfers(index) { waiting.append(index, in: pool) }
     case .writeZeroes:
       if !waiting.isEmpty || !postZeroes(index) { waiting.append(index, in: pool) }
+    case .verify: submitIfOffered(index, canVerify)
+    case .compare: submitIfOffered(index, canCompare)
     case .flush: submitFlush(index)
     case .discard: submitDiscard(index)
+    }
+  }
+
+  /// Posts a command that not every controller offers, or refuses it.
+  private mutating func submitIfOffered(_ index: UInt32, _ isOffered: Bool) {
+    guard isOffered else { return end(index, errno: EOPNOTSUPP) }
+    let isVerify = pool[index].pointee.operation == .verify
+    if !waiting.isEmpty || !(isVerify ? postVerifies(index) : postTransfers(index)) {
+      waiting.append(index, in: pool)
     }
   }
 
@@ -74,19 +85,24 @@ extension BlockQueue {
   private func isAcceptable(_ command: BlockCommand) -> Bool {
     switch command.operation {
     case .flush: return true
-    case .read, .write: guard command.frames != nil else { return false }
-    case .discard, .writeZeroes: break
+    case .read, .write, .compare: guard command.frames != nil else { return false }
+    case .discard, .writeZeroes, .verify: break
     }
     let count = UInt64(command.count)
     return count > 0 && command.block < blockCount && count <= blockCount &- command.block
   }
 
-  /// Posts as much of a read or write as the queue pair has room for.
+  /// Posts as much of a read, write or compare as the queue pair has room for.
   /// - Returns: whether all of it is posted.
   private mutating func postTransfers(_ index: UInt32) -> Bool {
     let request = pool[index]
     guard var frames = request.pointee.frames else { return true }
-    let opcode = request.pointee.operation == .read ? readOpcode : writeOpcode
+    let opcode =
+      switch request.pointee.operation {
+      case .read: readOpcode
+      case .compare: IOOpcode.compare
+      default: writeOpcode
+      }
     repeat {
       let count = transferLimits.chunk(at: request.pointee.block, remaining: request.pointee.remaining)
       let posted = postPart(opcode, request, index, frames, count, base, memory)
@@ -134,6 +150,21 @@ extension BlockQueue {
     return postPart(writeOpcode, request, index, zeroFrames, count, zeros, zerosMemory ?? memory)
   }
 
+  /// Posts as much of a verify as the queue pair has room for.
+  /// - Returns: whether all of it is posted.
+  private mutating func postVerifies(_ index: UInt32) -> Bool {
+    let request = pool[index]
+    while request.pointee.remaining > 0 {
+      let count = verifyLimits.chunk(at: request.pointee.block, remaining: request.pointee.remaining)
+      let isPosted = pair.postVerify(
+        namespace: namespace, lba: request.pointee.block &<< lbaShift, lbaCount: count &<< lbaShift32,
+        context: UInt64(index))
+      guard isPosted else { return false }
+      advance(request, by: count)
+    }
+    return true
+  }
+
   /// Posts a command for the next `count` blocks of a request.
   /// - Parameters:
   ///   - frames: their frames in the memory at `base` for the device, at `memory` for the processor.
@@ -178,7 +209,8 @@ extension BlockQueue {
         switch pool[index].pointee.operation {
         case .flush: postFlush(index)
         case .writeZeroes: postZeroes(index)
-        case .read, .write, .discard: postTransfers(index)
+        case .verify: postVerifies(index)
+        case .read, .write, .compare, .discard: postTransfers(index)
         }
       guard posted else { return }
       waiting.removeFirst(in: pool)

@@ -13,6 +13,8 @@ struct BlockQueue: ~Copyable {
   let blockCount: UInt64
   let hasVolatileCache: Bool
   let canDiscard: Bool
+  let canVerify: Bool
+  let canCompare: Bool
   /// The logical blocks of a 4 KiB block, as a power of two.
   let lbaShift: UInt64
   let lbaShift32: UInt32
@@ -28,6 +30,7 @@ struct BlockQueue: ~Copyable {
   let zerosMemory: UnsafeMutableRawPointer?
   let transferLimits: TransferLimits
   let writeZeroesLimits: TransferLimits
+  let verifyLimits: TransferLimits
   /// Blocks of which one NVMe command transfers any number up to this, wherever they lie; 0 where there is a
   /// boundary.
   let wholeLimit: UInt64
@@ -61,6 +64,8 @@ struct BlockQueue: ~Copyable {
     blockCount = namespace.lbaCount / UInt64(lbasPerBlock)
     hasVolatileCache = capabilities.hasVolatileCache
     canDiscard = capabilities.canDeallocate(blocksOf: lbasPerBlock)
+    canVerify = capabilities.canVerify
+    canCompare = capabilities.canCompare
     base = arena.iova
     memory = arena.base
     // A local: where an operand of && is a property of a value that is not complete yet, the optimiser takes the
@@ -72,6 +77,7 @@ struct BlockQueue: ~Copyable {
     let limits = capabilities.transferLimits(for: namespace)
     transferLimits = limits
     writeZeroesLimits = capabilities.writeZeroesLimits(for: namespace)
+    verifyLimits = capabilities.verifyLimits(for: namespace)
     wholeLimit = limits.boundary == 0 && !isProtected ? UInt64(limits.maximum) : 0
     self.pair = pair
     pool = RequestPool(count: requests)

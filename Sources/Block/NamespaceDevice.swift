@@ -20,6 +20,8 @@ public final class NamespaceDevice: BlockDevice {
   public var name: String { "\(controller.function.name)/\(namespace.identifier)" }
   public let hasVolatileCache: Bool
   public let canDiscard: Bool
+  public var canVerify: Bool { controller.capabilities.canVerify }
+  public var canCompare: Bool { controller.capabilities.canCompare }
   /// Whether closing the device closes the controller too, when no other device of it is open.
   public var closesController = true
 

@@ -1,5 +1,6 @@
 import CMachine
 import Glibc
+import NVMeSpec
 import PCI
 
 /// A block device for callers that wait: mkfs, fsck, and tools.
@@ -60,15 +61,7 @@ public final class SynchronousDevice {
   public func write(
     block: UInt64, _ bytes: UnsafeRawBufferPointer, forceUnitAccess: Bool = false
   ) throws(BlockDeviceError) {
-    try forEachChunk(block, bytes.count / Self.blockSize) { (first, offset, count) throws(BlockDeviceError) in
-      let length = count * Self.blockSize
-      UnsafeMutableRawBufferPointer(start: device.arena.base, count: length)
-        .copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + length]))
-      try perform(
-        BlockCommand(
-          .write, block: first, count: UInt32(count), frames: UnsafePointer(frames),
-          forceUnitAccess: forceUnitAccess))
-    }
+    try send(.write, block: block, bytes, forceUnitAccess: forceUnitAccess)
   }
 
   /// Writes as many blocks as `bytes` holds; a remainder is not written.
@@ -98,8 +91,55 @@ public final class SynchronousDevice {
     try forEachPart(.writeZeroes, block, count)
   }
 
+  /// Has the device check that blocks can be read, protection information and all; where it has no command for that, they
+  /// are read.
+  /// - Throws: the command's error: of the blocks about it nobody knows more.
+  public func verify(block: UInt64, count: UInt64) throws(BlockDeviceError) {
+    if device.canVerify { return try forEachPart(.verify, block, count) }
+    var first = block
+    let end = block &+ count
+    while first < end {
+      let part = min(UInt64(chunk), end - first)
+      try perform(BlockCommand(.read, block: first, count: UInt32(part), frames: UnsafePointer(frames)))
+      first += part
+    }
+  }
+
+  /// Has the device compare its blocks with as many as `bytes` holds; a remainder is not compared.
+  /// - Returns: whether they are the same.
+  /// - Throws: the command's error; EOPNOTSUPP where the device cannot compare.
+  public func compare(block: UInt64, _ bytes: [UInt8]) throws(BlockDeviceError) -> Bool {
+    var failure: BlockDeviceError?
+    bytes.withUnsafeBytes { buffer in
+      do throws(BlockDeviceError) {
+        try send(.compare, block: block, buffer)
+      } catch { failure = error }
+    }
+    guard let failure else { return true }
+    guard let namespace = device as? NamespaceDevice, failure.errno == ENODATA,
+      namespace.errors.last?.status.code == .compareFailure
+    else { throw failure }
+    return false
+  }
+
   /// Shuts the device down in order.
   public func close() { device.close() }
+
+  /// Carries out a command that takes as many blocks as `bytes` holds.
+  private func send(
+    _ operation: BlockCommand.Operation, block: UInt64, _ bytes: UnsafeRawBufferPointer,
+    forceUnitAccess: Bool = false
+  ) throws(BlockDeviceError) {
+    try forEachChunk(block, bytes.count / Self.blockSize) { (first, offset, count) throws(BlockDeviceError) in
+      let length = count * Self.blockSize
+      UnsafeMutableRawBufferPointer(start: device.arena.base, count: length)
+        .copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + length]))
+      try perform(
+        BlockCommand(
+          operation, block: first, count: UInt32(count), frames: UnsafePointer(frames),
+          forceUnitAccess: forceUnitAccess))
+    }
+  }
 
   private func forEachPart(
     _ operation: BlockCommand.Operation, _ block: UInt64, _ count: UInt64

@@ -7,6 +7,12 @@ public struct Capabilities: Sendable {
   public internal(set) var transferFrames: UInt32 = 1
   /// Whether I/O commands may use SGLs. Frames have any alignment that a controller may ask for.
   public internal(set) var takesSGLs = false
+  /// Whether there is a Compare command.
+  public internal(set) var canCompare = false
+  /// Whether there is a Verify command.
+  public internal(set) var canVerify = false
+  /// The most frames of one Verify command.
+  public internal(set) var verifyFrames: UInt32 = 1
   /// Whether completed writes may be lost at a power cut until a Flush.
   public internal(set) var hasVolatileCache = true
   /// Whether Dataset Management deallocates.
@@ -40,6 +46,11 @@ public struct Capabilities: Sendable {
     TransferLimits(maximum: min(writeZeroesFrames, Self.lbaLimit(namespace)))
   }
 
+  /// The limits of Verify of `namespace`.
+  public func verifyLimits(for namespace: Namespace) -> TransferLimits {
+    TransferLimits(maximum: min(verifyFrames, Self.lbaLimit(namespace)))
+  }
+
   /// The frames that the 65,536 logical blocks of NLB make.
   private static func lbaLimit(_ namespace: Namespace) -> UInt32 {
     65_536 / (namespace.lbasPerFrame ?? 65_536)
@@ -60,14 +71,19 @@ extension Capabilities {
     canDeallocate = identity.ioCommands.contains(.datasetManagement)
     canWriteZeroes = identity.ioCommands.contains(.writeZeroes)
     writeZeroesFrames = transferFrames
+    canCompare = identity.ioCommands.contains(.compare)
+    canVerify = identity.ioCommands.contains(.verify)
+    // MDTS is not meant for it, but some controllers that tell no limit of its own hold it against it.
+    verifyFrames = transferFrames
   }
 
   /// Takes in the limits of the NVM command set.
   mutating func apply(_ limits: CommandSetLimits, minimumPageSize: UInt8) {
-    if limits.writeZeroes != 0 {
-      let exponent = min(Int(limits.writeZeroes) + Int(minimumPageSize & 0xf), 31)
-      writeZeroesFrames = 1 << UInt32(exponent)
+    func frames(_ exponent: UInt8) -> UInt32 {
+      1 << UInt32(min(Int(exponent) + Int(minimumPageSize & 0xf), 31))
     }
+    if limits.writeZeroes != 0 { writeZeroesFrames = frames(limits.writeZeroes) }
+    if limits.verify != 0 { verifyFrames = frames(limits.verify) }
     if limits.deallocateRanges != 0 {
       deallocateRanges = min(Int(limits.deallocateRanges), DatasetManagementRange.limit)
     }

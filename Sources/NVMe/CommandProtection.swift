@@ -40,7 +40,7 @@ final class CommandProtection {
     memory.deallocate()
   }
 
-  /// Makes a read or write a protected one; a write's protection information is made here.
+  /// Makes a read, write or compare a protected one; a write's or compare's protection information is made here.
   /// - Parameters:
   ///   - index: the index of its tracker.
   ///   - list: its frames in the memory at `base`, no more than a command may have.
@@ -55,7 +55,8 @@ final class CommandProtection {
     let count = min(count, framesPerCommand)
     (frames + index * framesPerCommand).update(from: list, count: count)
     memory[index] = base
-    let isWrite = command.opcode == IOOpcode.write.rawValue
+    // What is compared with goes the way of what is written.
+    let isWrite = command.opcode != IOOpcode.read.rawValue
     let bytes = metadata + index * bytesPerCommand
     // A read must find nothing that an earlier command left.
     bytes.initializeMemory(as: UInt8.self, repeating: isWrite ? 0 : 0xfe, count: bytesPerCommand)
@@ -115,7 +116,7 @@ public struct NamespaceProtection: Sendable, Hashable {
 }
 
 extension QueuePair {
-  /// Puts a read or a write of a namespace with metadata into the submission queue, as `postTransfer` does.
+  /// Puts a read, a write or a compare of a namespace with metadata into the submission queue, as `postTransfer` does.
   /// - Parameter memory: the arena's frame 0 for the processor.
   public mutating func postProtected(
     _ opcode: IOOpcode, namespace: UInt32, lba: UInt64, lbaCount: UInt32, forceUnitAccess: Bool,
@@ -129,6 +130,21 @@ extension QueuePair {
       &command, index: trackers.index(of: tracker.pointee.commandID), frames, count, in: memory)
     enqueue(command, tracker, context: context)
     return true
+  }
+
+  /// Puts a Verify of a namespace with metadata, or without, into the submission queue: the controller reads the blocks and
+  /// checks them against their protection information, and nothing is transferred.
+  /// - Parameters:
+  ///   - lbaCount: the number of logical blocks, 1...65,536.
+  ///   - context: given back with the end.
+  /// - Returns: false when there is no room.
+  public mutating func postVerify(namespace: UInt32, lba: UInt64, lbaCount: UInt32, context: UInt64) -> Bool {
+    var command = SubmissionEntry(.verify, namespace: namespace, block: lba, count: lbaCount)
+    if let format = protection?.format {
+      command.protectionInformation = format.checks
+      command.referenceTag = format.referenceTag(lba)
+    }
+    return post(command, context: context) != nil
   }
 
   /// Takes the end of a command of a protected queue pair: a read that does not match its protection information has

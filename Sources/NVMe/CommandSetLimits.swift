@@ -3,6 +3,8 @@ import NVMeSpec
 /// What Identify Controller of the NVM command set tells: limits of commands that MDTS does not cover (NVM
 /// Command Set 1.0, section 4.1.5.4). Zero everywhere where the controller does not tell.
 struct CommandSetLimits: Sendable {
+  /// VSL: the most one Verify may cover, as WZSL.
+  var verify: UInt8 = 0
   /// WZSL: the most one Write Zeroes may cover, `1 << value` pages of CAP.MPSMIN; 0 for not told.
   var writeZeroes: UInt8 = 0
   /// DMRL: the most ranges of one Dataset Management command; 0 for no limit.
@@ -15,6 +17,7 @@ struct CommandSetLimits: Sendable {
   init() {}
 
   init(decoding data: UnsafeRawBufferPointer) {
+    verify = data.value(at: 0)
     writeZeroes = data.value(at: 1)
     deallocateRanges = data.value(at: 3)
     deallocateRangeBlocks = data.value(at: 4)

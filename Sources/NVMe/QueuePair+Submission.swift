@@ -11,9 +11,9 @@ extension QueuePair {
   @inlinable @inline(__always)
   var hasUnrung: Bool { tail != rungTail }
 
-  /// Puts a read or a write into the submission queue.
+  /// Puts a read, a write or a compare into the submission queue.
   /// - Parameters:
-  ///   - opcode: Read or Write.
+  ///   - opcode: Read, Write or Compare.
   ///   - namespace: the namespace identifier.
   ///   - lba: the first logical block.
   ///   - lbaCount: the number of logical blocks, 1...65,536.

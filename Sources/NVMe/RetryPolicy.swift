@@ -32,7 +32,7 @@ public struct RetryPolicy: Sendable, Equatable {
   }
 
   /// Codes that do not pass even where the controller leaves DNR clear.
-  private static let final: Set<StatusCode> = [.asymmetricAccessPersistentLoss]
+  private static let final: Set<StatusCode> = [.asymmetricAccessPersistentLoss, .compareFailure]
 
   /// Codes of a state that passes, but not at once.
   private static let transient: Set<StatusCode> = [

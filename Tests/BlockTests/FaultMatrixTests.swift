@@ -42,7 +42,8 @@ import Testing
   private static let commands = [
     Command(operation: .read, opcode: .read), Command(operation: .write, opcode: .write),
     Command(operation: .flush, opcode: .flush), Command(operation: .discard, opcode: .datasetManagement),
-    Command(operation: .writeZeroes, opcode: .writeZeroes),
+    Command(operation: .writeZeroes, opcode: .writeZeroes), Command(operation: .verify, opcode: .verify),
+    Command(operation: .compare, opcode: .compare),
   ]
 
   @Test(arguments: commands) func ofAnIOCommand(_ command: Command) throws {
@@ -66,7 +67,7 @@ import Testing
 
     for code in Self.codes {
       let expected = Self.errno(code.rawValue)
-      let isFinal = code.rawValue == Self.persistentLoss
+      let isFinal = code.rawValue == Self.persistentLoss || code == .compareFailure
       // Once with DNR, once without for one try, and once without for ever.
       for (doNotRetry, limit, result, retries) in [
         (true, nil, expected, 0), (false, 1, isFinal ? expected : 0, isFinal ? 0 : 1),

@@ -80,7 +80,7 @@ final class MemoryDevice: BlockDevice {
       switch command.operation {
       case .read: memory.copyBytes(from: blocks[block] ?? [UInt8](repeating: 0, count: 4096))
       case .write: blocks[block] = Array(memory)
-      case .flush, .discard, .writeZeroes: break
+      case .flush, .discard, .writeZeroes, .verify, .compare: break
       }
     }
   }

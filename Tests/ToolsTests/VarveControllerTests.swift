@@ -2,6 +2,18 @@ import Foundation
 import Testing
 
 @Suite struct VarveControllerTests {
+  @Test func verifiesANamespace() throws {
+    let image = try TestImage()
+    let all = try Command.run("varve", "verify", image.path, "-o", "json")
+    #expect(all.status == 0)
+    #expect(try all.json()["blocks"] as? Int == (40 << 20) / 4096)
+    #expect(try (all.json()["bad"] as? [Any])?.isEmpty == true)
+    let some = try Command.run("varve", "verify", image.path, "--range", "10-19")
+    #expect(some.status == 0 && some.output.contains("10 blocks verified by the controller, 0 bad"))
+    #expect(try Command.run("varve", "verify", image.path, "--range", "0-10240").status == 1)
+    #expect(try Command.run("varve", "verify", image.path, "--range", "9-3").status == 2)
+  }
+
   private let image: TestImage
   init() throws { image = try TestImage() }
 

@@ -78,6 +78,20 @@ struct DriverTests {
     #expect(device.controller.counters.resets == 3 && device.errors.isEmpty)
   }
 
+  @Test func verifiesAndCompares() throws {
+    let device = try open()
+    let driver = SynchronousDevice(device)
+    defer { device.close() }
+    #expect(device.canVerify && device.canCompare)
+    var bytes = (0..<UInt64(300)).flatMap { pattern(of: $0, seed: 11) }
+    try driver.write(block: 2000, bytes)
+    try driver.verify(block: 2000, count: 300)
+    #expect(try driver.compare(block: 2000, bytes))
+    bytes[777_777] ^= 4
+    #expect(try !driver.compare(block: 2000, bytes))
+    #expect(device.errors.map(\.status.code) == [.compareFailure])
+  }
+
   @Test func zeroesAndDiscards() throws {
     let device = SynchronousDevice(try open())
     defer { device.close() }

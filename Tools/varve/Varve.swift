@@ -12,6 +12,7 @@ struct Varve: ParsableCommand {
       """,
     subcommands: [
       List.self, Bind.self, Unbind.self, Doctor.self, Identify.self, Namespaces.self, SMART.self, Log.self,
+      Verify.self,
       Stat.self, Trace.self, FormatNamespace.self, Reset.self, Serve.self, Bench.self, Dump.self,
     ])
 

@@ -12,10 +12,19 @@ extension Controller {
     case .read: return read(command)
     case .write: return write(command)
     case .flush: return flush(command)
-    case .datasetManagement: return manageDataset(&command)
-    case .writeZeroes: return writeZeroes(command)
-    case .compare: return compare(command)
-    case .verify: return verify(command)
+    default: return executeOptional(&command)
+    }
+  }
+
+  /// Carries out a command that the configuration may not offer.
+  @inline(never)
+  private mutating func executeOptional(_ command: inout FetchedCommand) -> Outcome {
+    let offered = configuration.ioCommands
+    switch IOOpcode(rawValue: command.entry.opcode) {
+    case .datasetManagement where offered.contains(.datasetManagement): return manageDataset(&command)
+    case .writeZeroes where offered.contains(.writeZeroes): return writeZeroes(command)
+    case .compare where offered.contains(.compare): return compare(command)
+    case .verify where offered.contains(.verify): return verify(command)
     default: return .refused(.invalidOpcode)
     }
   }
@@ -145,6 +154,7 @@ extension Controller {
       return refusal(command)
     }
     guard length <= maximumBytes else { return .refused(.invalidField) }
+    if namespace.metadataSize != 0 { return compareProtected(command, namespace, offset, length) }
     let status = gather(command, length: length, write: false)
     guard status.isSuccess else { return .done(status, 0) }
     statistics.reads += 1

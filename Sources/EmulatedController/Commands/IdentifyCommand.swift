@@ -58,7 +58,7 @@ extension Controller {
     identity.submissionEntrySizes = SubmissionEntry.sizeExponent << 4 | SubmissionEntry.sizeExponent
     identity.completionEntrySizes = CompletionEntry.sizeExponent << 4 | CompletionEntry.sizeExponent
     identity.namespaceCount = UInt32(namespaces.count)
-    identity.ioCommands = [.compare, .datasetManagement, .writeZeroes, .saveFeatures, .verify]
+    identity.ioCommands = configuration.ioCommands
     // Format and secure erase are each namespace's own, and cryptographic erase is offered.
     identity.formatAttributes = 1 << 2
     // A cache, and Flush of all namespaces at once.

@@ -1,7 +1,7 @@
 import Glibc
 import NVMeSpec
 
-/// Reads and writes of namespaces with metadata (NVM Command Set 1.0, section 5.2).
+/// Reads, writes, comparisons and verifications of namespaces with metadata (NVM Command Set 1.0, section 5.2).
 ///
 /// Metadata goes over the bus in a buffer of its own, or not at all where the controller keeps the protection
 /// information to itself (PRACT). On the medium it lies behind the last block, inverted, so that what was never written
@@ -59,6 +59,35 @@ extension Controller {
     return entry.forceUnitAccess || !features.writeCache ? synchronize(namespace.medium, command) : .success
   }
 
+  /// Compare: both the blocks and what they are compared with are checked against their protection information, which is
+  /// itself not compared.
+  mutating func compareProtected(
+    _ command: FetchedCommand, _ namespace: NamespaceRecord, _ offset: Int, _ length: Int
+  ) -> Outcome {
+    let entry = command.entry
+    var (ours, oursMetadata) = namespace.buffers(length)
+    var (data, metadata) = namespace.buffers(length)
+    if let refusal = namespace.refusal(of: entry) { return .refused(refusal) }
+    guard namespace.read(&ours, &oursMetadata, at: offset) == 0 else { return .done(Self.readError, 0) }
+    if let mismatch = namespace.mismatch(ours, oursMetadata, entry) { return .done(Status(mismatch), 0) }
+    let status = gather(command, length: length, write: false)
+    guard status.isSuccess else { return .done(status, 0) }
+    data.withUnsafeMutableBytes { pieces.copy(to: $0) }
+    if case .flipBit = command.fault { data[length / 2] ^= 0x10 }
+    if namespace.transfersMetadata(entry) {
+      guard let host = iommu.translate(entry.metadata, metadata.count, write: false) else {
+        return .refused(.dataTransferError)
+      }
+      memcpy(&metadata, host, metadata.count)
+      if let mismatch = namespace.mismatch(data, metadata, entry) { return .done(Status(mismatch), 0) }
+    } else {
+      metadata = oursMetadata
+    }
+    statistics.reads &+= 1
+    statistics.bytesRead &+= length
+    return data == ours && namespace.isSame(metadata, oursMetadata) ? .success : .refused(.compareFailure)
+  }
+
   /// Verify: the blocks are read, and checked against their protection information.
   mutating func verifyProtected(
     _ command: FetchedCommand, _ namespace: NamespaceRecord, _ offset: Int, _ length: Int
@@ -94,6 +123,14 @@ extension NamespaceRecord {
   /// Whether a command's metadata goes over the bus.
   fileprivate func transfersMetadata(_ entry: SubmissionEntry) -> Bool {
     !(protection?.isAllProtection == true && entry.protectionInformation.contains(.action))
+  }
+
+  /// Whether the metadata of blocks is the same but for protection information.
+  fileprivate func isSame(_ one: [UInt8], _ other: [UInt8]) -> Bool {
+    guard let protection else { return one == other }
+    return one.indices.allSatisfy { index in
+      one[index] == other[index] || protection.isProtection(index % metadataSize)
+    }
   }
 
   /// Where the metadata of the block at byte `offset` lies.

@@ -27,6 +27,10 @@ extension EmulatedController {
     public var doorbellStride: UInt8 = 0
     /// Whether there is a volatile write cache; without one every write is durable when it completes.
     public var volatileWriteCache = true
+    /// ONCS: the I/O commands offered beside Read, Write and Flush.
+    public var ioCommands: OptionalIOCommands = [
+      .compare, .datasetManagement, .writeZeroes, .saveFeatures, .verify,
+    ]
     /// Whether I/O commands may use SGLs.
     public var sgl = true
     /// How much of the host's memory the controller asks for in bytes; half of it will do.

@@ -51,6 +51,11 @@ public struct ProtectionFormat: Hashable, Sendable {
 
   private var offset: Int { isFirst ? 0 : metadataSize - Self.tupleSize }
 
+  /// Whether a byte of a block's metadata is protection information.
+  public func isProtection(_ index: Int) -> Bool {
+    type != 0 && (offset..<offset + Self.tupleSize).contains(index)
+  }
+
   private func guardTag(_ data: UnsafeRawPointer, _ metadata: UnsafeRawPointer) -> UInt16 {
     ProtectionGuard.crc(metadata, offset, from: ProtectionGuard.crc(data, blockSize))
   }

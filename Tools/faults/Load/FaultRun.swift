@@ -39,7 +39,8 @@ public struct FaultRun {
 
   private var random: SeededRandom
   private var ledger = Ledger(blocks: FaultRun.blocks)
-  private var contents = SparseImage(size: FaultRun.blocks * DMAArena.frameSize)
+  private var contents: SparseImage
+  private let protection: Protection?
   private var report = Report()
   private let kinds: [FaultKind]
 
@@ -49,6 +50,24 @@ public struct FaultRun {
   public init(seed: UInt64, kinds: [FaultKind] = FaultKind.allCases) {
     random = SeededRandom(seed: seed)
     self.kinds = kinds
+    protection = Bool.random(using: &random) ? nil : Protection(&random)
+    contents = SparseImage(size: FaultRun.blocks * (DMAArena.frameSize + (protection?.metadataPerFrame ?? 0)))
+  }
+
+  /// How the device of a run is formatted, where it has protection information.
+  struct Protection {
+    let blockSize: Int
+    let type: UInt8
+    /// Metadata of a logical block in bytes.
+    static let metadataSize = 8
+
+    init(_ random: inout some RandomNumberGenerator) {
+      blockSize = Bool.random(using: &random) ? 4096 : 512
+      type = UInt8.random(in: 1...3, using: &random)
+    }
+
+    /// Metadata of 4 KiB in bytes.
+    var metadataPerFrame: Int { DMAArena.frameSize / blockSize * Self.metadataSize }
   }
 
   /// Shows so many faults, or stops at the first violation.
@@ -65,7 +84,7 @@ public struct FaultRun {
     report.lives += 1
     let life: Life
     do {
-      life = try Life(contents: contents, ledger: ledger, random: random)
+      life = try Life(contents: contents, protection: protection, ledger: ledger, random: random)
     } catch {
       report.violations.append("life \(report.lives): the device cannot be opened: \(error)")
       return

@@ -50,17 +50,25 @@ final class Life {
     var now: UInt64 = 1_000_000_000
   }
 
-  /// Opens a device that holds `contents`; its properties are drawn by lot.
-  init(contents: SparseImage, ledger: Ledger, random: SeededRandom) throws {
+  /// Opens a device that holds `contents`; its other properties are drawn by lot.
+  /// - Parameter protection: the metadata of the device in all lives of a run; nil for none.
+  init(
+    contents: SparseImage, protection: FaultRun.Protection?, ledger: Ledger, random: SeededRandom
+  ) throws {
     self.contents = contents
     self.ledger = ledger
     self.random = random
     nextVersion = self.random.next() | 1
-    hasCache = Bool.random(using: &self.random)
-    var configuration = EmulatedController.Configuration(
-      namespaces: [
-        .init(.contents(contents), blockSize: Bool.random(using: &self.random) ? 4096 : 512)
-      ])
+    // What a cache loses is known from a recording, which holds no metadata.
+    hasCache = Bool.random(using: &self.random) && protection == nil
+    let blockSize = protection?.blockSize ?? (Bool.random(using: &self.random) ? 4096 : 512)
+    var namespace = EmulatedController.Namespace(.contents(contents), blockSize: blockSize)
+    namespace.metadataSize = protection == nil ? 0 : FaultRun.Protection.metadataSize
+    namespace.protectionType = protection?.type ?? 0
+    var configuration = EmulatedController.Configuration(namespaces: [namespace])
+    configuration.memoryBuffer = [0, 4096, 65_536].randomElement(using: &self.random) ?? 0
+    configuration.hostMemory = [0, 65_536].randomElement(using: &self.random) ?? 0
+    configuration.shadowDoorbells = Bool.random(using: &self.random)
     configuration.mode = .stepped
     configuration.volatileWriteCache = hasCache
     configuration.records = hasCache
@@ -221,6 +229,7 @@ final class Life {
       for index in 0..<job.count where isDone {
         ledger.succeed(job.version, at: job.block + UInt64(index), isDurable: job.isDurable)
       }
+    case .verify, .compare: break
     }
     if job.operation == .read || job.operation == .write {
       for index in 0..<job.count { giveFrame(job.frames[index]) }
