@@ -64,7 +64,7 @@ let package = Package(
       ["Block", "NVMe", "NVMeSpec", "PCI", "VFIO", "VFIOUser", "EmulatedController", "Format"]),
 
     module("JSONValue"),
-    module("Control", ["JSONValue", "Block", "NVMe", "NVMeSpec", "CMachine"]),
+    module("Control", ["JSONValue", "Device", "Block", "NVMe", "NVMeSpec", "CMachine"]),
 
     // The filesystem, which names no device.
     module("Format", ["CMachine"]),
@@ -88,10 +88,10 @@ let package = Package(
       path: "Tools/lib/ToolSupport", swiftSettings: settings),
     command(
       "mkfs.varve", path: "Tools/mkfs", manual: "mkfs.varve.8",
-      ["Block", "NVMe", "CMachine", "Device", "Format", "JSONValue", "ToolSupport", arguments]),
+      ["Block", "Control", "NVMe", "CMachine", "Device", "Format", "JSONValue", "ToolSupport", arguments]),
     command(
       "fsck.varve", path: "Tools/fsck", manual: "fsck.varve.8",
-      ["Block", "Checker", "CMachine", "Device", "Format", "JSONValue", arguments]),
+      ["Block", "Checker", "CMachine", "Control", "Device", "Format", "JSONValue", arguments]),
     command(
       "varve", path: "Tools/varve", manual: "varve.8",
       [

@@ -62,33 +62,38 @@ struct MountCommand: ParsableCommand {
   }
 
   func run() throws {
-    let options: MountOptions
+    let order: MountOrder
     do throws(MountError) {
-      options = try MountOptions(self.options)
+      order = try MountOrder(device: Self.absolute(device), words: options)
     } catch {
       Self.complain(error.description)
       throw ExitCode(Self.usageStatus)
     }
     let point = try MountPoint.prepare(directory)
-    let daemon = Daemon(device: Self.absolute(device), point: point, options: options)
     if foreground {
       LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
-      try daemon.run(verbose: verbose, whenWaiting: Self.complain) { true }
-      return
+      return try mounting(order, point).run { true }
     }
     switch Background.split() {
     case .parent(nil): return
     case .parent(let failure?): throw MountError(failure)
-    case .child(let parent): Self.serve(daemon, parent, verbose: verbose)
+    case .child(let parent):
+      LoggingSystem.bootstrap { _ in SystemLog() }
+      Self.serve(mounting(order, point), parent)
     }
   }
 
+  private func mounting(_ order: MountOrder, _ point: MountPoint) -> Mounting {
+    var log = Logger(label: "mount.varve")
+    if verbose { log.logLevel = .debug }
+    return Mounting(order: order, point: point, stays: foreground, log: log, whenWaiting: Self.complain)
+  }
+
   /// The child's life; ends the process.
-  private static func serve(_ daemon: Daemon, _ parent: Background.Parent, verbose: Bool) -> Never {
-    LoggingSystem.bootstrap { _ in SystemLog() }
+  private static func serve(_ mounting: Mounting, _ parent: Background.Parent) -> Never {
     var isUsable = false
     do {
-      try daemon.run(verbose: verbose, whenWaiting: complain) {
+      try mounting.run {
         isUsable = true
         return parent.report()
       }

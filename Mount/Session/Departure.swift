@@ -1,22 +1,16 @@
 import Glibc
 import Reactor
 
-/// The way out on a signal: the mount is taken from the tree while requests are still answered, then the reactor
-/// writes everything and ends.
+/// The way out when the daemon itself ends a mount: it is taken from the tree while requests are still answered, then
+/// the reactor writes everything and ends.
 public final class Departure {
   private let reactor: Reactor
   private let session: MountSession
-  private let signals: SignalDescriptor
   private var unmounter: Unmounter?
 
-  /// Watches for signals on the reactor's thread.
-  public init(_ reactor: Reactor, _ session: MountSession, _ signals: SignalDescriptor) {
+  public init(_ reactor: Reactor, _ session: MountSession) {
     self.reactor = reactor
     self.session = session
-    self.signals = signals
-    reactor.watch(signals.descriptor) { [unowned self] in
-      while signals.take() != nil { begin() }
-    }
   }
 
   /// Begins to unmount; a second call changes nothing.
@@ -26,17 +20,22 @@ public final class Departure {
       reactor.stop()
       return
     }
-    let unmounter = Unmounter(point)
-    self.unmounter = unmounter
-    reactor.watch(unmounter.descriptor) { [reactor] in
-      var count: UInt64 = 0
-      if read(unmounter.descriptor, &count, 8) == 8 { reactor.stop() }
-    }
+    unmount(Unmounter(point)) { [reactor] in reactor.stop() }
   }
 
-  /// After `serve`: closes the connection, and takes away what is still mounted, as when the service failed.
-  public func end() {
+  /// After serving: closes the connection, and takes away what is still mounted, as when the service failed.
+  /// - Parameter whenDone: called once that is done, at once or as the loop turns.
+  public func end(_ whenDone: @escaping () -> Void) {
     session.close()
-    if let point = session.mountPoint, point.isStillMounted { point.detach() }
+    guard let point = session.mountPoint, point.isStillMounted else { return whenDone() }
+    unmount(Unmounter(point, detaches: true), whenDone)
+  }
+
+  private func unmount(_ unmounter: Unmounter, _ whenDone: @escaping () -> Void) {
+    self.unmounter = unmounter
+    reactor.loop.watch(unmounter.descriptor) { [loop = reactor.loop] in
+      loop.unwatch(unmounter.descriptor)
+      whenDone()
+    }
   }
 }

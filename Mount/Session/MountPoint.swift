@@ -8,7 +8,13 @@ public struct MountPoint: Sendable, Equatable {
   /// `major:minor` of what is mounted there, once something is.
   public private(set) var device: String?
 
-  init(path: String) { self.path = path }
+  /// - Parameters:
+  ///   - path: absolute and without links.
+  ///   - device: `major:minor` of what is mounted there.
+  public init(path: String, device: String? = nil) {
+    self.path = path
+    self.device = device
+  }
 
   /// Looks at `directory`, and takes away what a daemon that died has left mounted there.
   /// - Throws: `MountError` when it is missing, no directory, or in use.
@@ -40,12 +46,12 @@ public struct MountPoint: Sendable, Equatable {
   }
 
   /// Whether what is mounted on top there is what `mounted` saw.
-  var isStillMounted: Bool { device != nil && MountTable.top(at: path)?.device == device }
+  public var isStillMounted: Bool { device != nil && MountTable.top(at: path)?.device == device }
 
   /// Takes the mount out of the tree, whoever uses it.
   /// - Returns: whether that was allowed.
   @discardableResult
-  func detach() -> Bool { Self.detach(path) }
+  public func detach() -> Bool { Self.detach(path) }
 
   private static func detach(_ path: String) -> Bool {
     umount2(path, Int32(MNT_DETACH | UMOUNT_NOFOLLOW)) == 0 || fusermount(path, lazily: true)

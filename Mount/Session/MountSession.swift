@@ -59,24 +59,27 @@ public final class MountSession: RequestChannel {
   /// Mounts at a directory that `MountPoint.prepare` has looked at.
   /// - Throws: `MountError` when the kernel or fusermount3 refuses.
   public func mount(at point: MountPoint) throws(MountError) {
-    guard access("/dev/fuse", F_OK) == 0 else {
-      throw MountError("the kernel has no FUSE (/dev/fuse is missing)", remedy: "run: modprobe fuse")
-    }
-    guard let session, fuse_session_mount(session, point.path) == 0 else {
-      throw MountError(
-        "cannot mount at \(point.path): \(LibraryLog.take())",
-        remedy: geteuid() == 0 ? "" : "become root, or make /dev/fuse and fusermount3 usable")
-    }
+    let mount = try KernelMount(at: point, options)
+    try attach(mount.takeDescriptor(), at: mount.point)
+  }
+
+  /// Serves a mount that somebody has made, as `KernelMount` does.
+  /// - Parameter descriptor: that of the kernel's requests, which the session closes.
+  /// - Throws: `MountError` when libfuse refuses it.
+  public func attach(_ descriptor: Int32, at point: MountPoint) throws(MountError) {
     var io = fuse_custom_io(
       writev: { descriptor, vector, count, userdata in
         MountSession.of(userdata).write(descriptor, vector, count)
       },
       read: { descriptor, buffer, size, _ in Glibc.read(descriptor, buffer, size) },
       splice_receive: nil, splice_send: nil)
-    guard fuse_session_custom_io(session, &io, fuse_session_fd(session)) == 0,
-      cm_set_nonblocking(fuse_session_fd(session)) == 0
-    else { throw MountError("libfuse refused the descriptor of \(point.path): \(LibraryLog.take())") }
-    mountPoint = point.mounted()
+    guard let session, cm_set_nonblocking(descriptor) == 0,
+      fuse_session_custom_io(session, &io, descriptor) == 0
+    else {
+      Glibc.close(descriptor)
+      throw MountError("libfuse refused the descriptor of \(point.path): \(LibraryLog.take())")
+    }
+    mountPoint = point
   }
 
   /// Raises the kernel's read-ahead to what the options ask; the handshake alone cannot. To be called once the mount is
@@ -161,14 +164,6 @@ public final class MountSession: RequestChannel {
 
   private func makeSession() -> OpaquePointer? {
     var operations = Self.operations()
-    let userdata = Unmanaged.passUnretained(self).toOpaque()
-    var arguments: [UnsafeMutablePointer<CChar>?] = [
-      strdup("mount.varve"), strdup("-o"), strdup(options.argument),
-    ]
-    defer { for argument in arguments { free(argument) } }
-    return arguments.withUnsafeMutableBufferPointer { vector in
-      var list = fuse_args(argc: Int32(vector.count), argv: vector.baseAddress, allocated: 0)
-      return fuse_session_new(&list, &operations, MemoryLayout<fuse_lowlevel_ops>.size, userdata)
-    }
+    return options.makeSession(&operations, Unmanaged.passUnretained(self).toOpaque())
   }
 }

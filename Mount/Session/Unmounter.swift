@@ -1,16 +1,19 @@
 import CMachine
 import Glibc
 
-/// Unmounts in a thread of its own, because the kernel asks the daemon to write and forget while it does so, and the
-/// reactor must go on answering.
+/// Unmounts in a thread of its own, because the kernel asks the daemon to write and forget while it does so, and may
+/// ask for the way to the mount point in another mount of the same daemon: the event loop must go on answering.
 public final class Unmounter: Sendable {
   /// Readable when the mount is gone from the tree.
   public let descriptor: Int32
   private let point: MountPoint
+  private let detaches: Bool
 
   /// Begins to unmount. A mount in use is synced and detached: its users get ENOTCONN once the daemon has left.
-  public init(_ point: MountPoint) {
+  /// - Parameter detaches: for a mount without a connection, which is taken out of the tree as it is.
+  public init(_ point: MountPoint, detaches: Bool = false) {
     self.point = point
+    self.detaches = detaches
     descriptor = cm_eventfd()
     var thread = pthread_t()
     let box = Unmanaged.passRetained(self).toOpaque()
@@ -25,7 +28,9 @@ public final class Unmounter: Sendable {
   deinit { close(descriptor) }
 
   fileprivate func run() {
-    if point.isStillMounted { unmount() }
+    if point.isStillMounted {
+      if detaches { point.detach() } else { unmount() }
+    }
     done()
   }
 

@@ -150,10 +150,13 @@ public final class NamespaceDevice: BlockDevice {
 
   public func prepareToSleep() -> Bool {
     guard !isClosed else { return true }
-    // Interrupts are always on; what is left of former ones would only wake the caller for nothing.
+    // Interrupts are always on; what is left of former ones would only wake the caller for nothing. Where the vector
+    // is another queue pair's too, that one may not have seen them.
     if let descriptor = interruptDescriptor {
-      var count: UInt64 = 0
-      _ = read(descriptor, &count, MemoryLayout<UInt64>.size)
+      if !controller.sharesInterrupt(of: queue.pointee.pair) {
+        var count: UInt64 = 0
+        _ = read(descriptor, &count, MemoryLayout<UInt64>.size)
+      }
       controller.serviceFunction()
     }
     ring()

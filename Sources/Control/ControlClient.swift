@@ -1,7 +1,7 @@
 import Glibc
 import JSONValue
 
-/// A tool's connection to a daemon. Its calls wait for the answer, at most ten seconds.
+/// A connection to a daemon. Its calls wait for the answer.
 public final class ControlClient {
   /// The longest answer taken, in bytes.
   private static let answerLimit = 16 << 20
@@ -26,11 +26,32 @@ public final class ControlClient {
 
   deinit { close(descriptor) }
 
-  /// Asks and waits for the answer.
+  /// Asks and waits for the answer, at most ten seconds.
   /// - Throws: `ControlError` with the daemon's reason, or when it does not answer.
   public func ask(_ name: String, _ members: [(name: String, value: JSON)] = []) throws(ControlError) -> JSON
   {
-    try send(Array((ControlRequest.line(name, members) + "\n").utf8))
+    try post(name, members)
+    return try answer()
+  }
+
+  /// Asks without waiting for the answer, which is to be waited for before the next question.
+  /// - Parameter descriptor: a descriptor that is passed along; it stays the caller's too.
+  public func post(
+    _ name: String, _ members: [(name: String, value: JSON)] = [], passing descriptor: Int32? = nil
+  ) throws(ControlError) {
+    try send(Array((ControlRequest.line(name, members) + "\n").utf8), passing: descriptor)
+  }
+
+  /// Waits for the answer without a limit of time, but no longer than until `interruption` is readable.
+  /// - Returns: nil when it was; the answer may still come.
+  /// - Throws: `ControlError` with the daemon's reason, or when it has gone.
+  public func answer(until interruption: Int32) throws(ControlError) -> JSON? {
+    var watched = [descriptor, interruption].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+    while poll(&watched, nfds_t(watched.count), -1) < 0 { if errno != EINTR { throw silence } }
+    return watched[0].revents == 0 ? nil : try answer()
+  }
+
+  private func answer() throws(ControlError) -> JSON {
     let line = try receive()
     let answer: JSON
     do throws(JSONError) { answer = try JSON(reading: line) } catch {
@@ -45,10 +66,14 @@ public final class ControlClient {
     return result
   }
 
-  private func send(_ bytes: [UInt8]) throws(ControlError) {
+  private func send(_ bytes: [UInt8], passing passed: Int32?) throws(ControlError) {
     var rest = bytes[...]
     while !rest.isEmpty {
-      let sent = LocalSocket.send(rest, to: descriptor)
+      let isFirst = rest.count == bytes.count
+      let sent =
+        if let passed, isFirst { LocalSocket.send(rest, passing: passed, to: descriptor) } else {
+          LocalSocket.send(rest, to: descriptor)
+        }
       if sent < 0, errno == EINTR { continue }
       guard sent > 0 else { throw silence }
       rest = rest.dropFirst(sent)
@@ -68,5 +93,7 @@ public final class ControlClient {
     return line.dropLast()
   }
 
-  private var silence: ControlError { ControlError("the daemon, process \(process), does not answer") }
+  private var silence: ControlError {
+    ControlError("the daemon, process \(process), does not answer", isSilence: true)
+  }
 }

@@ -5,7 +5,7 @@ final class ControlConnection {
   /// What came of an attempt to receive.
   enum Receipt {
     case nothing
-    case line(ArraySlice<UInt8>)
+    case line(ArraySlice<UInt8>, PassedDescriptor?)
     /// The client has gone, or has broken the rules.
     case ended
   }
@@ -14,8 +14,10 @@ final class ControlConnection {
   let client: UInt64
   private(set) var isOpen = true
   private var buffer: [UInt8] = []
+  /// What came with the bytes in the buffer.
+  private var passed: PassedDescriptor?
   /// Whether the last request has not been answered yet.
-  private var isWaiting = false
+  private(set) var isWaiting = false
 
   init(_ descriptor: Int32, client: UInt64) {
     self.descriptor = descriptor
@@ -25,7 +27,8 @@ final class ControlConnection {
   /// Reads once. A client that asks again before it was answered, or sends a line without end, breaks the rules.
   func receive() -> Receipt {
     var chunk = [UInt8](repeating: 0, count: ControlRequest.lengthLimit)
-    let count = read(descriptor, &chunk, chunk.count)
+    let (count, received) = chunk.withUnsafeMutableBytes { LocalSocket.receive(into: $0, from: descriptor) }
+    if let received { passed = PassedDescriptor(received) }
     if count < 0 { return errno == EAGAIN || errno == EINTR ? .nothing : .ended }
     guard count > 0, !isWaiting, buffer.count + count <= ControlRequest.lengthLimit else { return .ended }
     buffer += chunk[..<count]
@@ -36,7 +39,8 @@ final class ControlConnection {
     let line = buffer[..<end]
     buffer = []
     isWaiting = true
-    return .line(line)
+    defer { passed = nil }
+    return .line(line, passed)
   }
 
   /// Sends an answer.

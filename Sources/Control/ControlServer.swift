@@ -22,7 +22,8 @@ public final class ControlServer {
     }
   }
 
-  /// The most connections at a time. One more takes the place of the one that has been silent for longest.
+  /// The most connections at a time. One more takes the place of the one that has been silent for longest, of those
+  /// that wait for no answer if there are any.
   public static let connectionLimit = 8
 
   /// The socket's path.
@@ -74,7 +75,9 @@ public final class ControlServer {
       return
     }
     LocalSocket.widen(accepted)
-    if connections.count == Self.connectionLimit { end(connections[0]) }
+    if connections.count == Self.connectionLimit {
+      end(connections.first { !$0.isWaiting } ?? connections[0])
+    }
     lastClient += 1
     let connection = ControlConnection(accepted, client: lastClient)
     connections.append(connection)
@@ -86,7 +89,7 @@ public final class ControlServer {
     switch connection.receive() {
     case .nothing: return
     case .ended: end(connection)
-    case .line(let line):
+    case .line(let line, let passed):
       connections.removeAll { $0 === connection }
       connections.append(connection)
       let reply = ControlReply { [weak self, weak connection] answer in
@@ -94,7 +97,7 @@ public final class ControlServer {
         end(connection)
       }
       do throws(ControlError) {
-        handler(try ControlRequest(line: line, client: connection.client), reply)
+        handler(try ControlRequest(line: line, client: connection.client, passed: passed), reply)
       } catch {
         reply.fail(error.description)
       }

@@ -1,6 +1,7 @@
+import Device
 import JSONValue
 
-/// What a daemon serves, as it answers `hello`: all that a person may call it by.
+/// A mount that a daemon serves: all that a person may call it by. A daemon answers `hello` with one for each.
 public struct ServedDevice: Sendable, Equatable {
   /// What the device is reached through.
   public enum Kind: String, Sendable {
@@ -10,6 +11,15 @@ public struct ServedDevice: Sendable, Equatable {
     case image
     /// A vfio-user socket, by its path.
     case socket
+  }
+
+  /// How far a mount's life has come.
+  public enum State: String, Sendable {
+    /// It cannot be used yet.
+    case starting
+    case mounted
+    /// It is being unmounted, or detached and still in use.
+    case leaving
   }
 
   /// The daemon's process.
@@ -26,10 +36,11 @@ public struct ServedDevice: Sendable, Equatable {
   /// The filesystem's, lower case, and its label.
   public var uuid: String
   public var label: String
+  public var state: State
 
   public init(
     process: Int32, device: String, kind: Kind, location: String, namespace: UInt32, mountPoint: String = "",
-    uuid: String = "", label: String = ""
+    uuid: String = "", label: String = "", state: State = .starting
   ) {
     self.process = process
     self.device = device
@@ -39,42 +50,58 @@ public struct ServedDevice: Sendable, Equatable {
     self.mountPoint = mountPoint
     self.uuid = uuid
     self.label = label
+    self.state = state
   }
 
   public var json: JSON {
     .object([
       ("process", .integer(process)), ("device", .text(device)), ("kind", .text(kind.rawValue)),
       ("location", .text(location)), ("nsid", .integer(namespace)), ("mount_point", .text(mountPoint)),
-      ("uuid", .text(uuid)), ("label", .text(label)),
+      ("uuid", .text(uuid)), ("label", .text(label)), ("state", .text(state.rawValue)),
     ])
   }
 
-  /// Reads an answer to `hello`; nil when it is none.
+  /// Reads one of the answers to `hello`; nil when it is none.
   public init?(_ json: JSON) {
     guard let process = json["process"]?.integer(Int32.self), let device = json["device"]?.text,
       let kind = json["kind"]?.text.flatMap(Kind.init(rawValue:)), let location = json["location"]?.text,
-      let namespace = json["nsid"]?.integer(UInt32.self)
+      let namespace = json["nsid"]?.integer(UInt32.self),
+      let state = json["state"]?.text.flatMap(State.init(rawValue:))
     else { return nil }
     self.init(
       process: process, device: device, kind: kind, location: location, namespace: namespace,
       mountPoint: json["mount_point"]?.text ?? "", uuid: json["uuid"]?.text ?? "",
-      label: json["label"]?.text ?? "")
+      label: json["label"]?.text ?? "", state: state)
   }
 }
 
 /// The daemons that are running.
 public enum Daemons {
-  /// Those that this process's user may ask, each with what it serves.
-  public static func all(
+  /// The mounts of those that this process's user may ask, each with a connection to its daemon.
+  public static func mounts(
     in folders: [ControlFolder] = ControlFolder.searched
   ) -> [(client: ControlClient, serves: ServedDevice)] {
     folders.flatMap { folder in
-      folder.processes.compactMap { process -> (client: ControlClient, serves: ServedDevice)? in
-        guard let client = ControlClient(to: process, in: folder),
-          let hello = try? client.ask("hello"), let serves = ServedDevice(hello)
-        else { return nil }
-        return (client, serves)
+      folder.processes.flatMap { process -> [(client: ControlClient, serves: ServedDevice)] in
+        guard let client = ControlClient(to: process, in: folder), let hello = try? client.ask("hello") else {
+          return []
+        }
+        return hello.values.compactMap(ServedDevice.init).map { (client, $0) }
       }
     }
+  }
+
+  /// Refuses a device for those who need its controller for themselves while a daemon has that and keeps it. One that
+  /// is just leaving is let pass: opening the device waits for it.
+  /// - Throws: `DeviceError` naming a mount on the controller.
+  public static func requireNone(on name: String) throws(DeviceError) {
+    guard let wanted = try? DeviceName(name) else { return }
+    let mounts = mounts().map(\.serves).filter { $0.isOnController(of: wanted) && $0.state != .leaving }
+    guard let mount = mounts.first(where: { $0.isCalled(wanted) }) ?? mounts.first else { return }
+    let what =
+      mount.isCalled(wanted)
+      ? name : "\(name) cannot be used while namespace \(mount.namespace) of its controller"
+    let place = mount.mountPoint.isEmpty ? "being mounted" : "mounted at \(mount.mountPoint)"
+    throw DeviceError("\(what) is \(place) by process \(mount.process); unmount it first", isBusy: true)
   }
 }

@@ -125,7 +125,7 @@ public enum DeviceLocator {
   private static func find(
     _ text: String, _ options: ControllerOptions, _ matches: (Identity) -> Bool
   ) throws(DeviceError) -> (Controller, UInt32) {
-    var busy: [String] = []
+    var busy: [DeviceError] = []
     for info in Discovery.functions() where info.isBoundToVFIO {
       do throws(DeviceError) {
         let controller = try controller(behind: try function(at: info.address), options)
@@ -135,12 +135,13 @@ public enum DeviceLocator {
         if let found { return (controller, found) }
         controller.close()
       } catch {
-        busy.append("\(error)")
+        busy.append(error)
       }
     }
-    let others = busy.isEmpty ? "" : " (not looked at: \(busy.joined(separator: "; ")))"
+    let others = busy.isEmpty ? "" : " (not looked at: \(busy.map(\.description).joined(separator: "; ")))"
     throw DeviceError(
-      "no namespace bound to VFIO holds a varve filesystem with \(text)\(others); see 'varve list'")
+      "no namespace bound to VFIO holds a varve filesystem with \(text)\(others); see 'varve list'",
+      isBusy: busy.contains(where: \.isBusy))
   }
 }
 

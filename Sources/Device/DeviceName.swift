@@ -20,6 +20,14 @@ public enum DeviceName: Equatable, Sendable {
     public let value: String
   }
 
+  /// The namespace that is named; nil for one that is to be found.
+  public var namespace: UInt32? {
+    switch self {
+    case .function(_, let namespace), .vfioUser(_, let namespace), .image(_, let namespace, _): namespace
+    case .uuid, .label: nil
+    }
+  }
+
   /// Reads a name.
   /// - Throws: `DeviceError` saying what is wrong with it.
   public init(_ text: String) throws(DeviceError) {

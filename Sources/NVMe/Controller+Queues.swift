@@ -92,6 +92,13 @@ extension Controller {
     return interrupts[Int(vector)]
   }
 
+  /// Whether a queue pair's interrupt is that of another I/O queue pair too.
+  public func sharesInterrupt(of queue: borrowing QueuePair) -> Bool {
+    guard queues.count > 1 else { return false }
+    let vector = queue.memory.vector
+    return queues.count { $0.vector == vector } > 1
+  }
+
   /// The eventfd that fires when an asynchronous event, or another admin command, has completed; nil where the
   /// function has no interrupts. `poll` takes it in.
   public var eventDescriptor: Int32? { interrupts.first }

@@ -4,8 +4,6 @@ import CMachine
 extension Reactor {
   /// While requests keep coming, background work gets one step in this time (ns).
   private static let busyAdvanceInterval: UInt64 = 1_000_000
-  /// Under load watched descriptors are looked at this often (ns).
-  private static let lookInterval: UInt64 = 10_000_000
   /// How long to sleep between polls of a device that has commands in flight and no interrupt (ns).
   private static let pollInterval: UInt64 = 20_000
 
@@ -16,6 +14,7 @@ extension Reactor {
   func advanceIfDue(_ channel: (any RequestChannel)?, idle: Bool) -> Bool {
     guard eventsSinceAdvance || !isSpinning else { return false }
     let now = cm_monotonic_ns()
+    lastTime = now
     guard eventsSinceAdvance || now >= advanceDue else { return false }
     guard idle || service.wantsAdvance || now &- lastAdvance >= Self.busyAdvanceInterval else { return false }
     tick()
@@ -27,45 +26,28 @@ extension Reactor {
     return advanceDue <= now
   }
 
-  /// Sleeps until something can have happened.
+  /// Whether to go on polling instead of sleeping, because something is to be expected soon.
   ///
-  /// Falling asleep and being woken takes longer than many a caller takes to ask anew. So while pauses are short, it
-  /// polls on for `spin` before; when one was long, it sleeps at once until one is short again.
-  func rest() {
-    let now = cm_monotonic_ns()
+  /// Falling asleep and being woken takes longer than many a caller takes to ask anew. So while pauses are short, the
+  /// loop polls on for `spin` before; when one was long, it sleeps at once until one is short again.
+  func pollsOn(at now: UInt64) -> Bool {
     if idleSince == 0 { idleSince = now }
-    if lastPause < 2 * spin, now &- idleSince < spin {
-      isSpinning = true
-      cm_pause()
-      return
-    }
-    isSpinning = false
-    if let device, !device.prepareToSleep() {
+    isSpinning = lastPause < 2 * spin && now &- idleSince < spin
+    return isSpinning
+  }
+
+  /// Makes ready to be woken by the device.
+  /// - Returns: when to turn again although nothing woke (ns, monotonic); 0 for at once.
+  func prepareToSleep(at now: UInt64) -> UInt64 {
+    guard let device else { return advanceDue }
+    guard device.prepareToSleep() else {
       completionsWait = true
-      return
+      return 0
     }
     // Preparing may have told the device of commands, and so have set a deadline.
-    var deadline = min(advanceDue, device?.nextDeadline ?? .max)
-    if let device, inFlight > 0, device.interruptDescriptor == nil {
-      deadline = min(deadline, now + Self.pollInterval)
-    }
-    guard deadline > now else { return }
-    counters.sleeps += 1
-    look(timeout: deadline == .max ? -1 : Int64(clamping: deadline - now))
-  }
-
-  /// Looks at the watched descriptors while there is no time to sleep: signals and the control socket are heard under
-  /// any load. To be called only where the channel and the device are looked at once more before sleeping, since what
-  /// is reported of those here is not reported again.
-  func lookAround(at now: UInt64) {
-    guard now &- lastLook >= Self.lookInterval else { return }
-    look(timeout: 0)
-    lastLook = now
-  }
-
-  private func look(timeout: Int64) {
-    let count = sleeper.sleep(timeout: timeout)
-    for index in 0..<count { handlers[sleeper.descriptor(index)]?() }
+    let deadline = min(advanceDue, device.nextDeadline)
+    let mustPoll = inFlight > 0 && device.interruptDescriptor == nil
+    return mustPoll ? min(deadline, now + Self.pollInterval) : deadline
   }
 
   /// There is something to do again.

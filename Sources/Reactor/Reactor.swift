@@ -2,24 +2,29 @@ import Block
 import CMachine
 import FileSystem
 
-/// The event loop that joins a channel of requests, a filesystem and a device.
+/// Joins a channel of requests, a filesystem and a device.
 ///
-/// One thread owns it, and with it the service, the channel and the device. It never blocks but in `Sleeper`, and
+/// The thread of its event loop owns it, and with it the service, the channel and the device. It never blocks, and
 /// allocates nothing for a request: see the module's article for the order of its steps.
 public final class Reactor {
   /// The filesystem.
   public let service: any FileService
   /// Where the slots lie.
   public let slots: SlotLayout
+  /// What turns it.
+  public let loop: EventLoop
   /// What was done so far.
   public internal(set) var counters = ReactorCounters()
-  /// How long to go on polling before sleeping, in nanoseconds; see `rest`.
+  /// How long to go on polling before sleeping, in nanoseconds; see `pollsOn`.
   public var spin: UInt64 = 30_000
   /// Called after each `advance`: the place to look at what the service has to tell people.
   public var afterAdvance: () -> Void = {}
+  /// Called once when a service that has started has written everything, or given up.
+  public var whenEnded: (Ending) -> Void = { _ in }
 
   let device: (any BlockDevice)?
-  let sleeper: Sleeper
+  /// The device's descriptors that wake the loop.
+  private let deviceDescriptors: [Int32]
   var pool: SlotPool
   var backlog = CommandBacklog()
   /// The service's effects while they are carried out; changes places with the service's own lists.
@@ -32,6 +37,8 @@ public final class Reactor {
   /// Commands failed here, because there is no device, whose service still has to hear of it.
   var refused: [UInt64] = []
 
+  /// When the reactor last looked at the clock (ns, monotonic).
+  var lastTime: UInt64 = 0
   /// When the service wants `advance`, and when it was last called.
   var advanceDue: UInt64 = 0
   var lastAdvance: UInt64 = 0
@@ -45,86 +52,141 @@ public final class Reactor {
   /// How many messages are taken at once.
   var batch = 1
 
-  var handlers: [Int32: () -> Void] = [:]
-  /// When watched descriptors were last looked at.
-  var lastLook: UInt64 = 0
-  var stopRequested = false
+  /// How far its life has come.
+  private enum Phase { case waiting, starting, ready, serving, finishing, ended }
+  private var phase = Phase.waiting
+  private var channel: (any RequestChannel)?
+  private var stopRequested = false
+  private var whenStarted: (ReactorError?) -> Void = { _ in }
+  /// How serving came, or comes, to its end.
+  private var ending = Ending.stopped
 
   /// Joins a service to a device.
-  /// - Parameter device: nil for a service that gives no commands.
+  /// - Parameters:
+  ///   - device: nil for a service that gives no commands.
+  ///   - loop: what is to turn the reactor; one of its own by default.
   /// - Throws: `ReactorError` when the system has no descriptor left.
-  public init(service: any FileService, device: (any BlockDevice)?, slots: SlotLayout) throws(ReactorError) {
+  public init(
+    service: any FileService, device: (any BlockDevice)?, slots: SlotLayout, loop: EventLoop? = nil
+  ) throws(ReactorError) {
     self.service = service
     self.device = device
     self.slots = slots
-    sleeper = try Sleeper()
+    self.loop = if let loop { loop } else { try EventLoop() }
+    deviceDescriptors = [device?.interruptDescriptor, device?.eventDescriptor].compactMap(\.self)
     pool = SlotPool(count: slots.count)
     completions.reserveCapacity(Self.completionBatch)
     slots.describe(to: service)
-    if let interrupt = device?.interruptDescriptor { sleeper.addEdge(interrupt) }
-    if let event = device?.eventDescriptor { sleeper.addEdge(event) }
-    if let removal = device?.removalDescriptor {
-      watch(removal) { [unowned self] in
-        sleeper.remove(removal)
-        handlers[removal] = nil
-        stop()
-      }
-    }
   }
 
-  /// Calls `handler` on the reactor's thread while `descriptor` is readable; it must read it empty.
-  ///
-  /// For what happens rarely: signals, a control socket.
-  public func watch(_ descriptor: Int32, _ handler: @escaping () -> Void) {
-    handlers[descriptor] = handler
-    sleeper.addLevel(descriptor)
-  }
-
-  /// Ends what `watch` began; to be called before the descriptor is closed.
-  public func unwatch(_ descriptor: Int32) {
-    sleeper.remove(descriptor)
-    handlers[descriptor] = nil
-  }
-
-  /// Asks for the orderly end: what was acknowledged is written, then `serve` returns.
+  /// Asks for the orderly end: what was acknowledged is written, then serving ends.
   public func stop() { stopRequested = true }
 
-  /// Lets the service start: mount, and recovery where it is needed.
+  /// Lets the service start as the loop turns: mount, and recovery where it is needed.
+  /// - Parameter whenStarted: told once when it has, or why it cannot go on; the reactor has ended then.
+  public func begin(_ whenStarted: @escaping (ReactorError?) -> Void) {
+    self.whenStarted = whenStarted
+    join(.starting)
+  }
+
+  /// Serves `channel` as the loop turns, until it ends or `stop` is called; then the service writes everything and
+  /// `whenEnded` is called.
+  public func take(_ channel: any RequestChannel) {
+    self.channel = channel
+    loop.addEdge(channel.descriptor)
+    join(.serving)
+  }
+
+  /// Lets the service start, and waits for it.
   /// - Throws: `ReactorError` when the service cannot go on, or `stop` was called meanwhile.
   public func start() throws(ReactorError) {
-    while true {
-      if let failure = service.failure { throw ReactorError(failure) }
-      if service.isReady { return }
-      if stopRequested { throw ReactorError("interrupted while the filesystem was starting") }
-      if !turn(nil, busy: false), !service.isReady, service.failure == nil { rest() }
+    var failure: ReactorError?
+    begin { failure = $0 }
+    loop.run { phase == .starting }
+    if let failure { throw failure }
+  }
+
+  /// Serves `channel`, and waits for the end.
+  public func serve(_ channel: any RequestChannel) -> Ending {
+    take(channel)
+    loop.run { phase != .ended }
+    return ending
+  }
+
+  // MARK: Phases
+
+  private func join(_ phase: Phase) {
+    if self.phase == .waiting {
+      for descriptor in deviceDescriptors { loop.addEdge(descriptor) }
+      loop.add(self)
+    }
+    self.phase = phase
+  }
+
+  private func leave() {
+    phase = .ended
+    loop.remove(self)
+    for descriptor in deviceDescriptors { loop.removeEdge(descriptor) }
+  }
+
+  /// Does once what there is to do.
+  /// - Returns: whether there is more to do before sleeping.
+  func turn() -> Bool {
+    switch phase {
+    case .serving:
+      guard let channel else { return false }
+      return turnServing(channel)
+    case .starting: return turnStarting()
+    case .ready: return stopRequested ? finish(.stopped) : turn(nil, busy: false)
+    case .finishing: return turnFinishing()
+    case .waiting, .ended: return false
     }
   }
 
-  /// Serves `channel` until it ends or `stop` is called, then has the service write everything.
-  public func serve(_ channel: any RequestChannel) -> Ending {
-    sleeper.addEdge(channel.descriptor)
-    var ended = false
-    while !ended && !stopRequested {
-      let receipt = receive(channel)
-      ended = receipt == .ended
-      if !turn(channel, busy: receipt != .empty) { rest() }
+  private func turnStarting() -> Bool {
+    let wantsMore = turn(nil, busy: false)
+    if let failure = service.failure {
+      leave()
+      whenStarted(ReactorError(failure))
+    } else if service.isReady {
+      phase = .ready
+      whenStarted(nil)
+    } else if stopRequested {
+      leave()
+      whenStarted(ReactorError("interrupted while the filesystem was starting"))
+    } else {
+      return wantsMore
     }
-    sleeper.remove(channel.descriptor)
-    return finish(channel) ?? (ended ? .unmounted : .stopped)
+    return true
+  }
+
+  private func turnServing(_ channel: any RequestChannel) -> Bool {
+    if stopRequested { return finish(.stopped) }
+    let receipt = receive(channel)
+    let wantsMore = turn(channel, busy: receipt != .empty)
+    return receipt == .ended ? finish(.unmounted) : wantsMore
   }
 
   /// Has the service write everything; requests under way are still answered.
-  /// - Returns: nil when all was written.
-  private func finish(_ channel: any RequestChannel) -> Ending? {
+  private func finish(_ ending: Ending) -> Bool {
+    if let channel { loop.removeEdge(channel.descriptor) }
+    self.ending = ending
+    phase = .finishing
     tick()
     service.stop()
     eventsSinceAdvance = true
     carryOut(channel)
-    while !service.isStopped {
-      if let failure = service.failure, inFlight == 0, backlog.isEmpty { return .failed(failure) }
-      if !turn(channel, busy: false), !service.isStopped { rest() }
-    }
-    return service.failure.map { .failed($0) }
+    return true
+  }
+
+  private func turnFinishing() -> Bool {
+    let wantsMore = turn(channel, busy: false)
+    let hasGivenUp = service.failure != nil && inFlight == 0 && backlog.isEmpty
+    guard service.isStopped || hasGivenUp else { return wantsMore }
+    if let failure = service.failure { ending = .failed(failure) }
+    leave()
+    whenEnded(ending)
+    return true
   }
 
   /// Looks once at everything but the channel.

@@ -1,10 +1,12 @@
 import CMachine
 import Glibc
 
-/// An epoll set: what the reactor sleeps on.
+/// An epoll set: what the event loop sleeps on.
 struct Sleeper: ~Copyable {
   private let epoll: Int32
   private let events: UnsafeMutablePointer<epoll_event>
+  /// How often each descriptor was added.
+  private var uses: [Int32: Int] = [:]
   private static let limit = 8
 
   /// - Throws: `ReactorError` when the process may open no more descriptors.
@@ -23,12 +25,17 @@ struct Sleeper: ~Copyable {
   }
 
   /// Wakes whenever `descriptor` becomes readable anew; its owner reads until it is empty before sleeping.
-  func addEdge(_ descriptor: Int32) { add(descriptor, EPOLLIN.rawValue | EPOLLET.rawValue) }
+  mutating func addEdge(_ descriptor: Int32) { add(descriptor, EPOLLIN.rawValue | EPOLLET.rawValue) }
 
   /// Wakes for as long as `descriptor` is readable.
-  func addLevel(_ descriptor: Int32) { add(descriptor, EPOLLIN.rawValue) }
+  mutating func addLevel(_ descriptor: Int32) { add(descriptor, EPOLLIN.rawValue) }
 
-  func remove(_ descriptor: Int32) { epoll_ctl(epoll, EPOLL_CTL_DEL, descriptor, nil) }
+  /// Takes back one addition; the descriptor is waited for until all are taken back.
+  mutating func remove(_ descriptor: Int32) {
+    guard let count = uses[descriptor] else { return }
+    uses[descriptor] = count > 1 ? count - 1 : nil
+    if count == 1 { epoll_ctl(epoll, EPOLL_CTL_DEL, descriptor, nil) }
+  }
 
   /// Sleeps until a descriptor wakes it or `timeout` nanoseconds have passed; for ever when that is negative.
   /// - Returns: how many descriptors are readable, to be asked for with `descriptor`.
@@ -39,7 +46,9 @@ struct Sleeper: ~Copyable {
   /// The `index`-th descriptor that ended the last sleep.
   func descriptor(_ index: Int) -> Int32 { events[index].data.fd }
 
-  private func add(_ descriptor: Int32, _ mask: UInt32) {
+  private mutating func add(_ descriptor: Int32, _ mask: UInt32) {
+    uses[descriptor, default: 0] += 1
+    guard uses[descriptor] == 1 else { return }
     var event = epoll_event()
     event.events = mask
     event.data.fd = descriptor

@@ -1,3 +1,4 @@
+import CMachine
 import Foundation
 import JSONValue
 import TestSupport
@@ -61,7 +62,7 @@ import Testing
     #expect(LocalSocket.withAddress(of: folder.socket(of: 4711)) { bind(descriptor, $0, $1) } == 0)
     close(descriptor)
     #expect(folder.processes == [4711])
-    #expect(Daemons.all(in: [folder]).isEmpty)
+    #expect(Daemons.mounts(in: [folder]).isEmpty)
     #expect(folder.processes == [])
   }
 
@@ -135,6 +136,49 @@ import Testing
     for client in others { #expect(throws: Never.self) { try client.ask("echo") } }
     #expect(server.clientsGone == 1)
   }
+
+  @Test func whoWaitsForAnAnswerKeepsThePlace() throws {
+    let server = try server()
+    defer { server.stop() }
+    let waiting = try server.client()
+    try waiting.post("wait")
+    usleep(50_000)
+    for _ in 0..<ControlServer.connectionLimit + 3 { _ = try server.client().ask("echo") }
+    let silent = try (0..<ControlServer.connectionLimit).map { _ in try server.client() }
+    for client in silent.suffix(3) { #expect(throws: Never.self) { try client.ask("echo") } }
+    let nothing = try waiting.answer(until: readable())
+    #expect(nothing == nil)
+  }
+
+  /// A descriptor that can be read from at once, and for ever.
+  private func readable() -> Int32 { open("/dev/zero", O_RDONLY) }
+
+  @Test func aDescriptorIsPassedAlong() throws {
+    let server = try TestServer { request, reply in
+      guard let passed = request.passed else { return reply.fail("nothing was passed") }
+      let descriptor = request.name == "keep" ? passed.take() : passed.value
+      var byte = UInt8(ascii: "x")
+      reply.succeed(.bool(write(descriptor, &byte, 1) == 1))
+      if request.name == "keep" { close(descriptor) }
+    }
+    defer { server.stop() }
+    let client = try server.client()
+    for name in ["keep", "leave", "keep", "leave"] {
+      var ends: [Int32] = [0, 0]
+      #expect(pipe(&ends) == 0)
+      try client.post(name, [], passing: ends[1])
+      close(ends[1])
+      #expect(try client.answer(until: ends[0]) != nil || client.answer(until: silentForever()) != nil)
+      var bytes: [UInt8] = [0, 0]
+      #expect(read(ends[0], &bytes, 2) == 1)
+      // The server has closed its own, taken or not.
+      #expect(read(ends[0], &bytes, 2) == 0)
+      close(ends[0])
+    }
+    #expect(throws: ControlError.self) { try client.ask("keep") }
+  }
+
+  private func silentForever() -> Int32 { cm_eventfd() }
 
   @Test(arguments: 1...20 as ClosedRange<UInt64>)
   func noiseDoesNoHarm(seed: UInt64) throws {

@@ -97,6 +97,6 @@ extension Reactor {
     let timer = cm_eventfd()
     var one: UInt64 = 1
     _ = write(timer, &one, 8)
-    watch(timer) { [unowned self] in if service.advances >= count { stop() } }
+    loop.watch(timer) { [unowned self] in if service.advances >= count { stop() } }
   }
 }

@@ -110,7 +110,7 @@ private func request(_ operation: Operation, _ node: UInt64 = 0) -> Request {
     var ends: [Int32] = [0, 0]
     #expect(pipe(&ends) == 0)
     defer { for end in ends { close(end) } }
-    bench.reactor.watch(ends[0]) { [reactor = bench.reactor] in
+    bench.reactor.loop.watch(ends[0]) { [reactor = bench.reactor] in
       var byte: UInt8 = 0
       if read(ends[0], &byte, 1) == 1 { reactor.stop() }
     }

@@ -1,6 +1,7 @@
 import Block
 import CMachine
 import Checker
+import Control
 import Device
 import Format
 
@@ -36,6 +37,7 @@ struct Inspection {
   func run() -> Result {
     let block: any BlockDevice
     do throws(DeviceError) {
+      try Daemons.requireNone(on: device)
       block = try DeviceLocator.open(device, arenaFrames: Self.arenaFrames) { console.say($0) }
     } catch {
       return .failure("\(error)")

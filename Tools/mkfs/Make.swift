@@ -1,6 +1,7 @@
 import ArgumentParser
 import Block
 import CMachine
+import Control
 import Device
 import Format
 import Glibc
@@ -103,6 +104,7 @@ struct Make: ParsableCommand {
   private static let arenaFrames = 512
 
   private func make() throws {
+    try Daemons.requireNone(on: device)
     let (controller, namespace) = try DeviceLocator.openController(device) { Self.say("mkfs.varve: \($0)") }
     defer { controller.close() }
     if !force, let found = try Signature.find(on: namespace, of: controller) {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Block
+import Control
 import Device
 import Glibc
 import NVMe
@@ -71,6 +72,7 @@ struct Bench: ParsableCommand {
     var options = ControllerOptions()
     options.queuePairs = 1
     options.queueEntries = max(depth + 1, 32)
+    try Daemons.requireNone(on: target.device)
     let (controller, namespace) = try DeviceLocator.openController(
       target.device, options: options, whenWaiting: Varve.complain)
     defer { controller.close() }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Control
 import Device
 import NVMe
 
@@ -8,13 +9,9 @@ struct DeviceArgument: ParsableArguments {
     help: "The device: nvme://0000:01:00.0/1, vfio-user:///run/ctl/cntrl, an image file, UUID=… or LABEL=….")
   var device: String
 
-  /// Refuses a device that is mounted, by name; then brings its controller up, lends it and the number of the namespace that was named, and shuts it down.
+  /// Refuses a device while any namespace of its controller is mounted, by name; then brings its controller up, lends it and the number of the namespace that was named, and shuts it down.
   func withController<Result>(_ body: (Controller, UInt32) throws -> Result) throws -> Result {
-    if let daemon = try ServingDaemon.find(device), daemon.isMounted {
-      throw DeviceError(
-        "\(device) is mounted at \(daemon.serves.mountPoint) by process \(daemon.serves.process); unmount it first",
-        isBusy: true)
-    }
+    try Daemons.requireNone(on: device)
     let (controller, namespace) = try DeviceLocator.openController(device, whenWaiting: Varve.complain)
     defer { controller.close() }
     return try body(controller, namespace)

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Control
 import Device
 
 /// `varve dump`: the filesystem's structures as they lie on a device.
@@ -40,6 +41,7 @@ struct Dump: ParsableCommand {
   }
 
   func run() throws {
+    try Daemons.requireNone(on: target.device)
     let device = try DeviceLocator.open(
       target.device, arenaFrames: Self.arenaFrames, whenWaiting: Varve.complain)
     defer { device.close() }

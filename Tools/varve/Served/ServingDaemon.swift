@@ -6,22 +6,29 @@ import NVMe
 import NVMeSpec
 import PCI
 
-/// A daemon that has a device, reached through its control socket.
+/// A mount of a daemon's, reached through its control socket.
 struct ServingDaemon {
   let client: ControlClient
   let serves: ServedDevice
 
-  /// Asks the daemon for something of its own.
+  /// Asks the daemon for something of its controller's.
   func ask(_ name: String, _ members: [(name: String, value: JSON)] = []) throws(ControlError) -> JSON {
     try client.ask(name, members)
   }
 
-  /// The daemon that has what a person calls `name`: a device, or a folder that one is mounted at.
+  /// Asks the daemon for something of this mount's.
+  func askOfMount(_ name: String, _ members: [(name: String, value: JSON)] = []) throws(ControlError) -> JSON
+  {
+    try client.ask(name, [("nsid", .integer(serves.namespace))] + members)
+  }
+
+  /// The daemon that has the controller of what a person calls `name`: a device, or a folder that one is mounted at.
+  /// Its mount of that very device, where there is one.
   /// - Returns: nil where none has it that this user may ask.
   /// - Throws: `DeviceError` for a folder that nothing is mounted at.
   static func find(_ name: String) throws(DeviceError) -> ServingDaemon? {
-    let path = absolute(name)
-    let daemons = Daemons.all().map { ServingDaemon(client: $0.client, serves: $0.serves) }
+    let path = ServedDevice.absolute(name)
+    let daemons = Daemons.mounts().map { ServingDaemon(client: $0.client, serves: $0.serves) }
     if let path, let daemon = daemons.first(where: { $0.serves.mountPoint == path }) { return daemon }
     if let path, isFolder(path) {
       throw DeviceError(
@@ -29,42 +36,19 @@ struct ServingDaemon {
     }
     let wanted = try DeviceName(name)
     return daemons.first { $0.serves.isCalled(wanted) }
+      ?? daemons.first { $0.serves.isOnController(of: wanted) }
   }
 
-  /// Whether the kernel still has the mount: the daemon of one that was just unmounted is about to leave.
-  var isMounted: Bool {
-    let path = serves.mountPoint.reduce(into: "") { text, character in
-      text += [" ": "\\040", "\t": "\\011", "\n": "\\012", "\\": "\\134"][character] ?? String(character)
-    }
-    let mounts = SystemTree().text(of: "/proc/self/mounts") ?? ""
-    return mounts.split(separator: "\n").contains { line in
-      let fields = line.split(separator: " ")
-      return fields.count > 2 && fields[1] == path && fields[2] == "fuse.varve"
-    }
-  }
-
-  static func absolute(_ path: String) -> String? {
-    guard let resolved = realpath(path, nil) else { return nil }
-    defer { free(resolved) }
-    return String(cString: resolved)
+  /// The mount of what a person calls `name`, and of no other namespace.
+  static func findMount(_ name: String) throws(DeviceError) -> ServingDaemon? {
+    guard let daemon = try find(name) else { return nil }
+    guard let wanted = try? DeviceName(name), daemon.serves.isOnController(of: wanted) else { return daemon }
+    return daemon.serves.isCalled(wanted) ? daemon : nil
   }
 
   private static func isFolder(_ path: String) -> Bool {
     var status = stat()
     return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
-  }
-}
-
-extension ServedDevice {
-  /// Whether a name means the controller that is served; any of its namespaces.
-  func isCalled(_ name: DeviceName) -> Bool {
-    switch name {
-    case .function(let address, _): kind == .function && location == "\(address)"
-    case .image(let path, _, _): kind == .image && location == ServingDaemon.absolute(path)
-    case .vfioUser(let path, _): kind == .socket && location == ServingDaemon.absolute(path)
-    case .uuid(let uuid): self.uuid == uuid
-    case .label(let label): self.label == label
-    }
   }
 }
 

@@ -32,9 +32,9 @@ struct Stat: ParsableCommand {
   }
 
   func run() throws {
-    if let daemon = try ServingDaemon.find(target.device) {
+    if let daemon = try ServingDaemon.findMount(target.device) {
       if let interval { return try watch(daemon, every: interval) }
-      let report = StatReport(try daemon.ask("stat"))
+      let report = StatReport(try daemon.askOfMount("stat"))
       return output.print(report.json, normal: report.text)
     }
     guard interval == nil else {
@@ -55,7 +55,7 @@ struct Stat: ParsableCommand {
     var last = StatSample()
     var lines = 0
     while true {
-      let sample = StatSample(try daemon.ask("stat"))
+      let sample = StatSample(try daemon.askOfMount("stat"))
       let line = StatLine(from: last, to: sample)
       if output.outputFormat == .json {
         print(line.json.line)

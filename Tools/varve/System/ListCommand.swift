@@ -19,7 +19,7 @@ struct List: ParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() {
-    let served = system.isThisMachine ? Daemons.all().map(\.serves) : []
+    let served = system.isThisMachine ? Daemons.mounts().map(\.serves) : []
     let controllers = Discovery.functions(in: system.tree).map {
       ListedController($0, in: system.tree, probes: probe, served: served)
     }

@@ -46,7 +46,7 @@ struct Trace: ParsableCommand {
 
   func run() throws {
     if output.outputFormat == .normal { print(TraceGraph.heading) }
-    if let daemon = try ServingDaemon.find(target.device) { return try follow(daemon) }
+    if let daemon = try ServingDaemon.findMount(target.device) { return try follow(daemon) }
     try load()
   }
 
@@ -56,13 +56,13 @@ struct Trace: ParsableCommand {
   private static let pause: UInt32 = 50_000
 
   private func follow(_ daemon: ServingDaemon) throws {
-    _ = try daemon.ask("trace", [("action", .text("start"))])
+    _ = try daemon.askOfMount("trace", [("action", .text("start"))])
     let end = seconds.map { cm_monotonic_ns() &+ UInt64($0 * 1e9) } ?? .max
     var printer = TracePrinter(output.outputFormat, limit: count ?? .max)
     var lost: UInt64 = 0
     while printer.isOpen {
       let isLast = cm_monotonic_ns() >= end
-      let answer = try daemon.ask("trace", [("action", .text("read"))])
+      let answer = try daemon.askOfMount("trace", [("action", .text("read"))])
       let commands = (answer["commands"]?.values ?? []).compactMap(TracedCommand.init)
       printer.print(commands)
       let total = answer["lost"]?.integer(UInt64.self) ?? 0
@@ -71,13 +71,14 @@ struct Trace: ParsableCommand {
       if isLast { break }
       if commands.isEmpty { usleep(Self.pause) }
     }
-    _ = try daemon.ask("trace", [("action", .text("stop"))])
+    _ = try daemon.askOfMount("trace", [("action", .text("stop"))])
   }
 
   // MARK: An unmounted one
 
   private func load() throws {
     let blocks = (Size.bytes(block) ?? Self.blockSize) / Self.blockSize
+    try Daemons.requireNone(on: target.device)
     let device = try DeviceLocator.open(
       target.device, arenaFrames: Int(blocks), whenWaiting: Varve.complain)
     defer { device.close() }

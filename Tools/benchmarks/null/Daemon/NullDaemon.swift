@@ -35,7 +35,8 @@ struct NullDaemon: ParsableCommand {
     options.opensInKernel = !statefulOpen
     let session = try MountSession(service: service, slots: layout, arena: arena.base, options: options)
     try session.mount(at: point)
-    let departure = Departure(reactor, session, signals)
+    let departure = Departure(reactor, session)
+    reactor.loop.watch(signals.descriptor) { while signals.take() != nil { departure.begin() } }
     session.whenUsable = {
       session.raiseReadahead()
       print("mounted at \(point.path)")
@@ -43,7 +44,9 @@ struct NullDaemon: ParsableCommand {
     }
     try reactor.start()
     let ending = reactor.serve(session)
-    departure.end()
+    var isGone = false
+    departure.end { isGone = true }
+    reactor.loop.run { !isGone }
     report(ending, reactor.counters)
   }
 

@@ -1,0 +1,125 @@
+import Control
+import Device
+import Glibc
+import JSONValue
+import MountSession
+
+/// Mounts further namespaces for other processes of the daemon's user: `find`, `mount`, `serve` and `await`.
+final class MountService {
+  private unowned let daemon: Daemon
+  /// Who waits for which mount's end.
+  private var waiting: [(mount: ServedMount, reply: ControlReply)] = []
+
+  init(_ daemon: Daemon) { self.daemon = daemon }
+
+  /// The namespace, not mounted, whose filesystem has a UUID or label; null where there is none. Reads a block of each.
+  func find(_ request: ControlRequest) throws(ControlError) -> JSON {
+    let uuid = request.members["uuid"]?.text
+    let label = request.members["label"]?.text
+    for namespace in daemon.controller.namespaces.map(\.identifier) {
+      guard !daemon.mounts.contains(where: { $0.namespace == namespace }),
+        let identity = try? Identity(of: namespace, at: daemon.controller)
+      else { continue }
+      if identity.uuidText == uuid || label.map({ Array($0.utf8) }) == identity.label {
+        return .integer(namespace)
+      }
+    }
+    return .null
+  }
+
+  /// Prepares a filesystem to be mounted. The answer's `state` is `ready` once it can be served; `starting` while the
+  /// daemon's first mount is not usable, and `leaving` for what is going away: both mean to ask again.
+  func prepare(_ request: ControlRequest, _ reply: ControlReply) throws(ControlError) {
+    guard !daemon.isLeaving else { return answer(reply, "leaving") }
+    // The daemon's own mount is made by the daemon itself, which must not wait for another mount that it serves.
+    guard !daemon.mounts.contains(where: { $0.client == nil && $0.state == .starting }) else {
+      return answer(reply, "starting")
+    }
+    let namespace: UInt32 = try request.integer("nsid", in: 1...UInt32.max)
+    var place = daemon.place
+    place.device = try request.text("device")
+    place.namespace = namespace
+    if let mount = daemon.mounts.first(where: { $0.namespace == namespace }) {
+      guard mount.state != .leaving else { return answer(reply, "leaving") }
+      throw inUse(mount, place)
+    }
+    try requireSameController(place)
+    let mount: ServedMount
+    do {
+      let words = (request.members["options"]?.values ?? []).compactMap(\.text)
+      mount = try daemon.mount(try MountOrder(device: place.device, words: words), place)
+    } catch { throw ControlError("\(error)") }
+    mount.client = request.client
+    mount.begin { [unowned self] failure in
+      if let failure { reply.fail(failure.description) } else { answer(reply, "ready") }
+    }
+  }
+
+  /// Takes the kernel's mount of a filesystem that the same client had prepared, and answers when it can be used.
+  func serve(_ request: ControlRequest, _ reply: ControlReply) throws(ControlError) {
+    let mount = try self.mount(request)
+    guard mount.client == request.client else { throw ControlError("the mount is not this client's") }
+    guard let passed = request.passed, KernelMount.isDescriptor(passed.value) else {
+      throw ControlError("the request came without the kernel's descriptor")
+    }
+    let point = MountPoint(path: try request.text("directory"), device: try request.text("device"))
+    do throws(MountError) {
+      try mount.serve(passed.take(), at: point) { [unowned mount] in
+        mount.client = nil
+        reply.succeed(.null)
+      }
+    } catch { throw ControlError(error.description) }
+  }
+
+  /// Answers when a mount has gone.
+  func await(_ request: ControlRequest, _ reply: ControlReply) throws(ControlError) {
+    waiting.append((try mount(request), reply))
+  }
+
+  /// A client has gone: what was not usable yet, nobody wants any more.
+  func leave(_ client: UInt64) {
+    for mount in daemon.mounts where mount.client == client { mount.leave() }
+  }
+
+  /// A mount has gone.
+  func forget(_ mount: ServedMount, _ failure: MountError?) {
+    for (waited, reply) in waiting where waited === mount {
+      if let failure { reply.fail(failure.description) } else { reply.succeed(.null) }
+    }
+    waiting.removeAll { $0.mount === mount }
+  }
+
+  /// The mount that a request names.
+  func mount(_ request: ControlRequest) throws(ControlError) -> ServedMount {
+    let namespace: UInt32 = try request.integer("nsid", in: 1...UInt32.max)
+    guard let mount = daemon.mounts.first(where: { $0.namespace == namespace }) else {
+      throw ControlError("namespace \(namespace) of \(daemon.place.location) is not mounted")
+    }
+    return mount
+  }
+
+  private func answer(_ reply: ControlReply, _ state: String) {
+    reply.succeed(.object([("state", .text(state))]))
+  }
+
+  private func inUse(_ mount: ServedMount, _ place: ServedDevice) -> ControlError {
+    let path = mount.served.mountPoint
+    return ControlError(
+      path.isEmpty
+        ? "\(place.device) is in use: process \(getpid()) is mounting it"
+        : "\(place.device) is in use: it is mounted at \(path) by process \(getpid()); unmount it first with: "
+          + "umount \(path)")
+  }
+
+  /// An emulated controller is what its first user made it.
+  private func requireSameController(_ place: ServedDevice) throws(ControlError) {
+    guard case .image(_, _, let wanted) = try? DeviceName(place.device),
+      case .image(_, _, let present) = try? DeviceName(daemon.place.device)
+    else { return }
+    guard wanted == present else {
+      throw ControlError(
+        "the controller of \(place.device) is in use as \(daemon.place.device) by process \(getpid()); name it "
+          + "with the same options, or unmount all of it first")
+    }
+  }
+}

@@ -1,0 +1,46 @@
+import FileSystem
+import Glibc
+import MountSession
+import PCI
+
+/// What is to be mounted, and how.
+struct MountOrder {
+  /// The device, as it was named.
+  let device: String
+  /// The arguments of `-o`.
+  let words: [String]
+  /// What they mean.
+  let options: MountOptions
+
+  /// - Throws: `MountError` naming an option that is unknown or has a value it cannot have.
+  init(device: String, words: [String]) throws(MountError) {
+    self.device = device
+    self.words = words
+    options = try MountOptions(words)
+  }
+
+  /// The frames of the arena that are the filesystem's.
+  var cacheFrames: Int { Int(options.cacheBytes) / DMAArena.frameSize }
+
+  var filesystemOptions: Options {
+    var filesystem = Options()
+    filesystem.readOnly = options.readOnly
+    filesystem.accessTimes =
+      switch options.accessTimes {
+      case .never: .never
+      case .relative: .relative
+      case .always: .always
+      }
+    filesystem.commitInterval = options.commitSeconds * 1_000_000_000
+    filesystem.discards = options.discards
+    return filesystem
+  }
+
+  var sessionOptions: SessionOptions {
+    var session = SessionOptions()
+    session.source = options.source ?? device
+    session.allowOther = options.allowOther ?? (geteuid() == 0)
+    session.mountFlags = options.mountFlags
+    return session
+  }
+}

@@ -1,0 +1,73 @@
+import Control
+import Device
+import Glibc
+import JSONValue
+import Logging
+import MountSession
+import NVMe
+
+/// One call of the command: a mount is made by the daemon that has the controller, or by this process, which becomes
+/// the daemon.
+struct Mounting {
+  let order: MountOrder
+  let point: MountPoint
+  /// Whether this process is to stay as long as the mount, whoever serves it.
+  let stays: Bool
+  let log: Logger
+  /// Called with a line of what is waited for.
+  let whenWaiting: (String) -> Void
+
+  /// Who is to serve.
+  private enum Server {
+    case daemon(RemoteMount)
+    case here(Controller, namespace: UInt32)
+  }
+
+  /// Mounts, and serves and unmounts where this process does so or is to stay.
+  /// - Parameter whenUsable: called once the mount is usable; returns false when nobody wants it any more.
+  /// - Throws: why it could not be mounted, or that not everything could be written.
+  func run(whenUsable: @escaping () -> Bool) throws {
+    let signals = SignalDescriptor()
+    switch try findServer(signals) {
+    case .daemon(let remote): try remote.serve(at: point, stays: stays, signals, whenUsable)
+    case .here(let controller, let namespace):
+      let place = ServedDevice(order.device, function: controller.function.name, namespace: namespace)
+      // The folder the daemon was started in may be on another filesystem that is to be unmounted, or below its own.
+      chdir("/")
+      try Daemon(place, controller, signals, log).run(order, at: point, whenUsable: whenUsable)
+    }
+  }
+
+  private static let retryInterval: UInt32 = 100_000
+
+  /// Asks the daemon that has the controller for the mount, or takes the controller where there is none. Waits for one
+  /// that is just leaving, a limited time, and for one that is just coming.
+  private func findServer(_ signals: SignalDescriptor) throws -> Server {
+    let name = try DeviceName(order.device)
+    var waited = 0
+    while true {
+      let obstacle: String
+      switch try RemoteMount.ask(for: order, name, signals) {
+      case .ready(let mount): return .daemon(mount)
+      case .comes(let process):
+        obstacle = "process \(process) is mounting another namespace of \(order.device)"
+        waited = 0
+      case .leaves(let process): obstacle = "\(order.device) is in use by process \(process)"
+      case .none:
+        Survival.prepare()
+        do throws(DeviceError) {
+          let (controller, namespace) = try DeviceLocator.openController(order.device, patience: 0)
+          return .here(controller, namespace: namespace)
+        } catch {
+          guard error.isBusy else { throw error }
+          obstacle = error.description
+        }
+      }
+      guard waited < DeviceLocator.patience else { throw MountError(obstacle) }
+      if waited == 0 { whenWaiting("\(obstacle); waiting for it") }
+      usleep(Self.retryInterval)
+      waited += Int(Self.retryInterval) / 1000
+      if signals.take() != nil { throw MountError("interrupted while waiting") }
+    }
+  }
+}

@@ -1,0 +1,123 @@
+import Control
+import Device
+import Glibc
+import JSONValue
+import MountSession
+
+/// A mount that the daemon of another one of the same controller is to serve.
+///
+/// The daemon prepares the filesystem; this process makes the kernel's mount, with its own rights and in its own mount
+/// namespace, and hands the connection over.
+struct RemoteMount {
+  private let client: ControlClient
+  private let order: MountOrder
+  private let namespace: UInt32
+
+  /// What became of the question.
+  enum Answer {
+    /// The daemon has the filesystem ready.
+    case ready(RemoteMount)
+    /// The daemon is busy with its own, first mount.
+    case comes(process: Int32)
+    /// The daemon, or the namespace's former mount, is just leaving.
+    case leaves(process: Int32)
+  }
+
+  /// Asks the daemon that has the controller, if there is one, to prepare a filesystem for a mount.
+  /// - Returns: nil where no daemon of this user has the controller.
+  /// - Throws: why the daemon will not.
+  static func ask(
+    for order: MountOrder, _ name: DeviceName, _ signals: SignalDescriptor
+  ) throws(MountError) -> Answer? {
+    guard let (client, namespace) = find(name) else { return nil }
+    let answer: JSON?
+    do throws(ControlError) {
+      try client.post(
+        "mount",
+        [
+          ("device", .text(order.device)), ("nsid", .integer(namespace)),
+          ("options", .array(order.words.map { .text($0) })),
+        ])
+      answer = try client.answer(until: signals.descriptor)
+    } catch {
+      if error.isSilence { return .leaves(process: client.process) }
+      throw MountError(error.description)
+    }
+    guard let answer else { throw MountError("interrupted while the filesystem was starting") }
+    switch answer["state"]?.text {
+    case "ready": return .ready(RemoteMount(client: client, order: order, namespace: namespace))
+    case "starting": return .comes(process: client.process)
+    default: return .leaves(process: client.process)
+    }
+  }
+
+  /// The daemon that has the controller of a device, and the namespace that is meant. Only daemons of this user are
+  /// asked: nobody's mount is to be served by somebody else.
+  private static func find(_ name: DeviceName) -> (ControlClient, UInt32)? {
+    let mounts = Daemons.mounts(in: [.own])
+    if let namespace = name.namespace {
+      return mounts.first { $0.serves.isOnController(of: name) }.map { ($0.client, namespace) }
+    }
+    let functions = mounts.filter { $0.serves.kind == .function }
+    if let mounted = functions.first(where: { $0.serves.isCalled(name) }) {
+      return (mounted.client, mounted.serves.namespace)
+    }
+    let question: (name: String, value: JSON)
+    switch name {
+    case .uuid(let uuid): question = ("uuid", .text(uuid))
+    case .label(let label): question = ("label", .text(label))
+    default: return nil
+    }
+    var asked: Set<Int32> = []
+    for (client, _) in functions where asked.insert(client.process).inserted {
+      if let found = try? client.ask("find", [question]).integer(UInt32.self) { return (client, found) }
+    }
+    return nil
+  }
+
+  /// Makes the kernel's mount and hands it to the daemon.
+  /// - Parameters:
+  ///   - stays: whether to return only when it is gone; a signal then unmounts it.
+  ///   - whenUsable: called once the mount is usable; returns false when nobody wants it any more.
+  /// - Throws: why that failed, or that not everything could be written.
+  func serve(
+    at point: MountPoint, stays: Bool, _ signals: SignalDescriptor, _ whenUsable: () -> Bool
+  ) throws(MountError) {
+    let mount = try KernelMount(at: point, order.sessionOptions)
+    do throws(ControlError) {
+      try handOver(mount, signals)
+    } catch {
+      mount.point.detach()
+      throw MountError(error.description)
+    }
+    let isWanted = whenUsable()
+    guard stays || !isWanted else { return }
+    do throws(ControlError) {
+      try waitForEnd(of: mount.point, signals, isWanted: isWanted)
+    } catch { throw MountError(error.description) }
+  }
+
+  private func handOver(_ mount: KernelMount, _ signals: SignalDescriptor) throws(ControlError) {
+    let descriptor = mount.takeDescriptor()
+    defer { close(descriptor) }
+    try client.post(
+      "serve",
+      [
+        ("nsid", .integer(namespace)), ("directory", .text(mount.point.path)),
+        ("device", .text(mount.point.device ?? "")),
+      ], passing: descriptor)
+    if try client.answer(until: signals.descriptor) == nil { throw ControlError("interrupted") }
+  }
+
+  private func waitForEnd(
+    of point: MountPoint, _ signals: SignalDescriptor, isWanted: Bool
+  ) throws(ControlError) {
+    try client.post("await", [("nsid", .integer(namespace))])
+    var unmounter = isWanted ? nil : Unmounter(point)
+    while try client.answer(until: signals.descriptor) == nil {
+      while signals.take() != nil {}
+      if unmounter == nil { unmounter = Unmounter(point) }
+    }
+    withExtendedLifetime(unmounter) {}
+  }
+}

@@ -1,0 +1,140 @@
+import Block
+import Control
+import Device
+import FileSystem
+import Logging
+import MountSession
+import NVMe
+import PCI
+import Reactor
+
+/// One namespace, mounted or about to be: its memory, queue pair, filesystem and connection to the kernel, which it
+/// shares with no other mount. Belongs to the event loop's thread.
+final class ServedMount {
+  let namespace: UInt32
+  let block: NamespaceDevice
+  let service: FileSystem
+  let reactor: Reactor
+  let trace: TraceService
+  /// The client of the control socket that asks for the mount, until it can be used; nil for the daemon's own.
+  var client: UInt64?
+  /// Called once it is gone and everything of it was given back; with the reason when not all could be written.
+  var whenGone: (MountError?) -> Void = { _ in }
+
+  private let place: ServedDevice
+  private let session: MountSession
+  private let departure: Departure
+  private let log: Logger
+  private var isUsable = false
+  private var isLeaving = false
+
+  /// Takes memory and a queue pair for a filesystem. Blocks for as long as the controller needs to make the queues.
+  /// - Parameter place: where the device lies.
+  /// - Throws: why the namespace cannot be used.
+  init(
+    _ order: MountOrder, _ place: ServedDevice, _ controller: Controller, _ loop: EventLoop, _ log: Logger
+  ) throws {
+    self.place = place
+    self.log = log
+    namespace = place.namespace
+    let slots = SlotLayout()
+    let arena = try DMAArena(frames: slots.frameCount + order.cacheFrames, name: "varve")
+    Survival.populate(arena)
+    block = try NamespaceDevice(controller: controller, namespace: namespace, arena: arena)
+    block.closesController = false
+    service = FileSystem(
+      memory: WorkingMemory(
+        base: arena.base, firstFrame: UInt32(slots.frameCount), frameCount: UInt32(order.cacheFrames),
+        slots: slots.count),
+      blockCount: block.blockCount, hasVolatileCache: block.hasVolatileCache, canDiscard: block.canDiscard,
+      options: order.filesystemOptions)
+    reactor = try Reactor(service: service, device: block, slots: slots, loop: loop)
+    session = try MountSession(
+      service: service, slots: slots, arena: arena.base, options: order.sessionOptions)
+    departure = Departure(reactor, session)
+    trace = TraceService(block)
+    reactor.afterAdvance = { [unowned self] in passNotices() }
+    reactor.whenEnded = { [unowned self] in end($0) }
+  }
+
+  /// Lets the filesystem start.
+  /// - Parameter whenReady: told once when it can be served, or why not; it is gone then.
+  func begin(_ whenReady: @escaping (MountError?) -> Void) {
+    reactor.begin { [unowned self] failure in
+      guard let failure else { return whenReady(nil) }
+      isLeaving = true
+      block.close()
+      let error = MountError("\(place.device): \(failure.problem)", remedy: failure.remedy)
+      whenReady(error)
+      whenGone(error)
+    }
+  }
+
+  /// Serves a kernel mount.
+  /// - Parameters:
+  ///   - descriptor: that of the kernel's requests.
+  ///   - whenUsable: called once the mount can be used.
+  func serve(
+    _ descriptor: Int32, at point: MountPoint, _ whenUsable: @escaping () -> Void
+  ) throws(MountError) {
+    try session.attach(descriptor, at: point)
+    session.whenUsable = { [unowned self] in
+      isUsable = true
+      session.raiseReadahead()
+      log.info("mounted \(block.name) at \(point.path)")
+      whenUsable()
+    }
+    reactor.take(session)
+  }
+
+  /// Begins to unmount.
+  func leave() {
+    isLeaving = true
+    departure.begin()
+  }
+
+  /// How far its life has come. A mount that the kernel has no more is leaving, whether its channel has said so or not.
+  var state: ServedDevice.State {
+    if isLeaving { return .leaving }
+    guard isUsable else { return .starting }
+    return session.mountPoint?.isStillMounted == true ? .mounted : .leaving
+  }
+
+  /// What tools are told of it.
+  var served: ServedDevice {
+    var served = place
+    served.mountPoint = session.mountPoint?.path ?? ""
+    served.state = state
+    if let superblock = service.superblock {
+      served.uuid = Identity.text(ofUUID: superblock.uuid)
+      served.label = String(decoding: superblock.label, as: UTF8.self)
+    }
+    return served
+  }
+
+  // MARK: Private
+
+  private func end(_ ending: Ending) {
+    isLeaving = true
+    let path = session.mountPoint?.path ?? place.device
+    var error: MountError?
+    switch ending {
+    case .unmounted: log.info("\(path) was unmounted")
+    case .stopped: log.info("stopped serving \(path)")
+    case .failed(let reason):
+      log.error("\(path): \(reason)")
+      error = MountError("\(path): \(reason)")
+    }
+    departure.end { [self] in
+      block.close()
+      whenGone(error)
+    }
+  }
+
+  /// Logs what the filesystem has to say.
+  private func passNotices() {
+    guard !service.notices.isEmpty else { return }
+    for notice in service.notices { log.warning("\(block.name): \(notice)") }
+    service.notices.removeAll()
+  }
+}

@@ -1,0 +1,67 @@
+import CFuse3
+import Glibc
+
+/// The kernel's half of a mount: the directory's new contents, and a descriptor of the requests for them.
+///
+/// It is made by whoever wants the mount, with their rights and in their mount namespace. The descriptor can then be
+/// handed to the process that is to serve.
+public final class KernelMount {
+  /// Where it is mounted.
+  public let point: MountPoint
+  private var descriptor: Int32
+
+  /// Mounts at a directory that `MountPoint.prepare` has looked at.
+  /// - Throws: `MountError` when the kernel or fusermount3 refuses.
+  public init(at point: MountPoint, _ options: SessionOptions) throws(MountError) {
+    guard access("/dev/fuse", F_OK) == 0 else {
+      throw MountError("the kernel has no FUSE (/dev/fuse is missing)", remedy: "run: modprobe fuse")
+    }
+    LibraryLog.capture()
+    // libfuse knows how to mount, be it by fusermount3; nothing else is wanted of this session.
+    var operations = fuse_lowlevel_ops()
+    let session = options.makeSession(&operations, nil)
+    defer { if let session { fuse_session_destroy(session) } }
+    guard let session, fuse_session_mount(session, point.path) == 0 else {
+      throw MountError(
+        "cannot mount at \(point.path): \(LibraryLog.take())",
+        remedy: geteuid() == 0 ? "" : "become root, or make /dev/fuse and fusermount3 usable")
+    }
+    descriptor = fcntl(fuse_session_fd(session), F_DUPFD_CLOEXEC, 0)
+    self.point = point.mounted()
+    guard descriptor >= 0 else {
+      self.point.detach()
+      throw MountError("no descriptor for \(point.path)", remedy: "raise the limit of open files (ulimit -n)")
+    }
+  }
+
+  deinit { if descriptor >= 0 { close(descriptor) } }
+
+  /// The descriptor of the kernel's requests, which is the caller's from now on.
+  public func takeDescriptor() -> Int32 {
+    defer { descriptor = -1 }
+    return descriptor
+  }
+
+  /// Whether a descriptor is that of some kernel mount: of the FUSE device (misc device 229).
+  public static func isDescriptor(_ descriptor: Int32) -> Bool {
+    var status = stat()
+    return fstat(descriptor, &status) == 0 && status.st_mode & S_IFMT == S_IFCHR
+      && status.st_rdev == 10 << 8 | 229
+  }
+}
+
+extension SessionOptions {
+  /// Has libfuse read the options; nil when it refuses them.
+  func makeSession(
+    _ operations: inout fuse_lowlevel_ops, _ userdata: UnsafeMutableRawPointer?
+  ) -> OpaquePointer? {
+    var arguments: [UnsafeMutablePointer<CChar>?] = [
+      strdup("mount.varve"), strdup("-o"), strdup(argument),
+    ]
+    defer { for argument in arguments { free(argument) } }
+    return arguments.withUnsafeMutableBufferPointer { vector in
+      var list = fuse_args(argc: Int32(vector.count), argv: vector.baseAddress, allocated: 0)
+      return fuse_session_new(&list, &operations, MemoryLayout<fuse_lowlevel_ops>.size, userdata)
+    }
+  }
+}

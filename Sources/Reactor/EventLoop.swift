@@ -1,0 +1,98 @@
+import CMachine
+
+/// A thread's event loop: turns its reactors, and sleeps when none of them has anything to do.
+///
+/// One thread owns it and all that hangs on it. It blocks only in `Sleeper`.
+public final class EventLoop {
+  private var sleeper: Sleeper
+  private var handlers: [Int32: () -> Void] = [:]
+  private var reactors: [Reactor] = []
+  /// When descriptors were last looked at (ns, monotonic).
+  private var lastLook: UInt64 = 0
+
+  /// Under load descriptors are looked at this often (ns).
+  private static let lookInterval: UInt64 = 10_000_000
+
+  /// - Throws: `ReactorError` when the system has no descriptor left.
+  public init() throws(ReactorError) { sleeper = try Sleeper() }
+
+  /// Calls `handler` on the loop's thread while `descriptor` is readable; it must read it empty.
+  ///
+  /// For what happens rarely: signals, a control socket.
+  public func watch(_ descriptor: Int32, _ handler: @escaping () -> Void) {
+    handlers[descriptor] = handler
+    sleeper.addLevel(descriptor)
+  }
+
+  /// Ends what `watch` began; to be called before the descriptor is closed.
+  public func unwatch(_ descriptor: Int32) {
+    guard handlers.removeValue(forKey: descriptor) != nil else { return }
+    sleeper.remove(descriptor)
+  }
+
+  /// Turns reactors and calls handlers for as long as `isWanted` says.
+  public func run(while isWanted: () -> Bool) {
+    while isWanted() {
+      if let time = turn() { lookAround(at: time) } else { rest() }
+    }
+  }
+
+  // MARK: For reactors
+
+  /// Turns a reactor from now on.
+  func add(_ reactor: Reactor) { reactors.append(reactor) }
+
+  /// Turns it no more.
+  func remove(_ reactor: Reactor) { reactors.removeAll { $0 === reactor } }
+
+  /// Wakes the loop at the edges of a descriptor; several reactors may ask for the same.
+  func addEdge(_ descriptor: Int32) { sleeper.addEdge(descriptor) }
+
+  /// Takes back one `addEdge`; to be called before the descriptor is closed.
+  func removeEdge(_ descriptor: Int32) { sleeper.remove(descriptor) }
+
+  // MARK: A round
+
+  /// Turns every reactor once.
+  /// - Returns: the time, as of a reactor that had something to do; nil when none had.
+  private func turn() -> UInt64? {
+    var time: UInt64?
+    // A reactor's turn can end it and bring another.
+    var index = 0
+    while index < reactors.count {
+      let reactor = reactors[index]
+      if reactor.turn() { time = reactor.lastTime }
+      if index < reactors.count, reactors[index] === reactor { index += 1 }
+    }
+    // None may put its own work off for the sake of polling while others keep the loop from sleeping.
+    if time != nil, reactors.count > 1 { for reactor in reactors { reactor.isSpinning = false } }
+    return time
+  }
+
+  /// Sleeps until something can have happened, or polls on while a reactor expects something soon.
+  private func rest() {
+    let now = cm_monotonic_ns()
+    var polls = false
+    for reactor in reactors where reactor.pollsOn(at: now) { polls = true }
+    if polls { return cm_pause() }
+    var deadline = UInt64.max
+    for reactor in reactors { deadline = min(deadline, reactor.prepareToSleep(at: now)) }
+    guard deadline > now else { return }
+    for reactor in reactors { reactor.counters.sleeps += 1 }
+    look(timeout: deadline == .max ? -1 : Int64(clamping: deadline - now))
+  }
+
+  /// Looks at the watched descriptors while there is no time to sleep: signals and the control socket are heard under
+  /// any load. What is reported of channels and devices here is not reported again, but each of them is looked at
+  /// once more before sleeping.
+  private func lookAround(at now: UInt64) {
+    guard now &- lastLook >= Self.lookInterval else { return }
+    look(timeout: 0)
+    lastLook = now
+  }
+
+  private func look(timeout: Int64) {
+    let count = sleeper.sleep(timeout: timeout)
+    for index in 0..<count { handlers[sleeper.descriptor(index)]?() }
+  }
+}
