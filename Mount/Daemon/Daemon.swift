@@ -18,8 +18,13 @@ final class Daemon {
   /// Where the controller lies, as the first mount named it.
   let place: ServedDevice
 
+  /// Readable when the controller is being taken away.
+  private let removal: Int32?
   private let log: Logger
   private var control: ControlService?
+  /// The mount that the daemon was started for.
+  private weak var own: ServedMount?
+  private var isRemoved = false
   /// Whether no more is to be mounted.
   private var hasFinished = false
   /// Why the daemon's own mount could not be made, or not all of it could be written.
@@ -36,28 +41,22 @@ final class Daemon {
     self.controller = controller
     self.log = log
     loop = try EventLoop()
+    removal = controller.function.removalDescriptor
     loop.watch(signals.descriptor) { [unowned self] in while signals.take() != nil { leave() } }
-    if let removal = controller.function.removalDescriptor {
-      loop.watch(removal) { [unowned self] in
-        loop.unwatch(removal)
-        log.error("\(controller.function.name) is being taken away")
-        leave()
-      }
-    }
+    if let removal { loop.watch(removal) { [unowned self] in leaveRemoved() } }
   }
 
   /// Makes the daemon's own mount, then serves until the last mount is gone.
   /// - Parameter whenUsable: called once the mount can be used; returns false when nobody wants it any more.
   /// - Throws: why it could not be made, or that not everything could be written.
   func run(_ order: MountOrder, at point: MountPoint, whenUsable: @escaping () -> Bool) throws {
-    defer { controller.close() }
+    defer { giveBack() }
     do throws(ControlError) {
       control = try ControlService(self)
     } catch {
       // A mount that tools cannot ask is better than none.
       log.warning("\(error)")
     }
-    defer { control = nil }
     let mount = try self.mount(order, place)
     mount.begin { [unowned self, unowned mount] failure in
       guard failure == nil else { return }
@@ -69,11 +68,7 @@ final class Daemon {
         mount.leave()
       }
     }
-    let forget = mount.whenGone
-    mount.whenGone = { [unowned self] failure in
-      if self.failure == nil { self.failure = failure }
-      forget(failure)
-    }
+    own = mount
     loop.run { !mounts.isEmpty }
     if let failure { throw failure }
   }
@@ -81,10 +76,14 @@ final class Daemon {
   /// Takes what a mount needs. The caller begins it.
   func mount(_ order: MountOrder, _ place: ServedDevice) throws -> ServedMount {
     let mount = try ServedMount(order, place, controller, loop, log)
-    mount.whenGone = { [unowned self, unowned mount] failure in
+    mount.whenLost = { [unowned self] in leaveRemoved() }
+    mount.whenGivenBack = { [unowned self, unowned mount] failure in
+      if mount === own, self.failure == nil { self.failure = failure }
       control?.forget(mount, failure)
-      mounts.removeAll { $0 === mount }
+      // Whoever takes a controller away waits for this.
+      if isRemoved, !controller.hasQueuePairs { giveBack() }
     }
+    mount.whenGone = { [unowned self, unowned mount] in mounts.removeAll { $0 === mount } }
     mounts.append(mount)
     return mount
   }
@@ -93,6 +92,23 @@ final class Daemon {
   func leave() {
     hasFinished = true
     for mount in mounts { mount.leave() }
+  }
+
+  /// Ends all mounts because the controller goes, or has gone.
+  private func leaveRemoved() {
+    guard !isRemoved else { return }
+    isRemoved = true
+    hasFinished = true
+    log.error("\(controller.function.name) has gone, or is being taken away")
+    if let removal { loop.unwatch(removal) }
+    for mount in mounts { mount.leaveRemoved() }
+  }
+
+  /// Gives the controller back; users of mounts that are left over may stay on.
+  private func giveBack() {
+    control = nil
+    if let removal { loop.unwatch(removal) }
+    controller.close()
   }
 
   /// Whether there will be no further mount here.

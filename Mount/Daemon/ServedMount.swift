@@ -2,6 +2,7 @@ import Block
 import Control
 import Device
 import FileSystem
+import Glibc
 import Logging
 import MountSession
 import NVMe
@@ -18,8 +19,12 @@ final class ServedMount {
   let trace: TraceService
   /// The client of the control socket that asks for the mount, until it can be used; nil for the daemon's own.
   var client: UInt64?
-  /// Called once it is gone and everything of it was given back; with the reason when not all could be written.
-  var whenGone: (MountError?) -> Void = { _ in }
+  /// Called once the namespace was given back; with the reason when not all could be written.
+  var whenGivenBack: (MountError?) -> Void = { _ in }
+  /// Called after that, once nobody uses the mount any more.
+  var whenGone: () -> Void = {}
+  /// Called when the controller is found to be gone.
+  var whenLost: () -> Void = {}
 
   private let place: ServedDevice
   private let session: MountSession
@@ -27,6 +32,8 @@ final class ServedMount {
   private let log: Logger
   private var isUsable = false
   private var isLeaving = false
+  /// Whether the controller has gone, or is to go, whoever uses the mount.
+  private var isRemoved = false
 
   /// Takes memory and a queue pair for a filesystem. Blocks for as long as the controller needs to make the queues.
   /// - Parameter place: where the device lies.
@@ -53,7 +60,10 @@ final class ServedMount {
       service: service, slots: slots, arena: arena.base, options: order.sessionOptions)
     departure = Departure(reactor, session)
     trace = TraceService(block)
-    reactor.afterAdvance = { [unowned self] in passNotices() }
+    reactor.afterAdvance = { [unowned self] in
+      passNotices()
+      if !isRemoved, block.controller.lostErrno == ENODEV { whenLost() }
+    }
     reactor.whenEnded = { [unowned self] in end($0) }
   }
 
@@ -66,7 +76,8 @@ final class ServedMount {
       block.close()
       let error = MountError("\(place.device): \(failure.problem)", remedy: failure.remedy)
       whenReady(error)
-      whenGone(error)
+      whenGivenBack(error)
+      whenGone()
     }
   }
 
@@ -91,6 +102,13 @@ final class ServedMount {
   func leave() {
     isLeaving = true
     departure.begin()
+  }
+
+  /// Begins to unmount because the controller goes: users who stay get ENODEV from then on, instead of losing their
+  /// connection.
+  func leaveRemoved() {
+    isRemoved = true
+    leave()
   }
 
   /// How far its life has come. A mount that the kernel has no more is leaving, whether its channel has said so or not.
@@ -125,10 +143,10 @@ final class ServedMount {
       log.error("\(path): \(reason)")
       error = MountError("\(path): \(reason)")
     }
-    departure.end { [self] in
-      block.close()
-      whenGone(error)
-    }
+    block.close()
+    whenGivenBack(error)
+    guard isRemoved, ending != .unmounted else { return departure.end { [self] in whenGone() } }
+    session.refuse(ENODEV, on: reactor.loop) { [self] in departure.end { [self] in whenGone() } }
   }
 
   /// Logs what the filesystem has to say.

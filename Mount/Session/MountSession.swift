@@ -16,6 +16,9 @@ public final class MountSession: RequestChannel {
   /// Called once, when the kernel and the session have agreed and the mount is usable.
   public var whenUsable: () -> Void = {}
 
+  /// What every request is answered with, once the service has ended under its users; 0 before.
+  private(set) var refusal: Int32 = 0
+
   let service: any FileService
   let slots: SlotLayout
   let requests: UnsafeMutablePointer<Request>
@@ -113,6 +116,27 @@ public final class MountSession: RequestChannel {
     return .consumed
   }
 
+  /// Answers everything that waits or comes with an error, without the service, as the loop turns: for the users of a
+  /// mount that has lost its device. The device may no longer reach the slots.
+  /// - Parameter whenEnded: called once the last user has left.
+  public func refuse(_ errno: Int32, on loop: EventLoop, _ whenEnded: @escaping () -> Void) {
+    refusal = errno
+    for slot in 0..<slots.count { refuse(slot) }
+    let descriptor = descriptor
+    loop.watch(descriptor) { [unowned self] in
+      let receipt = receive(into: 0)
+      refuse(0)
+      guard receipt == .ended else { return }
+      loop.unwatch(descriptor)
+      whenEnded()
+    }
+  }
+
+  private func refuse(_ slot: Int) {
+    replies[slot].error = refusal
+    send(slot: slot)
+  }
+
   public func send(slot: Int) {
     guard let request = pending[slot] else { return }
     pending[slot] = nil
@@ -154,6 +178,11 @@ public final class MountSession: RequestChannel {
       taken.pointee.pid = UInt32(bitPattern: caller.pointee.pid)
     }
     return taken
+  }
+
+  /// Hands a forget on, as long as there is a service to hear it.
+  func forget(node: UInt64, count: UInt64) {
+    if refusal == 0 { service.forget(node: node, count: count) }
   }
 
   /// Has the kernel ask for a node's attributes before it uses them again.

@@ -25,13 +25,13 @@ extension MountSession {
       session.handshake.choose(connection, session.message, session.options)
     }
     table.forget = { request, node, count in
-      MountSession.of(request).service.forget(node: UInt64(node), count: count)
+      MountSession.of(request).forget(node: UInt64(node), count: count)
       fuse_reply_none(request)
     }
     table.forget_multi = { request, count, list in
-      let service = MountSession.of(request).service
+      let session = MountSession.of(request)
       for entry in UnsafeBufferPointer(start: list, count: count) {
-        service.forget(node: UInt64(entry.ino), count: entry.nlookup)
+        session.forget(node: UInt64(entry.ino), count: entry.nlookup)
       }
       fuse_reply_none(request)
     }
