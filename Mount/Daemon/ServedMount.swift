@@ -45,7 +45,8 @@ final class ServedMount {
     self.log = log
     namespace = place.namespace
     let slots = SlotLayout()
-    let arena = try DMAArena(frames: slots.frameCount + order.cacheFrames, name: "varve")
+    let arena = try DMAArena(
+      frames: slots.frameCount + order.cacheFrames, isShared: controller.function.needsSharedMemory)
     Survival.populate(arena)
     block = try NamespaceDevice(controller: controller, namespace: namespace, arena: arena)
     block.closesController = false

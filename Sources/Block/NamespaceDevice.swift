@@ -85,7 +85,7 @@ public final class NamespaceDevice: BlockDevice {
   ) throws(BlockDeviceError) {
     let arena: DMAArena
     do throws(FunctionError) {
-      arena = try DMAArena(frames: arenaFrames)
+      arena = try DMAArena(frames: arenaFrames, isShared: controller.function.needsSharedMemory)
     } catch {
       throw BlockDeviceError("\(controller.function.name)/\(identifier)", .function(error))
     }

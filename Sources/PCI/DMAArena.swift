@@ -4,7 +4,8 @@ import Glibc
 /// A stretch of memory a device may read and write, mapped for it once and as a whole.
 ///
 /// It is divided into 4 KiB frames, named by number; frame `n` lies at `base + n * 4096` for the processor and at
-/// `iova + n * 4096` for the device. The memory is a memfd, so that another process can map it too.
+/// `iova + n * 4096` for the device. Both, and the kernel's copies, are faster over huge pages, which are used wherever
+/// the system gives some.
 public final class DMAArena: @unchecked Sendable {
   /// The size of a frame in bytes.
   public static let frameSize = 4096
@@ -13,56 +14,42 @@ public final class DMAArena: @unchecked Sendable {
   public let base: UnsafeMutableRawPointer
   /// The size in bytes, a multiple of `frameSize`.
   public let size: Int
-  /// The memfd behind the memory; a transport may pass it on, offset 0.
-  public let descriptor: Int32
+  /// The memfd behind the memory, which a transport may pass on, offset 0; nil where it is this process's alone.
+  public let descriptor: Int32?
   /// The address of `base` for the device, set by `Function.map`; `UInt64.max` while it is not mapped.
   public var iova: UInt64 = .max
 
   /// The number of frames.
   public var frameCount: Int { size / Self.frameSize }
 
+  private let mapping: Mapping
+
   /// Makes an arena of `frames` frames, on NUMA node `node` where that is said and has memory.
   ///
-  /// Huge pages are used where the system has some to spare and the size is a multiple of theirs.
+  /// - Parameter isShared: whether another process may have to map it. Memory that is this process's alone can have
+  ///   transparent huge pages on a system as it comes; shared memory has none but those set aside by somebody.
   /// - Throws: `FunctionError` when the system has no memory for it.
-  public init(frames: Int, name: String = "varve", node: Int? = nil) throws(FunctionError) {
+  public init(
+    frames: Int, name: String = "varve", node: Int? = nil, isShared: Bool = true
+  ) throws(FunctionError) {
     let (bytes, overflow) = max(frames, 1).multipliedReportingOverflow(by: Self.frameSize)
-    guard !overflow else {
+    guard !overflow, bytes <= Int.max - 2 * Mapping.hugePageSize else {
       throw FunctionError("a DMA arena of \(frames) frames is too large", errno: ENOMEM)
     }
-    let huge = bytes % Self.hugePageSize == 0 ? Self.memory(cm_memfd_huge(name), bytes) : nil
-    guard let memory = huge ?? Self.memory(cm_memfd(name), bytes) else {
+    guard let mapping: Mapping = isShared ? .shared(name, bytes) : .own(bytes) else {
       throw FunctionError(
         "no memory for a DMA arena of \(bytes) bytes", remedy: "free some memory", errno: errno)
     }
+    self.mapping = mapping
     size = bytes
-    (descriptor, base) = memory
+    base = mapping.start
+    descriptor = mapping.descriptor
     if let node { NUMA.prefer(node, for: base, size: size) }
-    // Where the system grants shared memory transparent huge pages on request.
+    // Where the system grants transparent huge pages on request.
     madvise(base, size, MADV_HUGEPAGE)
   }
 
-  /// The size of a huge page in bytes.
-  private static let hugePageSize = 2 << 20
-
-  /// Sizes and maps the memfd `descriptor`, which is closed when that fails, with the reason in `errno`.
-  private static func memory(_ descriptor: Int32, _ size: Int) -> (Int32, UnsafeMutableRawPointer)? {
-    guard descriptor >= 0 else { return nil }
-    if ftruncate(descriptor, size) == 0,
-      let base = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0), base != MAP_FAILED
-    {
-      return (descriptor, base)
-    }
-    let code = errno
-    Glibc.close(descriptor)
-    errno = code
-    return nil
-  }
-
-  deinit {
-    munmap(base, size)
-    Glibc.close(descriptor)
-  }
+  deinit { mapping.end() }
 
   /// The address of frame `frame` for the processor.
   @inline(__always)
@@ -71,4 +58,56 @@ public final class DMAArena: @unchecked Sendable {
   /// The address of frame `frame` for the device.
   @inline(__always)
   public func address(_ frame: UInt32) -> UInt64 { iova &+ UInt64(frame) * UInt64(Self.frameSize) }
+}
+
+/// Memory as the system gave it.
+private struct Mapping {
+  /// The size of a huge page in bytes.
+  static let hugePageSize = 2 << 20
+
+  private var base: UnsafeMutableRawPointer
+  private var size: Int
+  /// Where the arena begins in it.
+  var start: UnsafeMutableRawPointer
+  var descriptor: Int32?
+
+  /// Memory that another process can map too. Of huge pages that were set aside it must be whole ones.
+  static func shared(_ name: String, _ bytes: Int) -> Mapping? {
+    let huge = bytes % hugePageSize == 0 ? file(cm_memfd_huge(name), bytes) : nil
+    return huge ?? file(cm_memfd(name), bytes)
+  }
+
+  /// Memory of this process: huge pages that were set aside, or placed so that the system can make some of it.
+  static func own(_ bytes: Int) -> Mapping? {
+    let whole = (bytes + hugePageSize - 1) / hugePageSize * hugePageSize
+    if bytes >= hugePageSize, let base = anonymous(whole, MAP_HUGETLB) {
+      return Mapping(base: base, size: whole, start: base)
+    }
+    guard let base = anonymous(whole + hugePageSize, 0) else { return nil }
+    return Mapping(base: base, size: whole + hugePageSize, start: base.alignedUp(toMultipleOf: hugePageSize))
+  }
+
+  private static func anonymous(_ size: Int, _ flags: Int32) -> UnsafeMutableRawPointer? {
+    let memory = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0)
+    return memory == MAP_FAILED ? nil : memory
+  }
+
+  /// Sizes and maps a memfd, which is closed when that fails, with the reason in `errno`.
+  private static func file(_ descriptor: Int32, _ size: Int) -> Mapping? {
+    guard descriptor >= 0 else { return nil }
+    if ftruncate(descriptor, size) == 0,
+      let base = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0), base != MAP_FAILED
+    {
+      return Mapping(base: base, size: size, start: base, descriptor: descriptor)
+    }
+    let code = errno
+    Glibc.close(descriptor)
+    errno = code
+    return nil
+  }
+
+  func end() {
+    munmap(base, size)
+    if let descriptor { Glibc.close(descriptor) }
+  }
 }

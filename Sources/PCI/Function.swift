@@ -18,6 +18,9 @@ public protocol Function: AnyObject {
   /// Opens BAR `index` (0...5). The window stays valid until the function is closed.
   func openBAR(_ index: Int) throws(FunctionError) -> RegisterWindow
 
+  /// Whether another process has to map the arenas, so that they must be shared memory.
+  var needsSharedMemory: Bool { get }
+
   /// Makes a whole arena reachable for the device and sets its `iova`.
   func map(_ arena: DMAArena) throws(FunctionError)
 
@@ -55,6 +58,7 @@ public protocol Function: AnyObject {
 
 extension Function {
   public var needsService: Bool { false }
+  public var needsSharedMemory: Bool { false }
   public func service(now: UInt64) -> UInt64 { .max }
 }
 

@@ -4,8 +4,9 @@ import PCI
 import Testing
 
 @Suite struct DMAArenaTests {
-  @Test(arguments: [1, 7, 512, 1024]) func isZeroedAndAsLargeAsAsked(frames: Int) throws {
-    let arena = try DMAArena(frames: frames)
+  @Test(arguments: [1, 7, 512, 1024, 1025], [true, false])
+  func isZeroedAndAsLargeAsAsked(frames: Int, isShared: Bool) throws {
+    let arena = try DMAArena(frames: frames, isShared: isShared)
     #expect(arena.frameCount == frames)
     #expect(arena.size == frames * DMAArena.frameSize)
     #expect(UInt(bitPattern: arena.base) % 4096 == 0)
@@ -23,7 +24,8 @@ import Testing
   @Test func canBeMappedByAnotherProcess() throws {
     let arena = try DMAArena(frames: 2)
     arena.pointer(1).storeBytes(of: 0x5a, as: UInt8.self)
-    let other = try #require(mmap(nil, arena.size, PROT_READ, MAP_SHARED, arena.descriptor, 0))
+    let descriptor = try #require(arena.descriptor)
+    let other = try #require(mmap(nil, arena.size, PROT_READ, MAP_SHARED, descriptor, 0))
     defer { munmap(other, arena.size) }
     #expect(other.load(fromByteOffset: 4096, as: UInt8.self) == 0x5a)
   }
@@ -35,19 +37,39 @@ import Testing
     }
   }
 
-  @Test(arguments: [Int.max, Int.max / 4096]) func saysSoWhenThereIsNoSuchMemory(frames: Int) {
-    #expect(throws: FunctionError.self) { try DMAArena(frames: frames) }
+  @Test func isPlacedForHugePagesWhereItIsNotShared() throws {
+    let arena = try DMAArena(frames: 600, isShared: false)
+    #expect(arena.descriptor == nil)
+    #expect(UInt(bitPattern: arena.base) % (2 << 20) == 0)
+  }
+
+  @Test(arguments: [Int.max, Int.max / 4096, Int.max / 4096 - 512], [true, false])
+  func saysSoWhenThereIsNoSuchMemory(frames: Int, isShared: Bool) {
+    #expect(throws: FunctionError.self) { try DMAArena(frames: frames, isShared: isShared) }
   }
 
   /// The guest's test sets some huge pages aside.
   @Test(.enabled(if: ProcessInfo.processInfo.environment["VARVE_GUEST_TEST"] == "hugepages"))
   func usesHugePagesWhereThereAreSome() throws {
+    #expect(try pageSize(DMAArena(frames: 1024)) == 2 << 20)
+    #expect(try pageSize(DMAArena(frames: 1023)) == 4096)
+    #expect(try pageSize(DMAArena(frames: 512 * 1024)) == 4096)
+    let own = try DMAArena(frames: 1025, isShared: false)
+    let free = try freeHugePages()
+    memset(own.base, 1, own.size)
+    #expect(try freeHugePages() == free - 3)
+  }
+
+  /// The size of the pages that a shared arena has.
+  private func pageSize(_ arena: DMAArena) throws -> Int {
     var status = stat()
-    let large = try DMAArena(frames: 1024)
-    #expect(fstat(large.descriptor, &status) == 0 && status.st_blksize == 2 << 20)
-    let small = try DMAArena(frames: 1023)
-    #expect(fstat(small.descriptor, &status) == 0 && status.st_blksize == 4096)
-    let tooLarge = try DMAArena(frames: 512 * 1024)
-    #expect(fstat(tooLarge.descriptor, &status) == 0 && status.st_blksize == 4096)
+    try #require(fstat(try #require(arena.descriptor), &status) == 0)
+    return Int(status.st_blksize)
+  }
+
+  private func freeHugePages() throws -> Int {
+    let lines = try String(contentsOfFile: "/proc/meminfo", encoding: .utf8).split(separator: "\n")
+    let line = try #require(lines.first { $0.hasPrefix("HugePages_Free:") })
+    return try #require(Int(line.split(separator: " ")[1]))
   }
 }

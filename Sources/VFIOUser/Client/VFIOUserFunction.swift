@@ -167,17 +167,23 @@ extension VFIOUserFunction {
 
 // DMA.
 extension VFIOUserFunction {
+  public var needsSharedMemory: Bool { sharesMemory }
+
   public func map(_ arena: DMAArena) throws(FunctionError) {
+    let descriptors = sharesMemory ? arena.descriptor.map { [$0] } : []
+    guard let descriptors else {
+      throw FunctionError("\(name) cannot be given memory that this process does not share", errno: EINVAL)
+    }
     guard let address = connection.memory.allocate(arena.size) else {
       throw FunctionError("\(name) has no \(arena.size) bytes of addresses left", errno: ENOSPC)
     }
     // The server must not be able to cut the memory short under us.
-    _ = cm_seal_size(arena.descriptor)
+    for descriptor in descriptors { _ = cm_seal_size(descriptor) }
     connection.memory.insert(arena, at: address)
     let message = DMAMap(offset: 0, address: address, length: UInt64(arena.size))
     do throws(FunctionError) {
       _ = try connection.request(
-        .dmaMap, message.encoded, descriptors: sharesMemory ? [arena.descriptor] : [])
+        .dmaMap, message.encoded, descriptors: descriptors)
     } catch {
       connection.memory.remove(address)
       throw error

@@ -24,7 +24,7 @@ struct NullDaemon: ParsableCommand {
     let point = try MountPoint.prepare(directory)
     let signals = SignalDescriptor()
     let layout = SlotLayout(count: slots)
-    let arena = try DMAArena(frames: layout.frameCount, name: "null-daemon")
+    let arena = try DMAArena(frames: layout.frameCount, isShared: false)
     let service = MemoryService(slots: layout.count, arena: arena.base, keepsData: !discard)
     let reactor = try Reactor(service: service, device: nil, slots: layout)
     if let spin { reactor.spin = spin * 1000 }
