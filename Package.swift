@@ -132,7 +132,7 @@ let package = Package(
       ]),
     tests("VFIO", ["VFIO", "Block", "NVMe", "PCI", "CMachine", "TestSupport"]),
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
-    tests("Format", ["Format", "TestSupport"]),
+    tests("Format", ["Format", "CMachine", "TestSupport"]),
     tests(
       "Tools",
       [

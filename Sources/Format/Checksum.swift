@@ -36,44 +36,6 @@ public struct Checksum: Sendable {
   }
 }
 
-/// CRC-32C of a 4 KiB block in three interleaved parts, which are then put together.
-///
-/// A CRC is linear: that of two parts is that of the first, moved on by as many zero bytes as the second has, xor that of the
-/// second begun from zero. Moving on by a fixed number of bytes is a table look-up for each of the four bytes.
-enum BlockChecksum {
-  /// Bytes of a part; three leave 16 bytes of the block.
-  private static let part = 1360
-
-  /// `shift[256 * i + byte]`: what `byte` at place `i` of a CRC becomes `part` zero bytes later.
-  private static let shift: [UInt32] = {
-    let zeros = [UInt8](repeating: 0, count: part)
-    return (0..<1024).map { index in
-      zeros.withUnsafeBytes {
-        cm_crc32c(UInt32(index & 255) << UInt32(8 * (index >> 8)), $0.baseAddress, part)
-      }
-    }
-  }()
-
-  @inline(__always)
-  private static func moved(_ crc: UInt32, _ table: UnsafePointer<UInt32>) -> UInt32 {
-    table[Int(crc & 255)] ^ table[256 + Int(crc >> 8 & 255)] ^ table[512 + Int(crc >> 16 & 255)]
-      ^ table[768 + Int(crc >> 24)]
-  }
-
-  /// The CRC going on from `crc`, without the final inversion.
-  static func run(_ crc: UInt32, _ block: UnsafeMutableRawPointer) -> UInt32 {
-    var parts: (UInt32, UInt32, UInt32) = (crc, 0, 0)
-    withUnsafeMutableBytes(of: &parts) {
-      cm_crc32c_triple($0.baseAddress?.assumingMemoryBound(to: UInt32.self), block, part)
-    }
-    let joined = shift.withUnsafeBufferPointer { table -> UInt32 in
-      guard let base = table.baseAddress else { return 0 }
-      return moved(moved(parts.0, base) ^ parts.1, base) ^ parts.2
-    }
-    return cm_crc32c(joined, block + 3 * part, Page.size - 3 * part)
-  }
-}
-
 /// 16 random bytes drawn at every mkfs, never chosen by a person.
 public struct Nonce: Sendable, Equatable {
   public var high: UInt64

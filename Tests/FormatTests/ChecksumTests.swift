@@ -1,6 +1,8 @@
-import Format
+import CMachine
 import TestSupport
 import Testing
+
+@testable import Format
 
 @Suite("Checksums and hashes")
 struct ChecksumTests {
@@ -18,7 +20,7 @@ struct ChecksumTests {
     #expect(Set(sums).count == sums.count)
   }
 
-  @Test("A block's checksum, computed in three parts, is that of its bytes")
+  @Test("A block's checksum is that of its bytes, whichever way it is computed")
   func block() {
     var random = SplitMix(seed: 5)
     for seed in 0..<50 {
@@ -27,6 +29,15 @@ struct ChecksumTests {
       let whole = bytes.raw { sum.of($0) }
       let block = bytes.withUnsafeMutableBytes { $0.baseAddress.map { sum.of(Page($0)) } }
       #expect(block == whole)
+      let start = UInt32(truncatingIfNeeded: random.next())
+      bytes.withUnsafeMutableBytes { bytes in
+        guard let base = bytes.baseAddress else { return }
+        let plain = cm_crc32c(start, base, Page.size)
+        #expect(ThreefoldChecksum.run(start, base) == plain)
+        #if arch(x86_64)
+          if WideChecksum.isPossible { #expect(WideChecksum.run(start, base) == plain) }
+        #endif
+      }
     }
   }
 
