@@ -47,7 +47,8 @@ public final class FileSystem: FileService {
   /// Expected checksums of the blocks a slot reads, `slotChecksums` a slot.
   let slotChecksums: UnsafeMutablePointer<UInt32>
   /// One for each slot, then one for each job.
-  var waiters: [Waiter]
+  let waiters: UnsafeMutablePointer<Waiter>
+  let waiterCount: Int
   /// Who waits for a frame being read.
   var loadWaiters: [FrameIndex: [Int]] = [:]
   var currentWaiter = 0
@@ -118,11 +119,14 @@ public final class FileSystem: FileService {
     slots.initialize(repeating: SlotState(), count: memory.slots)
     slotChecksums = .allocate(capacity: memory.slots * SlotState.maximumBlocks)
     slotChecksums.initialize(repeating: 0, count: memory.slots * SlotState.maximumBlocks)
-    waiters = Array(repeating: Waiter(), count: memory.slots + Job.allCases.count)
+    waiterCount = memory.slots + Job.allCases.count
+    waiters = .allocate(capacity: waiterCount)
+    waiters.initialize(repeating: Waiter(), count: waiterCount)
     let arenaFrames = Int(memory.firstFrame + memory.frameCount)
     identity = .allocate(capacity: arenaFrames)
     for frame in 0..<arenaFrames { identity[frame] = UInt32(truncatingIfNeeded: frame) }
-    cache.onEvict = { [unowned self] frame in forgetCleanPage(frame) }
+    // The cache goes with the filesystem.
+    cache.onEvict = { [unowned(unsafe) self] frame in forgetCleanPage(frame) }
   }
 
   deinit {
@@ -132,6 +136,8 @@ public final class FileSystem: FileService {
     replies.deallocate()
     slots.deallocate()
     slotChecksums.deallocate()
+    waiters.deinitialize(count: waiterCount)
+    waiters.deallocate()
     identity.deallocate()
   }
 

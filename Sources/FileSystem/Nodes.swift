@@ -191,7 +191,7 @@ extension FileSystem {
   /// A frame is about to go: nobody keeps it any longer. Whoever waited runs again and sees what has become of it.
   func unpinEverywhere(_ frame: FrameIndex) {
     guard cache.frames[Int(frame)].pins > 0 else { return }
-    for waiter in waiters.indices { waiters[waiter].pins.removeAll { $0 == frame } }
+    for waiter in 0..<waiterCount { waiters[waiter].pins.removeAll { $0 == frame } }
     cache.frames[Int(frame)].pins = 0
   }
 }
