@@ -32,6 +32,16 @@ import Testing
     }
   }
 
+  @Test func `deallocates what there was, unless told to keep it`() throws {
+    for (options, isKept) in [(["-f", "-q"], false), (["-f", "-q", "-K"], true)] {
+      let image = try TestImage(bytes: Data(repeating: 0xAA, count: 40 << 20))
+      #expect(try Command.run("mkfs.varve", options + [image.path]).status == 0)
+      let middle = try image.contents()[20 << 20..<21 << 20]
+      #expect(middle.allSatisfy { $0 == (isKept ? 0xAA : 0) })
+      #expect(try Command.run("fsck.varve", "-n", image.path).status == 0)
+    }
+  }
+
   @Test func `a dry run changes nothing`() throws {
     let image = try TestImage(bytes: Data(count: 40 << 20))
     #expect(try mkfs("-n", image.path).output.contains("Would make"))

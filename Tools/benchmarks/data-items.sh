@@ -31,10 +31,11 @@ measure_sequential() {
   stop_peers
 }
 
-# sequential NAME RW OPTION… PEER
+# sequential NAME RW OPTION… PEER: direct ones go over the file for a time, buffered ones once.
 sequential() {
-  local measure=sequential-$1 rw=$2 peer=${*: -1} result
+  local measure=sequential-$1 rw=$2 peer=${*: -1} result duration=
   shift 2
+  [[ $measure != *-direct ]] || duration=$(seconds_each)
   # A buffered write is of a new file, as cp's.
   [ "$measure" != sequential-write-buffered ] || rm -f "$scratch/$peer/file"
   read -ra result < <(run_fio "$peer" "$rw" 1M --ioengine=psync "${@:1:$#-1}") || true

@@ -56,7 +56,7 @@ make_image() {
 
 start_ours() {
   make_image "$scratch/ours.img" "$1"
-  "$binaries/mkfs.varve" -q "$scratch/ours.img" || fail 1 "no Varve filesystem was made: see above"
+  "$binaries/mkfs.varve" -q -K "$scratch/ours.img" || fail 1 "no Varve filesystem was made: see above"
   mount_ours "$scratch/ours.img"
 }
 

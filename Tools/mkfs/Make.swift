@@ -25,6 +25,8 @@ struct Make: ParsableCommand {
   var quiet = false
   @Flag(name: .customShort("n"), help: "Change nothing; only say what would be made.")
   var dryRun = false
+  @Flag(name: .customShort("K"), help: "Do not deallocate what the device holds first.")
+  var keepsBlocks = false
   @Option(
     name: .customShort("L"),
     help: ArgumentHelp("A name for the filesystem, up to 64 bytes.", valueName: "label"))
@@ -163,7 +165,7 @@ struct Make: ParsableCommand {
     try device.write(block: 0, zeros)
     try device.write(block: block.blockCount - 1, zeros)
     try device.flush()
-    if block.canDiscard {
+    if block.canDiscard, !keepsBlocks {
       for start in stride(from: UInt64(0), to: block.blockCount, by: Int(Self.discardStep)) {
         try device.discard(block: start, count: min(Self.discardStep, block.blockCount - start))
       }
