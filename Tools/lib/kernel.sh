@@ -4,8 +4,8 @@
 guest_cache="${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/varve/guest"
 
 # The kernel modules a guest can load: what Varve needs, what carries a shared folder, and the kernel's own NVMe
-# driver and ext4 to compare with. Whatever the kernel has built in is passed over.
-guest_modules=(virtio_pci 9pnet_virtio 9p vfio_iommu_type1 vfio-pci fuse nvme ext4 loop dm-mod)
+# driver, ext4 to compare with, and what can stand on a disk. Whatever the kernel has built in is passed over.
+guest_modules=(virtio_pci 9pnet_virtio 9p vfio_iommu_type1 vfio-pci fuse nvme ext4 loop dm-mod raid1)
 
 # Puts kernel and base file system into the cache unless they are there, and sets `kernel` and `base` to them.
 prepare_kernel() {
