@@ -140,7 +140,13 @@ let package = Package(
         "TestSupport",
       ]),
     tests("NVMeSpec", ["NVMeSpec", "TestSupport"]),
-    tests("Reactor", ["Reactor", "FileSystem", "Block", "NVMe", "EmulatedController", "PCI", "CMachine"]),
+    tests(
+      "Reactor",
+      [
+        "Reactor", "FileSystem", "Block", "NVMe", "EmulatedController", "PCI", "CMachine",
+        "DriverTestSupport",
+        "TestSupport",
+      ]),
     .target(
       name: "DriverTestSupport",
       dependencies: ["Block", "NVMe", "NVMeSpec", "EmulatedController", "PCI", "CMachine"],

@@ -1,0 +1,80 @@
+import EmulatedController
+import PCI
+
+/// The emulated controller as hardware that works by itself, but only at the moments when a test lets it: `moment` is
+/// called whenever the driver touches the function, before and after, and whenever the test says so.
+public final class StepwiseController: Function, RegisterAccess {
+  public let device: EmulatedController
+  /// What may happen at a moment: nothing, or one or several calls of `step`.
+  public var moment: () -> Void = {}
+  /// The controller's own time (ns).
+  public private(set) var time: UInt64 = 1_000_000_000
+
+  public init(_ device: EmulatedController) { self.device = device }
+
+  /// Whether commands have not been carried out.
+  public var isBusy: Bool {
+    // Commands whose doorbells are shadows are not known before.
+    _ = device.service(now: time)
+    return device.awaitsService
+  }
+
+  /// The controller carries out, and completes, the commands that are due next.
+  public func step() {
+    let due = device.service(now: time)
+    guard due != .max else { return }
+    time = max(time, due)
+    _ = device.service(now: time)
+  }
+
+  // MARK: Moments
+
+  public let needsService = true
+
+  public func service(now: UInt64) -> UInt64 {
+    moment()
+    return .max
+  }
+
+  public func load32(at offset: Int) -> UInt32 { touching { device.load32(at: offset) } }
+  public func load64(at offset: Int) -> UInt64 { touching { device.load64(at: offset) } }
+  public func store32(_ value: UInt32, at offset: Int) {
+    touching {
+      // Commands that are fetched at another time are due at another.
+      time += 1
+      _ = device.service(now: time)
+      device.store32(value, at: offset)
+    }
+  }
+  public func store64(_ value: UInt64, at offset: Int) { touching { device.store64(value, at: offset) } }
+
+  private func touching<Result>(_ access: () -> Result) -> Result {
+    moment()
+    defer { moment() }
+    return access()
+  }
+
+  // MARK: The function as it is
+
+  public func openBAR(_ index: Int) throws(FunctionError) -> RegisterWindow {
+    RegisterWindow(access: self, size: try device.openBAR(index).size)
+  }
+  public var name: String { device.name }
+  public var numaNode: Int? { nil }
+  public var interruptVectors: Int { device.interruptVectors }
+  public var removalDescriptor: Int32? { device.removalDescriptor }
+  public func readConfiguration(at offset: Int, width: Int) -> UInt32 {
+    device.readConfiguration(at: offset, width: width)
+  }
+  public func writeConfiguration(_ value: UInt32, at offset: Int, width: Int) {
+    device.writeConfiguration(value, at: offset, width: width)
+  }
+  public func map(_ arena: DMAArena) throws(FunctionError) { try device.map(arena) }
+  public func unmap(_ arena: DMAArena) { device.unmap(arena) }
+  public func enableInterrupts(count: Int) throws(FunctionError) -> [Int32] {
+    try device.enableInterrupts(count: count)
+  }
+  public func setBusMaster(_ enabled: Bool) { device.setBusMaster(enabled) }
+  public func reset() throws(FunctionError) { try device.reset() }
+  public func close() { device.close() }
+}
