@@ -47,6 +47,46 @@ measure_served() {
   rm -f "$scratch/device.img" "$scratch/served"
 }
 
+# Adaptive polling beside polling always, at a controller in another process, each on a processor of its own: latencies under
+# load, and the processor time that waiting for a slow device takes.
+measure_polling() {
+  local round depth way share result socket=$scratch/controller.sock server latency
+  [ "$(nproc)" -ge 2 ] || { say "skipped: server and client need a processor each" && return; }
+  head --bytes 256M /dev/urandom >"$scratch/device.img"
+  for latency in 0us 20ms; do
+    taskset --cpu-list 0 "$binaries/varve" serve "emulated:$scratch/device.img?latency=$latency" --socket "$socket" --spin \
+      >"$scratch/served" &
+    server=$!
+    until grep --quiet ^serving "$scratch/served"; do
+      kill -0 "$server" 2>/dev/null || { say "varve serve does not begin" && failed=yes && return; }
+      sleep 0.05
+    done
+    for ((round = 0; round < rounds; round++)); do
+      if [ "$latency" = 20ms ]; then
+        result=$(device=vfio-user://$socket on="taskset --cpu-list 1" drive read random --adaptive) || result={}
+        sample polling-idle ours "$(jq '.processor_percent // empty' <<<"$result")"
+        continue
+      fi
+      for depth in 1 8; do
+        for way in pure adaptive; do
+          result=$(device=vfio-user://$socket on="taskset --cpu-list 1" \
+            drive read random --depth "$depth" $([ $way = pure ] || echo --adaptive)) || result={}
+          jq '.latency_us' <<<"$result" >"$scratch/$way.json"
+          sample "polling-$way-$depth-p50" ours "$(jq '.p50 // empty' "$scratch/$way.json")"
+          sample "polling-$way-$depth-p99" ours "$(jq '.p99 // empty' "$scratch/$way.json")"
+        done
+        for share in p50 p99; do
+          sample "polling-ratio-$depth-$share" ours "$(jq --slurp ".[1].$share / .[0].$share" \
+            "$scratch/pure.json" "$scratch/adaptive.json" 2>/dev/null || true)"
+        done
+      done
+    done
+    kill "$server"
+    wait "$server" || true
+  done
+  rm -f "$scratch/device.img" "$scratch/served" "$scratch"/{pure,adaptive}.json
+}
+
 # drive RW PATTERN OPTION…: runs `varve bench` on $device, or the scratch image, and prints its JSON.
 drive() {
   local rw=$1 pattern=$2

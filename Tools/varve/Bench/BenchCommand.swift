@@ -23,6 +23,10 @@ struct Bench: ParsableCommand {
   var block = "4096"
   @Option(help: "How many commands are under way at once.")
   var depth = 1
+  @Flag(
+    help:
+      "Poll only while commands end soon, and otherwise sleep until the device's interrupt, as a mount does.")
+  var adaptive = false
   @Option(help: "How long to measure.")
   var seconds = 5.0
   @Option(
@@ -88,7 +92,8 @@ struct Bench: ParsableCommand {
     var plan = BenchPlan(
       operation: write == nil ? .read : .write, pattern: read ?? write ?? .random,
       blocksPerCommand: Int((Size.bytes(block) ?? 0) / Self.blockSize), depth: depth,
-      duration: UInt64(seconds * 1e9), range: (size.flatMap(Size.bytes) ?? .max) / Self.blockSize)
+      duration: UInt64(seconds * 1e9), isAdaptive: adaptive,
+      range: (size.flatMap(Size.bytes) ?? .max) / Self.blockSize)
     let arena = try DMAArena(
       frames: BenchLoop.frames(for: plan), name: "varve-bench", node: controller.function.numaNode)
     let device = try NamespaceDevice(controller: controller, namespace: namespace, arena: arena)

@@ -24,6 +24,8 @@ struct BenchLoop: ~Copyable {
   private(set) var latencies = LatencyDistribution()
   /// From the first submission to the last completion, in nanoseconds.
   private(set) var elapsed: UInt64 = 0
+  /// The processor time that took, in nanoseconds, the system's included.
+  private(set) var processorTime: UInt64 = 0
   /// How the first command that failed ended; 0 when none did.
   private(set) var errno: Int32 = 0
 
@@ -62,6 +64,8 @@ struct BenchLoop: ~Copyable {
   mutating func run() {
     var completions: [BlockCompletion] = []
     completions.reserveCapacity(plan.depth)
+    var wait = AdaptiveWait()
+    let processorStart = Self.processorClock
     let start = cm_monotonic_ns()
     let end = start &+ plan.duration
     var now = start
@@ -72,10 +76,11 @@ struct BenchLoop: ~Copyable {
       completions.removeAll(keepingCapacity: true)
       device.poll(&completions, limit: plan.depth)
       if completions.isEmpty {
-        cm_pause()
+        if plan.isAdaptive { wait.wait(for: device) } else { cm_pause() }
         continue
       }
       now = cm_monotonic_ns()
+      wait.end(at: now)
       underWay &-= completions.count
       let goesOn = now < end
       for completion in completions {
@@ -86,6 +91,14 @@ struct BenchLoop: ~Copyable {
       device.ring()
     }
     elapsed = now &- start
+    processorTime = Self.processorClock &- processorStart
+  }
+
+  /// The processor time of this thread (ns).
+  private static var processorClock: UInt64 {
+    var time = timespec()
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
   }
 
   @inline(__always)

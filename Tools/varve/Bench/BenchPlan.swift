@@ -17,6 +17,8 @@ struct BenchPlan {
   var depth: Int
   /// How long new commands are submitted, in nanoseconds.
   var duration: UInt64
+  /// Whether to sleep until the interrupt where nothing completes for long, rather than to poll always.
+  var isAdaptive = false
   /// The blocks `0 ..< range` of the namespace are used.
   var range: UInt64
 

@@ -7,6 +7,8 @@ struct BenchResult {
   private let plan: BenchPlan
   private let commands: UInt64
   private let seconds: Double
+  /// The processor time of the measuring thread, in percent of the time.
+  private let processor: Double
   /// In microseconds.
   private let latencies: [(name: String, value: Double)]
 
@@ -15,6 +17,7 @@ struct BenchResult {
     self.plan = plan
     commands = loop.latencies.count
     seconds = max(Double(loop.elapsed), 1) / 1e9
+    processor = Double(loop.processorTime) / max(Double(loop.elapsed), 1) * 100
     latencies = [
       ("mean", loop.latencies.mean), ("min", Double(loop.latencies.minimum)),
       ("p50", loop.latencies.quantile(0.5)), ("p99", loop.latencies.quantile(0.99)),
@@ -31,6 +34,7 @@ struct BenchResult {
       ("pattern", .text(plan.pattern.rawValue)), ("block", .integer(plan.commandBytes)),
       ("depth", .integer(plan.depth)),
       ("size", .integer(plan.range * UInt64(SynchronousDevice.blockSize))), ("seconds", .real(seconds)),
+      ("processor_percent", .real(processor)),
       ("commands", .integer(commands)), ("iops", .real(iops)), ("bytes_per_second", .real(bytesPerSecond)),
       ("latency_us", .object(latencies.map { ($0.name, .real($0.value)) })),
     ])
