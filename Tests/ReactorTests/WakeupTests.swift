@@ -45,7 +45,7 @@ import Testing
     let device = try openDevice(
       function, TimeSource(now: { function.time }, sleep: { _ in function.step() }),
       arena: DMAArena(frames: 8))
-    let sleeper = try Sleeper()
+    var sleeper = try Sleeper()
     sleeper.addEdge(try #require(device.interruptDescriptor))
     var frames = (0..<8).map { UInt32($0) }
     var completions: [BlockCompletion] = []
