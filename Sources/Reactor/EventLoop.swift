@@ -6,8 +6,11 @@ import CMachine
 public final class EventLoop {
   private var sleeper: Sleeper
   private var handlers: [Int32: () -> Void] = [:]
+  // Read in every round; no access lasts longer than an expression.
+  @exclusivity(unchecked)
   private var reactors: [Reactor] = []
   /// When descriptors were last looked at (ns, monotonic).
+  @exclusivity(unchecked)
   private var lastLook: UInt64 = 0
 
   /// Under load descriptors are looked at this often (ns).
@@ -73,12 +76,11 @@ public final class EventLoop {
   private func rest() {
     let now = cm_monotonic_ns()
     var polls = false
-    for reactor in reactors where reactor.pollsOn(at: now) { polls = true }
+    for index in reactors.indices where reactors[index].pollsOn(at: now) { polls = true }
     if polls { return cm_pause() }
     var deadline = UInt64.max
-    for reactor in reactors { deadline = min(deadline, reactor.prepareToSleep(at: now)) }
+    for index in reactors.indices { deadline = min(deadline, reactors[index].prepareToSleep(at: now)) }
     guard deadline > now else { return }
-    for reactor in reactors { reactor.counters.sleeps += 1 }
     look(timeout: deadline == .max ? -1 : Int64(clamping: deadline - now))
   }
 

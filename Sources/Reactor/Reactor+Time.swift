@@ -39,7 +39,7 @@ extension Reactor {
   /// Makes ready to be woken by the device.
   /// - Returns: when to turn again although nothing woke (ns, monotonic); 0 for at once.
   func prepareToSleep(at now: UInt64) -> UInt64 {
-    guard let device else { return advanceDue }
+    guard let device else { return willSleep(until: advanceDue, at: now) }
     guard device.prepareToSleep() else {
       completionsWait = true
       return 0
@@ -47,7 +47,12 @@ extension Reactor {
     // Preparing may have told the device of commands, and so have set a deadline.
     let deadline = min(advanceDue, device.nextDeadline)
     let mustPoll = inFlight > 0 && device.interruptDescriptor == nil
-    return mustPoll ? min(deadline, now + Self.pollInterval) : deadline
+    return willSleep(until: mustPoll ? min(deadline, now + Self.pollInterval) : deadline, at: now)
+  }
+
+  private func willSleep(until deadline: UInt64, at now: UInt64) -> UInt64 {
+    if deadline > now { counters.sleeps += 1 }
+    return deadline
   }
 
   /// There is something to do again.

@@ -6,6 +6,9 @@ import FileSystem
 ///
 /// The thread of its event loop owns it, and with it the service, the channel and the device. It never blocks, and
 /// allocates nothing for a request: see the module's article for the order of its steps.
+///
+/// What every turn reads or writes is exempt from the language's checks for overlapping accesses: no access to it
+/// lasts longer than an expression.
 public final class Reactor {
   /// The filesystem.
   public let service: any FileService
@@ -31,31 +34,44 @@ public final class Reactor {
   var effects = Effects()
   var completions: [BlockCompletion] = []
   /// Commands the device has taken and not completed.
+  @exclusivity(unchecked)
   var inFlight = 0
   /// Whether the device said, when asked to sleep, that completions wait.
+  @exclusivity(unchecked)
   var completionsWait = false
   /// Commands failed here, because there is no device, whose service still has to hear of it.
   var refused: [UInt64] = []
 
   /// When the reactor last looked at the clock (ns, monotonic).
+  @exclusivity(unchecked)
   var lastTime: UInt64 = 0
   /// When the service wants `advance`, and when it was last called.
+  @exclusivity(unchecked)
   var advanceDue: UInt64 = 0
+  @exclusivity(unchecked)
   var lastAdvance: UInt64 = 0
   /// Whether the service was told of anything since `advance`.
+  @exclusivity(unchecked)
   var eventsSinceAdvance = true
   /// When there began to be nothing to do, 0 while there is; and how long that lasted the last time.
+  @exclusivity(unchecked)
   var idleSince: UInt64 = 0
+  @exclusivity(unchecked)
   var lastPause: UInt64 = 0
   /// Whether nothing but polling was done since the service was told the time.
+  @exclusivity(unchecked)
   var isSpinning = false
   /// How many messages are taken at once.
+  @exclusivity(unchecked)
   var batch = 1
 
   /// How far its life has come.
   private enum Phase { case waiting, starting, ready, serving, finishing, ended }
+  @exclusivity(unchecked)
   private var phase = Phase.waiting
+  @exclusivity(unchecked)
   private var channel: (any RequestChannel)?
+  @exclusivity(unchecked)
   private var stopRequested = false
   private var whenStarted: (ReactorError?) -> Void = { _ in }
   /// How serving came, or comes, to its end.
