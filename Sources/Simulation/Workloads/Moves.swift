@@ -133,7 +133,7 @@ extension Script.Context {
   }
 
   /// Punches, zeroes or allocates a range.
-  public mutating func allocate(_ node: Int) -> Action {
+  public mutating func allocate(_ node: Int, longest: Int = 30_000) -> Action {
     let size = Int(world.node(node).size)
     let mode =
       random.pick([
@@ -142,7 +142,7 @@ extension Script.Context {
       ]) ?? 0
     let offset = random.chance(50) ? random.below(size + 1) & ~4095 : random.below(size + 1)
     return .allocate(
-      node: node, mode: mode, offset: UInt64(offset), length: UInt64(random.number(1...30_000)))
+      node: node, mode: mode, offset: UInt64(offset), length: UInt64(random.number(1...longest)))
   }
 
   /// fsync of a file or a directory.

@@ -5,7 +5,7 @@ import Glibc
 /// Scenarios about the contents of files.
 extension Scenario {
   static let contents: [Scenario] = [
-    append, overwrite, replace, sizes, sequential, deletion,
+    append, overwrite, replace, sizes, sequential, deletion, cutting,
   ]
 
   private static let append = Scenario("append", "log files that grow by bits, synced now and then") { _ in
@@ -127,6 +127,35 @@ extension Scenario {
       case 3: return context.syncSomething()
       case 4: return [.idle(nanoseconds: 11_000_000_000)]
       default: return context.writeSomewhere(file)
+      }
+    }
+  }
+
+  private static let cutting = Scenario(
+    "cutting", "a big file cut and punched several times between two checkpoints"
+  ) {
+    _ in
+    Script(rounds: 40) { context in
+      guard let file = context.files.last, context.world.node(file).size > 100_000 else {
+        let old = context.files.flatMap { context.remove($0) }
+        var actions = old + context.makeFile(length: 4096, close: false)
+        guard let id = context.made.last else { return old }
+        for part in 0..<UInt64(context.random.number(8...20)) {
+          actions.append(.write(node: id, offset: 4096 + part << 18, length: 1 << 18, sync: false))
+        }
+        actions.append(.sync(node: id, dataOnly: false))
+        // Its map lies in a checkpoint, and in memory no longer.
+        return actions + [.idle(nanoseconds: 40_000_000_000)]
+      }
+      let size = Int(context.world.node(file).size)
+      switch context.random.below(10) {
+      case 0: return [.change(node: file, .size(UInt64(size + context.random.below(3_000_000))))]
+      case 1: return context.writeSomewhere(file)
+      case 2: return context.syncSomething()
+      case 3: return [.idle(nanoseconds: UInt64(context.random.below(8)) * 1_000_000_000)]
+      case 4: return [.read(node: file, offset: UInt64(context.random.below(size)), length: 100_000)]
+      case 5: return [context.allocate(file, longest: 2_000_000)]
+      default: return [.change(node: file, .size(UInt64(size - context.random.below(size / 3))))]
       }
     }
   }
