@@ -65,7 +65,7 @@ struct BlockQueue: ~Copyable {
     hasVolatileCache = capabilities.hasVolatileCache
     canDiscard = capabilities.canDeallocate(blocksOf: lbasPerBlock)
     canVerify = capabilities.canVerify
-    canCompare = capabilities.canCompare
+    canCompare = capabilities.canCompare(namespace)
     base = arena.iova
     memory = arena.base
     // A local: where an operand of && is a property of a value that is not complete yet, the optimiser takes the

@@ -21,7 +21,7 @@ public final class NamespaceDevice: BlockDevice {
   public let hasVolatileCache: Bool
   public let canDiscard: Bool
   public var canVerify: Bool { controller.capabilities.canVerify }
-  public var canCompare: Bool { controller.capabilities.canCompare }
+  public var canCompare: Bool { controller.capabilities.canCompare(namespace) }
   /// Whether closing the device closes the controller too, when no other device of it is open.
   public var closesController = true
 

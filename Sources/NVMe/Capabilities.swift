@@ -46,6 +46,12 @@ public struct Capabilities: Sendable {
     TransferLimits(maximum: min(writeZeroesFrames, Self.lbaLimit(namespace)))
   }
 
+  /// Whether there is a Compare command that `namespace` can be compared with: where metadata lies between the blocks, what
+  /// is compared would have to lie so too, and the controller cannot make it (PRACT).
+  public func canCompare(_ namespace: Namespace) -> Bool {
+    canCompare && namespace.protection?.isStripped != true
+  }
+
   /// The limits of Verify of `namespace`.
   public func verifyLimits(for namespace: Namespace) -> TransferLimits {
     TransferLimits(maximum: min(verifyFrames, Self.lbaLimit(namespace)))

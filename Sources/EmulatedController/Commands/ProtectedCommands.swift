@@ -74,15 +74,11 @@ extension Controller {
     guard status.isSuccess else { return .done(status, 0) }
     data.withUnsafeMutableBytes { pieces.copy(to: $0) }
     if case .flipBit = command.fault { data[length / 2] ^= 0x10 }
-    if namespace.transfersMetadata(entry) {
-      guard let host = iommu.translate(entry.metadata, metadata.count, write: false) else {
-        return .refused(.dataTransferError)
-      }
-      memcpy(&metadata, host, metadata.count)
-      if let mismatch = namespace.mismatch(data, metadata, entry) { return .done(Status(mismatch), 0) }
-    } else {
-      metadata = oursMetadata
+    guard let host = iommu.translate(entry.metadata, metadata.count, write: false) else {
+      return .refused(.dataTransferError)
     }
+    memcpy(&metadata, host, metadata.count)
+    if let mismatch = namespace.mismatch(data, metadata, entry) { return .done(Status(mismatch), 0) }
     statistics.reads &+= 1
     statistics.bytesRead &+= length
     return data == ours && namespace.isSame(metadata, oursMetadata) ? .success : .refused(.compareFailure)
@@ -92,6 +88,7 @@ extension Controller {
   mutating func verifyProtected(
     _ command: FetchedCommand, _ namespace: NamespaceRecord, _ offset: Int, _ length: Int
   ) -> Outcome {
+    if let refusal = namespace.refusal(of: command.entry) { return .refused(refusal) }
     let step = 64 << namespace.shift
     var entry = command.entry
     for position in stride(from: offset, to: offset + length, by: step) {
@@ -115,6 +112,8 @@ extension NamespaceRecord {
 
   /// Why a command's protection information cannot be as it asks; nil when it can.
   fileprivate func refusal(of entry: SubmissionEntry) -> StatusCode? {
+    let isCheck = [.compare, .verify].contains(IOOpcode(rawValue: entry.opcode))
+    if isCheck, entry.protectionInformation.contains(.action) { return .invalidProtectionInformation }
     guard let protection, entry.protectionInformation.contains(.reference) else { return nil }
     let isFirst = protection.referenceTag(entry.startingBlock) == entry.referenceTag
     return protection.type == 3 || protection.type == 1 && !isFirst ? .invalidProtectionInformation : nil
