@@ -37,8 +37,8 @@ public final class DMAArena: @unchecked Sendable {
       throw FunctionError("a DMA arena of \(frames) frames is too large", errno: ENOMEM)
     }
     guard let mapping: Mapping = isShared ? .shared(name, bytes) : .own(bytes) else {
-      throw FunctionError(
-        "no memory for a DMA arena of \(bytes) bytes", remedy: "free some memory", errno: errno)
+      let remedy = errno == EFBIG ? "raise the limit on file sizes: ulimit -f unlimited" : "free some memory"
+      throw FunctionError("no memory for a DMA arena of \(bytes) bytes", remedy: remedy, errno: errno)
     }
     self.mapping = mapping
     size = bytes
@@ -95,6 +95,8 @@ private struct Mapping {
   /// Sizes and maps a memfd, which is closed when that fails, with the reason in `errno`.
   private static func file(_ descriptor: Int32, _ size: Int) -> Mapping? {
     guard descriptor >= 0 else { return nil }
+    // A limit on the size of files holds for memory too. It is an error to be told, not a signal to die of.
+    signal(SIGXFSZ, SIG_IGN)
     if ftruncate(descriptor, size) == 0,
       let base = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0), base != MAP_FAILED
     {

@@ -36,6 +36,8 @@ struct ImageFile {
     }
     // A file that is larger keeps its size: cutting it off could cut off what is still wanted.
     guard wanted > formerSize ?? 0 else { return }
+    // A limit on the size of files is an error to be told, not a signal to die of.
+    signal(SIGXFSZ, SIG_IGN)
     guard ftruncate(descriptor, wanted) == 0 else {
       let reason = String(cString: strerror(errno))
       undo()
