@@ -107,7 +107,8 @@ extension FileSystem {
     let sequence = checkpoint.pack.log.sequence
     if log.heldBackFrom < sequence { log.heldBackFrom = .max }
     if checkpoint.durable >= cleaner.waitsFor { cleaner.cleaned.removeAll(keepingCapacity: true) }
-    noteFlushed(max(log.flushedThrough, sequence - 1))
+    // Log writes of the new chain may have ended while those of the old one held them back.
+    noteFlushed(max(sequence - 1, hasVolatileCache ? log.flushedThrough : log.completedThrough))
     for segment in usage.releasable(after: checkpoint.durable) { release(segment) }
     wakeDurable()
     // Log writes that were held back until now may wait for a flush.
