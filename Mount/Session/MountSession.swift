@@ -42,6 +42,9 @@ public final class MountSession: RequestChannel {
     self.service = service
     self.slots = slots
     self.arena = arena
+    var options = options
+    // The kernel must not write past a slot.
+    options.maximumWrite = min(options.maximumWrite, UInt32(clamping: slots.maximumTransfer))
     self.options = options
     requests = service.requests
     replies = service.replies

@@ -12,7 +12,7 @@ public struct SessionOptions: Sendable, Equatable {
   /// How long, in seconds, the kernel may trust a name or attributes without asking. Long, because every change
   /// comes through this one mount.
   public var timeout: Double = 86400 * 365
-  /// The largest write, in bytes; at most the slots' `maximumTransfer`.
+  /// The largest write, in bytes; the session takes it down to the slots' `maximumTransfer`.
   public var maximumWrite: UInt32 = 1 << 20
   /// How far the kernel may read ahead, in bytes.
   public var readahead: UInt32 = 1 << 20

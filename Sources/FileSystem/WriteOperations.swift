@@ -25,6 +25,9 @@ extension FileSystem {
     let (end, overflows) = request.offset.addingReportingOverflow(request.length)
     guard !overflows, end <= Self.maximumFileBlocks << 12 else { throw .fail(Code.fileTooBig) }
     guard request.length > 0 else { return }
+    guard request.payloadOffset + Int(clamping: request.length) <= Int(request.frameCount) * Page.size else {
+      throw .fail(Code.invalid)
+    }
     try preparePrivileges(inode)
     let payload = UnsafeRawBufferPointer(
       start: memory.base + Int(request.firstFrame) * Page.size + request.payloadOffset,
