@@ -55,9 +55,11 @@ struct MountCommand: ParsableCommand {
     } catch let code as ExitCode {
       Glibc.exit(code.rawValue)
     } catch {
-      let isHelp = exitCode(for: error).isSuccess
-      say(fullMessage(for: error), to: isHelp ? STDOUT_FILENO : STDERR_FILENO)
-      Glibc.exit(isHelp ? 0 : usageStatus)
+      guard exitCode(for: error).isSuccess else {
+        complain("\(message(for: error)); see: mount.varve --help")
+        Glibc.exit(usageStatus)
+      }
+      exit(withError: error)
     }
   }
 
@@ -104,11 +106,9 @@ struct MountCommand: ParsableCommand {
     }
   }
 
-  private static func complain(_ text: String) { say("mount.varve: \(text)", to: STDERR_FILENO) }
-
-  private static func say(_ text: String, to stream: Int32) {
-    let line = Array("\(text)\n".utf8)
-    _ = write(stream, line, line.count)
+  private static func complain(_ text: String) {
+    let line = Array("mount.varve: \(text)\n".utf8)
+    _ = write(STDERR_FILENO, line, line.count)
   }
 }
 

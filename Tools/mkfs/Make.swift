@@ -61,9 +61,15 @@ struct Make: ParsableCommand {
       say("mkfs.varve: \(error.reason)")
       Glibc.exit(1)
     } catch {
-      guard exitCode(for: error) == .failure else { exit(withError: error) }
-      say("mkfs.varve: \(error)")
-      Glibc.exit(1)
+      switch exitCode(for: error) {
+      case .success: exit(withError: error)
+      case .failure:
+        say("mkfs.varve: \(error)")
+        Glibc.exit(1)
+      case let status:
+        say("mkfs.varve: \(message(for: error)); see: mkfs.varve --help")
+        Glibc.exit(status.rawValue)
+      }
     }
   }
 
