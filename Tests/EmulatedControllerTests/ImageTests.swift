@@ -24,6 +24,19 @@ struct ImageTests {
 
     deinit { unlink(path) }
 
+    /// What the file holds, whoever else may have it open.
+    func contents() throws -> [UInt8] {
+      let descriptor = open(path, O_RDONLY)
+      defer { close(descriptor) }
+      var status = stat()
+      guard fstat(descriptor, &status) == 0 else { throw FunctionError("no image", errno: errno) }
+      var bytes = [UInt8](repeating: 0xEE, count: Int(status.st_size))
+      guard read(descriptor, &bytes, bytes.count) == bytes.count else {
+        throw FunctionError("the image cannot be read", errno: errno)
+      }
+      return bytes
+    }
+
     /// What the file takes of its disk, in bytes.
     var allocated: Int {
       var status = stat()
@@ -70,8 +83,9 @@ struct ImageTests {
     #expect(host.bytes(frame, data.count).elementsEqual(data))
   }
 
+  /// What the file itself holds counts before the controller is closed: a kill leaves no more than that.
   @Test(
-    "holes, writes, zeroes and restarts in any order leave what a model has",
+    "holes, writes, zeroes and restarts in any order leave what a model has, in the file too",
     arguments: ["/dev/shm", "/var/tmp"], [512, 4096])
   func model(folder: String, blockSize: Int) throws {
     var random = SplitMix(seed: UInt64(blockSize))
@@ -106,6 +120,7 @@ struct ImageTests {
         }
       }
       #expect(host.controller.contents(namespace: 1)?.bytes(at: 0, count: model.count) == model)
+      #expect(try image.contents() == model)
       host.controller.close()
     }
   }
@@ -208,6 +223,7 @@ struct ImageTests {
     #expect(host.status(host.transfer(.read, block: 256, count: 256, frame: frame), queue).isSuccess)
     #expect(host.bytes(frame, 8).loadUnaligned(as: UInt64.self) == 0)
     #expect(memcmp(host.arena.pointer(frame), host.arena.pointer(frame) + 8, (1 << 20) - 8) == 0)
+    #expect(try image.contents().allSatisfy { $0 == 0 })
     host.controller.close()
     #expect(image.allocated >= 4 << 20)
   }

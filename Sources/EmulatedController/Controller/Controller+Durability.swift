@@ -35,18 +35,14 @@ extension Controller {
     return outcome(of: work, work.perform())
   }
 
-  /// Zeroes extents of a mapped image; giving pages back takes long and is left to a thread.
+  /// Zeroes extents of a mapped image; clearing pages and giving them back takes long and is left to a thread.
   private mutating func deallocate(
     _ medium: MappedMedium, _ extents: [(offset: Int, length: Int)], _ command: FetchedCommand
   ) -> Outcome {
-    var punched: [(offset: Int, length: Int)] = []
-    for extent in extents {
-      let (failure, punch) = medium.deallocate(at: extent.offset, count: extent.length)
-      guard failure == 0 else { return .done(Self.writeError(failure), 0) }
-      if let punch { punched.append((punch.lowerBound, punch.count)) }
-    }
-    guard !punched.isEmpty else { return .success }
-    let work = Work.zero(.image(medium.file), punched, durable: false)
+    var rest = MappedMedium.Deallocation()
+    for extent in extents { medium.deallocate(at: extent.offset, count: extent.length, &rest) }
+    guard !rest.cleared.isEmpty || !rest.punched.isEmpty else { return .success }
+    let work = Work.deallocate(medium, rest)
     return isInService ? hand(work, command) : outcome(of: work, work.perform())
   }
 
@@ -147,8 +143,9 @@ extension Controller {
     case .synchronize where failure != 0:
       cannotSynchronize = true
       return .refused(.writeFault)
-    case .zero where failure != 0, .copy: return .done(Self.writeError(failure), 0)
-    case .read, .synchronize, .zero: return .success
+    case .zero where failure != 0, .deallocate where failure != 0, .copy:
+      return .done(Self.writeError(failure), 0)
+    case .read, .synchronize, .zero, .deallocate: return .success
     }
   }
 }

@@ -9,15 +9,16 @@ import PCI
 /// pwrite, whose failure is an errno. What is left, a file cut short by somebody else, is told by `BusErrorGuard`.
 ///
 /// Taking a new page costs far more than copying into one. So the file keeps pages that were deallocated, up to a
-/// limit, for whoever writes there next, and takes pages ahead of a writer that goes on and on (`populate`).
+/// limit, for whoever writes there next, and takes pages ahead of a writer that goes on and on (`populate`). They are
+/// filled with zeros, so that the file holds at any time what the namespace does, whoever reads it next.
 ///
-/// Everything but `populate`, `punch` and `copy` is for the controller's own thread.
+/// Everything but `populate`, `finish` and `copy` is for the controller's own thread.
 struct MappedMedium {
   let file: ImageMedium
   let base: UnsafeMutableRawPointer
-  /// Pages that hold what was written; all others read as zeros.
+  /// Pages that hold what was written; all others hold zeros, or are about to.
   let present: PageMap
-  /// Pages the file has, those that hold nothing among them.
+  /// Pages the file has, those that hold zeros among them.
   let resident: PageMap
   let account: UnsafeMutablePointer<PageAccount>
 
@@ -46,23 +47,17 @@ struct MappedMedium {
     let pages = Self.pages(touching: offset..<offset + total)
     let failure =
       resident.containsAll(pages)
-      ? copy(pieces, count, at: offset, clearing: true) : fill(from: pieces, count, offset..<offset + total)
+      ? copy(pieces, count, at: offset) : file.write(pieces, count, at: offset)
     if failure == 0 { markPresent(pages) }
     return failure
   }
 
-  /// Copies the pieces into pages that the file has.
-  ///
-  /// For any thread when whole pages are written; otherwise `clearing` clears what pages that hold nothing keep of
-  /// former contents.
-  func copy(
-    _ pieces: UnsafeMutablePointer<iovec>, _ count: Int, at offset: Int, clearing: Bool = false
-  ) -> Int32 {
+  /// Copies the pieces into pages that the file has. For any thread.
+  func copy(_ pieces: UnsafeMutablePointer<iovec>, _ count: Int, at offset: Int) -> Int32 {
     let before = BusErrorGuard.count
     var position = offset
     for index in 0..<count {
       let (source, length) = (pieces[index].iov_base, pieces[index].iov_len)
-      if clearing { clearEdges(position..<position + length) }
       if let source { memcpy(base + position, source, length) }
       position += length
     }
@@ -71,45 +66,71 @@ struct MappedMedium {
 
   // MARK: Deallocation
 
-  /// Makes a range read as zeros. Its pages stay in the file for the next writer while there are not too many of them.
-  /// - Returns: 0 or an errno; and bytes whose pages are to be punched out of the file, if any: nothing may be written
-  ///   there before.
-  func deallocate(at offset: Int, count: Int) -> (failure: Int32, punch: Range<Int>?) {
-    let pages =
-      (offset + Self.pageSize - 1)
-      / Self.pageSize..<max(
-        (offset + count) / Self.pageSize, (offset + Self.pageSize - 1) / Self.pageSize)
-    let head = offset..<min(pages.lowerBound * Self.pageSize, offset + count)
-    let failure = clear(head)
-    guard failure == 0 else { return (failure, nil) }
-    let tail = clear(
-      max(
-        pages.upperBound * Self.pageSize, head.upperBound)..<max(
-          offset + count, pages.upperBound * Self.pageSize))
-    guard tail == 0 else { return (tail, nil) }
-    for page in pages where present.contains(page) {
-      present.remove(page)
-      account.pointee.kept += 1
-    }
-    guard account.pointee.kept > account.pointee.limit, !pages.isEmpty else { return (0, nil) }
+  /// What is left to do for a range that has been deallocated; nothing may be written there before.
+  struct Deallocation {
+    /// Bytes whose pages stay in the file, to be filled with zeros.
+    var cleared: [Range<Int>] = []
+    /// Bytes whose pages are to be punched out of the file.
+    var punched: [Range<Int>] = []
+  }
+
+  /// Takes down that a range reads as zeros from now on. Its pages stay in the file for the next writer while there
+  /// are not too many of them.
+  func deallocate(at offset: Int, count: Int, _ rest: inout Deallocation) {
+    let first = (offset + Self.pageSize - 1) / Self.pageSize
+    let pages = first..<max((offset + count) / Self.pageSize, first)
+    // What fills a page in part is cleared, its neighbours stay.
+    addPart(offset..<min(pages.lowerBound * Self.pageSize, offset + count), &rest)
+    addPart(
+      max(pages.upperBound * Self.pageSize, offset)..<max(offset + count, pages.upperBound * Self.pageSize),
+      &rest)
+    let kept = rest.cleared.count
+    addPresent(pages, &rest)
+    guard account.pointee.kept > account.pointee.limit, !pages.isEmpty else { return }
+    rest.cleared.removeSubrange(kept...)
     forget(pages)
-    return (0, pages.lowerBound * Self.pageSize..<pages.upperBound * Self.pageSize)
+    rest.punched.append(pages.lowerBound * Self.pageSize..<pages.upperBound * Self.pageSize)
   }
 
   /// Deallocates, here and now.
   func zero(at offset: Int, count: Int) -> Int32 {
-    let (failure, range) = deallocate(at: offset, count: count)
-    guard failure == 0, let range else { return failure }
-    return file.zero(at: range.lowerBound, count: range.count)
+    var rest = Deallocation()
+    deallocate(at: offset, count: count, &rest)
+    return finish(rest)
   }
 
-  /// Clears a part of a page.
-  private func clear(_ range: Range<Int>) -> Int32 {
-    guard !range.isEmpty, present.contains(range.lowerBound / Self.pageSize) else { return 0 }
-    return file.zero(at: range.lowerBound, count: range.count)
+  /// Does what is left to do. For any thread.
+  /// - Returns: 0 or an errno.
+  func finish(_ rest: Deallocation) -> Int32 {
+    let before = BusErrorGuard.count
+    for range in rest.cleared { memset(base + range.lowerBound, 0, range.count) }
+    guard BusErrorGuard.count == before else { return mend() }
+    for range in rest.punched {
+      let failure = file.zero(at: range.lowerBound, count: range.count)
+      guard failure == 0 else { return failure }
+    }
+    return 0
   }
 
-  /// Takes pages that hold nothing off the account: they are about to be punched out.
+  /// Adds a part of a page, if that holds anything.
+  private func addPart(_ range: Range<Int>, _ rest: inout Deallocation) {
+    guard !range.isEmpty, present.contains(range.lowerBound / Self.pageSize) else { return }
+    rest.cleared.append(range)
+  }
+
+  /// Adds the pages of a range that hold anything, which they do no longer.
+  private func addPresent(_ pages: Range<Int>, _ rest: inout Deallocation) {
+    var page = present.runEnd(from: pages.lowerBound, to: pages.upperBound, false)
+    while page < pages.upperBound {
+      let end = present.runEnd(from: page, to: pages.upperBound, true)
+      for page in page..<end { present.remove(page) }
+      account.pointee.kept += end - page
+      rest.cleared.append(page * Self.pageSize..<end * Self.pageSize)
+      page = present.runEnd(from: end, to: pages.upperBound, false)
+    }
+  }
+
+  /// Takes pages that hold zeros off the account: they are about to be punched out.
   private func forget(_ pages: Range<Int>) {
     for page in pages where resident.contains(page) {
       resident.remove(page)
@@ -120,7 +141,7 @@ struct MappedMedium {
     }
   }
 
-  /// Gives all pages back that hold nothing.
+  /// Gives all pages back that hold zeros because nothing was written there.
   func giveBackKept() {
     guard !account.pointee.keepsAll else { return }
     let end = size / Self.pageSize
@@ -210,34 +231,6 @@ struct MappedMedium {
       }
       done += count
     }
-  }
-
-  /// Clears the pages that a range fills only in part, where they hold nothing.
-  @inline(__always)
-  private func clearEdges(_ range: Range<Int>) {
-    guard (range.lowerBound | range.upperBound) & (Self.pageSize - 1) != 0 else { return }
-    for edge in [range.lowerBound, range.upperBound] where edge & (Self.pageSize - 1) != 0 {
-      let page = edge / Self.pageSize
-      guard !present.contains(page) else { continue }
-      memset(base + page * Self.pageSize, 0, Self.pageSize)
-      markPresent(page..<page + 1)
-    }
-  }
-
-  /// Writes where the file lacks pages, in one call.
-  @inline(never)
-  private func fill(
-    from pieces: UnsafeMutablePointer<iovec>, _ count: Int, _ range: Range<Int>
-  ) -> Int32 {
-    // What is filled only in part must not show what was there before.
-    for edge in [range.lowerBound, range.upperBound] where edge & (Self.pageSize - 1) != 0 {
-      let page = edge / Self.pageSize
-      guard resident.contains(page), !present.contains(page) else { continue }
-      forget(page..<page + 1)
-      let failure = file.zero(at: page * Self.pageSize, count: Self.pageSize)
-      guard failure == 0 else { return failure }
-    }
-    return file.write(pieces, count, at: range.lowerBound)
   }
 
   /// Maps the file anew, in place of what the guard laid over it, so that the next access fails again rather than

@@ -5,7 +5,7 @@ struct PageAccount {
   static let populatedAtOnce = 2 << 20
   private static let mostKept = 512 << 20
 
-  /// Pages the file has that hold nothing.
+  /// Pages the file has that hold zeros.
   var kept = 0
   /// How many of these it may have: beyond that, what is deallocated is given back.
   let limit: Int

@@ -7,6 +7,8 @@ enum Work: @unchecked Sendable {
   case read(Medium, [iovec], Int)
   case synchronize([Medium])
   case zero(Medium, [(offset: Int, length: Int)], durable: Bool)
+  /// What a deallocation leaves to do.
+  case deallocate(MappedMedium, MappedMedium.Deallocation)
   /// A copy of whole pages into pages that the image has.
   case copy(MappedMedium, [iovec], Range<Int>)
   /// Pages that a writer will want. No command waits for it.
@@ -26,6 +28,8 @@ enum Work: @unchecked Sendable {
         guard failure == 0 else { return failure }
       }
       return durable ? medium.synchronize() : 0
+    case .deallocate(let medium, let rest):
+      return medium.finish(rest)
     case .copy(let medium, var pieces, let range):
       return medium.copy(&pieces, pieces.count, at: range.lowerBound)
     case .populate(let medium, let range):
