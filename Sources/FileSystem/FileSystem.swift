@@ -186,8 +186,10 @@ public final class FileSystem: FileService {
     }
     let isBusy = writeBorrowed()
     let next = advanceJobs()
+    // A request that runs now may want of the jobs what they did not know of.
+    let isLate = !runnable.isEmpty
     runRunnable()
-    return needsWake || isBusy ? 0 : next
+    return needsWake || isBusy || isLate ? 0 : next
   }
 
   public func stop() {

@@ -14,10 +14,11 @@ extension FileSystem {
     for _ in 0..<Self.stepsPerAdvance {
       isBusy = false
       if commitStep() { isBusy = true }
-      if checkpointStep() { isBusy = true }
-      if cleanerStep() { isBusy = true }
       if reclaimStep() { isBusy = true }
       if freesStep() { isBusy = true }
+      if cleanerStep() { isBusy = true }
+      // Last: any of the others may find that only a checkpoint helps.
+      if checkpointStep() { isBusy = true }
       guard isBusy else { break }
     }
     if isBusy { return 0 }

@@ -146,6 +146,10 @@ public final class Harness {
       clock.pass(UInt64(random.number(100...5_000)))
       advance()
     } else if nextAdvance != .max, nextAdvance <= until {
+      // Nothing that a caller waits for is ever left to a timer.
+      guard underWay == 0 else {
+        throw SimulationFailure("hangs: \(underWay) requests wait for the clock, nothing is in flight")
+      }
       clock.reach(nextAdvance)
       advance()
     } else {
