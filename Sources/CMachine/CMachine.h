@@ -218,6 +218,10 @@ static inline int cm_punch_hole(int fd, off_t offset, off_t length) {
 static inline int cm_populate_write(void *start, size_t length) {
   return madvise(start, length, 23 /* MADV_POPULATE_WRITE */);
 }
+// Maps pages that the file has, for reading and, where the mapping is shared, for writing.
+static inline int cm_populate_read(void *start, size_t length) {
+  return madvise(start, length, 22 /* MADV_POPULATE_READ */);
+}
 // Reads what is in the page cache; EAGAIN where it is not.
 static inline ssize_t cm_preadv_nowait(int fd, const struct iovec *vectors, int count, off_t offset) {
   return preadv2(fd, vectors, count, offset, 8 /* RWF_NOWAIT */);

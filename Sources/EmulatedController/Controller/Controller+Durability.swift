@@ -57,7 +57,7 @@ extension Controller {
     let pages = MappedMedium.pages(touching: range)
     let pageBits = MappedMedium.pageSize - 1
     guard range.count >= Self.largeWrite, (range.lowerBound | range.upperBound) & pageBits == 0,
-      medium.resident.containsAll(pages)
+      medium.hasAll(pages)
     else {
       let failure = medium.write(pieces.base, pieces.count, at: range.lowerBound)
       return failure == 0 ? .success : .done(Self.writeError(failure), 0)

@@ -13,9 +13,9 @@ final class ImageMapping {
     guard let base = mmap(nil, file.size, PROT_READ | PROT_WRITE, shared, file.descriptor, 0),
       base != MAP_FAILED
     else { return nil }
-    // Both maps in one piece: untouched parts take no memory.
+    // The maps in one piece: untouched parts take no memory.
     let anonymous = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
-    guard let maps = mmap(nil, 2 * mapBytes, PROT_READ | PROT_WRITE, anonymous, -1, 0), maps != MAP_FAILED
+    guard let maps = mmap(nil, 3 * mapBytes, PROT_READ | PROT_WRITE, anonymous, -1, 0), maps != MAP_FAILED
     else {
       munmap(base, file.size)
       return nil
@@ -26,7 +26,7 @@ final class ImageMapping {
     account.initialize(to: PageAccount(size: file.size, isFull: data == [0..<file.size]))
     medium = MappedMedium(
       file: file, base: base, present: PageMap(bits: bits), resident: PageMap(bits: bits + mapBytes),
-      account: account)
+      mapped: PageMap(bits: bits + 2 * mapBytes), account: account)
     for range in data { medium.markPresent(MappedMedium.pages(touching: range)) }
     guard BusErrorGuard.protect(base, size: file.size) else { return nil }
   }
@@ -34,7 +34,7 @@ final class ImageMapping {
   deinit {
     BusErrorGuard.release(medium.base)
     munmap(medium.base, medium.size)
-    munmap(medium.present.bits, 2 * mapBytes)
+    munmap(medium.present.bits, 3 * mapBytes)
     medium.account.deinitialize(count: 1)
     medium.account.deallocate()
   }

@@ -20,10 +20,15 @@ struct MappedMedium {
   let present: PageMap
   /// Pages the file has, those that hold zeros among them.
   let resident: PageMap
+  /// Pieces of `chunk` pages whose pages the process has mapped.
+  let mapped: PageMap
   let account: UnsafeMutablePointer<PageAccount>
 
   /// The size of a page in bytes.
   static let pageSize = 4096
+
+  /// How many pages are mapped together.
+  private static let chunk = 256
 
   var size: Int { file.size }
 
@@ -46,10 +51,30 @@ struct MappedMedium {
     guard total > 0 else { return 0 }
     let pages = Self.pages(touching: offset..<offset + total)
     let failure =
-      resident.containsAll(pages)
-      ? copy(pieces, count, at: offset) : file.write(pieces, count, at: offset)
+      hasAll(pages) ? copy(pieces, count, at: offset) : file.write(pieces, count, at: offset)
     if failure == 0 { markPresent(pages) }
     return failure
+  }
+
+  /// Whether the file has all pages of a range, which then can be copied into.
+  ///
+  /// They are mapped together with those around them: that takes a twelfth of the time of a page fault for each.
+  @inline(__always)
+  func hasAll(_ pages: Range<Int>) -> Bool {
+    guard resident.containsAll(pages) else { return false }
+    for number in pages.lowerBound / Self.chunk...(pages.upperBound - 1) / Self.chunk
+    where !mapped.contains(number) { mapChunk(number) }
+    return true
+  }
+
+  @inline(never)
+  private func mapChunk(_ number: Int) {
+    let pages = number * Self.chunk..<min((number + 1) * Self.chunk, size / Self.pageSize)
+    // Mapping a page that the file lacks would take one.
+    guard resident.containsAll(pages) else { return }
+    mapped.insert(number)
+    // A system that cannot do it has page faults.
+    _ = cm_populate_read(base + pages.lowerBound * Self.pageSize, pages.count * Self.pageSize)
   }
 
   /// Copies the pieces into pages that the file has. For any thread.
@@ -134,6 +159,7 @@ struct MappedMedium {
   private func forget(_ pages: Range<Int>) {
     for page in pages where resident.contains(page) {
       resident.remove(page)
+      mapped.remove(page / Self.chunk)
       account.pointee.kept -= 1
     }
     if let ahead = account.pointee.populating, ahead.overlaps(pages) {
