@@ -32,6 +32,7 @@ struct Handshake {
     let capable = connection.pointee.capable
     connection.pointee.want = wanted.reduce(0) { $0 | UInt32($1) } & capable
     connection.pointee.max_write = options.maximumWrite
+    connection.pointee.max_read = options.maximumRead
     connection.pointee.max_readahead = options.readahead
     connection.pointee.max_background = options.maximumBackground
     connection.pointee.congestion_threshold = options.congestionThreshold

@@ -43,8 +43,9 @@ public final class MountSession: RequestChannel {
     self.slots = slots
     self.arena = arena
     var options = options
-    // The kernel must not write past a slot.
+    // The kernel must not write past a slot, nor ask for more than one holds.
     options.maximumWrite = min(options.maximumWrite, UInt32(clamping: slots.maximumTransfer))
+    options.maximumRead = min(options.maximumRead, UInt32(clamping: slots.maximumTransfer))
     self.options = options
     requests = service.requests
     replies = service.replies

@@ -14,6 +14,9 @@ public struct SessionOptions: Sendable, Equatable {
   public var timeout: Double = 86400 * 365
   /// The largest write, in bytes; the session takes it down to the slots' `maximumTransfer`.
   public var maximumWrite: UInt32 = 1 << 20
+  /// The largest read, in bytes. A direct read that is larger becomes several requests, the first of which is served
+  /// while the kernel still pins the memory for the next.
+  public var maximumRead: UInt32 = 512 << 10
   /// How far the kernel may read ahead, in bytes.
   public var readahead: UInt32 = 1 << 20
   /// How many read-aheads and asynchronous direct requests the kernel may have under way.
@@ -30,6 +33,8 @@ public struct SessionOptions: Sendable, Equatable {
   /// The options as one `-o` argument, with what would end an option escaped.
   var argument: String {
     var words = ["fsname=\(Self.escaped(source))", "subtype=\(Self.escaped(subtype))", "default_permissions"]
+    // libfuse wants it to be told twice.
+    words.append("max_read=\(maximumRead)")
     if allowOther { words.append("allow_other") }
     return (words + mountFlags.map(Self.escaped)).joined(separator: ",")
   }

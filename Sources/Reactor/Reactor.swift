@@ -19,7 +19,7 @@ public final class Reactor {
   /// What was done so far.
   public internal(set) var counters = ReactorCounters()
   /// How long to go on polling before sleeping, in nanoseconds; see `pollsOn`.
-  public var spin: UInt64 = 30_000
+  public var spin: UInt64 = 200_000
   /// Called after each `advance`: the place to look at what the service has to tell people.
   public var afterAdvance: () -> Void = {}
   /// Called once when a service that has started has written everything, or given up.
