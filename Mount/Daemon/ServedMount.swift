@@ -50,6 +50,10 @@ final class ServedMount {
     Survival.populate(arena)
     block = try NamespaceDevice(controller: controller, namespace: namespace, arena: arena)
     block.closesController = false
+    guard order.options.readOnly || !block.isWriteProtected else {
+      block.close()
+      throw MountError("\(place.device) is write protected", remedy: "mount it with -o ro")
+    }
     service = FileSystem(
       memory: WorkingMemory(
         base: arena.base, firstFrame: UInt32(slots.frameCount), frameCount: UInt32(order.cacheFrames),

@@ -56,6 +56,8 @@ public protocol BlockDevice: AnyObject {
   var name: String { get }
   /// The size in 4 KiB blocks.
   var blockCount: UInt64 { get }
+  /// Whether every write ends with an error, because the namespace is write protected.
+  var isWriteProtected: Bool { get }
   /// Whether completed writes may be lost at a power cut until a flush.
   var hasVolatileCache: Bool { get }
   /// Whether discard frees space on the device.
@@ -99,6 +101,7 @@ public protocol BlockDevice: AnyObject {
 
 extension BlockDevice {
   public var eventDescriptor: Int32? { nil }
+  public var isWriteProtected: Bool { false }
   public var canVerify: Bool { false }
   public var canCompare: Bool { false }
 }

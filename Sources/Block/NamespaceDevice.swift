@@ -18,6 +18,7 @@ public final class NamespaceDevice: BlockDevice {
   public let arena: DMAArena
   public let blockCount: UInt64
   public var name: String { "\(controller.function.name)/\(namespace.identifier)" }
+  public var isWriteProtected: Bool { namespace.isWriteProtected }
   public let hasVolatileCache: Bool
   public let canDiscard: Bool
   public var canVerify: Bool { controller.capabilities.canVerify }

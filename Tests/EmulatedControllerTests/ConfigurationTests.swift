@@ -12,6 +12,7 @@ struct ConfigurationTests {
       options: [
         ("block", "512"), ("latency", "80us"), ("iops", "500k"), ("bandwidth", "2g"), ("mdts", "5"),
         ("queues", "4"), ("depth", "256"), ("vwc", "0"), ("sgl", "0"), ("serial", "S1"), ("namespace", "/b"),
+        ("wp", "1"),
       ])
     #expect(configuration.latency == 80_000)
     #expect(configuration.commandsPerSecond == 500_000)
@@ -21,6 +22,7 @@ struct ConfigurationTests {
     #expect(!configuration.volatileWriteCache && !configuration.sgl)
     #expect(configuration.serialNumber == "S1")
     #expect(configuration.namespaces.map(\.blockSize) == [512, 512])
+    #expect(configuration.namespaces.map(\.isWriteProtected) == [true, true])
   }
 
   @Test("an unknown option is named, with those that are known")

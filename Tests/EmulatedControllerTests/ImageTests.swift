@@ -244,6 +244,42 @@ struct ImageTests {
     #expect(host.status(host.transfer(.read, block: 0, count: 1, frame: frame), queue).isSuccess)
   }
 
+  @Test(
+    "a write protected image says so, refuses what writes, and is read", arguments: ["/dev/shm", "/var/tmp"])
+  func writeProtected(folder: String) throws {
+    var random = SplitMix(seed: 9)
+    let image = try TemporaryImage(bytes: 1 << 20, folder: folder)
+    let data = random.pattern(1 << 20)
+    let descriptor = open(image.path, O_WRONLY)
+    #expect(write(descriptor, data, data.count) == data.count)
+    close(descriptor)
+    var configuration = EmulatedController.Configuration(namespaces: [.init(.image(path: image.path))])
+    configuration.namespaces[0].isWriteProtected = true
+    let host = try TestHost(configuration, frames: 300)
+    host.enable(interrupts: 2)
+    let queue = host.makeQueue(vector: 1)
+    let frame = host.allocate(256)
+    var identify = SubmissionEntry(identify: .namespace, namespace: 1)
+    identify.prp1 = host.arena.address(frame)
+    #expect(host.status(identify).isSuccess)
+    #expect(IdentifyNamespace(decoding: UnsafeRawBufferPointer(host.bytes(frame, 4096))).attributes == 1)
+    host.bytes(frame, 16).storeBytes(
+      of: DatasetManagementRange(block: 0, count: 8), as: DatasetManagementRange.self)
+    var deallocate = SubmissionEntry(deallocate: 1, namespace: 1)
+    deallocate.prp1 = host.arena.address(frame)
+    for entry in [
+      host.transfer(.write, block: 0, count: 1, frame: frame),
+      host.transfer(.writeZeroes, block: 0, count: 1, frame: frame), deallocate,
+    ] {
+      #expect(host.status(entry, queue).code == .namespaceWriteProtected)
+    }
+    #expect(host.status(SubmissionEntry(.flush, namespace: 1), queue).isSuccess)
+    #expect(host.status(host.transfer(.read, block: 0, count: 256, frame: frame), queue).isSuccess)
+    #expect(host.bytes(frame, data.count).elementsEqual(data))
+    host.controller.close()
+    #expect(try image.contents() == data)
+  }
+
   @Test("a file that cannot be written is a write fault, and reading goes on")
   func writeError() throws {
     // A sealed file refuses writes as a failing disk would.

@@ -73,6 +73,18 @@ import Testing
     #expect(result.errors.hasPrefix("fsck.varve: ") && result.errors.contains("--help"))
   }
 
+  @Test func `a write protected image is checked with -n only`() throws {
+    let image = try TestImage()
+    let before = try image.contents()
+    let device = "emulated:\(image.path)?wp=1"
+    #expect(try fsck("-n", device).status == 0)
+    let refused = try fsck("-y", device)
+    #expect(refused.status == 8 && refused.errors.contains("write protected; check it with -n"))
+    let made = try Command.run("mkfs.varve", "-f", device)
+    #expect(made.status == 1 && made.errors.contains("write protected"))
+    #expect(try image.contents() == before)
+  }
+
   @Test func `what is no filesystem exits with 8 and one line`() throws {
     let zeros = try TestImage(bytes: Data(count: 40 << 20))
     let short = try TestImage(bytes: Data(count: 10))

@@ -43,6 +43,9 @@ struct Inspection {
       return .failure("\(error)")
     }
     defer { block.close() }
+    if block.isWriteProtected, consent.mayWrite {
+      return .failure("\(device) is write protected; check it with -n")
+    }
     let blocks = DeviceBlocks(block)
     let image: any BlockWriter = consent.mayWrite ? blocks : Overlay(over: blocks)
     do throws(ImageError) {

@@ -124,6 +124,9 @@ struct Make: ParsableCommand {
     block.closesController = false
     defer { block.close() }
     let superblock = try newSuperblock(blocks: block.blockCount)
+    if !dryRun, block.isWriteProtected {
+      throw Refusal("\(device) is write protected; make it writable first")
+    }
     if !dryRun { try write(superblock, to: block) }
     report(superblock)
   }

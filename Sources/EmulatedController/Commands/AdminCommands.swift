@@ -74,6 +74,7 @@ extension Controller {
     for identifier in wanted {
       guard let namespace = namespaces[identifier] else { return .refused(.invalidNamespaceOrFormat) }
       guard Int(entry.formatIndex) < namespace.formats.count else { return .refused(.invalidFormat) }
+      guard !namespace.isWriteProtected else { return .refused(.namespaceWriteProtected) }
     }
     completeWork()
     for identifier in wanted {

@@ -83,7 +83,8 @@ extension Controller {
       return refusal(command)
     }
     guard length <= maximumBytes else { return .refused(.invalidField) }
-    if namespace.metadataSize != 0 { return writeProtected(command, namespace, offset, length) }
+    guard !namespace.isWriteProtected else { return .refused(.namespaceWriteProtected) }
+    if namespace.metadataSize != 0 { return writeWithMetadata(command, namespace, offset, length) }
     let status = gather(command, length: length, write: false)
     guard status.isSuccess else { return .done(status, 0) }
     if records { recordWrite(command, length: length) }
@@ -118,6 +119,7 @@ extension Controller {
     guard case .valid(let namespace, let offset, let length) = extent(command.entry) else {
       return refusal(command)
     }
+    guard !namespace.isWriteProtected else { return .refused(.namespaceWriteProtected) }
     if records { recordExecution(of: command) }
     let durable = command.entry.forceUnitAccess || !features.writeCache
     return zero(namespace.medium, namespace.withMetadata(offset, length), durable, command)
@@ -131,6 +133,7 @@ extension Controller {
     let status = receive(command.entry.rangeCount * DatasetManagementRange.size, for: command)
     guard status.isSuccess else { return .done(status, 0) }
     guard command.entry.deallocateRanges else { return .success }
+    guard !namespace.isWriteProtected else { return .refused(.namespaceWriteProtected) }
     var ranges: [DatasetManagementRange] = []
     for index in 0..<command.entry.rangeCount {
       let range = scratch.loadUnaligned(

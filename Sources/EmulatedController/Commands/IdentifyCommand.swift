@@ -92,6 +92,7 @@ extension Controller {
       identity.protectionCapabilities = 1 << 4 | 7
       identity.protectionSettings = protection.type
     }
+    identity.attributes = namespace.isWriteProtected ? 1 : 0
     identity.deallocateFeatures = 1 | 1 << 3
     // The optimal write and deallocate sizes are told: 4 KiB.
     identity.features = 1 << 4

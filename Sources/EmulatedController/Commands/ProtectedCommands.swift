@@ -31,7 +31,7 @@ extension Controller {
   }
 
   @inline(never)
-  mutating func writeProtected(
+  mutating func writeWithMetadata(
     _ command: FetchedCommand, _ namespace: NamespaceRecord, _ offset: Int, _ length: Int
   ) -> Outcome {
     let entry = command.entry

@@ -72,6 +72,8 @@ extension EmulatedController {
     public var metadataSize = 0
     /// The type of protection information, 0...3; 0 for none, without metadata always.
     public var protectionType: UInt8 = 0
+    /// Whether it may not be written. An image file that may not be written makes it so too.
+    public var isWriteProtected = false
 
     /// What the metadata of blocks of so many bytes is for; nil where there is none.
     func protection(blockSize: Int) -> ProtectionFormat? {

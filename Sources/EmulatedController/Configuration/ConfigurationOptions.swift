@@ -17,6 +17,7 @@ extension EmulatedController.Configuration {
     ("sgl", "whether SGLs are taken: 0 or 1"),
     ("shadow", "whether doorbells may have shadows in memory: 0 or 1"),
     ("vwc", "whether there is a volatile write cache: 0 or 1"),
+    ("wp", "whether the namespaces are write protected: 0 or 1"),
   ]
 
   /// A controller over an image file.
@@ -59,6 +60,7 @@ extension EmulatedController.Configuration {
       var another = EmulatedController.Namespace(.image(path: value), blockSize: blockSize)
       another.metadataSize = namespaces.first?.metadataSize ?? 0
       another.protectionType = namespaces.first?.protectionType ?? 0
+      another.isWriteProtected = namespaces.first?.isWriteProtected ?? false
       namespaces.append(another)
     case "ms":
       let size = try option.integer(in: 0...64)
@@ -71,6 +73,9 @@ extension EmulatedController.Configuration {
     case "sgl": sgl = try option.flag()
     case "shadow": shadowDoorbells = try option.flag()
     case "vwc": volatileWriteCache = try option.flag()
+    case "wp":
+      let isWriteProtected = try option.flag()
+      for index in namespaces.indices { namespaces[index].isWriteProtected = isWriteProtected }
     default:
       let known = Self.optionForms.map(\.key).joined(separator: ", ")
       throw ConfigurationError("unknown option '\(key)' of an emulated controller; known are \(known)")

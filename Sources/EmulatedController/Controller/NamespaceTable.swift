@@ -8,6 +8,8 @@ struct NamespaceRecord {
   var shift: Int
   /// Whether Format NVM may change the block size; not where the image would forget it.
   let canReformat: Bool
+  /// Whether commands that write are refused.
+  let isWriteProtected: Bool
 
   /// Metadata of a logical block in bytes, and what it is for.
   var metadataSize = 0
@@ -49,6 +51,8 @@ struct NamespaceTable: ~Copyable {
         to: NamespaceRecord(
           medium: backings[index].medium, shift: shift,
           canReformat: namespace.metadataSize == 0 && format?.isKept ?? true,
+          isWriteProtected: namespace.isWriteProtected
+            || (backings[index] as? ImageBacking)?.isReadOnly ?? false,
           metadataSize: namespace.metadataSize, protection: namespace.protection(blockSize: 1 << shift)))
     }
   }
@@ -88,7 +92,8 @@ struct NamespaceTable: ~Copyable {
     switch namespace.medium {
     case .memory(let bytes): try MemoryBacking(bytes: bytes / namespace.blockSize * namespace.blockSize)
     case .contents(let image): try MemoryBacking(image)
-    case .image(let path): try ImageBacking(path: path, blockSize: namespace.blockSize)
+    case .image(let path):
+      try ImageBacking(path: path, blockSize: namespace.blockSize, isReadOnly: namespace.isWriteProtected)
     }
   }
 }

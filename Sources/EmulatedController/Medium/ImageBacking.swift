@@ -8,17 +8,21 @@ final class ImageBacking: Backing {
   /// The file's mapping, where it lies in memory.
   private let mapping: ImageMapping?
 
+  /// Whether the file may only be read.
+  let isReadOnly: Bool
+
   /// Where the image's LBA format is kept.
   var format: ImageFormat { ImageFormat(descriptor: file.descriptor) }
 
   var medium: Medium { mapping.map { .mapped($0.medium) } ?? .image(file) }
 
-  /// Opens and locks the image.
+  /// Opens and locks the image, for reading only where it may not be written.
+  /// - Parameter isReadOnly: whether it is to be read only in any case.
   /// - Throws: `FunctionError` when it is missing, no regular file, too small, not permitted, or held by another
   ///   process, which is then named.
-  init(path: String, blockSize: Int) throws(FunctionError) {
-    let opened = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY)
-    guard opened >= 0 else { throw Self.openError(path, errno) }
+  init(path: String, blockSize: Int, isReadOnly: Bool = false) throws(FunctionError) {
+    let (opened, isReadOnly) = try Self.open(path, isReadOnly: isReadOnly)
+    self.isReadOnly = isReadOnly
     let size: Int
     do throws(FunctionError) {
       size = try Self.usableSize(opened, path, blockSize)
@@ -30,13 +34,27 @@ final class ImageBacking: Backing {
     let (tmpfs, ramfs) = (0x0102_1994, 0x8584_58f6)
     let isInMemory = [tmpfs, ramfs].contains(cm_filesystem_type(opened))
     file = ImageMedium(descriptor: opened, size: size, mayBlock: !isInMemory)
-    mapping = isInMemory ? ImageMapping(file) : nil
+    mapping = isInMemory ? ImageMapping(file, isReadOnly: isReadOnly) : nil
   }
 
   deinit {
     // While the file is still open.
-    mapping?.medium.giveBackKept()
+    if !isReadOnly { mapping?.medium.giveBackKept() }
     close(file.descriptor)
+  }
+
+  private static func open(
+    _ path: String, isReadOnly: Bool
+  ) throws(FunctionError) -> (descriptor: Int32, isReadOnly: Bool) {
+    let flags = O_CLOEXEC | O_NOCTTY
+    if !isReadOnly {
+      let opened = Glibc.open(path, O_RDWR | flags)
+      if opened >= 0 { return (opened, false) }
+    }
+    let failure = isReadOnly ? EROFS : errno
+    let opened = [EROFS, EACCES, EPERM].contains(failure) ? Glibc.open(path, O_RDONLY | flags) : -1
+    guard opened >= 0 else { throw openError(path, isReadOnly ? errno : failure) }
+    return (opened, true)
   }
 
   private static func openError(_ path: String, _ code: Int32) -> FunctionError {

@@ -7,10 +7,11 @@ final class ImageMapping {
   private let mapBytes: Int
 
   /// Maps a file; nil when the system has no room for it, or nobody could tell of bus errors.
-  init?(_ file: ImageMedium) {
+  init?(_ file: ImageMedium, isReadOnly: Bool) {
     mapBytes = file.size / MappedMedium.pageSize / 8 + 1
     let shared = MAP_SHARED | MAP_NORESERVE
-    guard let base = mmap(nil, file.size, PROT_READ | PROT_WRITE, shared, file.descriptor, 0),
+    let access = isReadOnly ? PROT_READ : PROT_READ | PROT_WRITE
+    guard let base = mmap(nil, file.size, access, shared, file.descriptor, 0),
       base != MAP_FAILED
     else { return nil }
     // The maps in one piece: untouched parts take no memory.
@@ -25,7 +26,8 @@ final class ImageMapping {
     let data = file.dataRanges()
     account.initialize(to: PageAccount(size: file.size, isFull: data == [0..<file.size]))
     medium = MappedMedium(
-      file: file, base: base, present: PageMap(bits: bits), resident: PageMap(bits: bits + mapBytes),
+      file: file, base: base, access: access, present: PageMap(bits: bits),
+      resident: PageMap(bits: bits + mapBytes),
       mapped: PageMap(bits: bits + 2 * mapBytes), account: account)
     for range in data { medium.markPresent(MappedMedium.pages(touching: range)) }
     guard BusErrorGuard.protect(base, size: file.size) else { return nil }

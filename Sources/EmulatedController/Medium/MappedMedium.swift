@@ -16,6 +16,8 @@ import PCI
 struct MappedMedium {
   let file: ImageMedium
   let base: UnsafeMutableRawPointer
+  /// How the file is mapped: PROT_READ, and PROT_WRITE where it may be written.
+  let access: Int32
   /// Pages that hold what was written; all others hold zeros, or are about to.
   let present: PageMap
   /// Pages the file has, those that hold zeros among them.
@@ -263,7 +265,7 @@ struct MappedMedium {
   /// finding something made up.
   @inline(never)
   private func mend() -> Int32 {
-    mmap(base, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file.descriptor, 0)
+    mmap(base, size, access, MAP_SHARED | MAP_FIXED, file.descriptor, 0)
     return EIO
   }
 }
