@@ -18,7 +18,7 @@ public final class Reactor {
   public let loop: EventLoop
   /// What was done so far.
   public internal(set) var counters = ReactorCounters()
-  /// How long to go on polling before sleeping, in nanoseconds; see `pollsOn`.
+  /// How long to go on polling before sleeping at most, in nanoseconds; see `pollsOn`.
   public var spin: UInt64 = 200_000
   /// Called after each `advance`: the place to look at what the service has to tell people.
   public var afterAdvance: () -> Void = {}
@@ -53,11 +53,13 @@ public final class Reactor {
   /// Whether the service was told of anything since `advance`.
   @exclusivity(unchecked)
   var eventsSinceAdvance = true
-  /// When there began to be nothing to do, 0 while there is; and how long that lasted the last time.
+  /// When there began to be nothing to do, 0 while there is; and how long that lasted the last two times.
   @exclusivity(unchecked)
   var idleSince: UInt64 = 0
   @exclusivity(unchecked)
   var lastPause: UInt64 = 0
+  @exclusivity(unchecked)
+  var lastButOnePause: UInt64 = 0
   /// Whether nothing but polling was done since the service was told the time.
   @exclusivity(unchecked)
   var isSpinning = false

@@ -46,11 +46,15 @@ format() {
 # attach [OPTION]…: mounts $image at $mnt.
 attach() { mount.varve "$image" "$mnt" "$@" || fail 1 "mount.varve $* failed"; }
 
-# Unmounts and waits for the daemon.
+# Unmounts and waits for the daemon. Whoever looks at all mounts, as df does, keeps each busy for a moment.
 detach() {
-  local process
+  local process try
   process=$(daemon_of "$image")
-  umount "$mnt"
+  for try in {1..50}; do
+    umount "$mnt" 2>"$work/umount" && break
+    [ "$try" -lt 50 ] || fail 1 "$(cat "$work/umount")"
+    sleep 0.1
+  done
   [ -z "$process" ] || await_end "$process"
 }
 
