@@ -20,8 +20,8 @@ struct Crash: ParsableCommand {
   @Option(help: "How many crash states to examine in all.")
   var states = 2000
 
-  @Option(help: "Size of the disk in MiB.")
-  var diskSize: UInt64 = 64
+  @Option(help: "Size of the disk in MiB, in all runs; else each run has sizes and options of its own.")
+  var diskSize: UInt64?
 
   @Option(help: ArgumentHelp("Stop after this many violations.", valueName: "count"))
   var limit = 10
@@ -72,7 +72,8 @@ struct Crash: ParsableCommand {
 
   private func explore(_ scenario: Scenario, states: Int) -> (states: Int, violations: Int) {
     var settings = Explorer.Settings()
-    settings.blockCount = diskSize * 256
+    if let diskSize { settings.blockCount = diskSize * 256 }
+    settings.variesShape = diskSize == nil
     settings.point = point
     settings.state = state
     var seeds = SeededRandom(seed)

@@ -7,6 +7,8 @@ public final class Explorer {
   public struct Settings: Sendable {
     /// 4 KiB blocks of the disk.
     public var blockCount: UInt64 = 16384
+    /// Whether each run has sizes and options of its own; see `Shape`.
+    public var variesShape = false
     /// States a run is examined in, about.
     public var statesPerRun = 200
     /// States at each moment.
@@ -27,7 +29,7 @@ public final class Explorer {
     public var violations: [Violation] = []
   }
 
-  public let scenario: Scenario
+  public private(set) var scenario: Scenario
   public let mounter: Mounter
   public var settings: Settings
   /// Examines what is on the disk before it is mounted and after it was unmounted; returns what is wrong.
@@ -58,6 +60,8 @@ public final class Explorer {
   /// Examines one run, which the seed determines.
   public func explore(seed: UInt64) -> Result {
     result = Result()
+    if settings.variesShape { scenario.shape = Shape(seed: seed) }
+    memories = []
     do {
       let rehearsal = try prepare(seed: seed)
       // A run that fails by itself does so here.
@@ -80,8 +84,9 @@ public final class Explorer {
     var random = SeededRandom(seed, stream: 0x72756e73)
     var profile = DiskProfile(seed: seed)
     scenario.profile(&profile)
-    let blockCount = scenario.blockCount > 0 ? scenario.blockCount : settings.blockCount
-    let image = try DiskImage.formatted(pool: pool, blockCount: blockCount, seed: seed)
+    let image = try DiskImage.formatted(
+      pool: pool, blockCount: blockCount,
+      segmentBlocks: scenario.blockCount > 0 ? nil : scenario.shape.segmentBlocks, seed: seed)
     let disk = SimulatedDisk(image, profile: profile, seed: seed)
     let memory = self.memory(depth: 0)
     let service = mounter.make(memory, disk, scenario)
@@ -93,6 +98,12 @@ public final class Explorer {
     try harness.mount()
     disk.faults = scenario.faults(&random)
     return Run(harness: harness, world: world, runner: runner, profile: profile)
+  }
+
+  /// A scenario that needs a disk of one size has it.
+  private var blockCount: UInt64 {
+    if scenario.blockCount > 0 { return scenario.blockCount }
+    return scenario.shape.blockCount > 0 ? scenario.shape.blockCount : settings.blockCount
   }
 
   /// The moments of a run that are examined.
@@ -229,7 +240,12 @@ public final class Explorer {
   // MARK: Bookkeeping
 
   private func memory(depth: Int) -> SimulatedMemory {
-    while memories.count <= depth { memories.append(SimulatedMemory()) }
+    let shape = scenario.shape
+    while memories.count <= depth {
+      memories.append(
+        SimulatedMemory(
+          frameCount: memories.isEmpty ? shape.frameCount : shape.recoveryFrames, slots: shape.slots))
+    }
     return memories[depth]
   }
 

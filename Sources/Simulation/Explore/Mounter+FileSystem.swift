@@ -6,7 +6,11 @@ extension Mounter {
   public static func fileSystem(_ edit: @escaping (inout Options) -> Void = { _ in }) -> Mounter {
     Mounter { memory, disk, scenario in
       FileSystem.simulated(memory, disk) {
-        $0.checkpointBlocks = scenario.checkpointBlocks
+        let shape = scenario.shape
+        $0.checkpointBlocks = shape.checkpointBlocks > 0 ? shape.checkpointBlocks : scenario.checkpointBlocks
+        $0.commitInterval = shape.commitInterval
+        $0.borrowedBlocks = shape.borrowedBlocks
+        $0.discards = shape.discards
         edit(&$0)
       }
     }

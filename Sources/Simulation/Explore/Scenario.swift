@@ -14,6 +14,8 @@ public struct Scenario: Sendable {
   public var crashesRecovery = false
   /// 4 KiB blocks of the disk, 0 for the explorer's own.
   public var blockCount: UInt64 = 0
+  /// What is beside the work: sizes and options.
+  public var shape = Shape()
   /// Changes the disk.
   public var profile: @Sendable (inout DiskProfile) -> Void = { _ in }
   /// What goes wrong at the disk.

@@ -1,0 +1,37 @@
+/// The sizes and options that a run has, beside its work.
+public struct Shape: Sendable {
+  /// 4 KiB blocks of the disk, 0 for the explorer's own.
+  public var blockCount: UInt64 = 0
+  /// Blocks of a segment, nil for what mkfs takes.
+  public var segmentBlocks: UInt32?
+  /// 4 KiB frames of the cache: of the run, and of the mounts after it.
+  public var frameCount = 2048
+  public var recoveryFrames = 2048
+  /// Requests that can be under way at once.
+  public var slots = 8
+  /// Checkpoint after this many log blocks; 0 for the scenario's.
+  public var checkpointBlocks: UInt64 = 0
+  /// Within which a background commit starts, ns.
+  public var commitInterval: UInt64 = 5_000_000_000
+  /// Whole blocks from which on a write is not copied.
+  public var borrowedBlocks: UInt64 = 2
+  /// Whether freed segments are discarded where the disk can.
+  public var discards = true
+
+  public init() {}
+
+  /// A shape that a seed chooses.
+  public init(seed: UInt64) {
+    var random = SeededRandom(seed, stream: 0x73686170)
+    blockCount = UInt64(random.number(36...200)) * 256 + UInt64(random.below(256))
+    let fitting: [UInt32] = [128, 256, 512].filter { blockCount / UInt64($0) >= 80 }
+    segmentBlocks = random.chance(50) ? nil : random.pick(fitting)
+    frameCount = random.pick([2048, 2048, 2500, 8192]) ?? 2048
+    recoveryFrames = random.pick([2048, 2048, 8192]) ?? 2048
+    slots = random.pick([2, 4, 8, 16]) ?? 8
+    checkpointBlocks = random.pick([0, 0, 0, 20, 60, 250]) ?? 0
+    commitInterval = random.pick([5_000_000_000, 5_000_000_000, 1_000_000_000, 20_000_000]) ?? 5_000_000_000
+    borrowedBlocks = random.pick([1, 2, 2, 32]) ?? 2
+    discards = random.chance(80)
+  }
+}
