@@ -89,8 +89,8 @@ extension FileSystem {
       guard checkpoint.writesInFlight == 0, log.completedThrough + 1 >= checkpoint.pack.log.sequence else {
         return false
       }
-      let failed = log.lastFailed
-      if failed >= log.chainStart, failed < checkpoint.pack.log.sequence { return abandonCheckpoint() }
+      let covered = log.chainStart..<max(log.chainStart, checkpoint.pack.log.sequence)
+      if log.failed.contains(where: covered.contains) { return abandonCheckpoint() }
       checkpoint.phase = .usage
       checkpoint.usageCursor = 0
       return true

@@ -25,6 +25,8 @@ struct Cleaner {
   /// Where the next header of the victim lies, in blocks from its start; nil when all were read.
   var headerOffset: UInt32?
   var headerFrame = FrameIndex.none
+  /// The header is on its way from the device.
+  var isReadingHeader = false
   /// Blocks of the header read last that are still to be looked at, last first.
   var blocks: [OwnedBlock] = []
   /// Live blocks found in the victim, to compare with the usage table.
@@ -135,11 +137,11 @@ extension FileSystem {
       let frame = cache.takeBuffer()
       guard frame != .none else { throw .again }
       cleaner.headerFrame = frame
-      cache.frames[Int(frame)].isReferenced = false
+      cleaner.isReadingHeader = true
       readForCleaner(geometry.segmentBlock(victim) + UInt64(offset), frame)
       throw .again
     }
-    guard cache.frames[Int(cleaner.headerFrame)].isReferenced else { throw .again }
+    guard !cleaner.isReadingHeader else { throw .again }
     let address = geometry.segmentBlock(victim) + UInt64(offset)
     let header = LogHeader(
       decoding: cache.page(cleaner.headerFrame), address: address, nonce: nonce, checksum: checksum)
@@ -178,7 +180,7 @@ extension FileSystem {
   func cleanerReadEnded(_ frame: FrameIndex, _ code: Int32) {
     guard let move = cleaner.reads.removeValue(forKey: frame) else {
       if code != 0 { cache.page(frame).clear() }
-      cache.frames[Int(frame)].isReferenced = true
+      cleaner.isReadingHeader = false
       return
     }
     guard code == 0, checksum.of(cache.page(frame)) == move.checksum else {
@@ -204,6 +206,8 @@ extension FileSystem {
         if let victim = cleaner.victim { cleaner.unmovable.insert(victim) }
       }
       cleaner.blocks.removeLast()
+      // What the next blocks need may be much: only one block's way through the tables is kept.
+      unpin(currentWaiter)
     }
   }
 

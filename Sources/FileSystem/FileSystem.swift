@@ -177,8 +177,10 @@ public final class FileSystem: FileService {
   }
 
   public func advance() -> UInt64 {
-    guard failure == nil else { return .max }
-    guard isReady else { return advanceMount() }
+    guard failure == nil, isReady else {
+      if isStopping { isStopped = isQuiet }
+      return failure == nil && !isStopping ? advanceMount() : .max
+    }
     if needsWake {
       needsWake = false
       wakeStalled()
@@ -194,10 +196,8 @@ public final class FileSystem: FileService {
 
   public func stop() {
     isStopping = true
-    guard isReady, failure == nil else {
-      isStopped = log.writesInFlight == 0
-      return
-    }
+    // A mount under way is given up: the log is as it was found.
+    if !isReady || failure != nil { isStopped = isQuiet }
   }
 }
 

@@ -47,7 +47,10 @@ extension FileSystem {
     case .checkpoint, .commit: fail("the \(job) cannot go on: damage in the filesystem (errno \(code))")
     case .cleaner, .reclaim: notices.append("the \(job) met damage (errno \(code)); run fsck.varve")
     }
-    if job == .reclaim { reclaim.scanCookie = nil }
+    guard job == .reclaim else { return }
+    reclaim.scanCookie = nil
+    // Numbers that cannot be freed hold up every checkpoint too: better to know at once.
+    if hasPendingFrees { checkpoint.isWanted = true }
   }
 
   // MARK: The end
@@ -55,7 +58,7 @@ extension FileSystem {
   /// Writes everything, and a checkpoint that says that nothing follows it.
   private func advanceStop() -> UInt64 {
     if isReadOnly {
-      isStopped = log.writesInFlight == 0 && checkpoint.writesInFlight == 0
+      isStopped = isQuiet
       return .max
     }
     var isBusy = true
@@ -82,8 +85,14 @@ extension FileSystem {
   }
 
   private var isDrained: Bool {
-    checkpoint.isLast && checkpoint.phase == .idle && !checkpoint.isWanted && log.writesInFlight == 0
-      && checkpoint.writesInFlight == 0 && checkpoint.discarding == 0 && cleaner.reads.isEmpty
-      && log.flushTarget == nil && loadWaiters.isEmpty
+    checkpoint.isLast && checkpoint.phase == .idle && !checkpoint.isWanted && isQuiet
+  }
+
+  /// Whether the device has nothing to do for us: its commands may use our memory.
+  var isQuiet: Bool {
+    log.writesInFlight == 0 && log.flushTarget == nil && checkpoint.writesInFlight == 0
+      && checkpoint.discarding == 0 && cleaner.reads.isEmpty && !cleaner.isReadingHeader
+      && loadWaiters.isEmpty && mounting.pendingReads == 0
+      && (0..<memory.slots).allSatisfy { slots[$0].pendingReads == 0 }
   }
 }

@@ -72,11 +72,14 @@ struct Log {
 
   /// A log write failed: nothing more is written before a checkpoint begins a new chain.
   var isBroken = false
-  /// The first log write of the chain being written, and the last one that failed; 0 for none.
+  /// The first log write of the chain being written.
   var chainStart: UInt64 = 1
-  var lastFailed: UInt64 = 0
-  /// Nothing from this log write on counts as durable before the next checkpoint.
-  var heldBackFrom = UInt64.max
+  /// Log writes that failed and that no checkpoint has made up for.
+  var failed: [UInt64] = [] {
+    didSet { heldBackFrom = failed.min() ?? .max }
+  }
+  /// Nothing from this log write on, the first that failed, counts as durable before a checkpoint holds it.
+  private(set) var heldBackFrom = UInt64.max
   /// Blocks and records written since the last cut.
   var blocksSinceCut: UInt64 = 0
 
@@ -192,8 +195,7 @@ extension FileSystem {
     if code != 0 {
       notices.append("a log write failed (errno \(code)); the log goes on elsewhere")
       log.isBroken = true
-      log.heldBackFrom = min(log.heldBackFrom, write.sequence)
-      log.lastFailed = max(log.lastFailed, write.sequence)
+      log.failed.append(write.sequence)
       checkpoint.isWanted = true
     } else if write.forcesUnitAccess, write.sequence == log.flushedThrough + 1,
       log.heldBackFrom > write.sequence

@@ -15,8 +15,16 @@ extension FileSystem {
     case .loading:
       wait(for: frame)
       throw .again
-    default: throw .fail(Code.io)
+    default:
+      try forgetFailure(frame)
+      return nil
     }
+  }
+
+  /// A block that could not be read is an error for those who waited for it. Whoever asks later reads it again.
+  func forgetFailure(_ frame: FrameIndex) throws(Stop) {
+    guard cache.frames[Int(frame)].pins == 0 else { throw .fail(Code.io) }
+    cache.drop(frame)
   }
 
   /// Begins to read a block that is not in memory; whoever runs waits for it. What is still on its way to the device is

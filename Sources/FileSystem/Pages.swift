@@ -18,7 +18,7 @@ extension FileSystem {
       case .loading:
         wait(for: frame)
         throw .again
-      default: throw .fail(Code.io)
+      default: try forgetFailure(frame)
       }
     }
     let entry = try mapEntry(inode, index)
@@ -51,9 +51,10 @@ extension FileSystem {
     let state = obtainState(inode)
     if frame != .none, cache.frames[Int(frame)].isDirty { return frame }
     if frame != .none, cache.frames[Int(frame)].isWriting {
-      cache.remove(frame, from: &states.slots[state].clean)
+      unpinEverywhere(frame)
       let fresh = cache.renew(frame)
       guard fresh != .none else { throw .again }
+      cache.remove(frame, from: &states.slots[state].clean)
       frame = fresh
     } else if frame != .none {
       switch cache.frames[Int(frame)].state {
@@ -62,6 +63,7 @@ extension FileSystem {
         cache.detach(frame)
         frame = .none
       default:
+        unpinEverywhere(frame)
         cache.drop(frame)
         frame = .none
       }

@@ -33,14 +33,22 @@ extension FileSystem {
   /// Frees a little of the first inode in the queue.
   /// - Returns: false when there is nothing to do, or it waits.
   func reclaimStep() -> Bool {
-    guard !reclaim.isIdle, !isStopping, dirtyNodes.count <= 2 * dirtyNodeLimit else { return false }
+    guard !reclaim.isIdle, !isStopping, !isReadOnly, dirtyNodes.count <= 2 * dirtyNodeLimit else {
+      return false
+    }
     return attempt(.reclaim) { () throws(Stop) in
       if let cookie = reclaim.scanCookie { try scanOrphans(after: cookie) }
       for _ in 0..<Self.stepsAtATime {
         guard let number = reclaim.queue.last else { break }
-        try prepareNodes(Self.nodesPerWrite)
-        try loadOrphan(number)
-        try free(number)
+        do throws(Stop) {
+          try prepareNodes(Self.nodesPerWrite)
+          try loadOrphan(number)
+          try free(number)
+        } catch .fail(let code) {
+          // It stays an orphan: the others, and those who wait for room, do not wait for it.
+          notices.append("inode \(number) cannot be freed (errno \(code)); run fsck.varve")
+          dequeue(number)
+        }
       }
       wakeStalled()
     }

@@ -63,16 +63,17 @@ final class SegmentUsage {
     }
   }
 
-  /// Writes one usage block as of the cut.
+  /// Writes one usage block as of the cut. It still differs when a block came or went since.
   func store(_ page: Page, block: Int) {
     page.clear()
+    dirtyBlocks[block] = false
     let perBlock = Int(Geometry.usagePerBlock)
     for index in 0..<min(perBlock, count - block * perBlock) {
       let segment = block * perBlock + index
       UsageEntry(live: liveAtCut[segment], state: states[segment], age: ages[segment]).store(
         page, index: index)
+      if live[segment] != liveAtCut[segment] { dirtyBlocks[block] = true }
     }
-    dirtyBlocks[block] = false
   }
 
   @inline(__always)
