@@ -4,6 +4,7 @@ import Format
 extension FileSystem {
   private static let noReplace: UInt32 = 1
   private static let exchange: UInt32 = 2
+  private static let whiteout: UInt32 = 4
   private static let maximumLinks: UInt32 = 65000
   /// Blocks that a new name can take: an inode and the nodes of a directory that splits.
   private static let blocksPerName: UInt64 = 6
@@ -163,15 +164,15 @@ extension FileSystem {
     let request = requests[slot]
     try beginChange()
     try checkName(request.otherName)
-    guard request.flags & ~(Self.noReplace | Self.exchange) == 0, request.flags != 3 else {
-      throw .fail(Code.invalid)
-    }
+    let exchanges = request.flags & Self.exchange != 0
+    guard request.flags & ~(Self.noReplace | Self.exchange | Self.whiteout) == 0,
+      !exchanges || request.flags == Self.exchange
+    else { throw .fail(Code.invalid) }
     let parent = try directory(request.node)
     let newParent = try directory(request.otherNode)
     guard let entry = try findName(parent, request.name) else { throw .fail(Code.noEntry) }
     let inode = try inode(entry.node)
     let existing = try findName(newParent, request.otherName)?.node
-    let exchanges = request.flags & Self.exchange != 0
     if exchanges, existing == nil { throw .fail(Code.noEntry) }
     if request.flags & Self.noReplace != 0, existing != nil { throw .fail(Code.exists) }
     if inode.isDirectory { try checkNotBelow(newParent, inode.number) }
@@ -187,15 +188,48 @@ extension FileSystem {
     } else if inode.isDirectory, newParent.number != parent.number, newParent.links >= Self.maximumLinks {
       throw .fail(Code.tooManyLinks)
     }
-    let record = LogRecord.rename(
-      LogRecord.Rename(
-        parent: request.node, newParent: request.otherNode, node: inode.id.raw, other: existing?.raw ?? 0,
-        exchanges: exchanges, time: now.realtime, name: request.name, newName: request.otherName))
-    try prepare(record)
-    if existing == nil { try checkSpace(Self.blocksPerName) }
-    try perform(record)
-    note(record)
+    let rename = LogRecord.Rename(
+      parent: request.node, newParent: request.otherNode, node: inode.id.raw, other: existing?.raw ?? 0,
+      exchanges: exchanges, time: now.realtime, name: request.name, newName: request.otherName)
+    if request.flags & Self.whiteout != 0 {
+      try renameLeavingWhiteout(rename, parent, uid: request.uid, gid: request.gid)
+    } else {
+      try prepare(.rename(rename))
+      if existing == nil { try checkSpace(Self.blocksPerName) }
+      try perform(.rename(rename))
+      note(.rename(rename))
+    }
     finish(slot)
+  }
+
+  /// RENAME_WHITEOUT: the old name becomes a whiteout's, a device without number or permissions, by which overlayfs
+  /// hides what a lower layer has there.
+  ///
+  /// It is two records, which share a log write because they are noted in one event. Where nothing has the new name, the
+  /// whiteout is made there and the two are exchanged; where something is replaced, the old name leaves room for the
+  /// whiteout. So the second record needs nothing that the preparation of the first has not seen to.
+  private func renameLeavingWhiteout(
+    _ rename: LogRecord.Rename, _ parent: Inode, uid: UInt32, gid: UInt32
+  ) throws(Stop) {
+    let replaces = rename.other != 0
+    try waitForSegments()
+    try fillPool(inodeTable, 1)
+    try prepare(.rename(rename))
+    try prepareNodes(6)
+    try checkSpace(2 * Self.blocksPerName)
+    let whiteout = LogRecord.Create(
+      parent: replaces ? rename.parent : rename.newParent, node: takeNumber(inodeTable).raw, mode: 0o020000,
+      uid: uid, gid: parent.mode & 0o2000 != 0 ? parent.gid : gid, device: 0, time: rename.time,
+      name: replaces ? rename.name : rename.newName, target: UnsafeRawBufferPointer(start: nil, count: 0))
+    var move = rename
+    if !replaces { (move.other, move.exchanges) = (whiteout.node, true) }
+    let records: [LogRecord] =
+      replaces ? [.rename(move), .create(whiteout)] : [.create(whiteout), .rename(move)]
+    for record in records {
+      try prepare(record)
+      try perform(record)
+      note(record)
+    }
   }
 
   private func checkReplaces(_ inode: Inode, _ other: Inode) throws(Stop) {

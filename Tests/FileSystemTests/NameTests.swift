@@ -94,7 +94,7 @@ import Testing
     #expect(try mounted.rename("a", to: "b") == 0)
     #expect(try mounted.find("a") == nil)
     #expect(try mounted.find("b") == b)
-    #expect(try mounted.rename("b", to: "c", flags: 4) == EINVAL)
+    #expect(try mounted.rename("b", to: "c", flags: 8) == EINVAL)
   }
 
   @Test func renameOfTwoNamesOfOneFileDoesNothing() throws {

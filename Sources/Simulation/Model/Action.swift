@@ -69,6 +69,7 @@ extension AttributeChange {
 public enum LinuxFlag {
   public static let renameNoReplace: UInt32 = 1
   public static let renameExchange: UInt32 = 2
+  public static let renameWhiteout: UInt32 = 4
   public static let attributeCreate: UInt32 = 1
   public static let attributeReplace: UInt32 = 2
   public static let keepSize: UInt32 = 1
