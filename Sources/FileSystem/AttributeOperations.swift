@@ -125,8 +125,8 @@ extension FileSystem {
   /// Names this filesystem keeps: user., trusted., security. and, without a meaning yet, none else.
   private func checkAttributeName(_ name: UnsafeRawBufferPointer) throws(Stop) {
     guard name.count <= AttributeEntries.maximumName else { throw .fail(Code.range) }
-    for prefix in ["user.", "trusted.", "security."]
-    where name.starts(with: prefix.utf8) && name.count > prefix.utf8.count {
+    for prefix in ["user.", "trusted.", "security."] where name.starts(with: prefix.utf8) {
+      guard name.count > prefix.utf8.count else { throw .fail(Code.invalid) }
       return
     }
     throw .fail(Code.notSupported)

@@ -44,6 +44,15 @@ import Testing
     #expect(try Self.list(mounted, try mounted.path("f")) == ["security.c", "user.a"])
   }
 
+  @Test(arguments: [("user.", EINVAL), ("trusted.", EINVAL), ("user", EOPNOTSUPP), ("other.a", EOPNOTSUPP)])
+  func namesThatAreRefused(name: String, error: Int32) throws {
+    let mounted = try Mounted()
+    let file = try mounted.makeFile("f")
+    #expect(try Self.set(mounted, file, name, [1]) == error)
+    #expect(try Self.get(mounted, file, name).error == error)
+    #expect(try mounted.call(Call(.removexattr, node: file, name: name)).error == error)
+  }
+
   @Test func createAndReplace() throws {
     let mounted = try Mounted()
     let file = try mounted.makeFile("f")
