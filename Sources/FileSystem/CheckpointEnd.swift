@@ -103,7 +103,7 @@ extension FileSystem {
     checkpoint.phase = .idle
     checkpoint.durable = checkpoint.pack.sequence
     counters.checkpoints += 1
-    cleaner.isExhausted = false
+    cleaner.exhaustedAt = nil
     let sequence = checkpoint.pack.log.sequence
     if !log.failed.isEmpty { log.failed.removeAll { $0 < sequence } }
     if checkpoint.durable >= cleaner.waitsFor { cleaner.cleaned.removeAll(keepingCapacity: true) }

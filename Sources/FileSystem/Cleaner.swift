@@ -45,8 +45,8 @@ struct Cleaner {
   var output: UInt64 = 0
   /// Segments cleaned that no checkpoint has shown to be empty yet.
   var cleaned: Set<UInt32> = []
-  /// There is nothing left to clean, as far as the last checkpoint shows.
-  var isExhausted = false
+  /// How many blocks were live when there was nothing left to clean, as far as the last checkpoint shows.
+  var exhaustedAt: UInt64?
   /// The checkpoint after which what was cleaned comes free.
   var waitsFor: UInt64 = 0
 }
@@ -73,8 +73,14 @@ extension FileSystem {
 
   // MARK: Choosing
 
+  /// Whether there was nothing to clean when that was last looked at, and nothing was freed since.
+  var isExhausted: Bool {
+    guard let live = cleaner.exhaustedAt else { return false }
+    return usage.liveTotal >= live
+  }
+
   private func chooseVictim() -> Bool {
-    guard cleaner.isWanted || usage.freeCount < cleanerFloor else { return false }
+    guard cleaner.isWanted || usage.freeCount < cleanerFloor, !isExhausted else { return false }
     // What is empty already needs only checkpoints.
     if cleaner.emptied == 0, usage.hasEmptySegments { return askForCheckpoints() }
     let room = UInt64(max(usage.freeCount - checkpointFloor, 1)) * UInt64(geometry.segmentBlocks)
@@ -83,7 +89,7 @@ extension FileSystem {
     else {
       if cleaner.emptied > 0 { return askForCheckpoints() }
       cleaner.isWanted = false
-      cleaner.isExhausted = true
+      cleaner.exhaustedAt = usage.liveTotal
       wakeStalled()
       return false
     }

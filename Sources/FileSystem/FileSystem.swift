@@ -52,6 +52,8 @@ public final class FileSystem: FileService {
   /// Who waits for a frame being read.
   var loadWaiters: [FrameIndex: [Int]] = [:]
   var currentWaiter = 0
+  /// The request that keeps its frames though too few are free for it to run.
+  var keeper: Int?
   /// Slots to be run again as soon as the event at hand is done.
   var runnable: [Int] = []
   /// Slots that wait for room of any kind.

@@ -46,7 +46,11 @@ extension FileSystem {
       guard failure == nil, !isReady else { return 0 }
       guard mounting.pendingReads == 0 else { return .max }
       if mountStep() { continue }
-      return mounting.phase == .checkpoint ? checkpointWhileMounting() : .max
+      let next = mounting.phase == .checkpoint ? checkpointWhileMounting() : .max
+      if next != 0, failure == nil, isQuiet {
+        failure = "too little memory to replay the log; mount with a larger cache, once"
+      }
+      return next
     }
     return 0
   }

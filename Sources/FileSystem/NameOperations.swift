@@ -266,6 +266,10 @@ extension FileSystem {
   /// Bytes that FUSE takes for an entry beside its name.
   private static let plainEntry = 24
   private static let fullEntry = 152
+  /// Inodes that a readdirplus reads from the device: with so many an answer ends where the next is not in memory.
+  private static let inodesAtATime = 64
+
+  private func isInMemory(_ node: NodeID) -> Bool { cache.find(NodeKey(.inode, node.number)) != .none }
 
   /// readdir and readdirplus: entries behind the cookie, as many as the kernel has room for.
   func readDirectory(_ slot: Int, full: Bool) throws(Stop) {
@@ -296,12 +300,13 @@ extension FileSystem {
         return add(
           Array(record.name), record.key, record.node, Self.brief(record.node.number, type: record.type))
       }
+      if entries.count >= Self.inodesAtATime, missing == 0, !isInMemory(record.node) { return false }
       var attributes = Attributes()
       do throws(Stop) { attributes = stat(try inode(record.node)) } catch .again {
         // Go on, so that everything that is missing is read at the same time.
         missing += 1
       } catch .fail { attributes = Self.brief(record.node.number, type: record.type) }
-      return add(Array(record.name), record.key, record.node, attributes) && missing < 64
+      return add(Array(record.name), record.key, record.node, attributes) && missing < Self.inodesAtATime
     }
     guard missing == 0 else { throw .again }
     if full { for entry in entries where entry.cookie > 2 { countLookup(entry) } }

@@ -93,7 +93,11 @@ extension FileSystem {
     do throws(Stop) {
       guard failure == nil else { throw .fail(Code.io) }
       guard isReady else { throw .fail(Code.busy) }
-      guard cache.reserve(Self.framesPerOperation) else { throw .again }
+      guard cache.reserve(Self.framesPerOperation) else {
+        if keeper == nil { keeper = slot }
+        letGo(slot)
+        throw .again
+      }
       try dispatch(slot)
       unpin(slot)
     } catch {
@@ -140,7 +144,16 @@ extension FileSystem {
     waiters[currentWaiter].missing += 1
   }
 
+  /// Too few frames are free to run. What this one keeps may be what another waits for, and the other way round; so all but
+  /// one request let go of what they keep.
+  private func letGo(_ waiter: Int) {
+    guard isReady, waiter != keeper, !waiters[waiter].pins.isEmpty else { return }
+    unpin(waiter)
+    needsWake = true
+  }
+
   func unpin(_ waiter: Int) {
+    if waiter == keeper { keeper = nil }
     for frame in waiters[waiter].pins { cache.frames[Int(frame)].pins -= 1 }
     waiters[waiter].pins.removeAll(keepingCapacity: true)
   }
@@ -152,7 +165,10 @@ extension FileSystem {
     guard waiters[waiter].missing == 0 else { return false }
     currentWaiter = waiter
     do throws(Stop) {
-      guard cache.reserve(Self.framesPerOperation) else { throw .again }
+      guard cache.reserve(Self.framesPerOperation) else {
+        letGo(waiter)
+        throw .again
+      }
       try step()
       unpin(waiter)
       return true

@@ -64,7 +64,7 @@ extension FileSystem {
   /// Makes an operation that takes space wait while free segments are short; what gives space never waits here.
   func waitForSegments() throws(Stop) {
     guard usage.freeCount <= foregroundFloor else { return }
-    guard !cleaner.isExhausted else { throw .fail(Code.noSpace) }
+    guard !isExhausted else { throw .fail(Code.noSpace) }
     cleaner.isWanted = true
     throw .again
   }

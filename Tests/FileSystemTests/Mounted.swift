@@ -7,14 +7,16 @@ import Testing
 final class Mounted {
   private(set) var harness: Harness
   private let seed: UInt64
-  private let memory: SimulatedMemory
+  private var memory: SimulatedMemory
   private let options: Options
 
   /// Makes and mounts a filesystem of `megabytes` MiB.
-  init(megabytes: UInt64 = 64, frames: Int = 2048, seed: UInt64 = 1, options: Options = Options()) throws {
+  init(
+    megabytes: UInt64 = 64, frames: Int = 2048, slots: Int = 8, seed: UInt64 = 1, options: Options = Options()
+  ) throws {
     self.seed = seed
     self.options = options
-    memory = SimulatedMemory(frameCount: frames)
+    memory = SimulatedMemory(frameCount: frames, slots: slots)
     let image = try DiskImage.formatted(pool: BlockPool(), blockCount: megabytes * 256, seed: seed)
     harness = Self.attach(
       SimulatedDisk(image, profile: DiskProfile(seed: seed), seed: seed), memory, options, seed,
@@ -43,6 +45,13 @@ final class Mounted {
 
   /// Cuts the power and mounts what is left.
   func crash(_ choice: CrashChoice = .none) throws { try mountAgain(harness.disk.crashImage(choice), nil) }
+
+  /// Cuts the power and mounts what is left with a cache of another size.
+  func crash(frames: Int) throws {
+    let image = harness.disk.crashImage(.none)
+    memory = SimulatedMemory(frameCount: frames, slots: memory.slots)
+    try mountAgain(image, nil)
+  }
 
   private func mountAgain(_ image: DiskImage, _ options: Options?) throws {
     let disk = SimulatedDisk(image, profile: harness.disk.profile, seed: seed)

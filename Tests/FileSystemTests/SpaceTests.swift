@@ -75,6 +75,33 @@ import Testing
     }
   }
 
+  @Test(
+    "what was deleted can be written anew at once, on a disk of fragments",
+    arguments: 1...3 as ClosedRange<UInt64>)
+  func writtenAnewAtOnce(seed: UInt64) throws {
+    let mounted = try Mounted(megabytes: 40, seed: seed)
+    let made = try Self.fill(mounted, size: 100_000, prefix: "f")
+    var random = SeededRandom(seed)
+    for _ in 0..<600 {
+      let node = try mounted.path("f\(random.below(made - 1))")
+      #expect(try mounted.write(node, pattern(4096), at: UInt64(random.below(24) * 4096)) == 0)
+    }
+    for round in 0..<6 {
+      for index in stride(from: round, to: made, by: 8) {
+        let node = try mounted.path("f\(index)")
+        try mounted.unlink("f\(index)")
+        try mounted.harness.forget(node)
+      }
+      for index in stride(from: round, to: made - 8, by: 8) {
+        let file = try mounted.makeFile("r\(round)-\(index)")
+        let space = try mounted.space
+        #expect(
+          try mounted.write(file, pattern(90_000)) == 0,
+          "round \(round) file \(index): \(space.available) blocks are to be had")
+      }
+    }
+  }
+
   @Test func statfsCountsWhatIsThere() throws {
     let mounted = try Mounted(megabytes: 64)
     let empty = try mounted.space
