@@ -10,7 +10,8 @@ final class NodeTable {
   /// Numbers found free and marked as allocated, for operations to take.
   var pool: [UInt64] = []
   /// Numbers given up; their entries are cleared when no checkpoint is between its cut and its tables.
-  var pendingFrees: [UInt64] = []
+  private(set) var pendingFrees: [UInt64] = []
+  private var freed: Set<UInt64> = []
   /// The search for a free number went back to the beginning.
   var hasTurnedBack = false
 
@@ -18,6 +19,20 @@ final class NodeTable {
     self.nodeKind = nodeKind
     self.blockKind = blockKind
   }
+
+  /// Gives up a number: nobody finds its node from here on, though its entry is cleared later.
+  func giveUp(_ number: UInt64) {
+    pendingFrees.append(number)
+    freed.insert(number)
+  }
+
+  /// The entry of the number given up last has been cleared.
+  func clearedLast() {
+    if let number = pendingFrees.popLast() { freed.remove(number) }
+  }
+
+  /// Whether a number was given up and its entry is still to be cleared.
+  func isGivenUp(_ number: UInt64) -> Bool { !freed.isEmpty && freed.contains(number) }
 
   /// The lowest number that may be given out.
   var firstNumber: UInt64 { nodeKind == .inode ? 3 : 1 }
@@ -42,9 +57,9 @@ extension FileSystem {
     return try load(key, address: entry.address, checksum: entry.checksum)
   }
 
-  /// The entry of a node number; a hole where there is none.
+  /// The entry of a node number; a hole where there is none, or where the number was given up.
   func tableEntry(_ table: NodeTable, _ number: UInt64) throws(Stop) -> Entry {
-    guard number < table.root.limit,
+    guard number < table.root.limit, !table.isGivenUp(number),
       let leaf = try tableBlock(table, level: 0, index: number >> 8)
     else { return Entry() }
     return Entry(leaf, at: Int(number & 255) * Entry.size)
@@ -189,7 +204,7 @@ extension FileSystem {
       if entry.address != 0 { usage.remove(entry.address) }
       if entry.flags & Entry.allocated != 0 { forgetMark(leaf) }
       Entry(stamp: entry.stamp).store(leaf, at: offset)
-      table.pendingFrees.removeLast()
+      table.clearedLast()
       table.root.used -= min(1, table.root.used)
     }
   }

@@ -179,7 +179,7 @@ extension FileSystem {
     forgetLeaf()
     let frame = cache.find(NodeKey(kind, number))
     if frame != .none { discardNode(frame) }
-    table(of: kind).pendingFrees.append(number)
+    table(of: kind).giveUp(number)
   }
 
   private func discardNode(_ frame: FrameIndex) {

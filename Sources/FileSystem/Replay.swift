@@ -50,16 +50,14 @@ extension FileSystem {
   /// The number of a new inode may still belong to one that was an orphan at the checkpoint and freed after it.
   private func freeFormerInode(_ number: UInt64) throws(Stop) {
     while true {
+      if inodeTable.isGivenUp(number) { try processFrees(inodeTable) }
       let entry = try tableEntry(inodeTable, number)
       guard entry.address != 0 || entry.flags & Entry.allocated != 0 else { return }
-      if !inodeTable.pendingFrees.contains(number) {
-        let inode = try inode(number)
-        guard inode.links == 0 else { throw .fail(Code.io) }
-        try prepareNodes(Self.nodesPerWrite)
-        try loadOrphan(number)
-        if inode.detachedRoot != 0 { try freeDetached(inode) } else { try freeOrphan(inode) }
-      }
-      try processFrees(inodeTable)
+      let inode = try inode(number)
+      guard inode.links == 0 else { throw .fail(Code.io) }
+      try prepareNodes(Self.nodesPerWrite)
+      try loadOrphan(number)
+      if inode.detachedRoot != 0 { try freeDetached(inode) } else { try freeOrphan(inode) }
     }
   }
 

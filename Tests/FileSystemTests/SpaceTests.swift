@@ -102,6 +102,26 @@ import Testing
     }
   }
 
+  @Test("files go while the cleaner meets what is left of them", arguments: [1, 2] as [UInt64])
+  func emptiedWhileCleaning(seed: UInt64) throws {
+    let mounted = try Mounted(megabytes: 40, seed: seed)
+    let made = try Self.fill(mounted, size: 87_000, prefix: "f")
+    var random = SeededRandom(seed)
+    for _ in 0..<500 {
+      let node = try mounted.path("f\(random.below(made - 1))")
+      try mounted.write(node, pattern(random.number(1...8) * 4096), at: UInt64(random.below(14) * 4096))
+    }
+    for index in (0..<made).shuffled(using: &random) {
+      let node = try mounted.path("f\(index)")
+      try mounted.unlink("f\(index)")
+      try mounted.harness.forget(node)
+      if random.chance(20), index > 0 { _ = try mounted.makeFile("g\(index)") }
+    }
+    try mounted.settle()
+    try mounted.harness.unmount()
+    #expect(ImageReader.fault(mounted.harness.disk.image) == nil)
+  }
+
   @Test func statfsCountsWhatIsThere() throws {
     let mounted = try Mounted(megabytes: 64)
     let empty = try mounted.space
