@@ -107,6 +107,7 @@ extension FileSystem {
         if waiters[slot].missing == 0 { stalled.append(slot) }
       case .fail(let code):
         unpin(slot)
+        stopWaiting(slot)
         replies[slot].error = code
         finish(slot)
       }
@@ -150,6 +151,13 @@ extension FileSystem {
     guard isReady, waiter != keeper, !waiters[waiter].pins.isEmpty else { return }
     unpin(waiter)
     needsWake = true
+  }
+
+  /// A request that failed has its answer, though it may have asked for blocks before: it must not run again when they come.
+  private func stopWaiting(_ slot: Int) {
+    guard waiters[slot].missing > 0 else { return }
+    for frame in Array(loadWaiters.keys) { loadWaiters[frame]?.removeAll { $0 == slot } }
+    waiters[slot].missing = 0
   }
 
   func unpin(_ waiter: Int) {
