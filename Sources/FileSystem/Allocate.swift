@@ -60,7 +60,7 @@ extension FileSystem {
       for index in Self.touched(offset, length) { try promise(inode, index) }
     }
     if !mode.contains(.keepSize), end > inode.size {
-      if isInline { inode.inlineLength = Int(end) } else { try clearTail(inode, isUrgent: true) }
+      if isInline { extendInline(inode, to: Int(end)) } else { try clearTail(inode, isUrgent: true) }
       inode.size = end
       if let state = states.find(inode.number) { states.slots[state].loggedSize = end }
     }
@@ -78,7 +78,7 @@ extension FileSystem {
       cache.frames[Int(frame)].isCharged = false
       chargedPages -= 1
     } else {
-      inode.blocks += 1
+      inode.blocks &+= 1
     }
   }
 }

@@ -108,7 +108,7 @@ extension FileSystem {
     touch(parent, create.time)
     if inode.isDirectory {
       inode.parent = parent.id.raw
-      parent.links += 1
+      parent.links &+= 1
     }
   }
 
@@ -205,7 +205,7 @@ extension FileSystem {
     modify(old.page)
     modify(new.page)
     old.links -= min(1, old.links)
-    new.links += 1
+    new.links &+= 1
   }
 
   // MARK: Attributes
@@ -262,12 +262,19 @@ extension FileSystem {
   ) throws(Stop) {
     guard inode.layout == .inline, offset + data.count <= inode.inlineRoom else { throw .fail(Code.io) }
     modify(inode.page)
+    extendInline(inode, to: offset + data.count)
     inode.page.copy(data, at: Inode.inlineStart + offset)
-    inode.inlineLength = max(inode.inlineLength, offset + data.count)
     inode.size = UInt64(inode.inlineLength)
     inode.modificationTime = time
     inode.changeTime = time
     if let state = states.find(inode.number) { states.slots[state].loggedSize = inode.size }
+  }
+
+  /// Makes the inline area at least `length` bytes long; those that are new are zeros, whatever lay there.
+  func extendInline(_ inode: Inode, to length: Int) {
+    guard length > inode.inlineLength else { return }
+    inode.page.clear(at: Inode.inlineStart + inode.inlineLength, count: length - inode.inlineLength)
+    inode.inlineLength = length
   }
 
   // MARK: The last block's tail

@@ -319,7 +319,7 @@ extension FileSystem {
   }
 
   /// Numbers marked as allocated without an address are free on disk.
-  private func clearMarks(_ leaf: Page) {
+  func clearMarks(_ leaf: Page) {
     for index in 0..<Entry.perBlock {
       var entry = Entry(leaf, at: index * Entry.size)
       guard entry.flags != 0 else { continue }

@@ -111,8 +111,8 @@ extension FileSystem {
     } else {
       directory.inlineLength = length
     }
-    directory.entryCount += 1
-    directory.size += UInt64(DirectoryRecord.fixedSize + name.count)
+    directory.entryCount &+= 1
+    directory.size &+= UInt64(DirectoryRecord.fixedSize + name.count)
   }
 
   private func newLeaf(_ directory: Inode) throws(Stop) -> (number: UInt64, leaf: DirectoryLeaf) {

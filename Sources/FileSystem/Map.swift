@@ -138,7 +138,8 @@ extension FileSystem {
       page.clear(at: length)
       urgentPages.append(PageName(inode: inode.number, index: 0))
     }
-    inode.page.clear(at: Inode.inlineStart, count: length)
+    // All of it: bytes behind the contents would be taken for entries.
+    inode.page.clear(at: Inode.inlineStart, count: inode.inlineRoom)
     let size = Inode.directEntries * Entry.size
     if size <= inode.inlineRoom {
       inode.layout = .direct
@@ -159,7 +160,7 @@ extension FileSystem {
     cache.frames[Int(frame)].isCharged = true
     chargedPages += 1
     modify(inode.page)
-    inode.blocks += 1
+    inode.blocks &+= 1
   }
 
   /// Points block `index` at a new place on the device.

@@ -42,7 +42,7 @@ extension FileSystem {
     attributes.size = inode.size
     // Blocks that were cut off and wait to be freed still count in the inode; they are not the file's any more.
     let blocks = inode.detachedRoot == 0 ? inode.blocks : min(inode.blocks, Self.blocks(inode.size))
-    attributes.sectors = (blocks + (inode.isRegular && inode.layout != .inline ? 0 : 1)) * 8
+    attributes.sectors = (blocks &+ (inode.isRegular && inode.layout != .inline ? 0 : 1)) &* 8
     attributes.accessTime = inode.accessTime
     attributes.modificationTime = inode.modificationTime
     attributes.changeTime = inode.changeTime
@@ -65,6 +65,7 @@ extension FileSystem {
     let request = requests[slot]
     try beginChange()
     try checkName(request.name)
+    guard Inode.isKnownType(mode) else { throw .fail(Code.invalid) }
     let parent = try directory(request.node)
     guard try findName(parent, request.name) == nil else { throw .fail(Code.exists) }
     let isDirectory = mode & 0o170000 == 0o040000
@@ -296,6 +297,8 @@ extension FileSystem {
     }
     var missing = 0
     try forEachName(directory, after: max(request.offset, 2)) { record throws(Stop) in
+      // The kernel would believe it, or refuse the whole answer.
+      guard record.hasPossibleName else { throw .fail(Code.io) }
       guard full else {
         return add(
           Array(record.name), record.key, record.node, Self.brief(record.node.number, type: record.type))

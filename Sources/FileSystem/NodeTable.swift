@@ -195,10 +195,15 @@ extension FileSystem {
     newNodes += 1
   }
 
-  /// Clears the entries of numbers given up.
+  /// Clears the entries of numbers given up. One whose entry cannot be read stays as it is, for fsck.
   func processFrees(_ table: NodeTable) throws(Stop) {
     while let number = table.pendingFrees.last {
-      let leaf = try dirtyTablePath(table, number)
+      let leaf: Page
+      do throws(Stop) { leaf = try dirtyTablePath(table, number) } catch .fail {
+        table.clearedLast()
+        notices.append("\(table.nodeKind) \(number) cannot be freed: its table is damaged; run fsck.varve")
+        continue
+      }
       let offset = Int(number & 255) * Entry.size
       let entry = Entry(leaf, at: offset)
       if entry.address != 0 { usage.remove(entry.address) }

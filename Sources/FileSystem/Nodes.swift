@@ -65,7 +65,13 @@ extension FileSystem {
       notices.append("checksum error: \(key.kind) \(key.number), block \(cache.frames[Int(frame)].index)")
     }
     cache.frames[Int(frame)].state = matches ? .ready : .failed
-    if matches, key.kind == .data { adoptCleanPage(frame) }
+    if matches {
+      switch key.kind {
+      case .data: adoptCleanPage(frame)
+      case .inodeTable, .internalTable: if key.level == 0 { clearMarks(cache.page(frame)) }
+      default: break
+      }
+    }
     wakeLoadWaiters(frame, pinning: true)
   }
 

@@ -5,6 +5,8 @@ struct Reclaim {
   /// Inode numbers to be worked on.
   var queue: [UInt64] = []
   var queued: Set<UInt64> = []
+  /// Inodes that cannot be freed because they are damaged: fsck's business.
+  var damaged: Set<UInt64> = []
   /// After a mount: where the walk over the orphan directory goes on; nil when it is done.
   var scanCookie: UInt64?
 
@@ -17,7 +19,9 @@ extension FileSystem {
 
   /// An inode has something to be freed.
   func enqueueReclaim(_ number: UInt64) {
-    guard !isReadOnly, reclaim.queued.insert(number).inserted else { return }
+    guard !isReadOnly, !reclaim.damaged.contains(number), reclaim.queued.insert(number).inserted else {
+      return
+    }
     reclaim.queue.append(number)
   }
 
@@ -44,11 +48,7 @@ extension FileSystem {
           try prepareNodes(Self.nodesPerWrite)
           try loadOrphan(number)
           try free(number)
-        } catch .fail(let code) {
-          // It stays an orphan: the others, and those who wait for room, do not wait for it.
-          notices.append("inode \(number) cannot be freed (errno \(code)); run fsck.varve")
-          dequeue(number)
-        }
+        } catch .fail(let code) { giveUp(number, code) }
       }
       wakeStalled()
     }
@@ -70,12 +70,7 @@ extension FileSystem {
 
   /// One step of freeing an inode; takes it out of the queue when there is nothing more to free.
   private func free(_ number: UInt64) throws(Stop) {
-    let inode: Inode
-    do throws(Stop) { inode = try self.inode(number) } catch .fail {
-      // A damaged inode stays an orphan, for fsck.
-      dequeue(number)
-      return
-    }
+    let inode = try inode(number)
     if inode.detachedRoot != 0 { return try freeDetachedStep(inode) }
     if inode.links > 0 {
       try removeOrphan(number)
@@ -85,6 +80,13 @@ extension FileSystem {
     } else {
       try freeOrphan(inode)
     }
+  }
+
+  /// What is damaged stays an orphan, for fsck; nobody waits for it any longer.
+  private func giveUp(_ number: UInt64, _ code: Int32) {
+    dequeue(number)
+    reclaim.damaged.insert(number)
+    notices.append("inode \(number) cannot be freed: it is damaged (errno \(code)); run fsck.varve")
   }
 
   private func dequeue(_ number: UInt64) {

@@ -25,6 +25,7 @@ extension FileSystem {
           var reader = RecordReader(rest)
           guard let record = reader.next() else { throw Stop.fail(Code.io) }
           guard cache.reserve(Self.framesPerOperation) else { throw Stop.again }
+          try checkPossible(record)
           try replay(record)
           mounting.applyOffset += reader.offset
         }
@@ -89,7 +90,7 @@ extension FileSystem {
     try prepareMap(inode, index..<index + 1)
     dropPages(inode, index..<index + 1)
     modify(inode.page)
-    if try makeMapSlot(inode, index).entry.isHole { inode.blocks += 1 }
+    if try makeMapSlot(inode, index).entry.isHole { inode.blocks &+= 1 }
     try setMapEntry(inode, index, to: address, checksum: sum)
   }
 }

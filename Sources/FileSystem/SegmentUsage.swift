@@ -56,10 +56,11 @@ final class SegmentUsage {
       let entry = UsageEntry(page, index: index)
       let segment = block * perBlock + index
       live[segment] = min(entry.live, geometry.segmentBlocks)
-      states[segment] = entry.state
+      // Where something lives nothing may be written, whatever the state says.
+      states[segment] = live[segment] > 0 ? .used : entry.state
       ages[segment] = entry.age
       liveTotal += UInt64(live[segment])
-      if entry.state == .free { freeCount += 1 }
+      if states[segment] == .free { freeCount += 1 }
     }
   }
 

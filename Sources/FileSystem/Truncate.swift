@@ -7,6 +7,7 @@ extension FileSystem {
     guard inode.layout == .tree, blocks < Self.reach(inode.height) else { return }
     if inode.detachedRoot != 0 {
       guard !isReady else {
+        guard !reclaim.damaged.contains(inode.number) else { throw .fail(Code.io) }
         enqueueReclaim(inode.number)
         throw .again
       }
@@ -117,13 +118,17 @@ extension FileSystem {
     var number = inode.detachedRoot
     var level = inode.detachedHeight
     var above: (page: Page, offset: Int)?
+    var way: InlineArray<4, UInt64> = .init(repeating: 0)
     while true {
+      // A tree that leads back to itself could never be freed.
+      guard !way.indices.contains(where: { way[$0] == number }) else { throw .fail(Code.io) }
       let page = try node(number, as: .map)
       level -= 1
       if level == 0 {
         try freeLeaf(page, of: inode)
         break
       }
+      way[level] = number
       guard let slot = (0..<Entry.perBlock).last(where: { Entry(page, at: $0 * Entry.size).address != 0 })
       else { break }
       above = (page, slot * Entry.size)

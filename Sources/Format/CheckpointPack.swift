@@ -58,6 +58,11 @@ public struct CheckpointPack: Sendable, Equatable {
   public static let headerSize = 256
   /// Flag bit 0: the log holds nothing after this checkpoint (a clean unmount).
   public static let cleanFlag: UInt32 = 1
+  /// Checkpoints and log writes are numbered below this: no device lives long enough to come near it, and every count that
+  /// begins there has room to go on.
+  public static let sequenceLimit: UInt64 = 1 << 43
+  /// Epochs are numbered below this.
+  public static let epochLimit: UInt32 = 1 << 31
 
   /// Counts checkpoints from 1; checkpoint n lies in slot n & 1.
   public var sequence: UInt64 = 0
@@ -143,7 +148,9 @@ public struct CheckpointPack: Sendable, Equatable {
         && (root.address == 0 || geometry.segment(of: root.address) != nil)
         && root.limit <= (UInt64(1) << (8 * UInt64(root.height)))
     }
-    return sequence > 0 && fits(inodes) && fits(internals) && geometry.segment(of: log.block) != nil
+    return (1..<Self.sequenceLimit).contains(sequence) && epoch < Self.epochLimit
+      && (1..<Self.sequenceLimit).contains(log.sequence) && fits(inodes) && fits(internals)
+      && geometry.segment(of: log.block) != nil
       && log.nextSegment < geometry.segmentCount && reservedBlocks <= geometry.blockCount
       && usage.allSatisfy { $0.copy <= 1 }
   }

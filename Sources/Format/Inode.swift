@@ -9,6 +9,8 @@ public struct Inode {
   public static let inlineCapacity = Page.size - inlineStart
   /// Direct map entries of a file with `Layout.direct`.
   public static let directEntries = 128
+  /// The most bytes a file can have: a map of 4 levels covers no more.
+  public static let maximumSize: UInt64 = 1 << 44
 
   /// How the contents are kept.
   public enum Layout: UInt8, Sendable {
@@ -168,6 +170,10 @@ public struct Inode {
   public var isDirectory: Bool { mode & 0o170000 == 0o040000 }
   public var isRegular: Bool { mode & 0o170000 == 0o100000 }
   public var isSymlink: Bool { mode & 0o170000 == 0o120000 }
+  /// Whether the mode's type is one that a file can have: S_IFIFO, S_IFCHR, S_IFDIR, S_IFBLK, S_IFREG, S_IFLNK or S_IFSOCK.
+  public static func isKnownType(_ mode: UInt32) -> Bool {
+    [1, 2, 4, 6, 8, 10, 12].contains((mode & 0o170000) >> 12)
+  }
 
   /// Bytes the inline area can hold beside the extended attributes.
   public var inlineRoom: Int { Self.inlineCapacity - attributeLength }
@@ -191,7 +197,7 @@ public struct Inode {
       generation <= NodeID.maximumGeneration,
       let layout = Layout(rawValue: page.load(at: Field.layout)),
       inlineLength + attributeLength <= Self.inlineCapacity, attributeNode <= Entry.maximumAddress,
-      size <= UInt64(Int64.max)
+      size <= (isDirectory ? UInt64(Int64.max) : Self.maximumSize), Self.isKnownType(mode)
     else { return false }
     let node = root & ~DirectoryIndex.referenceFlag
     guard node <= Entry.maximumAddress, detachedRoot <= Entry.maximumAddress,

@@ -19,12 +19,12 @@ struct CheckpointPackTests {
 
   private static func pack(_ geometry: Geometry, _ random: inout SplitMix) -> CheckpointPack {
     var pack = CheckpointPack()
-    pack.sequence = .random(in: 1...(.max), using: &random)
-    pack.epoch = UInt32(truncatingIfNeeded: random.next())
+    pack.sequence = .random(in: 1..<CheckpointPack.sequenceLimit, using: &random)
+    pack.epoch = .random(in: 0..<CheckpointPack.epochLimit, using: &random)
     pack.flags = .random(in: 0...1, using: &random)
     pack.time = Int64(bitPattern: random.next())
     pack.log.block = .random(in: geometry.firstSegmentBlock..<geometry.segmentEnd, using: &random)
-    pack.log.sequence = random.next()
+    pack.log.sequence = .random(in: 1..<CheckpointPack.sequenceLimit, using: &random)
     pack.log.previousChecksum = UInt32(truncatingIfNeeded: random.next())
     pack.log.nextSegment = .random(in: 0..<geometry.segmentCount, using: &random)
     pack.inodes = root(geometry, &random)
@@ -78,7 +78,8 @@ struct CheckpointPackTests {
     var random = SplitMix(seed: 9)
     let geometry = try Geometry.fitting(blockCount: 1 << 14)
     let changes: [(inout CheckpointPack) -> Void] = [
-      { $0.sequence = 0 }, { $0.log.block = geometry.segmentEnd }, { $0.log.block = 0 },
+      { $0.sequence = 0 }, { $0.sequence = .max }, { $0.epoch = .max }, { $0.log.sequence = 0 },
+      { $0.log.sequence = .max }, { $0.log.block = geometry.segmentEnd }, { $0.log.block = 0 },
       { $0.log.nextSegment = geometry.segmentCount }, { $0.inodes.height = 0 }, { $0.inodes.height = 6 },
       { $0.internals.height = .max }, { $0.internals.address = 1 }, { $0.inodes.limit = .max },
       { $0.inodes.used = $0.inodes.limit + 1 }, { $0.reservedBlocks = geometry.blockCount + 1 },

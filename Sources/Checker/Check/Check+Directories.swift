@@ -49,7 +49,7 @@ extension Check {
   private func checkRecord(_ record: FoundRecord, in directory: UInt64) {
     func place() -> Finding.Place { .name(Array(record.name), directory: directory) }
     let drop = Repair.dropRecord(directory: directory, key: record.key, node: record.node.raw)
-    if !Self.isPossibleName(record.name) {
+    if !DirectoryRecord.isPossible(record.name) {
       note(Finding(.directoryName, .inconsistency, place(), "no possible name", repairs: [drop]))
     }
     guard let target = inodes.find(record.node.number), target.pointee.generation == record.node.generation,
@@ -72,11 +72,6 @@ extension Check {
           repairs: [.rebuildDirectory(directory)], isSafe: true))
     }
     if target.pointee.isDirectory { foundDirectory(record, in: directory, place(), drop) }
-  }
-
-  private static func isPossibleName(_ name: UnsafeRawBufferPointer) -> Bool {
-    if name.count <= 2, name.allSatisfy({ $0 == UInt8(ascii: ".") }) { return false }
-    return !name.contains { $0 == 0 || $0 == UInt8(ascii: "/") }
   }
 
   /// Notes in which directory a directory's name was found; two are one too many.
