@@ -1,0 +1,105 @@
+import Format
+
+/// Lies in nodes and in the tables that find them.
+extension Liar {
+  mutating func lieAboutNode(_ structure: LiedStructure) {
+    guard let place = values.random.pick(catalog.places[structure] ?? []) else { return }
+    let stranger = anyPlace ?? place
+    let entry = sealed.entry(stranger.table, level: stranger.level, index: stranger.index) ?? Entry()
+    let block = sealed.tablePage(stranger.table, level: stranger.level, index: stranger.index)
+    let hash = DirectoryHash(key: sealed.superblock.hashKey)
+    let isInode = place.table == .inodeTable
+    edit({ $0.editTable(place.table, level: place.level, index: place.index, $1) }) { values, page in
+      if values.random.chance(4), let block {
+        // One structure in another's place.
+        return page.copy(block.bytes(at: 0, count: Page.size), at: 0)
+      }
+      if values.random.chance(4) {
+        return values.lie(page, at: values.random.below(Page.size), width: 1 << values.random.below(4))
+      }
+      switch structure {
+      case .inode: values.lie(page, in: Self.inodeFields)
+      case .directoryInode: Self.lieAboutDirectory(&values, Inode(page), hash)
+      case .inodeTable, .nodeTable: Self.lieAboutEntry(&values, page, 0..<4096, entry)
+      case .map where isInode: Self.lieAboutEntry(&values, page, 256..<2304, entry)
+      case .map: Self.lieAboutEntry(&values, page, 0..<4096, entry)
+      case .directoryLeaf: Self.lieAboutLeaf(&values, page, hash)
+      case .directoryIndex: Self.lieAboutIndex(&values, page)
+      case .attributes where isInode: Self.lieAboutAttributes(&values, page, AttributeEntries(Inode(page)))
+      case .attributes: Self.lieAboutAttributes(&values, page, AttributeEntries(AttributeNode(page)))
+      default: values.lie(page, in: [(38, 2), (48, 8), (104, 8), (256, 1), (260, 1)])
+      }
+    }
+  }
+
+  private var anyPlace: StructureCatalog.Place? {
+    mutating get {
+      let structure = values.random.pick(LiedStructure.allCases) ?? .inode
+      return values.random.pick(catalog.places[structure] ?? [])
+    }
+  }
+
+  /// Lies about one of the entries that fill some bytes, mostly one in use; `stranger` is a whole entry of another block.
+  private static func lieAboutEntry(
+    _ values: inout LyingValues, _ page: Page, _ bytes: Range<Int>, _ stranger: Entry
+  ) {
+    let all = Array(stride(from: bytes.lowerBound, to: bytes.upperBound, by: Entry.size))
+    let used = all.filter { !Entry(page, at: $0).isHole }
+    let isAny = values.random.chance(15)
+    guard let at = values.random.pick(isAny || used.isEmpty ? all : used) else { return }
+    switch values.random.below(8) {
+    case 0: stranger.store(page, at: at)
+    case 1: Entry(page, at: values.random.pick(used) ?? at).store(page, at: at)
+    case 2, 3: Entry(address: values.node()).store(page, at: at)
+    case 4:
+      // The same reference everywhere.
+      let entry = Entry(page, at: at)
+      for place in all { entry.store(page, at: place) }
+    default: values.lie(page, in: entryFields, from: at)
+    }
+  }
+
+  private static func lieAboutDirectory(_ values: inout LyingValues, _ inode: Inode, _ hash: DirectoryHash) {
+    guard inode.layout == .inline, values.random.chance(50) else {
+      return values.lie(inode.page, in: inodeFields)
+    }
+    let forger = RecordForger(DirectoryEntries(inode))
+    let forged = forger.forge(&values, hash)
+    inode.page.clear(at: Inode.inlineStart, count: inode.inlineRoom)
+    forged.withUnsafeBytes { inode.page.copy($0, at: Inode.inlineStart) }
+    inode.inlineLength = forged.count
+  }
+
+  private static func lieAboutLeaf(_ values: inout LyingValues, _ page: Page, _ hash: DirectoryHash) {
+    guard values.random.chance(75) else { return values.lie(page, in: packedFields) }
+    let leaf = DirectoryLeaf(page)
+    let forged = RecordForger(DirectoryEntries(leaf)).forge(&values, hash)
+    page.clear(at: DirectoryLeaf.headerSize)
+    forged.withUnsafeBytes { page.copy($0, at: DirectoryLeaf.headerSize) }
+    leaf.length = forged.count
+  }
+
+  private static func lieAboutIndex(_ values: inout LyingValues, _ page: Page) {
+    guard values.random.chance(70) else { return values.lie(page, in: packedFields) }
+    let index = DirectoryIndex(page)
+    let slot = values.random.below(DirectoryIndex.slots)
+    switch values.random.below(4) {
+    case 0: values.lie(page, at: DirectoryIndex.headerSize + slot * 8, width: 8)
+    case 1: index[slot] = index[values.random.below(DirectoryIndex.slots)]
+    default:
+      let flag = values.random.chance(50) ? DirectoryIndex.referenceFlag : 0
+      let reference = values.node() | flag
+      for slot in slot...min(255, slot + values.random.below(200)) { index[slot] = reference }
+    }
+  }
+
+  private static func lieAboutAttributes(
+    _ values: inout LyingValues, _ page: Page, _ entries: AttributeEntries
+  ) {
+    guard values.random.chance(70) else { return values.lie(page, in: packedFields) }
+    var offsets: [Int] = []
+    entries.forEach { offsets.append($0.offset) }
+    guard let at = values.random.pick(offsets) else { return }
+    values.lie(page, in: [(0, 1), (1, 1), (2, 2), (4, 1), (9, 1), (12, 4)], from: at)
+  }
+}

@@ -1,0 +1,220 @@
+import Format
+
+/// An image whose structures can be changed at will, with every checksum that covers the change made right again: the node's
+/// in its table, those of the table's blocks above it, and the checkpoint's.
+///
+/// A node counts as level -1 of the table that finds it.
+struct SealedImage {
+  private(set) var image: DiskImage
+  let superblock: Superblock
+  let checksum: Checksum
+  /// The newest checkpoint, as it lies on the disk, and its slot.
+  private(set) var pack: [UInt8]
+  private let slot: Int
+  /// Where the headers of the log behind the checkpoint lie, in order.
+  private(set) var headers: [UInt64] = []
+
+  var geometry: Geometry { superblock.geometry }
+
+  private enum Field {
+    static let packChecksum = 188
+    static let superblockChecksum = 4092
+    static let usage = 256
+  }
+
+  /// - Throws: `SimulationFailure` when there is no whole filesystem on the image.
+  init(_ image: DiskImage) throws {
+    let page = Page(image.pool.bytes(image.versions[0]))
+    guard let superblock = try? Superblock(decoding: page) else { throw SimulationFailure("no superblock") }
+    let geometry = superblock.geometry
+    var newest: (pack: CheckpointPack, bytes: [UInt8], slot: Int)?
+    for slot in 0...1 {
+      var bytes: [UInt8] = []
+      for block in 0..<geometry.packBlocks {
+        let at = Int(geometry.packBlock(slot: slot, copy: 0) + block)
+        bytes += UnsafeRawBufferPointer(start: image.pool.bytes(image.versions[at]), count: Page.size)
+      }
+      let pack = bytes.withUnsafeMutableBytes {
+        CheckpointPack(decoding: $0, geometry: geometry, nonce: superblock.nonce)
+      }
+      if let pack, pack.sequence > newest?.pack.sequence ?? 0 { newest = (pack, bytes, slot) }
+    }
+    guard let newest else { throw SimulationFailure("no checkpoint") }
+    self.image = image
+    self.superblock = superblock
+    checksum = Checksum(nonce: superblock.nonce)
+    pack = newest.bytes
+    slot = newest.slot
+    headers = chain(newest.pack)
+  }
+
+  private func chain(_ pack: CheckpointPack) -> [UInt64] {
+    var found: [UInt64] = []
+    var position = pack.log
+    while let segment = geometry.segment(of: position.block),
+      let header = header(at: position.block), header.sequence == position.sequence,
+      header.epoch == pack.epoch, header.previousChecksum == position.previousChecksum
+    {
+      found.append(position.block)
+      let behind = position.block + 1 + UInt64(header.blockCount)
+      let end = geometry.segmentBlock(segment) + UInt64(geometry.segmentBlocks)
+      let leaves = header.flags & LogHeader.leavesSegment != 0 || behind >= end
+      position.block = leaves ? geometry.segmentBlock(header.nextSegment) : behind
+      position.sequence += 1
+      position.previousChecksum = header.checksum
+    }
+    return found
+  }
+
+  /// The log header at a block, nil when it holds none.
+  func header(at block: UInt64) -> LogHeader? {
+    page(block).flatMap {
+      LogHeader(decoding: $0, address: block, nonce: superblock.nonce, checksum: checksum)
+    }
+  }
+
+  /// A block, to be looked at; nil outside of the disk.
+  func page(_ block: UInt64) -> Page? {
+    block < image.blockCount ? Page(image.pool.bytes(image.versions[Int(block)])) : nil
+  }
+
+  /// Changes a block, and nothing that covers it.
+  private mutating func rewrite(_ block: UInt64, _ body: (Page) -> Void) {
+    let version = image.pool.add(image.pool.bytes(image.versions[Int(block)]))
+    body(Page(image.pool.bytes(version)))
+    image.versions[Int(block)] = version
+  }
+
+  // MARK: Superblock, checkpoint, usage table
+
+  /// Changes both superblocks alike, or only the first.
+  mutating func editSuperblock(both: Bool, _ body: (Page) -> Void) {
+    for block in both ? [0, image.blockCount - 1] : [0] {
+      rewrite(block) { page in
+        body(page)
+        let sum = Checksum.unseeded.of(
+          page.bytes(at: 0, count: Page.size), except: Field.superblockChecksum)
+        page.store(sum, at: Field.superblockChecksum)
+      }
+    }
+  }
+
+  /// Changes the newest checkpoint, of which `body` gets the first block, and seals it in both copies.
+  mutating func editPack(_ body: (Page) -> Void) {
+    let count = pack.count
+    let checksum = checksum
+    pack.withUnsafeMutableBytes { bytes in
+      guard let base = bytes.baseAddress else { return }
+      body(Page(base))
+      let sum = checksum.of(UnsafeRawBufferPointer(bytes), except: Field.packChecksum)
+      Page(base).store(sum, at: Field.packChecksum)
+    }
+    let bytes = pack
+    for copy in 0...1 {
+      for index in 0..<count / Page.size {
+        rewrite(geometry.packBlock(slot: slot, copy: copy) + UInt64(index)) { page in
+          bytes.withUnsafeBytes {
+            page.copy(UnsafeRawBufferPointer(rebasing: $0[(index * Page.size)...]), at: 0)
+          }
+        }
+      }
+    }
+  }
+
+  private func packField<T: FixedWidthInteger & BitwiseCopyable>(_ offset: Int, as type: T.Type = T.self) -> T
+  {
+    pack.withUnsafeBytes { T(littleEndian: $0.loadUnaligned(fromByteOffset: offset, as: T.self)) }
+  }
+
+  /// Changes block `index` of the usage table.
+  mutating func editUsage(_ index: UInt32, _ body: (Page) -> Void) {
+    let at = Field.usage + 8 * Int(index)
+    let block = geometry.usageBlock(index, copy: packField(at + 4))
+    rewrite(block, body)
+    guard let page = page(block) else { return }
+    let sum = checksum.of(page)
+    editPack { $0.store(sum, at: at) }
+  }
+
+  // MARK: Node tables and nodes
+
+  private static func rootOffset(_ kind: OwnerKind) -> Int { kind == .inodeTable ? 72 : 112 }
+
+  /// The levels of a table.
+  func height(_ kind: OwnerKind) -> Int { Int(packField(Self.rootOffset(kind) + 12, as: UInt32.self)) }
+
+  /// The entry that leads to a block of a table, or to a node at level -1; nil when there is none.
+  func entry(_ kind: OwnerKind, level: Int, index: UInt64) -> Entry? {
+    let height = height(kind)
+    guard (1...5).contains(height), level < height else { return nil }
+    guard level < height - 1 else {
+      let root = Self.rootOffset(kind)
+      return index == 0 ? Entry(address: packField(root), checksum: packField(root + 8)) : nil
+    }
+    guard let above = tablePage(kind, level: level + 1, index: index >> 8) else { return nil }
+    return Entry(above, at: Int(index & 255) * Entry.size)
+  }
+
+  /// A block of a table, or a node at level -1.
+  func tablePage(_ kind: OwnerKind, level: Int, index: UInt64) -> Page? {
+    guard let entry = entry(kind, level: level, index: index), geometry.segment(of: entry.address) != nil
+    else { return nil }
+    return page(entry.address)
+  }
+
+  /// Changes a block of a table, or a node at level -1, and seals all above it. Nothing happens when there is none.
+  mutating func editTable(_ kind: OwnerKind, level: Int, index: UInt64, _ body: (Page) -> Void) {
+    guard let entry = entry(kind, level: level, index: index), geometry.segment(of: entry.address) != nil
+    else { return }
+    rewrite(entry.address, body)
+    guard let page = page(entry.address) else { return }
+    let sum = checksum.of(page)
+    guard level < height(kind) - 1 else {
+      let at = Self.rootOffset(kind) + 8
+      return editPack { $0.store(sum, at: at) }
+    }
+    editTable(kind, level: level + 1, index: index >> 8) { above in
+      var entry = Entry(above, at: Int(index & 255) * Entry.size)
+      entry.checksum = sum
+      entry.store(above, at: Int(index & 255) * Entry.size)
+    }
+  }
+
+  // MARK: The log
+
+  /// Changes header `index` of the log behind the checkpoint, and seals those after it, each of which covers the one before.
+  mutating func editHeader(_ index: Int, _ body: (Page) -> Void) {
+    let (checksum, headers) = (checksum, headers)
+    var previous: UInt32?
+    for place in headers[index...] {
+      rewrite(place) { page in
+        if let previous { page.store(previous, at: LogHeader.Field.previous) } else { body(page) }
+        let sum = checksum.of(page.bytes(at: 0, count: Page.size), except: LogHeader.Field.checksum)
+        page.store(sum, at: LogHeader.Field.checksum)
+        previous = sum
+      }
+    }
+  }
+
+  /// Changes the header at a block of the nodes' or the cleaner's log, which no other covers.
+  mutating func editHeader(at block: UInt64, _ body: (Page) -> Void) {
+    let checksum = checksum
+    rewrite(block) { page in
+      body(page)
+      let sum = checksum.of(page.bytes(at: 0, count: Page.size), except: LogHeader.Field.checksum)
+      page.store(sum, at: LogHeader.Field.checksum)
+    }
+  }
+
+  /// Changes a block behind header `index` of the log.
+  mutating func editLogBlock(_ index: Int, block: Int, _ body: (Page) -> Void) {
+    let at = headers[index] + 1 + UInt64(block)
+    rewrite(at, body)
+    guard let page = page(at) else { return }
+    let sum = checksum.of(page)
+    editHeader(index) { header in
+      let runs = Int(header.load(UInt16.self, at: LogHeader.Field.runCount))
+      header.store(sum, at: LogHeader.fixedSize + runs * OwnerRun.size + block * 4)
+    }
+  }
+}
