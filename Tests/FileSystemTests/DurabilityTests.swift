@@ -9,7 +9,7 @@ import Testing
   func aFewCrashes(name: String) throws {
     let scenario = try #require(Scenario.all.first { $0.name == name })
     var settings = Explorer.Settings()
-    settings.statesPerRun = 48
+    settings.statesPerRun = scenario.crashesRecovery ? 16 : 48
     settings.statesPerPoint = 4
     let explorer = Explorer(scenario, mounter: .fileSystem(), settings: settings)
     for seed in 1...2 as ClosedRange<UInt64> {

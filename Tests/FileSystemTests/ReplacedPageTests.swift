@@ -6,7 +6,7 @@ import Testing
 @Suite struct ReplacedPageTests {
   @Test(
     "a page is written again while its log write is under way and another request keeps it",
-    arguments: 1...4 as ClosedRange<UInt64>)
+    arguments: 1...2 as ClosedRange<UInt64>)
   func writtenAgain(seed: UInt64) throws {
     let mounted = try Mounted(seed: seed)
     let file = try mounted.makeFile("f")
