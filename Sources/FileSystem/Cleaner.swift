@@ -366,7 +366,7 @@ extension FileSystem {
   private func finish(_ move: Move) throws(Stop) {
     let inode = try inode(move.inode)
     guard inode.generation == move.generation, let slot = try mapSlot(inode, move.index),
-      slot.entry.address == move.from
+      slot.entry.address == move.from, slot.entry.checksum == move.checksum
     else { return }
     modify(slot.page)
     let stamp = slot.entry.stamp

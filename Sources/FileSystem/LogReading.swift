@@ -2,13 +2,18 @@ import Format
 
 /// Following the log from the checkpoint on, header by header, until it ends.
 ///
-/// Addresses are followed and nothing is searched for. The end is where a header is missing, or where a log write that was
-/// not known to be flushed does not match its checksums; below that it is damage.
+/// Addresses are followed. The end is where a header is missing, or where a log write that was not known to be flushed does
+/// not match its checksums. Where a header is missing, those behind it are looked for: one that knows the missing one to
+/// have been flushed shows that this is no end but damage, and nothing is mounted that lacks what was synced.
 extension FileSystem {
+  /// How often a block of the log is read again when it cannot be read.
+  private static let readRetries = 3
+
   func mountHeader() {
     let position = mounting.next
     guard fetch([position.block]) else { return }
     defer { endFetch() }
+    if readsAgain() { return }
     let page = cache.page(mounting.frames[0])
     guard mounting.errors[0] == 0,
       let header = LogHeader(decoding: page, address: position.block, nonce: nonce, checksum: checksum),
@@ -18,7 +23,7 @@ extension FileSystem {
       position.block + 1 + UInt64(header.blockCount) <= geometry.segmentBlock(segment)
         + UInt64(geometry.segmentBlocks)
     else {
-      mounting.phase = .verify
+      mounting.phase = .beyond
       return
     }
     mounting.header = header
@@ -33,18 +38,60 @@ extension FileSystem {
     guard let header = mounting.header else { return }
     guard fetch((0..<UInt64(header.recordBlocks)).map { header.address + 1 + $0 }) else { return }
     defer { endFetch() }
+    if readsAgain() { return }
     var records = header.inlineRecords
     for (index, frame) in mounting.frames.enumerated() {
       let page = cache.page(frame)
       guard checksum.of(page) == header.checksums[index] else {
-        // Headers after this one are not followed: whether the log ends here is decided by what was flushed.
-        mounting.phase = .verify
+        mounting.phase = .beyond
         return
       }
       records.append(contentsOf: page.bytes(at: 0, count: Page.size))
     }
     mounting.phase = .headers
     addEntry(header, records: Array(records.prefix(Int(header.recordBytes))))
+  }
+
+  /// Whether what was to be read is to be read once more, because of an error that may pass.
+  private func readsAgain() -> Bool {
+    guard mounting.errors.contains(where: { $0 != 0 }), mounting.retries < Self.readRetries else {
+      mounting.retries = 0
+      return false
+    }
+    mounting.retries += 1
+    return true
+  }
+
+  /// Looks at the rest of the segment where the chain ends, and where it would go from there, for a header that knows the
+  /// missing one to have been flushed.
+  func mountBeyond() {
+    let missing = mounting.next
+    let end = geometry.segment(of: missing.block).map {
+      geometry.segmentBlock($0) + UInt64(geometry.segmentBlocks)
+    }
+    guard mounting.pack.flags & CheckpointPack.cleanFlag == 0, let end, end > missing.block else {
+      mounting.phase = .verify
+      return
+    }
+    // The block behind the segment stands for the next one's first.
+    let first = missing.block + 1 + UInt64(mounting.blocksBeyond)
+    let range = first...min(first + 127, max(end, first))
+    let isNextKnown = missing.nextSegment < geometry.segmentCount
+    let blocks = range.map { $0 == end && isNextKnown ? geometry.segmentBlock(missing.nextSegment) : $0 }
+    guard fetch(blocks) else { return }
+    defer { endFetch() }
+    for (block, frame) in zip(blocks, mounting.frames) {
+      let header = LogHeader(
+        decoding: cache.page(frame), address: block, nonce: nonce, checksum: checksum)
+      guard let header, header.head == .foreground, header.epoch == mounting.pack.epoch,
+        header.sequence > missing.sequence, header.flushedThrough >= missing.sequence
+      else { continue }
+      failure =
+        "the log is damaged at block \(missing.block), and behind that lies what was synced; run fsck.varve"
+      return
+    }
+    mounting.blocksBeyond += blocks.count
+    if range.upperBound >= end { mounting.phase = .verify }
   }
 
   private func addEntry(_ header: LogHeader, records: [UInt8]) {

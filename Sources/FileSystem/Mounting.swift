@@ -10,7 +10,7 @@ struct ReplayEntry {
 /// A mount on its way: what to read next, and what was found.
 struct Mounting {
   enum Phase {
-    case superblocks, packs, usage, headers, records, verify, apply, checkpoint, done
+    case superblocks, packs, usage, headers, records, beyond, verify, apply, checkpoint, done
   }
 
   var phase = Phase.superblocks
@@ -27,6 +27,10 @@ struct Mounting {
   var next = LogPosition()
   /// The header whose record blocks are being read.
   var header: LogHeader?
+  /// How often the block of the log at hand was read again because of an error.
+  var retries = 0
+  /// Blocks beyond the end of the chain that were looked at.
+  var blocksBeyond = 0
   var verifyIndex = 0
   var verifyBlock = 0
 
@@ -37,8 +41,8 @@ struct Mounting {
 
 /// Mounting: superblock, checkpoint, usage table, the log since then, and a checkpoint of the result.
 ///
-/// Recovery follows addresses and never scans. The end of the log is where a header is missing, or where a log write that
-/// was not known to be flushed does not match its checksums.
+/// Recovery follows addresses and never scans for what to apply. The end of the log is where a header is missing, or where
+/// a log write that was not known to be flushed does not match its checksums.
 extension FileSystem {
   /// Does as much of the mount as it can without waiting.
   func advanceMount() -> UInt64 {
@@ -63,6 +67,7 @@ extension FileSystem {
     case .usage: mountUsage()
     case .headers: mountHeader()
     case .records: mountRecords()
+    case .beyond: mountBeyond()
     case .verify: mountVerify()
     case .apply: return attempt(.mount) { () throws(Stop) in try applyStep() }
     case .checkpoint, .done: return false

@@ -1,4 +1,5 @@
 import FileSystem
+import Format
 import Glibc
 import Simulation
 import Testing
@@ -26,6 +27,34 @@ import Testing
     let scenario = try #require(Scenario.all.first { $0.name == name })
     #expect(
       Explorer(scenario, mounter: .fileSystem()).explore(seed: seed).violations.map(\.description) == [])
+  }
+
+  /// Nothing is mounted without what was synced behind a block of the log that could not be read.
+  @Test(arguments: [1, 4]) func aLogThatCannotBeReadIsNotAtItsEnd(times: Int) throws {
+    let segments = try Geometry.fitting(blockCount: 64 * 256).segmentBlock(0)..<UInt64.max
+    var refusals = 0
+    for skip in 0..<40 {
+      let mounted = try Mounted()
+      let file = try mounted.makeFile("f")
+      for index in 0..<8 {
+        try mounted.write(file, pattern(4096, seed: UInt64(index)), at: UInt64(index) * 4096)
+        try mounted.sync(file)
+      }
+      do {
+        try mounted.crash([DiskFault(.read, blocks: segments, skip: skip, count: times)])
+      } catch is SimulationFailure {
+        refusals += 1
+        try mounted.crash()
+      }
+      mounted.harness.disk.faults = []
+      // What nothing behind it tells of is the last log write.
+      for index in 0..<(times == 1 ? 8 : 7) {
+        let data = try mounted.read(try mounted.path("f"), at: UInt64(index) * 4096, count: 4096)
+        let isWhole = data == pattern(4096, seed: UInt64(index))
+        #expect(isWhole, "block \(index), read \(skip)")
+      }
+    }
+    #expect(refusals >= (times == 1 ? 0 : 7))
   }
 
   @Test func anFsyncIsOneWrite() throws {

@@ -46,6 +46,11 @@ final class Mounted {
   /// Cuts the power and mounts what is left.
   func crash(_ choice: CrashChoice = .none) throws { try mountAgain(harness.disk.crashImage(choice), nil) }
 
+  /// Cuts the power and mounts what is left, on a disk on which commands fail.
+  func crash(_ faults: [DiskFault]) throws {
+    try mountAgain(harness.disk.crashImage(.none), nil, faults)
+  }
+
   /// Cuts the power and mounts what is left with a cache of another size.
   func crash(frames: Int) throws {
     let image = harness.disk.crashImage(.none)
@@ -53,8 +58,9 @@ final class Mounted {
     try mountAgain(image, nil)
   }
 
-  private func mountAgain(_ image: DiskImage, _ options: Options?) throws {
+  private func mountAgain(_ image: DiskImage, _ options: Options?, _ faults: [DiskFault] = []) throws {
     let disk = SimulatedDisk(image, profile: harness.disk.profile, seed: seed)
+    disk.faults = faults
     harness = Self.attach(disk, memory, options ?? self.options, seed, harness.clock)
     try harness.mount()
   }
