@@ -169,6 +169,6 @@ struct Pause {
     let now = time.now()
     let due = controller.function.service(now: now)
     if due > now { time.sleep(min(length, due - now)) }
-    length = min(length * 2, .millisecond)
+    length = min(length * 2, 10 * .millisecond)
   }
 }

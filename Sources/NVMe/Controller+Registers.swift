@@ -37,8 +37,12 @@ extension Controller {
   /// How long CSTS.RDY may take to follow CC.EN (ns): as the controller says, and one unit for rounding.
   var readyTimeout: UInt64 {
     let timeouts = ReadyTimeouts(rawValue: registers.load32(at: Register.readyTimeouts))
-    return registerCapabilities.readyTimeout(timeouts) + 500 * .millisecond
+    let asked = registerCapabilities.readyTimeout(timeouts) + 500 * .millisecond
+    return min(asked, Self.longestReadyTimeout)
   }
+
+  /// CRTO can ask for nine hours. No controller needs that long, and whoever waits for one that lies is told in time.
+  private static let longestReadyTimeout: UInt64 = 300_000 * .millisecond
 
   /// Sets the admin queue up and enables the controller.
   func enable() {
