@@ -6,8 +6,6 @@ extension Reactor {
   private static let busyAdvanceInterval: UInt64 = 1_000_000
   /// How long to sleep between polls of a device that has commands in flight and no interrupt (ns).
   private static let pollInterval: UInt64 = 20_000
-  /// How long to poll on after the shortest pauses (ns): what falling asleep and being woken takes.
-  private static let leastSpin: UInt64 = 30_000
 
   /// Calls `advance` when its time has come, or when something happened since and there is nothing else to do.
   ///
@@ -29,15 +27,8 @@ extension Reactor {
   }
 
   /// Whether to go on polling instead of sleeping, because something is to be expected soon.
-  ///
-  /// Falling asleep and being woken takes longer than many a caller takes to ask anew. So while pauses are short, the
-  /// loop polls on before, for twice the time of the longer of the last two; when one was longer than `spin`, it sleeps
-  /// at once until one is short again.
   func pollsOn(at now: UInt64) -> Bool {
-    if idleSince == 0 { idleSince = now }
-    let longer = lastButOnePause < spin ? max(lastPause, lastButOnePause) : lastPause
-    let patience = min(spin, max(2 &* longer, Self.leastSpin))
-    isSpinning = lastPause < spin && now &- idleSince < patience
+    isSpinning = polling.goesOn(at: now, limit: spin)
     return isSpinning
   }
 
@@ -63,10 +54,7 @@ extension Reactor {
   /// There is something to do again.
   @inline(__always)
   func endPause() {
-    guard idleSince != 0 else { return }
-    lastButOnePause = lastPause
-    lastPause = cm_monotonic_ns() &- idleSince
-    idleSince = 0
+    polling.end(at: cm_monotonic_ns())
     isSpinning = false
   }
 }

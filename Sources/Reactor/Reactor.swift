@@ -18,8 +18,8 @@ public final class Reactor {
   public let loop: EventLoop
   /// What was done so far.
   public internal(set) var counters = ReactorCounters()
-  /// How long to go on polling before sleeping at most, in nanoseconds; see `pollsOn`.
-  public var spin: UInt64 = 200_000
+  /// How long to go on polling before sleeping at most, in nanoseconds; see `AdaptivePolling`.
+  public var spin = AdaptivePolling.usualLimit
   /// Called after each `advance`: the place to look at what the service has to tell people.
   public var afterAdvance: () -> Void = {}
   /// Called once when a service that has started has written everything, or given up.
@@ -53,13 +53,9 @@ public final class Reactor {
   /// Whether the service was told of anything since `advance`.
   @exclusivity(unchecked)
   var eventsSinceAdvance = true
-  /// When there began to be nothing to do, 0 while there is; and how long that lasted the last two times.
+  /// Whether to poll on where there is nothing to do.
   @exclusivity(unchecked)
-  var idleSince: UInt64 = 0
-  @exclusivity(unchecked)
-  var lastPause: UInt64 = 0
-  @exclusivity(unchecked)
-  var lastButOnePause: UInt64 = 0
+  var polling = AdaptivePolling()
   /// Whether nothing but polling was done since the service was told the time.
   @exclusivity(unchecked)
   var isSpinning = false
