@@ -6,8 +6,8 @@ import PCI
 
 /// The emulated controller behind registers that lie in mapped memory, as those of hardware do, which can be taken
 /// away under the driver.
-public final class MappedController: Function {
-  private let device: EmulatedController
+public final class MappedController: DeviceFunction {
+  let device: EmulatedController
   private let descriptor: Int32
   private let base: UnsafeMutableRawPointer
   private var known: [Int: UInt32] = [:]
@@ -97,18 +97,7 @@ public final class MappedController: Function {
     return RegisterWindow(mapping: base, size: Self.size)
   }
   public var name: String { "mapped" }
-  public var numaNode: Int? { nil }
   public var interruptVectors: Int { 0 }
   public var removalDescriptor: Int32? { nil }
-  public func readConfiguration(at offset: Int, width: Int) -> UInt32 {
-    device.readConfiguration(at: offset, width: width)
-  }
-  public func writeConfiguration(_ value: UInt32, at offset: Int, width: Int) {
-    device.writeConfiguration(value, at: offset, width: width)
-  }
-  public func map(_ arena: DMAArena) throws(FunctionError) { try device.map(arena) }
-  public func unmap(_ arena: DMAArena) { device.unmap(arena) }
   public func enableInterrupts(count: Int) -> [Int32] { [] }
-  public func setBusMaster(_ enabled: Bool) { device.setBusMaster(enabled) }
-  public func close() { device.close() }
 }

@@ -3,7 +3,7 @@ import PCI
 
 /// The emulated controller as hardware that works by itself, but only at the moments when a test lets it: `moment` is
 /// called whenever the driver touches the function, before and after, and whenever the test says so.
-public final class StepwiseController: Function, RegisterAccess {
+public final class StepwiseController: DeviceFunction, RegisterAccess {
   public let device: EmulatedController
   /// What may happen at a moment: nothing, or one or several calls of `step`.
   public var moment: () -> Void = {}
@@ -60,21 +60,10 @@ public final class StepwiseController: Function, RegisterAccess {
     RegisterWindow(access: self, size: try device.openBAR(index).size)
   }
   public var name: String { device.name }
-  public var numaNode: Int? { nil }
   public var interruptVectors: Int { device.interruptVectors }
   public var removalDescriptor: Int32? { device.removalDescriptor }
-  public func readConfiguration(at offset: Int, width: Int) -> UInt32 {
-    device.readConfiguration(at: offset, width: width)
-  }
-  public func writeConfiguration(_ value: UInt32, at offset: Int, width: Int) {
-    device.writeConfiguration(value, at: offset, width: width)
-  }
-  public func map(_ arena: DMAArena) throws(FunctionError) { try device.map(arena) }
-  public func unmap(_ arena: DMAArena) { device.unmap(arena) }
   public func enableInterrupts(count: Int) throws(FunctionError) -> [Int32] {
     try device.enableInterrupts(count: count)
   }
-  public func setBusMaster(_ enabled: Bool) { device.setBusMaster(enabled) }
   public func reset() throws(FunctionError) { try device.reset() }
-  public func close() { device.close() }
 }

@@ -29,12 +29,7 @@ measure_served() {
   local round depth result socket=$scratch/controller.sock server
   [ "$(nproc)" -ge 2 ] || { say "skipped: server and client need a processor each" && return; }
   head --bytes 1G /dev/urandom >"$scratch/device.img"
-  taskset --cpu-list 0 "$binaries/varve" serve "$scratch/device.img" --socket "$socket" --spin >"$scratch/served" &
-  server=$!
-  until grep --quiet ^serving "$scratch/served"; do
-    kill -0 "$server" 2>/dev/null || { say "varve serve does not begin" && failed=yes && return; }
-    sleep 0.05
-  done
+  start_server "$scratch/device.img" "$socket" || return 0
   for ((round = 0; round < rounds; round++)); do
     for depth in 1 32; do
       result=$(device=vfio-user://$socket on="taskset --cpu-list 1" drive read random --depth "$depth") || result={}
@@ -42,9 +37,8 @@ measure_served() {
       sample "served-random-read-$depth-p50" ours "$(jq '.latency_us.p50 // empty' <<<"$result")"
     done
   done
-  kill "$server"
-  wait "$server" || true
-  rm -f "$scratch/device.img" "$scratch/served"
+  stop_server
+  rm -f "$scratch/device.img"
 }
 
 # Adaptive polling beside polling always, at a controller in another process, each on a processor of its own: latencies under
@@ -54,13 +48,7 @@ measure_polling() {
   [ "$(nproc)" -ge 2 ] || { say "skipped: server and client need a processor each" && return; }
   head --bytes 256M /dev/urandom >"$scratch/device.img"
   for latency in 0us 20ms; do
-    taskset --cpu-list 0 "$binaries/varve" serve "emulated:$scratch/device.img?latency=$latency" --socket "$socket" --spin \
-      >"$scratch/served" &
-    server=$!
-    until grep --quiet ^serving "$scratch/served"; do
-      kill -0 "$server" 2>/dev/null || { say "varve serve does not begin" && failed=yes && return; }
-      sleep 0.05
-    done
+    start_server "emulated:$scratch/device.img?latency=$latency" "$socket" || return 0
     for ((round = 0; round < rounds; round++)); do
       if [ "$latency" = 20ms ]; then
         result=$(device=vfio-user://$socket on="taskset --cpu-list 1" drive read random --adaptive) || result={}
@@ -81,10 +69,26 @@ measure_polling() {
         done
       done
     done
-    kill "$server"
-    wait "$server" || true
+    stop_server
   done
-  rm -f "$scratch/device.img" "$scratch/served" "$scratch"/{pure,adaptive}.json
+  rm -f "$scratch/device.img" "$scratch"/{pure,adaptive}.json
+}
+
+# start_server DEVICE SOCKET: serves a device from the first processor, and waits until it can be used. The caller has
+# `server`, which becomes the process.
+start_server() {
+  taskset --cpu-list 0 "$binaries/varve" serve "$1" --socket "$2" --spin >"$scratch/served" &
+  server=$!
+  until grep --quiet ^serving "$scratch/served"; do
+    kill -0 "$server" 2>/dev/null || { say "varve serve does not begin" && failed=yes && return 1; }
+    sleep 0.05
+  done
+}
+
+stop_server() {
+  kill "$server"
+  wait "$server" || true
+  rm -f "$scratch/served"
 }
 
 # drive RW PATTERN OPTION…: runs `varve bench` on $device, or the scratch image, and prints its JSON.
