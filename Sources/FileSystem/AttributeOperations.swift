@@ -50,7 +50,7 @@ extension FileSystem {
 
   private func setSize(_ set: inout LogRecord.SetAttributes, _ inode: Inode, _ size: UInt64) throws(Stop) {
     guard inode.isRegular else { throw .fail(inode.isDirectory ? Code.isDirectory : Code.invalid) }
-    guard size <= Self.maximumFileBlocks << 12 else { throw .fail(Code.fileTooBig) }
+    guard size <= Inode.maximumSize else { throw .fail(Code.fileTooBig) }
     set.sizeChanged = true
     set.size = size
     set.modificationTime = now.realtime

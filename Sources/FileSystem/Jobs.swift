@@ -47,10 +47,7 @@ extension FileSystem {
     case .checkpoint, .commit: fail("the \(job) cannot go on: damage in the filesystem (errno \(code))")
     case .cleaner, .reclaim: notices.append("the \(job) met damage (errno \(code)); run fsck.varve")
     }
-    guard job == .reclaim else { return }
-    reclaim.scanCookie = nil
-    // Numbers that cannot be freed hold up every checkpoint too: better to know at once.
-    if hasPendingFrees { checkpoint.isWanted = true }
+    if job == .reclaim { reclaim.scanCookie = nil }
   }
 
   // MARK: The end

@@ -11,7 +11,7 @@ struct MapSlot {
 /// The map from a file's blocks to the device's.
 extension FileSystem {
   /// Blocks a file can have: 256⁴.
-  static let maximumFileBlocks: UInt64 = 1 << 32
+  static let maximumFileBlocks = Inode.maximumSize >> 12
   /// New internal nodes that one write can need: a taller tree and two paths to its leaves.
   static let nodesPerWrite = 12
 

@@ -298,7 +298,7 @@ extension FileSystem {
     var missing = 0
     try forEachName(directory, after: max(request.offset, 2)) { record throws(Stop) in
       // The kernel would believe it, or refuse the whole answer.
-      guard record.hasPossibleName else { throw .fail(Code.io) }
+      guard DirectoryRecord.isPossible(record.name) else { throw .fail(Code.io) }
       guard full else {
         return add(
           Array(record.name), record.key, record.node, Self.brief(record.node.number, type: record.type))

@@ -23,7 +23,7 @@ extension FileSystem {
     let inode = try inode(NodeID(raw: request.node))
     guard inode.isRegular else { throw .fail(Code.invalid) }
     let (end, overflows) = request.offset.addingReportingOverflow(request.length)
-    guard !overflows, end <= Self.maximumFileBlocks << 12 else { throw .fail(Code.fileTooBig) }
+    guard !overflows, end <= Inode.maximumSize else { throw .fail(Code.fileTooBig) }
     guard request.length > 0 else { return }
     guard request.payloadOffset + Int(clamping: request.length) <= Int(request.frameCount) * Page.size else {
       throw .fail(Code.invalid)
@@ -215,7 +215,7 @@ extension FileSystem {
     guard !mode.contains(.punchHole) || mode.contains(.keepSize) else { throw .fail(Code.notSupported) }
     let (end, overflows) = request.offset.addingReportingOverflow(request.length)
     guard !overflows, request.length > 0 else { throw .fail(Code.invalid) }
-    guard end <= Self.maximumFileBlocks << 12 else { throw .fail(Code.fileTooBig) }
+    guard end <= Inode.maximumSize else { throw .fail(Code.fileTooBig) }
     for _ in 0..<Self.nodesPerRun {
       let from = request.offset + slots[slot].progress
       guard from < end else { return finish(slot) }

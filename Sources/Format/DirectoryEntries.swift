@@ -13,10 +13,7 @@ public struct DirectoryRecord {
   /// The name; valid as long as the block.
   public let name: UnsafeRawBufferPointer
 
-  /// Whether the name is one that a caller can have given: not ".", "..", and without "/" and NUL.
-  public var hasPossibleName: Bool { Self.isPossible(name) }
-
-  /// Whether a directory may hold a name.
+  /// Whether a name is one that a caller can have given: not ".", "..", and without "/" and NUL.
   public static func isPossible(_ name: UnsafeRawBufferPointer) -> Bool {
     guard (1...maximumName).contains(name.count) else { return false }
     if name.count <= 2, name.allSatisfy({ $0 == UInt8(ascii: ".") }) { return false }
