@@ -214,7 +214,7 @@ extension FileSystem {
     let inode = try inode_(set.node)
     guard set.sizeChanged, inode.layout != .inline || set.size > UInt64(inode.inlineRoom) else { return }
     try prepareNodes(Self.nodesPerWrite)
-    if set.size == 0 || set.size < inode.size {
+    if set.size <= inode.size {
       try prepareCut(inode, to: Self.blocks(set.size))
     } else {
       try prepareTail(inode)
@@ -243,11 +243,11 @@ extension FileSystem {
       let new = Int(size)
       inode.page.clear(at: Inode.inlineStart + min(old, new), count: max(old, new) - min(old, new))
       inode.inlineLength = new
-    } else if size == 0 || size < inode.size {
+    } else if size <= inode.size {
       // An emptied file is inline whatever it was: recovery may find it shorter than it was, with records of inline
-      // writes to come.
+      // writes to come. A cut to the same size frees what fallocate promised behind the end, as on ext4 and XFS.
       try cutMap(inode, to: Self.blocks(size))
-    } else if size > inode.size {
+    } else {
       try makeMapped(inode)
       try clearTail(inode, isUrgent: true)
     }

@@ -74,7 +74,7 @@ extension FileSystem {
 
   /// open and create with O_TRUNC.
   func truncateAtOpen(_ inode: Inode) throws(Stop) {
-    guard inode.isRegular, inode.size > 0 else { return }
+    guard inode.isRegular, inode.size > 0 || inode.blocks > 0 else { return }
     try beginChange()
     var set = attributes(of: inode)
     set.sizeChanged = true

@@ -205,7 +205,8 @@ extension FileSystem {
   private static let nodesPerRun = 8
 
   /// fallocate(2): allocate, keep-size, punch, zero. Works through the range a map node at a time, each with a record of
-  /// its own.
+  /// its own; the last one changes the size. One that fails half-way has so zeroed or allocated the front of its range and
+  /// left the size as it was.
   func allocate(_ slot: Int) throws(Stop) {
     let request = requests[slot]
     let known =
@@ -220,7 +221,8 @@ extension FileSystem {
       let from = request.offset + slots[slot].progress
       guard from < end else { return finish(slot) }
       let to = min(end, ((from >> 20) + 1) << 20)
-      try allocatePart(slot, from, to)
+      let partMode = to < end ? mode.union(.keepSize) : mode
+      try allocatePart(slot, partMode, from, to, end)
       slots[slot].progress = to - request.offset
       guard cache.reserve(Self.framesPerOperation) else { break }
     }
@@ -229,15 +231,16 @@ extension FileSystem {
     throw .again
   }
 
-  private func allocatePart(_ slot: Int, _ from: UInt64, _ to: UInt64) throws(Stop) {
+  /// Does what an fallocate up to `end` does between `from` and `to`.
+  private func allocatePart(
+    _ slot: Int, _ mode: AllocateMode, _ from: UInt64, _ to: UInt64, _ end: UInt64
+  ) throws(Stop) {
     let id = NodeID(raw: requests[slot].node)
-    let flags = requests[slot].flags
     try beginChange()
-    let mode = AllocateMode(rawValue: flags)
     let inode = try inode(id)
     guard inode.isRegular else { throw .fail(Code.invalid) }
     let record = LogRecord.allocate(
-      node: id.raw, mode: flags, offset: from, length: to - from, time: now.realtime)
+      node: id.raw, mode: mode.rawValue, offset: from, length: to - from, time: now.realtime)
     let clears = mode.contains(.punchHole) || mode.contains(.zeroRange)
     if !mode.contains(.keepSize), to > inode.size { try commitBeforeResize(inode, to: to) }
     try preparePrivileges(inode)
@@ -245,12 +248,20 @@ extension FileSystem {
     if clears { try prepareEdges(inode, from, to) }
     if !mode.contains(.punchHole), !staysInline(inode, end: to) {
       try waitForSegments()
-      try checkSpace(try spaceForPages(inode, Self.touched(from, to - from)), margin: Self.marginBlocks)
+      let part = try spaceForPages(inode, Self.touched(from, to - from))
+      try checkSpace(max(part, Self.leastSpace(inode, from, end)), margin: Self.marginBlocks)
     }
     try dropPrivileges(inode, slot)
     if clears, inode.layout != .inline { try clearEdges(inode, from, to) }
     try perform(record)
     note(record)
+  }
+
+  /// Blocks of a range that a file lacks at least, had it all its blocks there: what cannot be met fails before anything
+  /// has changed.
+  private static func leastSpace(_ inode: Inode, _ from: UInt64, _ end: UInt64) -> UInt64 {
+    let wanted = UInt64(touched(from, end - from).count)
+    return wanted - min(wanted, inode.blocks)
   }
 
   /// The blocks at the ends of a range that it covers only in part.

@@ -58,7 +58,7 @@ import Testing
     }
   }
 
-  @Test("what is left of freed files stays dead, and all room comes back", arguments: [100] as [UInt64])
+  @Test("what is left of freed files stays dead, and all room comes back", arguments: [100, 351] as [UInt64])
   func filledAndEmptied(seed: UInt64) throws {
     var random = SeededRandom(seed)
     let blockCount = UInt64(random.number(34...48)) * 256 + UInt64(random.below(200))

@@ -102,6 +102,59 @@ import Testing
     }
   }
 
+  private static func allocate(
+    _ mounted: Mounted, _ node: UInt64, _ mode: UInt32, _ offset: UInt64, _ length: UInt64
+  ) throws -> Int32 {
+    try mounted.call(
+      Call(.fallocate, node: node).with {
+        $0.flags = mode
+        $0.offset = offset
+        $0.length = length
+      }
+    ).error
+  }
+
+  @Test(arguments: [0, LinuxFlag.keepSize, LinuxFlag.zeroRange])
+  func whatCannotFitIsNotAllocatedInPart(mode: UInt32) throws {
+    let mounted = try Mounted(megabytes: 40)
+    let file = try mounted.makeFile("f")
+    try mounted.write(file, pattern(50_000))
+    let space = try mounted.space
+    let before = try mounted.attributes(file)
+    #expect(try Self.allocate(mounted, file, mode, 0, (space.available + 64) * 4096) == ENOSPC)
+    #expect(try mounted.space.available == space.available)
+    #expect(try mounted.attributes(file).size == before.size)
+    #expect(try mounted.attributes(file).modificationTime == before.modificationTime)
+    #expect(try mounted.read(file, count: 60_000) == pattern(50_000))
+    #expect(try Self.allocate(mounted, file, mode, 0, (space.available - 32) * 4096) == 0)
+  }
+
+  @Test(
+    "an fallocate that fails half-way leaves the size, and what it took comes back",
+    arguments: [0, LinuxFlag.zeroRange])
+  func failsHalfWay(mode: UInt32) throws {
+    let mounted = try Mounted(megabytes: 40)
+    let file = try mounted.makeFile("f")
+    let size = 2_000_123
+    try mounted.write(file, pattern(size))
+    let other = try mounted.makeFile("other")
+    let room = try mounted.space.available
+    #expect(try Self.allocate(mounted, other, 0, 0, (room - 400) * 4096) == 0)
+    try mounted.settle()
+    let before = try mounted.space.available
+    try #require(before > 300 && before < 450)
+    #expect(try Self.allocate(mounted, file, mode, UInt64(size), 500 * 4096) == ENOSPC)
+    #expect(try mounted.attributes(file).size == UInt64(size))
+    try mounted.remount()
+    let found = try mounted.path("f")
+    #expect(try mounted.attributes(found).size == UInt64(size))
+    #expect(try mounted.read(found, count: size + 1) == pattern(size))
+    #expect(try mounted.space.available < before - 100)
+    try mounted.change(found, .size(UInt64(size)))
+    try mounted.settle()
+    #expect(try mounted.space.available + 8 >= before)
+  }
+
   @Test func statfsCountsWhatIsThere() throws {
     let mounted = try Mounted(megabytes: 64)
     let empty = try mounted.space

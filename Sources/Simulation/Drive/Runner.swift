@@ -24,7 +24,7 @@ public final class Runner {
 
   public let harness: Harness
   public let world: World
-  /// Errors that any action may end with, having changed nothing.
+  /// Errors that any action may end with.
   public var tolerated: Set<Int32> = []
   /// How often each tolerated error came.
   public private(set) var refusals: [Int32: Int] = [:]
@@ -135,17 +135,23 @@ public final class Runner {
     clients[entry.client].steps += try entry.step.then(answer).reversed()
   }
 
-  /// The end of an action that fails with an error the workload allows for.
+  /// The end of an action that fails with an error the workload allows for: it has changed nothing, except that what it
+  /// cleared or wrote of a file on its way may be done.
   func refuse(_ error: Int32, _ pending: Pending) throws {
     guard tolerated.contains(error) else {
       throw SimulationFailure("\("\(pending.action)".prefix(200)) fails with errno \(error)")
     }
     refusals[error, default: 0] += 1
-    // What a synchronous write wrote may be there although it could not be made durable.
-    if case .write(let node, _, _, sync: true) = pending.action, error == EIO {
+    switch pending.action {
+    case .write(let node, _, _, sync: true) where error == EIO:
+      // What it wrote may be there although it could not be made durable.
       world.node(node).isUncertain = true
       world.succeed(pending, now: .max, isDurable: false)
-    } else {
+    case .allocate(let node, _, _, _):
+      // A long range is worked through in parts; those before the one that failed are done.
+      world.node(node).isUncertain = true
+      world.fail(pending)
+    default:
       world.fail(pending)
     }
   }
