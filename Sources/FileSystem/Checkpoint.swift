@@ -24,6 +24,9 @@ struct Checkpoint {
   var durable: UInt64 = 0
   /// The checkpoint in whose time things are written now: one more than the last cut.
   var age: UInt64 = 1
+  /// The first checkpoint that leads into the log's present chain. Nothing in the chain counts as durable before a second one
+  /// does, so that losing all copies of a checkpoint never loses what came after it.
+  var chainSince: UInt64 = 0
   /// When the oldest change was made that no checkpoint holds; 0 for none.
   var oldestChange: UInt64 = 0
   /// The checkpoint under way.
@@ -125,7 +128,8 @@ extension FileSystem {
     cut()
   }
 
-  /// After a failed log write: the chain goes on in a fresh segment, reached only through the checkpoint being made.
+  /// After a failed log write: the chain goes on in a fresh segment, reached only through the checkpoint being made and those
+  /// after it.
   private func beginFreshChain() throws(Stop) {
     guard log.inFlight.isEmpty else { throw .again }
     guard usage.freeCount > 2, let segment = usage.take(age: checkpoint.age),
@@ -138,6 +142,7 @@ extension FileSystem {
     log.nextSegment = next
     log.isBroken = false
     log.chainStart = log.position.sequence
+    checkpoint.chainSince = checkpoint.age
   }
 
   /// Table blocks read at the same time.

@@ -105,7 +105,11 @@ extension FileSystem {
     counters.checkpoints += 1
     cleaner.exhaustedAt = nil
     let sequence = checkpoint.pack.log.sequence
-    if !log.failed.isEmpty { log.failed.removeAll { $0 < sequence } }
+    if checkpoint.durable <= checkpoint.chainSince {
+      checkpoint.isWanted = true
+    } else if !log.failed.isEmpty {
+      log.failed.removeAll { $0 < sequence }
+    }
     if checkpoint.durable >= cleaner.waitsFor { cleaner.cleaned.removeAll(keepingCapacity: true) }
     // Log writes of the new chain may have ended while those of the old one held them back.
     noteFlushed(max(sequence - 1, hasVolatileCache ? log.flushedThrough : log.completedThrough))

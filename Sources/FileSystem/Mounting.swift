@@ -199,7 +199,7 @@ extension FileSystem {
 
   // MARK: The end
 
-  /// The log has been applied: a new chain begins in a fresh segment, and a checkpoint with a new epoch makes all of it
+  /// The log has been applied: a new chain begins in a fresh segment, and two checkpoints with a new epoch make all of it
   /// durable before the first request.
   func beginAfterReplay() throws(Stop) {
     let last = mounting.entries.last?.header.sequence ?? mounting.pack.log.sequence - 1
@@ -222,6 +222,7 @@ extension FileSystem {
     }
     log.position.segment = segment
     log.nextSegment = next
+    checkpoint.chainSince = checkpoint.age
     checkpoint.isWanted = true
     mounting.phase = .checkpoint
   }

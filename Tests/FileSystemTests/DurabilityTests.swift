@@ -57,6 +57,35 @@ import Testing
     #expect(refusals >= (times == 1 ? 0 : 7))
   }
 
+  /// The checkpoint before the newest leads into the same log, whatever came between: a mount, or a log write that failed.
+  @Test(arguments: [nil, 1, 2, 3] as [Int?])
+  func losingACheckpointLosesNothing(failingWrite: Int?) throws {
+    let mounted = try Mounted()
+    let segments = try Geometry.fitting(blockCount: 64 * 256).segmentBlock(0)..<UInt64.max
+    let file = try mounted.makeFile("f")
+    var written = 0
+    func write(_ count: Int) throws {
+      for index in written..<written + count {
+        try mounted.write(file, pattern(4096, seed: UInt64(index)), at: UInt64(index) * 4096)
+        #expect(try mounted.sync(file) == 0)
+      }
+      written += count
+    }
+    if let failingWrite {
+      try write(3)
+      mounted.harness.disk.faults = [DiskFault(.write, blocks: segments, skip: failingWrite - 1)]
+    }
+    try write(3)
+    try mounted.crashWithoutNewestCheckpoint()
+    let found = try mounted.find("f")
+    #expect(found != nil)
+    for index in 0..<written {
+      guard let found else { break }
+      let data = try mounted.read(found, at: UInt64(index) * 4096, count: 4096)
+      #expect(data == pattern(4096, seed: UInt64(index)), "block \(index)")
+    }
+  }
+
   @Test func anFsyncIsOneWrite() throws {
     let mounted = try Mounted()
     let file = try mounted.makeFile("f")

@@ -58,6 +58,11 @@ final class Mounted {
     try mountAgain(image, nil)
   }
 
+  /// Cuts the power, makes both copies of the newest checkpoint unreadable, and mounts what is left.
+  func crashWithoutNewestCheckpoint() throws {
+    try mountAgain(try #require(harness.disk.crashImage(.none).withoutNewestCheckpoint()), nil)
+  }
+
   private func mountAgain(_ image: DiskImage, _ options: Options?, _ faults: [DiskFault] = []) throws {
     let disk = SimulatedDisk(image, profile: harness.disk.profile, seed: seed)
     disk.faults = faults

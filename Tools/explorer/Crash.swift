@@ -59,26 +59,23 @@ struct Crash: ParsableCommand {
       return
     }
     let scenarios = Scenario.all.filter { workload == "all" || $0.name == workload }
-    var total = 0
-    var violations = 0
+    var total = Explorer.Result()
     for scenario in scenarios {
-      let found = explore(scenario, states: max(1, states / scenarios.count))
-      total += found.states
-      violations += found.violations
+      total.add(explore(scenario, states: max(1, states / scenarios.count)))
     }
-    print("states \(total) violations \(violations)")
-    if violations > 0 { throw ExitCode(1) }
+    print("of them without the newest checkpoint \(total.lostCheckpoints), not mounted \(total.refusals)")
+    print("states \(total.states) violations \(total.violations.count)")
+    if !total.violations.isEmpty { throw ExitCode(1) }
   }
 
-  private func explore(_ scenario: Scenario, states: Int) -> (states: Int, violations: Int) {
+  private func explore(_ scenario: Scenario, states: Int) -> Explorer.Result {
     var settings = Explorer.Settings()
     if let diskSize { settings.blockCount = diskSize * 256 }
     settings.variesShape = diskSize == nil
     settings.point = point
     settings.state = state
     var seeds = SeededRandom(seed)
-    var examined = 0
-    var violations: [Violation] = []
+    var total = Explorer.Result()
     var runs = 0
     repeat {
       let explorer = Explorer(scenario, mounter: .fileSystem(), settings: settings)
@@ -86,13 +83,12 @@ struct Crash: ParsableCommand {
       if trace { explorer.trace = { print($0) } }
       let result = explorer.explore(seed: runSeed ?? seeds.next() & 0xffff_ffff)
       runs += 1
-      examined += max(result.states, 1)
+      total.add(result)
       for violation in result.violations.prefix(limit) { print("\(violation)") }
-      violations += result.violations
-    } while runSeed == nil && examined < states && violations.count < limit
-    print("\(pad(scenario.name))runs \(runs) states \(examined) violations \(violations.count)")
+    } while runSeed == nil && total.states < states && total.violations.count < limit
+    print("\(pad(scenario.name))runs \(runs) states \(total.states) violations \(total.violations.count)")
     fflush(nil)
-    return (examined, violations.count)
+    return total
   }
 
   private func pad(_ name: String) -> String { name + String(repeating: " ", count: max(1, 14 - name.count)) }

@@ -19,6 +19,8 @@ public final class Explorer {
     public var state: Int?
     /// In one of how many states the mount is used on and crashed again; 0 for never.
     public var aftermathEvery = 4
+    /// In one of how many states the newest checkpoint is lost as well; 0 for never.
+    public var lostCheckpointEvery = 8
 
     public init() {}
   }
@@ -26,7 +28,21 @@ public final class Explorer {
   public struct Result: Sendable {
     public var states = 0
     public var points = 0
+    /// States of which the newest checkpoint was lost as well, and how many of them were not mounted.
+    public var lostCheckpoints = 0
+    public var refusals = 0
     public var violations: [Violation] = []
+
+    public init() {}
+
+    /// Adds what another run found.
+    public mutating func add(_ other: Result) {
+      states += other.states
+      points += other.points
+      lostCheckpoints += other.lostCheckpoints
+      refusals += other.refusals
+      violations += other.violations
+    }
   }
 
   public private(set) var scenario: Scenario
@@ -160,6 +176,11 @@ public final class Explorer {
   private func examineState(_ image: DiskImage, _ run: Run, seed: UInt64) -> String? {
     result.states += 1
     if let fault = inspector?(image, false) { return "before the mount: \(fault)" }
+    if settings.lostCheckpointEvery > 0, seed % UInt64(settings.lostCheckpointEvery) == 1,
+      let fault = pool.scratch({ examineWithoutNewestCheckpoint(image, run, seed: seed) })
+    {
+      return "without the newest checkpoint: \(fault)"
+    }
     do {
       let disk = SimulatedDisk(image, profile: run.profile, seed: seed)
       let harness = mounted(disk, run, depth: 1, seed: seed)
@@ -178,6 +199,22 @@ public final class Explorer {
       return nil
     } catch {
       return "\(error)"
+    }
+  }
+
+  /// What was promised outlives the loss of all copies of a checkpoint, or nothing is mounted.
+  private func examineWithoutNewestCheckpoint(_ image: DiskImage, _ run: Run, seed: UInt64) -> String? {
+    guard let damaged = image.withoutNewestCheckpoint() else { return nil }
+    result.lostCheckpoints += 1
+    let harness = mounted(
+      SimulatedDisk(damaged, profile: run.profile, seed: seed), run, depth: 1, seed: seed)
+    do {
+      try harness.mount()
+      return Oracle.fault(run.world, try Recovered(harness))
+    } catch {
+      guard harness.service.failure != nil else { return "\(error)" }
+      result.refusals += 1
+      return nil
     }
   }
 
