@@ -15,6 +15,8 @@ public final class FileSystem: FileService {
   public internal(set) var isReady = false
   public internal(set) var isStopped = false
   public internal(set) var failure: String?
+  /// The last log write before the one that keeps a filesystem from being mounted; nil when something else does.
+  public internal(set) var replayableThrough: UInt64?
   /// Things a person should hear of, oldest first: damage found, writes that failed. The daemon empties it.
   public var notices: [String] = []
 

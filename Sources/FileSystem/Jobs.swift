@@ -43,7 +43,11 @@ extension FileSystem {
   /// A job met an error that is not about room.
   func jobFailed(_ job: Job, _ code: Int32) {
     switch job {
-    case .mount: failure = failure ?? "the filesystem is damaged (errno \(code)); run fsck.varve"
+    case .mount:
+      failure = failure ?? "the filesystem is damaged (errno \(code)); run fsck.varve"
+      if mounting.phase == .apply, mounting.applyIndex < mounting.entries.count {
+        replayableThrough = mounting.entries[mounting.applyIndex].header.sequence - 1
+      }
     case .checkpoint, .commit: fail("the \(job) cannot go on: damage in the filesystem (errno \(code))")
     case .cleaner, .reclaim: notices.append("the \(job) met damage (errno \(code)); run fsck.varve")
     }

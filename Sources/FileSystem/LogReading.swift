@@ -11,6 +11,10 @@ extension FileSystem {
 
   func mountHeader() {
     let position = mounting.next
+    guard position.sequence <= options.replaysThrough else {
+      mounting.phase = .verify
+      return
+    }
     guard fetch([position.block]) else { return }
     defer { endFetch() }
     if readsAgain() { return }
@@ -86,6 +90,7 @@ extension FileSystem {
       guard let header, header.head == .foreground, header.epoch == mounting.pack.epoch,
         header.sequence > missing.sequence, header.flushedThrough >= missing.sequence
       else { continue }
+      replayableThrough = missing.sequence - 1
       failure =
         "the log is damaged at block \(missing.block), and behind that lies what was synced; run fsck.varve"
       return

@@ -166,6 +166,9 @@ extension FileSystem {
     checkpoint.durable = newest.sequence
     checkpoint.age = newest.sequence + 1
     checkpoint.usage = newest.usage
+    checkpoint.head.sequence = newest.sequence << 20
+    cleaner.head.sequence = newest.sequence << 20
+    log.epoch = newest.epoch
     inodeTable.root = newest.inodes
     internalTable.root = newest.internals
     reservedBlocks = newest.reservedBlocks
@@ -202,16 +205,14 @@ extension FileSystem {
   /// The log has been applied: a new chain begins in a fresh segment, and two checkpoints with a new epoch make all of it
   /// durable before the first request.
   func beginAfterReplay() throws(Stop) {
+    _ = try inode(NodeID.root)
     let last = mounting.entries.last?.header.sequence ?? mounting.pack.log.sequence - 1
     let wasEmpty = mounting.entries.isEmpty
     mounting.entries = []
     log.epoch = mounting.pack.epoch + 1
-    log.position.sequence = last + 1
+    log.position = HeadPosition(sequence: last + 1)
     log.completedThrough = last
     log.flushedThrough = last
-    checkpoint.head.sequence = mounting.pack.sequence << 20
-    cleaner.head.sequence = mounting.pack.sequence << 20
-    _ = try inode(NodeID.root)
     guard !isReadOnly else {
       if !wasEmpty { notices.append("the log was replayed in memory only") }
       return becomeReady()
@@ -232,7 +233,7 @@ extension FileSystem {
     while isBusy, failure == nil {
       isBusy = checkpointStep()
       if checkpoint.phase == .idle, !checkpoint.isWanted {
-        becomeReady()
+        if mounting.entries.isEmpty { becomeReady() } else { mounting.phase = .apply }
         return 0
       }
     }

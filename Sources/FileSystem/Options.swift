@@ -13,6 +13,8 @@ public struct Options: Sendable {
   public var borrowedBlocks: UInt64 = 32
   /// Whether freed segments are deallocated on the device.
   public var discards = true
+  /// The last log write that a mount replays: what follows is given up, which only fsck asks for.
+  public var replaysThrough = UInt64.max
 
   public init() {}
 }

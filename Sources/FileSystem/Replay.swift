@@ -1,20 +1,49 @@
 import Format
 
 /// Applying the log writes that were read: records exactly once and in order, then the blocks that each brought.
+///
+/// Between two log writes a checkpoint is made by the rule by which it is made later, so that what has changed fits the cache. It
+/// is the one that might have been made there when the log was written: it leads into the rest of the log.
 extension FileSystem {
   func applyStep() throws(Stop) {
     guard mounting.applyIndex < mounting.entries.count else { return try beginAfterReplay() }
     let entry = mounting.entries[mounting.applyIndex]
-    if mounting.applyOffset == 0, mounting.applyBlock == 0,
-      let segment = geometry.segment(of: entry.header.address)
-    {
-      usage.claim(segment, age: checkpoint.age)
+    if mounting.applyOffset == 0, mounting.applyBlock == 0 {
+      if wantsCheckpointBefore(entry) { return beginCheckpoint(before: entry) }
+      claimLog(entry)
     }
     try applyRecords(entry)
     try applyRuns(entry.header)
+    log.blocksSinceCut += UInt64(entry.header.blockCount) + 1
     mounting.applyIndex += 1
     mounting.applyOffset = 0
     mounting.applyBlock = 0
+  }
+
+  private func wantsCheckpointBefore(_ entry: ReplayEntry) -> Bool {
+    // A page that its log write did not bring cannot go out: the checkpoint's place is in the midst of the log.
+    needsCheckpoint && !isReadOnly && dirtyPages == 0 && uncommitted.isEmpty && urgentPages.isEmpty
+  }
+
+  private func beginCheckpoint(before entry: ReplayEntry) {
+    guard let segment = geometry.segment(of: entry.header.address) else { return }
+    for entry in mounting.entries[mounting.applyIndex...] { claimLog(entry) }
+    log.position = HeadPosition(
+      segment: segment,
+      offset: UInt32(truncatingIfNeeded: entry.header.address - geometry.segmentBlock(segment)),
+      sequence: entry.header.sequence)
+    log.previousChecksum = entry.header.previousChecksum
+    log.nextSegment = entry.header.nextSegment
+    log.completedThrough = log.lastSequence
+    log.flushedThrough = log.lastSequence
+    checkpoint.isWanted = true
+    mounting.phase = .checkpoint
+  }
+
+  /// Nothing is written into the log's segments, and none of them comes free, until it has been applied.
+  private func claimLog(_ entry: ReplayEntry) {
+    guard let segment = geometry.segment(of: entry.header.address) else { return }
+    usage.claim(segment, age: checkpoint.age)
   }
 
   private func applyRecords(_ entry: ReplayEntry) throws(Stop) {

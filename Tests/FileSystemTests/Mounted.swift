@@ -52,10 +52,10 @@ final class Mounted {
   }
 
   /// Cuts the power and mounts what is left with a cache of another size.
-  func crash(frames: Int) throws {
+  func crash(frames: Int, _ options: Options? = nil) throws {
     let image = harness.disk.crashImage(.none)
     memory = SimulatedMemory(frameCount: frames, slots: memory.slots)
-    try mountAgain(image, nil)
+    try mountAgain(image, options)
   }
 
   /// Cuts the power, makes both copies of the newest checkpoint unreadable, and mounts what is left.

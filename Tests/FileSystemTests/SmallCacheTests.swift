@@ -26,15 +26,40 @@ import Testing
     while mounted.harness.underWay > 0 { try mounted.harness.step() }
   }
 
-  @Test("a log that needs more memory than there is ends the mount with words")
-  func aLogTooLong() throws {
+  /// Makes what fits a large cache easily and a small one not at all.
+  private static func filled() throws -> Mounted {
     let mounted = try Mounted(megabytes: 600, frames: 32768)
-    for file in 0..<6500 {
-      try mounted.call(Call(.mknod, node: 1, name: "f\(file)").with { $0.mode = FileType.regular | 0o644 })
+    for index in 0..<6500 {
+      let file = try mounted.makeFile("f\(index)")
+      try mounted.write(file, pattern(index % 13 * 500, seed: UInt64(index)))
+      if index % 5 == 0, index > 0 { try mounted.unlink("f\(index - 1)") }
     }
     try mounted.sync(1)
+    return mounted
+  }
+
+  @Test("a log that needs more memory than there is is replayed with checkpoints in between")
+  func aLongLog() throws {
+    let mounted = try Self.filled()
+    try mounted.harness.idle(6_000_000_000)
+    try mounted.crash(frames: 2048)
+    #expect(try mounted.list().count == 6500 - 1299)
+    for index in stride(from: 0, to: 6500, by: 37) where index % 5 != 4 {
+      let data = try mounted.read(try mounted.path("f\(index)"), count: 8192)
+      let isWhole = data == pattern(index % 13 * 500, seed: UInt64(index))
+      #expect(isWhole, "f\(index)")
+    }
+    try mounted.remount()
+    #expect(ImageReader.fault(mounted.harness.disk.image) == nil)
+  }
+
+  @Test("a log that needs more memory than there is is not replayed where nothing may be written")
+  func aLongLogOnlyRead() throws {
+    var options = Options()
+    options.readOnly = true
+    let mounted = try Self.filled()
     #expect {
-      try mounted.crash(frames: 2048)
+      try mounted.crash(frames: 2048, options)
     } throws: {
       "\($0)".contains("larger cache")
     }

@@ -54,6 +54,34 @@ import Testing
     }
   }
 
+  /// Where the foreground's log writes begin, in bytes, in the order in which they were made.
+  private static func logWrites(_ image: [UInt8]) -> [Int] {
+    func number(_ place: Int) -> UInt64 { (0..<8).reduce(0) { $0 | UInt64(image[place + $1]) << (8 * $1) } }
+    let headers = stride(from: 0, to: image.count, by: 4096).filter {
+      Array(image[$0..<$0 + 8]) == Array("VARVELG1".utf8) && image[$0 + 64] == 1
+    }
+    return headers.sorted { number($0 + 24) < number($1 + 24) }
+  }
+
+  @Test func `a log damaged in its midst is replayed up to there, when asked for`() throws {
+    let bytes = try WrittenFilesystem.bytes(crashes: true)
+    let log = Self.logWrites(bytes)
+    try #require(log.count >= 3)
+    let image = try TestImage(bytes: Data(bytes))
+    try image.damage(at: UInt64(log[log.count - 2] + 300))
+    let before = try image.contents()
+    for choice in ["-n", "-p", "-y"] {
+      let refused = try fsck(choice, image.path)
+      #expect(refused.status == 4 && "\(refused.output)\(refused.errors)".contains("--drop-log"))
+    }
+    #expect(try image.contents() == before)
+    let given = try fsck("--drop-log", "-y", image.path)
+    #expect(given.status == 1 && given.errors.contains("up to its damage"), "\(given.output)\(given.errors)")
+    let after = try fsck("-n", "--json", image.path)
+    let files = try #require(try after.json()["files"] as? Int)
+    #expect(after.status == 0 && files > 200 && files < 302, "\(files) files")
+  }
+
   @Test func `damage that nothing mends stays an error and is not made worse`() throws {
     let image = try TestImage(bytes: Data(try WrittenFilesystem.bytes(crashes: false)))
     let dump = try Command.run("varve", "dump", "-o", "json", image.path, "inode", "1").json()

@@ -32,7 +32,7 @@ struct Fsck: ParsableCommand {
   var skipsData = false
   @Flag(
     name: .customLong("drop-log"),
-    help: "Go back to the last checkpoint, when the log cannot be replayed. What came after it is lost.")
+    help: "When the log cannot be replayed, give up what lies behind its damage, or all of it if need be.")
   var dropsLog = false
   @Flag(help: "Print what was found as JSON.")
   var json = false

@@ -68,21 +68,37 @@ struct Inspection {
     case replayed
     /// It could not be replayed, and stays.
     case stuck(String)
+    /// It was replayed up to where it is damaged, and the rest is given up.
+    case cut
     /// It could not be replayed, and is given up.
     case dropped
   }
 
   /// Replays the log in memory first: one that cannot be replayed changes nothing on the device.
   private func replay(_ image: any BlockWriter) throws(ImageError) -> LogState {
-    let now = cm_realtime_ns()
-    do throws(RecoveryError) {
-      if consent.mayWrite { _ = try Recovery.replay(Overlay(over: image), time: now) }
-      for notice in try Recovery.replay(image, time: now) { console.say(notice) }
-      console.say(consent.mayWrite ? "the log was replayed" : "the log was replayed in memory only")
-      return .replayed
-    } catch {
-      return dropsLog ? .dropped : .stuck(error.description)
+    var last = UInt64.max
+    while consent.mayWrite || dropsLog, let obstacle = rehearse(image, through: last) {
+      guard dropsLog else { return .stuck(obstacle.description) }
+      guard let end = obstacle.replayableThrough, end < last else { return .dropped }
+      last = end
     }
+    do throws(RecoveryError) {
+      for notice in try Recovery.replay(image, time: cm_realtime_ns(), through: last) { console.say(notice) }
+    } catch { return .stuck(error.description) }
+    guard last == .max else {
+      console.say("the log was replayed up to its damage; the rest is given up, as --drop-log asks")
+      return .cut
+    }
+    console.say(consent.mayWrite ? "the log was replayed" : "the log was replayed in memory only")
+    return .replayed
+  }
+
+  /// - Returns: why the log cannot be replayed up to that log write, nil when it can.
+  private func rehearse(_ image: any BlockWriter, through last: UInt64) -> RecoveryError? {
+    do throws(RecoveryError) {
+      _ = try Recovery.replay(Overlay(over: image), time: cm_realtime_ns(), through: last)
+      return nil
+    } catch { return error }
   }
 
   // MARK: Check and repair
@@ -92,9 +108,14 @@ struct Inspection {
     options.readsData = readsData
     options.progress = console.progress
     var result = Result()
+    let givesUp =
+      switch log {
+      case .cut, .dropped: true
+      case .clean, .replayed, .stuck: false
+      }
     switch log {
     case .clean: break
-    case .replayed: result.wasReplayed = true
+    case .replayed, .cut: result.wasReplayed = true
     case .dropped:
       console.say("what came after the last checkpoint is given up, as --drop-log asks")
       do { try Checker.dropLog(image, time: cm_realtime_ns()) } catch {
@@ -113,7 +134,7 @@ struct Inspection {
     }
     result.outcome = outcome
     if outcome.before.isClean {
-      result.status = .clean
+      result.status = givesUp ? .corrected : .clean
     } else {
       result.status = outcome.after.isClean ? .corrected : .uncorrected
     }

@@ -16,20 +16,27 @@ public enum Recovery {
   }
 
   /// Replays the log; the image is clean afterwards.
-  /// - Parameter time: nanoseconds since 1970.
+  /// - Parameters:
+  ///   - time: nanoseconds since 1970.
+  ///   - last: the last log write to replay; what follows is given up.
   /// - Returns: what the filesystem had to say, for a person.
   /// - Throws: why it could not be mounted.
-  public static func replay(_ image: any BlockWriter, time: Int64) throws(RecoveryError) -> [String] {
+  public static func replay(_ image: any BlockWriter, time: Int64, through last: UInt64 = .max)
+    throws(RecoveryError) -> [String]
+  {
     let base = UnsafeMutableRawPointer.allocate(
       byteCount: Int(frames + 1) * Page.size, alignment: Page.size)
     defer { base.deallocate() }
     var options = Options()
     options.discards = false
+    options.replaysThrough = last
     let service = FileSystem(
       memory: WorkingMemory(base: base, firstFrame: 1, frameCount: frames, slots: 1),
       blockCount: image.blockCount, hasVolatileCache: true, canDiscard: false, options: options)
     let pump = Pump(service, image: image, memory: base, time: time)
-    try pump.run { service.isReady }
+    do throws(RecoveryError) { try pump.run { service.isReady } } catch {
+      throw RecoveryError(reason: error.reason, replayableThrough: service.replayableThrough)
+    }
     service.stop()
     try pump.run { service.isStopped }
     return service.notices
@@ -40,6 +47,8 @@ public enum Recovery {
 public struct RecoveryError: Error, Sendable, CustomStringConvertible {
   /// The filesystem's own words.
   public let reason: String
+  /// The last log write before the damage, when it is the log that is damaged.
+  public var replayableThrough: UInt64?
 
   public var description: String { "the log cannot be replayed: \(reason)" }
 }

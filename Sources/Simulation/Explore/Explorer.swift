@@ -222,6 +222,7 @@ public final class Explorer {
     let memory = self.memory(depth: depth)
     var clock = run.harness.clock
     clock.pass(UInt64(depth) * 60_000_000_000)
+    let scenario = scenario.with { $0.shape.checkpointBlocks = $0.shape.recoveryCheckpointBlocks }
     return Harness(
       service: mounter.make(memory, disk, scenario), disk: disk, memory: memory, seed: seed, clock: clock)
   }

@@ -46,8 +46,9 @@ public struct Recovered {
         try visit(child, attributes, harness)
         continue
       }
-      // Its contents have been read meanwhile.
+      // Its contents have been read meanwhile, and what was cut off is freed in the background.
       known.accessTime = attributes.accessTime
+      known.sectors = attributes.sectors
       if attributes.mode & FileType.mask == FileType.directory || known != attributes {
         throw SimulationFailure("node \(child) appears twice, with different attributes or as a directory")
       }

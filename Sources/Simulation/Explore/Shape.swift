@@ -9,8 +9,9 @@ public struct Shape: Sendable {
   public var recoveryFrames = 2048
   /// Requests that can be under way at once.
   public var slots = 8
-  /// Checkpoint after this many log blocks; 0 for the scenario's.
+  /// Checkpoint after this many log blocks, in the run and in the mounts after it; 0 for the scenario's.
   public var checkpointBlocks: UInt64 = 0
+  public var recoveryCheckpointBlocks: UInt64 = 0
   /// Within which a background commit starts, ns.
   public var commitInterval: UInt64 = 5_000_000_000
   /// Whole blocks from which on a write is not copied.
@@ -33,5 +34,6 @@ public struct Shape: Sendable {
     commitInterval = random.pick([5_000_000_000, 5_000_000_000, 1_000_000_000, 20_000_000]) ?? 5_000_000_000
     borrowedBlocks = random.pick([1, 2, 2, 32]) ?? 2
     discards = random.chance(80)
+    recoveryCheckpointBlocks = random.pick([0, 5, 25]) ?? 0
   }
 }
