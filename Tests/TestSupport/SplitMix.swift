@@ -14,6 +14,13 @@ public struct SplitMix: RandomNumberGenerator {
 
   /// `count` random bytes.
   public mutating func bytes(_ count: Int) -> [UInt8] {
-    (0..<count).map { _ in UInt8(truncatingIfNeeded: next() >> 32) }
+    [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+      let bytes = UnsafeMutableRawBufferPointer(buffer)
+      while filled < count {
+        let rest = UnsafeMutableRawBufferPointer(rebasing: bytes[filled...])
+        withUnsafeBytes(of: next()) { rest.copyMemory(from: .init(rebasing: $0.prefix(rest.count))) }
+        filled += min(rest.count, 8)
+      }
+    }
   }
 }
