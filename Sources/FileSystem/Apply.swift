@@ -215,7 +215,7 @@ extension FileSystem {
     guard set.sizeChanged, inode.layout != .inline || set.size > UInt64(inode.inlineRoom) else { return }
     try prepareNodes(Self.nodesPerWrite)
     if set.size <= inode.size {
-      try prepareCut(inode, to: Self.blocks(set.size))
+      if try needsCut(inode, to: set.size) { try prepareCut(inode, to: Self.blocks(set.size)) }
     } else {
       try prepareTail(inode)
     }
@@ -245,8 +245,8 @@ extension FileSystem {
       inode.inlineLength = new
     } else if size <= inode.size {
       // An emptied file is inline whatever it was: recovery may find it shorter than it was, with records of inline
-      // writes to come. A cut to the same size frees what fallocate promised behind the end, as on ext4 and XFS.
-      try cutMap(inode, to: Self.blocks(size))
+      // writes to come.
+      if try needsCut(inode, to: size) { try cutMap(inode, to: Self.blocks(size)) }
     } else {
       try makeMapped(inode)
       try clearTail(inode, isUrgent: true)

@@ -2,6 +2,37 @@ import Format
 
 /// Cutting files and freeing what was cut.
 extension FileSystem {
+  /// Whether giving a file a size that is not larger takes anything from it. One of the same size may have promised blocks
+  /// behind its end: they are freed then, as by ext4 and XFS.
+  func needsCut(_ inode: Inode, to size: UInt64) throws(Stop) -> Bool {
+    guard size > 0, size == inode.size else { return true }
+    let first = Self.blocks(size)
+    switch inode.layout {
+    case .inline, .node: return false
+    case .direct:
+      return (min(Int(clamping: first), Inode.directEntries)..<Inode.directEntries).contains {
+        !Entry(inode.page, at: inode.directOffset($0)).isHole
+      }
+    case .tree: return try hasNodes(inode, from: first)
+    }
+  }
+
+  /// Whether a tree has a promised or written block, or a map node, at or behind block `first`.
+  private func hasNodes(_ inode: Inode, from first: UInt64) throws(Stop) -> Bool {
+    guard first < Self.reach(inode.height) else { return false }
+    var number = inode.root
+    for level in (0..<inode.height).reversed() where number != 0 {
+      let page = try node(number, as: .map)
+      let slot = Int((first >> (8 * UInt64(level))) & 255)
+      let isAligned = first & (Self.reach(level) - 1) == 0
+      let behind = (isAligned ? slot : slot + 1)..<Entry.perBlock
+      if behind.contains(where: { !Entry(page, at: $0 * Entry.size).isHole }) { return true }
+      guard !isAligned else { return false }
+      number = Entry(page, at: slot * Entry.size).address
+    }
+    return false
+  }
+
   /// Loads what `cutMap` will change, and makes sure that the inode can detach a tree.
   func prepareCut(_ inode: Inode, to blocks: UInt64) throws(Stop) {
     guard inode.layout == .tree, blocks < Self.reach(inode.height) else { return }

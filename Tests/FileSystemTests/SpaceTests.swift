@@ -155,6 +155,28 @@ import Testing
     #expect(try mounted.space.available + 8 >= before)
   }
 
+  /// On a map in the inode, of one level and of two; the promised range begins in the last block's node or behind it.
+  @Test(arguments: [5000, 300_000, 1_048_576, 1_048_577, 3_000_000], [0, 1 << 20, 80 << 20] as [UInt64])
+  func aCutToTheSameSizeFreesWhatLiesBehind(size: Int, distance: UInt64) throws {
+    let mounted = try Mounted()
+    let file = try mounted.makeFile("f")
+    try mounted.write(file, pattern(size))
+    try mounted.sync(file)
+    let sectors = try mounted.attributes(file).sectors
+    let start = UInt64(size + 4095) / 4096 * 4096 + distance
+    #expect(try Self.allocate(mounted, file, LinuxFlag.keepSize, start, 40 * 4096) == 0)
+    #expect(try mounted.attributes(file).sectors == sectors + 40 * 8)
+    for _ in 0..<2 {
+      #expect(try mounted.change(file, .size(UInt64(size))) == 0)
+      try mounted.settle()
+      #expect(try mounted.attributes(file).sectors == sectors)
+    }
+    #expect(try mounted.read(file, count: size + 1) == pattern(size))
+    try mounted.remount()
+    #expect(ImageReader.fault(mounted.harness.disk.image) == nil)
+    #expect(try mounted.read(try mounted.path("f"), count: size + 1) == pattern(size))
+  }
+
   @Test func statfsCountsWhatIsThere() throws {
     let mounted = try Mounted(megabytes: 64)
     let empty = try mounted.space
