@@ -81,6 +81,8 @@ extension FileSystem {
 
   private func chooseVictim() -> Bool {
     guard cleaner.isWanted || usage.freeCount < cleanerFloor, !isExhausted else { return false }
+    // What is being discarded is free in a moment.
+    guard checkpoint.discarding == 0 else { return false }
     // What is empty already needs only checkpoints.
     if cleaner.emptied == 0, usage.hasEmptySegments { return askForCheckpoints() }
     let room = UInt64(max(usage.freeCount - checkpointFloor, 1)) * UInt64(geometry.segmentBlocks)

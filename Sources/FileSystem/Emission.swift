@@ -36,7 +36,7 @@ extension FileSystem {
   /// Collects pages in the order of inode and index: urgent ones first. Everything their maps need is in memory then.
   private func gather(_ chosen: [Int]) throws(Stop) {
     log.gathered.removeAll(keepingCapacity: true)
-    // A page that was cut off or replaced since has nothing left to write.
+    // A page that could not be kept has nothing left to write.
     urgentPages.removeAll { name in
       let frame = dataFrame(name.inode, name.index)
       return frame == .none || !cache.frames[Int(frame)].isDirty

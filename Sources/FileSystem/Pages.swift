@@ -82,6 +82,8 @@ extension FileSystem {
   /// Drops every cached page of `inode` from block `first` up to before `end`; what was dirty is gone.
   func dropPages(_ inode: Inode, _ range: Range<UInt64>) {
     guard let state = states.find(inode.number) else { return }
+    // Another page in its place would go out without what was written before it.
+    urgentPages.removeAll { $0.inode == inode.number && range.contains($0.index) }
     dropDirtyPages(inode, state, range)
     var frame = states.slots[state].clean.first
     while frame != .none {

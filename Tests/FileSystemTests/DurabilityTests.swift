@@ -86,6 +86,25 @@ import Testing
     }
   }
 
+  /// A page that had to go with a record was cut off, and another came in its place: that one goes with what came before it.
+  @Test func aPageCutOffIsNotUrgentAnyMore() throws {
+    let mounted = try Mounted()
+    let file = try mounted.makeFile("f")
+    let old = pattern(8000, seed: 1)
+    try mounted.write(file, old)
+    try mounted.sync(file)
+    for size in [4097, 789_420, 3841] as [UInt64] { #expect(try mounted.change(file, .size(size)) == 0) }
+    let new = pattern(2728, seed: 2)
+    try mounted.write(file, new, at: 4664)
+    _ = try mounted.makeFile("other")
+    try mounted.sync(1)
+    try mounted.crash()
+    let found = try mounted.read(try mounted.path("f"), count: 10_000)
+    let short = Array(old.prefix(3841))
+    let isWhole = found == short || found == short + [UInt8](repeating: 0, count: 4664 - 3841) + new
+    #expect(isWhole, "\(found.count) bytes")
+  }
+
   @Test func anFsyncIsOneWrite() throws {
     let mounted = try Mounted()
     let file = try mounted.makeFile("f")

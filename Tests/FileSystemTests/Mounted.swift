@@ -12,15 +12,17 @@ final class Mounted {
 
   /// Makes and mounts a filesystem of `megabytes` MiB.
   init(
-    megabytes: UInt64 = 64, frames: Int = 2048, slots: Int = 8, seed: UInt64 = 1, options: Options = Options()
+    megabytes: UInt64 = 64, frames: Int = 2048, slots: Int = 8, seed: UInt64 = 1,
+    options: Options = Options(), profile edit: (inout DiskProfile) -> Void = { _ in }
   ) throws {
     self.seed = seed
     self.options = options
     memory = SimulatedMemory(frameCount: frames, slots: slots)
     let image = try DiskImage.formatted(pool: BlockPool(), blockCount: megabytes * 256, seed: seed)
+    var profile = DiskProfile(seed: seed)
+    edit(&profile)
     harness = Self.attach(
-      SimulatedDisk(image, profile: DiskProfile(seed: seed), seed: seed), memory, options, seed,
-      SimulatedClock())
+      SimulatedDisk(image, profile: profile, seed: seed), memory, options, seed, SimulatedClock())
     try harness.mount()
   }
 

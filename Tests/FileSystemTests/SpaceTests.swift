@@ -53,6 +53,16 @@ import Testing
     #expect(try mounted.space.available + before.available / 100 >= before.available)
   }
 
+  @Test("what is being discarded counts as room to come", arguments: [1, 2] as [UInt64])
+  func writtenWhileDiscarding(seed: UInt64) throws {
+    let mounted = try Mounted(megabytes: 40, seed: seed) { $0.canDiscard = true }
+    let made = try Self.fill(mounted, size: 100_000, prefix: "f")
+    for index in 0...made where try mounted.find("f\(index)") != nil { try mounted.unlink("f\(index)") }
+    for node in mounted.harness.lookups.keys.sorted() { try mounted.harness.forget(node) }
+    try mounted.remount()
+    #expect(try Self.fill(mounted, size: 100_000, prefix: "g") >= made - 1)
+  }
+
   @Test func overwritesNeverFailOnAFullDisk() throws {
     let mounted = try Mounted(megabytes: 40)
     let made = try Self.fill(mounted, size: 100_000, prefix: "f")
