@@ -21,6 +21,8 @@ public final class Explorer {
     public var aftermathEvery = 4
     /// In one of how many states the newest checkpoint is lost as well; 0 for never.
     public var lostCheckpointEvery = 8
+    /// In one of how many states a first recovery meets a command that fails; 0 for never.
+    public var failedRecoveryEvery = 8
 
     public init() {}
   }
@@ -181,6 +183,11 @@ public final class Explorer {
     {
       return "without the newest checkpoint: \(fault)"
     }
+    if settings.failedRecoveryEvery > 0, seed % UInt64(settings.failedRecoveryEvery) == 3,
+      let fault = pool.scratch({ failRecovery(image, run, seed: seed) })
+    {
+      return fault
+    }
     do {
       let disk = SimulatedDisk(image, profile: run.profile, seed: seed)
       let harness = mounted(disk, run, depth: 1, seed: seed)
@@ -215,6 +222,25 @@ public final class Explorer {
       guard harness.service.failure != nil else { return "\(error)" }
       result.refusals += 1
       return nil
+    }
+  }
+
+  /// Lets a recovery meet a command that fails, and recovers from what it left, whether it mounted or not.
+  private func failRecovery(_ image: DiskImage, _ run: Run, seed: UInt64) -> String? {
+    var random = SeededRandom(seed, stream: 0x6661696c)
+    let disk = SimulatedDisk(image, profile: run.profile, seed: seed)
+    let operation = random.pick([DiskFault.Operation.write, .write, .flush, .read, .discard]) ?? .write
+    let fault = DiskFault(operation, skip: random.below(12), count: random.pick([1, 2, 1000]) ?? 1)
+    disk.faults = [fault]
+    let harness = mounted(disk, run, depth: 1, seed: seed)
+    do { try harness.mount() } catch {
+      guard harness.service.failure != nil else {
+        return "\(fault.operation) \(fault.skip) fails in the recovery: \(error)"
+      }
+    }
+    let choice = disk.crashChoices(count: 4, &random).randomElement(using: &random) ?? .none
+    return recoverAgain(disk.crashImage(choice), run, seed: random.next()).map {
+      "\(fault.operation) \(fault.skip) failed in the recovery, then a power cut (\(choice)): \($0)"
     }
   }
 
