@@ -39,6 +39,35 @@ import Testing
     #expect(try Self.isWhiteout(mounted, "a"))
   }
 
+  @Test("a power cut leaves both names as they were or both as they shall be", arguments: [false, true])
+  func wholeAfterACrash(replaces: Bool) throws {
+    var outcomes: Set<Bool> = []
+    for seed in 0..<80 as Range<UInt64> {
+      var random = SeededRandom(seed)
+      let mounted = try Mounted(megabytes: 40, seed: seed)
+      let file = try mounted.makeFile("a")
+      let other = replaces ? try mounted.makeFile("b") : nil
+      try mounted.sync(1)
+      // So many records that a log write is due near the rename.
+      for index in 0..<200 + random.below(120) {
+        try mounted.call(Call(.mknod, node: 1, name: "f\(index)").with { $0.mode = FileType.regular })
+      }
+      #expect(try mounted.rename("a", to: "b", flags: Self.whiteout) == 0)
+      _ = try mounted.harness.begin(Call(.fsync, node: 1))
+      for _ in 0..<random.below(4) where mounted.harness.underWay > 0 { try mounted.harness.step() }
+      try mounted.crash(.random(seed))
+      let isDone = try mounted.find("b") == file
+      outcomes.insert(isDone)
+      if isDone {
+        #expect(try Self.isWhiteout(mounted, "a"), "seed \(seed)")
+      } else {
+        #expect(try mounted.find("a") == file, "seed \(seed)")
+        #expect(try mounted.find("b") == other, "seed \(seed)")
+      }
+    }
+    #expect(outcomes.count == 2)
+  }
+
   @Test func directoriesMoveToo() throws {
     let mounted = try Mounted()
     let from = try mounted.makeDirectory("from")
