@@ -135,6 +135,19 @@ public final class Runner {
     clients[entry.client].steps += try entry.step.then(answer).reversed()
   }
 
+  /// A disk is full only when what an action takes, with the nodes and names that go with it, is not to be had.
+  private func checkFull(_ pending: Pending) throws {
+    guard let available = (harness.service as? FileSystem)?.spaceReport.available else { return }
+    let bytes: UInt64 =
+      switch pending.action {
+      case .write(_, _, let length, _): UInt64(length)
+      case .allocate(_, _, _, let length): length
+      default: 0
+      }
+    guard available > bytes / 4096 + 32 else { return }
+    throw SimulationFailure("\("\(pending.action)".prefix(200)) fails with \(available) blocks available")
+  }
+
   /// The end of an action that fails with an error the workload allows for: it has changed nothing, except that what it
   /// cleared or wrote of a file on its way may be done.
   func refuse(_ error: Int32, _ pending: Pending) throws {
@@ -142,6 +155,7 @@ public final class Runner {
       throw SimulationFailure("\("\(pending.action)".prefix(200)) fails with errno \(error)")
     }
     refusals[error, default: 0] += 1
+    if error == ENOSPC { try checkFull(pending) }
     switch pending.action {
     case .write(let node, _, _, sync: true) where error == EIO:
       // What it wrote may be there although it could not be made durable.
