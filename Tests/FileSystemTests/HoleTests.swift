@@ -18,18 +18,6 @@ import Testing
       })
   }
 
-  private static func allocate(
-    _ mounted: Mounted, _ node: UInt64, _ mode: UInt32, _ offset: UInt64, _ length: UInt64
-  ) throws -> Int32 {
-    try mounted.call(
-      Call(.fallocate, node: node).with {
-        $0.flags = mode
-        $0.offset = offset
-        $0.length = length
-      }
-    ).error
-  }
-
   @Test func holesReadAsZerosAndTakeNoRoom() throws {
     let mounted = try Mounted()
     let file = try mounted.makeFile("f")
@@ -71,13 +59,13 @@ import Testing
     try mounted.write(file, bytes)
     try mounted.sync(file)
     let before = try mounted.attributes(file).sectors
-    #expect(try Self.allocate(mounted, file, LinuxFlag.punchHole | LinuxFlag.keepSize, 1000, 500_000) == 0)
+    #expect(try mounted.allocate(file, LinuxFlag.punchHole | LinuxFlag.keepSize, 1000, 500_000) == 0)
     let expected = bytes[..<1000] + Array(repeating: 0, count: 500_000) + bytes[501_000...]
     #expect(try mounted.read(file, count: 700_000) == Array(expected))
     #expect(try mounted.attributes(file).sectors < before / 2)
     try mounted.remount()
     #expect(try mounted.read(try mounted.path("f"), count: 700_000) == Array(expected))
-    #expect(try Self.allocate(mounted, file, LinuxFlag.punchHole, 0, 1) == EOPNOTSUPP)
+    #expect(try mounted.allocate(file, LinuxFlag.punchHole, 0, 1) == EOPNOTSUPP)
   }
 
   @Test func zeroing() throws {
@@ -85,11 +73,11 @@ import Testing
     let file = try mounted.makeFile("f")
     let bytes = pattern(100_000)
     try mounted.write(file, bytes)
-    #expect(try Self.allocate(mounted, file, LinuxFlag.zeroRange, 50_000, 100_000) == 0)
+    #expect(try mounted.allocate(file, LinuxFlag.zeroRange, 50_000, 100_000) == 0)
     #expect(try mounted.attributes(file).size == 150_000)
     #expect(
       try mounted.read(file, count: 200_000) == Array(bytes[..<50_000]) + Array(repeating: 0, count: 100_000))
-    #expect(try Self.allocate(mounted, file, LinuxFlag.zeroRange | LinuxFlag.keepSize, 0, 1_000_000) == 0)
+    #expect(try mounted.allocate(file, LinuxFlag.zeroRange | LinuxFlag.keepSize, 0, 1_000_000) == 0)
     #expect(try mounted.attributes(file).size == 150_000)
   }
 
@@ -97,7 +85,7 @@ import Testing
     let mounted = try Mounted(megabytes: 40)
     let file = try mounted.makeFile("promised")
     let before = try mounted.space.available
-    #expect(try Self.allocate(mounted, file, 0, 0, 4 << 20) == 0)
+    #expect(try mounted.allocate(file, 0, 0, 4 << 20) == 0)
     #expect(try mounted.attributes(file).size == 4 << 20)
     #expect(try mounted.attributes(file).sectors >= 8192)
     #expect(try mounted.space.available <= before - 1024)
@@ -115,12 +103,12 @@ import Testing
   @Test func allocationPastTheEndWithKeptSize() throws {
     let mounted = try Mounted()
     let file = try mounted.makeFile("f")
-    #expect(try Self.allocate(mounted, file, LinuxFlag.keepSize, 0, 100_000) == 0)
+    #expect(try mounted.allocate(file, LinuxFlag.keepSize, 0, 100_000) == 0)
     #expect(try mounted.attributes(file).size == 0)
     try mounted.write(file, pattern(50_000))
     #expect(try mounted.read(file, count: 100_000) == pattern(50_000))
-    #expect(try Self.allocate(mounted, file, 0x8, 0, 4096) == EOPNOTSUPP)
-    #expect(try Self.allocate(mounted, file, 0, 0, 0) == EINVAL)
-    #expect(try Self.allocate(mounted, file, 0, 1 << 62, 1 << 62) == EFBIG)
+    #expect(try mounted.allocate(file, 0x8, 0, 4096) == EOPNOTSUPP)
+    #expect(try mounted.allocate(file, 0, 0, 0) == EINVAL)
+    #expect(try mounted.allocate(file, 0, 1 << 62, 1 << 62) == EFBIG)
   }
 }

@@ -159,6 +159,17 @@ final class Mounted {
     ).error
   }
 
+  /// fallocate(2); returns the errno.
+  func allocate(_ node: UInt64, _ mode: UInt32, _ offset: UInt64, _ length: UInt64) throws -> Int32 {
+    try call(
+      Call(.fallocate, node: node).with {
+        $0.flags = mode
+        $0.offset = offset
+        $0.length = length
+      }
+    ).error
+  }
+
   @discardableResult
   func sync(_ node: UInt64) throws -> Int32 { try call(Call(.fsync, node: node)).error }
 

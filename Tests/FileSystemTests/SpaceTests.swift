@@ -112,18 +112,6 @@ import Testing
     }
   }
 
-  private static func allocate(
-    _ mounted: Mounted, _ node: UInt64, _ mode: UInt32, _ offset: UInt64, _ length: UInt64
-  ) throws -> Int32 {
-    try mounted.call(
-      Call(.fallocate, node: node).with {
-        $0.flags = mode
-        $0.offset = offset
-        $0.length = length
-      }
-    ).error
-  }
-
   @Test(arguments: [0, LinuxFlag.keepSize, LinuxFlag.zeroRange])
   func whatCannotFitIsNotAllocatedInPart(mode: UInt32) throws {
     let mounted = try Mounted(megabytes: 40)
@@ -131,12 +119,12 @@ import Testing
     try mounted.write(file, pattern(50_000))
     let space = try mounted.space
     let before = try mounted.attributes(file)
-    #expect(try Self.allocate(mounted, file, mode, 0, (space.available + 64) * 4096) == ENOSPC)
+    #expect(try mounted.allocate(file, mode, 0, (space.available + 64) * 4096) == ENOSPC)
     #expect(try mounted.space.available == space.available)
     #expect(try mounted.attributes(file).size == before.size)
     #expect(try mounted.attributes(file).modificationTime == before.modificationTime)
     #expect(try mounted.read(file, count: 60_000) == pattern(50_000))
-    #expect(try Self.allocate(mounted, file, mode, 0, (space.available - 32) * 4096) == 0)
+    #expect(try mounted.allocate(file, mode, 0, (space.available - 32) * 4096) == 0)
   }
 
   @Test(
@@ -149,11 +137,11 @@ import Testing
     try mounted.write(file, pattern(size))
     let other = try mounted.makeFile("other")
     let room = try mounted.space.available
-    #expect(try Self.allocate(mounted, other, 0, 0, (room - 400) * 4096) == 0)
+    #expect(try mounted.allocate(other, 0, 0, (room - 400) * 4096) == 0)
     try mounted.settle()
     let before = try mounted.space.available
     try #require(before > 300 && before < 450)
-    #expect(try Self.allocate(mounted, file, mode, UInt64(size), 500 * 4096) == ENOSPC)
+    #expect(try mounted.allocate(file, mode, UInt64(size), 500 * 4096) == ENOSPC)
     #expect(try mounted.attributes(file).size == UInt64(size))
     try mounted.remount()
     let found = try mounted.path("f")
@@ -174,7 +162,7 @@ import Testing
     try mounted.sync(file)
     let sectors = try mounted.attributes(file).sectors
     let start = UInt64(size + 4095) / 4096 * 4096 + distance
-    #expect(try Self.allocate(mounted, file, LinuxFlag.keepSize, start, 40 * 4096) == 0)
+    #expect(try mounted.allocate(file, LinuxFlag.keepSize, start, 40 * 4096) == 0)
     #expect(try mounted.attributes(file).sectors == sectors + 40 * 8)
     for _ in 0..<2 {
       #expect(try mounted.change(file, .size(UInt64(size))) == 0)
