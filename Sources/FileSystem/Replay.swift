@@ -21,8 +21,10 @@ extension FileSystem {
   }
 
   private func wantsCheckpointBefore(_ entry: ReplayEntry) -> Bool {
-    // A page that its log write did not bring cannot go out: the checkpoint's place is in the midst of the log.
-    needsCheckpoint && !isReadOnly && dirtyPages == 0 && uncommitted.isEmpty && urgentPages.isEmpty
+    // It must leave room for the one at the end. A page that its log write did not bring cannot go out, for the checkpoint's
+    // place is in the midst of the log.
+    needsCheckpoint && !isReadOnly && usage.freeCount > 2 * checkpointFloor && dirtyPages == 0
+      && uncommitted.isEmpty && urgentPages.isEmpty
   }
 
   private func beginCheckpoint(before entry: ReplayEntry) {

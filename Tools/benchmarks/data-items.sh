@@ -108,7 +108,7 @@ measure_memory() {
     run_fio ours write 1M --direct=0 >/dev/null
     run_fio ours read 1M --direct=1 >/dev/null
     duration=2 run_fio ours randwrite 4k --direct=1 --ioengine=libaio --iodepth=32 >/dev/null
-    sample "memory-$cache" ours "$(awk '/^RssAnon/ { print $2 / 1024 }' "/proc/${pid[ours]}/status")"
+    sample "memory-$cache" ours "$(own_memory ours)"
     stop ours
   done
 }

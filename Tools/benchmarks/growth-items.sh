@@ -9,7 +9,7 @@ measure_growth() {
   "$binaries/bench-load" create "$scratch/ours/small" --count 10000 >/dev/null
   "$binaries/bench-load" create "$scratch/ours/large" --count $many >/dev/null
   measure_creates
-  sample growth-memory ours "$(awk '/^VmHWM/ { print $2 / 1024 }' "/proc/${pid[ours]}/status")"
+  sample growth-memory ours "$(own_memory ours)"
   measure_mounts
   stop ours
 }

@@ -140,6 +140,9 @@ processor_time() {
   awk -v hz="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); print ($12 + $13) * 1000000 / hz }' "/proc/${pid[$1]}/stat"
 }
 
+# own_memory PEER: the memory that its daemon has to itself, in MiB: without the pages of the image that it maps.
+own_memory() { awk '/^RssAnon/ { print $2 / 1024 }' "/proc/${pid[$1]}/status"; }
+
 # forget_names PEER: has the kernel drop the names of a mount that it caches, and of a FUSE mount the attributes too.
 # Does nothing without root.
 forget_names() { [ "$(id -u)" -ne 0 ] || mount --internal-only -o remount "$scratch/$1"; }

@@ -179,7 +179,7 @@ public final class Explorer {
     result.states += 1
     if let fault = inspector?(image, false) { return "before the mount: \(fault)" }
     if settings.lostCheckpointEvery > 0, seed % UInt64(settings.lostCheckpointEvery) == 1,
-      let fault = pool.scratch({ examineWithoutNewestCheckpoint(image, run, seed: seed) })
+      let fault = pool.scratch({ examineWithoutNewestCheckpoint(image, run, depth: 1, seed: seed) })
     {
       return "without the newest checkpoint: \(fault)"
     }
@@ -210,11 +210,13 @@ public final class Explorer {
   }
 
   /// What was promised outlives the loss of all copies of a checkpoint, or nothing is mounted.
-  private func examineWithoutNewestCheckpoint(_ image: DiskImage, _ run: Run, seed: UInt64) -> String? {
+  private func examineWithoutNewestCheckpoint(_ image: DiskImage, _ run: Run, depth: Int, seed: UInt64)
+    -> String?
+  {
     guard let damaged = image.withoutNewestCheckpoint() else { return nil }
     result.lostCheckpoints += 1
     let harness = mounted(
-      SimulatedDisk(damaged, profile: run.profile, seed: seed), run, depth: 1, seed: seed)
+      SimulatedDisk(damaged, profile: run.profile, seed: seed), run, depth: depth, seed: seed)
     do {
       try harness.mount()
       return Oracle.fault(run.world, try Recovered(harness))
@@ -261,9 +263,17 @@ public final class Explorer {
       let choice = harness.disk.crashChoices(count: 4, &random).randomElement(using: &random) ?? .none
       result.states += 1
       let event = harness.events
-      let fault = pool.scratch { recoverAgain(harness.disk.crashImage(choice), run, seed: random.next()) }
+      let losesCheckpoint = random.chance(20)
+      let fault = pool.scratch {
+        let image = harness.disk.crashImage(choice)
+        return losesCheckpoint
+          ? examineWithoutNewestCheckpoint(image, run, depth: 2, seed: random.next())
+          : recoverAgain(image, run, seed: random.next())
+      }
       if let fault {
-        throw SimulationFailure("crashed again after event \(event) of the recovery (\(choice)): \(fault)")
+        let state = losesCheckpoint ? ", without the newest checkpoint" : ""
+        throw SimulationFailure(
+          "crashed again after event \(event) of the recovery (\(choice)\(state)): \(fault)")
       }
     }
   }
