@@ -19,15 +19,12 @@ final class ListeningSocket {
     try Self.removeStale(path, address)
     let descriptor = SocketAddress.makeSocket()
     guard descriptor >= 0 else { throw Self.error(path, errno) }
-    // Nobody is to connect before the permissions are right.
-    let former = umask(0o177)
-    let bound = address.bind(descriptor)
-    let code = errno
-    umask(former)
-    guard bound == 0 else {
+    guard address.bind(descriptor) == 0 else {
+      let code = errno
       close(descriptor)
       throw Self.error(path, code)
     }
+    // Nobody can connect before it listens, and then the permissions are right.
     guard chmod(path, mode) == 0, listen(descriptor, 8) == 0, cm_set_nonblocking(descriptor) == 0 else {
       let code = errno
       close(descriptor)

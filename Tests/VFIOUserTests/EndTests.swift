@@ -5,9 +5,9 @@ import Glibc
 import NVMe
 import PCI
 import Testing
-import VFIOUserServer
 
 @testable import VFIOUser
+@testable import VFIOUserServer
 
 /// Either side leaving in the middle.
 @Suite(.serialized) struct EndTests {
@@ -98,6 +98,23 @@ import VFIOUserServer
     #expect(lstat(path, &status) == 0 && status.st_mode & 0o777 == 0o600)
     server.stop()
     withExtendedLifetime(server) {}
+  }
+
+  /// The file mode creation mask is the whole process's: what other threads make at that time has the mode they ask for.
+  @Test func leavesTheMaskOfOtherThreadsAlone() async throws {
+    let path = "/tmp/varve-mask-\(getpid())"
+    let modes = Task.detached {
+      Set(
+        (0..<3000).map { _ in
+          var status = stat()
+          mkdir(path, 0o700)
+          lstat(path, &status)
+          rmdir(path)
+          return status.st_mode & 0o777
+        })
+    }
+    for _ in 0..<1000 { _ = try ListeningSocket(path + ".sock", mode: 0o600) }
+    #expect(await modes.value == [0o700])
   }
 
   /// A client that dies with commands under way leaves nothing behind for the next one.
