@@ -19,8 +19,8 @@ extension FileSystem {
 
   func setAttributes(_ slot: Int) throws(Stop) {
     let request = requests[slot]
-    try beginChange()
     let inode = try inode(NodeID(raw: request.node))
+    try beginChange(givesSpace: request.change.size.map { $0 <= inode.size } ?? false)
     var set = attributes(of: inode)
     set.changeTime = now.realtime
     let change = request.change
@@ -75,7 +75,7 @@ extension FileSystem {
   /// open and create with O_TRUNC.
   func truncateAtOpen(_ inode: Inode) throws(Stop) {
     guard inode.isRegular, inode.size > 0 || inode.blocks > 0 else { return }
-    try beginChange()
+    try beginChange(givesSpace: true)
     var set = attributes(of: inode)
     set.sizeChanged = true
     set.size = 0
@@ -153,7 +153,7 @@ extension FileSystem {
 
   func removeExtendedAttribute(_ slot: Int) throws(Stop) {
     let request = requests[slot]
-    try beginChange()
+    try beginChange(givesSpace: true)
     try checkAttributeName(request.name)
     let inode = try inode(NodeID(raw: request.node))
     guard try findAttribute(inode, request.name) != nil else { throw .fail(Code.noAttribute) }

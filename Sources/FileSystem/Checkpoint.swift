@@ -40,8 +40,6 @@ struct Checkpoint {
 
   /// The log that nodes and tables are written to.
   var head = HeadPosition()
-  /// A segment taken beforehand, so that writing a node never has to wait.
-  var spare: UInt32?
   /// The log write being filled.
   var open: (index: Int, header: FrameIndex, writer: LogHeaderWriter)?
   /// Device writes of this checkpoint under way.
@@ -82,10 +80,7 @@ extension FileSystem {
       guard needsCheckpoint || checkpointDeadline <= now.monotonic else { return false }
       checkpoint.phase = .preparing
       return true
-    case .preparing:
-      log.mayUseReserve = true
-      defer { log.mayUseReserve = false }
-      return attempt(.checkpoint) { () throws(Stop) in try prepareCut() }
+    case .preparing: return attempt(.checkpoint) { () throws(Stop) in try prepareCut() }
     case .nodes: return attempt(.checkpoint) { () throws(Stop) in writeNodes() }
     case .tables: return attempt(.checkpoint) { () throws(Stop) in try writeTables() }
     case .settling:
@@ -94,6 +89,7 @@ extension FileSystem {
       }
       let covered = log.chainStart..<max(log.chainStart, checkpoint.pack.log.sequence)
       if log.failed.contains(where: covered.contains) { return abandonCheckpoint() }
+      guard usage.settle(checkpoint.pack.sequence) else { return true }
       checkpoint.phase = .usage
       checkpoint.usageCursor = 0
       return true
@@ -120,10 +116,6 @@ extension FileSystem {
     try processFrees(internalTable)
     while !uncommitted.isEmpty || log.hasRecords || !urgentPages.isEmpty { try emitSome() }
     try loadTablesOfDirtyNodes()
-    if checkpoint.spare == nil {
-      checkpoint.spare = usage.take(age: checkpoint.age)
-      guard checkpoint.spare != nil else { throw .again }
-    }
     try finishSegmentAtCut()
     cut()
   }
@@ -293,6 +285,7 @@ extension FileSystem {
       table.root.checksum = place.checksum
     }
     usage.moveAtCut(from: old, to: place.address)
+    if old == 0 { newTableBlocks -= 1 }
     guard key.level == height - 1 else { return }
     if isInodes {
       checkpoint.pack.inodes.address = place.address
@@ -343,14 +336,13 @@ extension FileSystem {
       sealNodes()
     }
     if checkpoint.head.segment == nil || Int(checkpoint.head.offset) + 2 > Int(geometry.segmentBlocks) {
-      guard let segment = checkpoint.spare else {
-        fail("no free segment for the nodes of a checkpoint")
+      guard let segment = usage.take(age: checkpoint.pack.sequence) else {
+        failForWantOfSegments("no free segment for the nodes of a checkpoint")
         return false
       }
       if let old = checkpoint.head.segment { usage.close(old) }
       checkpoint.head.segment = segment
       checkpoint.head.offset = 0
-      checkpoint.spare = usage.take(age: checkpoint.age)
     }
     let header = cache.takeBuffer()
     guard header != .none, let segment = checkpoint.head.segment else {

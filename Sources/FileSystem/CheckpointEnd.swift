@@ -113,17 +113,32 @@ extension FileSystem {
     if checkpoint.durable >= cleaner.waitsFor { cleaner.cleaned.removeAll(keepingCapacity: true) }
     // Log writes of the new chain may have ended while those of the old one held them back.
     noteFlushed(max(sequence - 1, hasVolatileCache ? log.flushedThrough : log.completedThrough))
-    for segment in usage.releasable(after: checkpoint.durable) { release(segment) }
+    usage.release()
     wakeDurable()
     // Log writes that were held back until now may wait for a flush.
     flushIfWanted()
     wakeStalled()
   }
 
-  /// A segment that no checkpoint needs: it is free once the device has forgotten it.
+  /// Segments released in a step, and discards at the device at a time.
+  private static let releasesPerStep = 64
+  private static let discardsAtATime = 256
+
+  /// Gives up some of the segments that no checkpoint needs: each is free once the device has forgotten it.
+  func releaseStep() -> Bool {
+    var count = 0
+    while count < Self.releasesPerStep, checkpoint.discarding < Self.discardsAtATime,
+      let segment = usage.nextReleased()
+    {
+      release(segment)
+      count += 1
+    }
+    if count > 0, checkpoint.discarding == 0 { wakeStalled() }
+    return count > 0
+  }
+
   private func release(_ segment: UInt32) {
-    guard canDiscard, options.discards else { return usage.setFree(segment) }
-    usage.holdForDiscard(segment)
+    guard canDiscard, options.discards else { return usage.free(segment) }
     checkpoint.discarding += 1
     effects.commands.append(
       DeviceCommand(
@@ -131,10 +146,10 @@ extension FileSystem {
         tag: Tag(.discard, UInt64(segment)).raw))
   }
 
-  /// Discarding is a courtesy: when it fails the segment is free all the same.
+  /// A discard is a hint: when it fails the segment is free all the same.
   func discardEnded(_ segment: UInt32) {
     checkpoint.discarding -= 1
-    usage.setFree(segment)
+    usage.free(segment)
     wakeStalled()
   }
 }

@@ -25,6 +25,8 @@ struct Cleaner {
   /// Where the next header of the victim lies, in blocks from its start; nil when all were read.
   var headerOffset: UInt32?
   var headerFrame = FrameIndex.none
+  /// The victim is left before all of it was moved.
+  var isGivenUp = false
   /// The header is on its way from the device.
   var isReadingHeader = false
   /// Blocks of the header read last that are still to be looked at, last first.
@@ -40,12 +42,14 @@ struct Cleaner {
   var head = HeadPosition()
   /// Segments that could not be emptied: damage in them is left for fsck.
   var unmovable: Set<UInt32> = []
-  /// Segments emptied since the last checkpoint was asked for, and the blocks that had to be moved for it.
+  var search = VictimSearch(isGreedy: false)
+  /// The checkpoint after which nothing was worth cleaning; nobody looks again before the next.
+  var restsAfter: UInt64?
+  /// Segments emptied since the last checkpoint was asked for.
   var emptied = 0
-  var output: UInt64 = 0
   /// Segments cleaned that no checkpoint has shown to be empty yet.
   var cleaned: Set<UInt32> = []
-  /// How many blocks were live when there was nothing left to clean, as far as the last checkpoint shows.
+  /// How many blocks were live when nothing at all could be cleaned, as far as the last checkpoint shows.
   var exhaustedAt: UInt64?
   /// The checkpoint after which what was cleaned comes free.
   var waitsFor: UInt64 = 0
@@ -76,60 +80,87 @@ extension FileSystem {
   /// Whether there was nothing to clean when that was last looked at, and nothing was freed since.
   var isExhausted: Bool {
     guard let live = cleaner.exhaustedAt else { return false }
-    return usage.liveTotal >= live
+    return usage.liveTotal >= live && !usage.hasEmptySegments && !usage.hasReleased
+      && checkpoint.discarding == 0
   }
 
   private func chooseVictim() -> Bool {
-    guard cleaner.isWanted || usage.freeCount < cleanerFloor, !isExhausted else { return false }
+    let isDue = wantsCleaning && cleaner.restsAfter != checkpoint.durable
+    guard cleaner.isWanted || isDue, !isExhausted else { return false }
     // What is being discarded is free in a moment.
-    guard checkpoint.discarding == 0 else { return false }
+    guard checkpoint.discarding == 0, !usage.hasReleased else { return false }
     // What is empty already needs only checkpoints.
     if cleaner.emptied == 0, usage.hasEmptySegments { return askForCheckpoints() }
-    let room = UInt64(max(usage.freeCount - checkpointFloor, 1)) * UInt64(geometry.segmentBlocks)
-    guard cleaner.emptied < Self.segmentsAtATime, let victim = bestVictim(),
-      cleaner.emptied == 0 || cleaner.output + UInt64(usage.liveBlocks(Int(victim))) <= room
-    else {
-      if cleaner.emptied > 0 { return askForCheckpoints() }
-      cleaner.isWanted = false
-      cleaner.exhaustedAt = usage.liveTotal
-      wakeStalled()
-      return false
+    guard cleaner.emptied < Self.segmentsAtATime else { return askForCheckpoints() }
+    if cleaner.search.isGreedy != cleaner.isWanted {
+      cleaner.search = VictimSearch(isGreedy: cleaner.isWanted)
     }
-    cleaner.output += UInt64(usage.liveBlocks(Int(victim)))
-    cleaner.victim = victim
-    cleaner.headerOffset = 0
-    cleaner.found = 0
-    return true
+    guard cleaner.search.isOver else {
+      searchVictims()
+      return true
+    }
+    while let segment = cleaner.search.next() {
+      // It may have been written or emptied since it was found.
+      guard victimScore(Int(segment)) != nil else { continue }
+      guard hasRoom(toClean: Int(segment)) else { break }
+      cleaner.victim = segment
+      cleaner.headerOffset = 0
+      cleaner.found = 0
+      return true
+    }
+    return cleaner.emptied > 0 ? askForCheckpoints() : noteExhausted()
+  }
+
+  private func searchVictims() {
+    var search = VictimSearch(isGreedy: cleaner.isWanted)
+    swap(&search, &cleaner.search)
+    search.step(count: usage.count) { victimScore($0) }
+    cleaner.search = search
+  }
+
+  /// There is nothing to clean, or nothing that is worth it.
+  private func noteExhausted() -> Bool {
+    if cleaner.isWanted { cleaner.exhaustedAt = usage.liveTotal }
+    cleaner.restsAfter = checkpoint.durable
+    cleaner.search = VictimSearch(isGreedy: false)
+    cleaner.isWanted = false
+    wakeStalled()
+    return false
   }
 
   /// Two checkpoints free what is empty now.
   private func askForCheckpoints() -> Bool {
     cleaner.emptied = 0
-    cleaner.output = 0
+    cleaner.search = VictimSearch(isGreedy: false)
     cleaner.isWanted = false
     cleaner.waitsFor = checkpoint.age + 1
     checkpoint.isWanted = true
     return false
   }
 
-  /// Greedy when room is short; else by cost and benefit (Rosenblum and Ousterhout 1992): old segments with little in them.
-  private func bestVictim() -> UInt32? {
-    let isShort = usage.freeCount <= foregroundFloor
+  /// How good a victim a segment is, nil when it must not be one. Greedy when room is short; else by cost and benefit
+  /// (Rosenblum and Ousterhout 1992), old segments with little in them.
+  private func victimScore(_ segment: Int) -> Double? {
+    let live = usage.liveBlocks(segment)
     let size = geometry.segmentBlocks
-    let headers = size / 128 + 1
-    var best: (segment: UInt32, score: Double)?
-    for segment in 0..<usage.count {
-      let live = usage.liveBlocks(segment)
-      guard usage.isUsed(segment), !usage.isOpen(segment), live > 0, live + headers < size,
-        usage.age(segment) <= checkpoint.durable, !cleaner.unmovable.contains(UInt32(segment)),
-        !cleaner.cleaned.contains(UInt32(segment))
-      else { continue }
-      let use = Double(live) / Double(size)
-      let age = Double(checkpoint.age - usage.age(segment))
-      let score = isShort ? 1 - use : (1 - use) * age / (1 + use)
-      if score > best?.score ?? -1 { best = (UInt32(segment), score) }
-    }
-    return best?.segment
+    // What is not asked for has to be worth it.
+    let most = cleaner.isWanted ? size - (size / 128 + 1) : size / 4 * 3
+    guard usage.isUsed(segment), !usage.isOpen(segment), live > 0, live < most,
+      usage.age(segment) <= checkpoint.durable,
+      !cleaner.unmovable.contains(UInt32(truncatingIfNeeded: segment)),
+      !cleaner.cleaned.contains(UInt32(truncatingIfNeeded: segment))
+    else { return nil }
+    let use = Double(live) / Double(size)
+    return cleaner.isWanted ? 1 - use : (1 - use) * Double(checkpoint.age - usage.age(segment)) / (1 + use)
+  }
+
+  /// Whether what is live in a segment, and the maps that lead to it, can be written without touching what a checkpoint may
+  /// need.
+  private func hasRoom(toClean segment: Int) -> Bool {
+    let live = Int(usage.liveBlocks(segment))
+    let maps = min(live, Int(clamping: inodeTable.root.used &+ internalTable.root.used))
+    let room = (usage.freeCount - segmentDemand()) * Int(geometry.segmentBlocks - 2)
+    return live + maps + 8 <= room
   }
 
   // MARK: Reading the victim
@@ -291,12 +322,25 @@ extension FileSystem {
     let isEnd = cleaner.blocks.isEmpty && cleaner.headerOffset == nil && cleaner.reads.isEmpty
     guard !cleaner.ready.isEmpty, isEnd || cleaner.ready.count >= Self.movesAtATime / 2 else { return }
     cleaner.ready.sort { ($0.inode, $0.index) < ($1.inode, $1.index) }
-    while !cleaner.ready.isEmpty, writeMoves() {}
+    while !cleaner.ready.isEmpty {
+      guard writeMoves() else { return giveUpVictim() }
+    }
+  }
+
+  /// Others have taken the room that there was when the victim was chosen: what was not moved yet stays where it is.
+  private func giveUpVictim() {
+    for move in cleaner.ready { cache.giveBack(move.frame) }
+    cleaner.ready.removeAll(keepingCapacity: true)
+    cleaner.blocks.removeAll(keepingCapacity: true)
+    cleaner.headerOffset = nil
+    cleaner.isGivenUp = true
   }
 
   private func writeMoves() -> Bool {
     if cleaner.head.segment == nil || cleaner.head.offset + 2 > geometry.segmentBlocks {
-      guard usage.freeCount > 1, let segment = usage.take(age: checkpoint.age) else { return false }
+      guard usage.freeCount > segmentDemand(), let segment = usage.take(age: checkpoint.age) else {
+        return false
+      }
       if let old = cleaner.head.segment { usage.close(old) }
       cleaner.head.segment = segment
       cleaner.head.offset = 0
@@ -385,6 +429,11 @@ extension FileSystem {
       cleaner.ready.isEmpty, cleaner.moved.isEmpty, cleaner.writesInFlight == 0
     else { return }
     cleaner.victim = nil
+    guard !cleaner.isGivenUp else {
+      cleaner.isGivenUp = false
+      _ = askForCheckpoints()
+      return
+    }
     cleaner.cleaned.insert(victim)
     cleaner.emptied += 1
     counters.cleanedSegments += 1

@@ -64,7 +64,10 @@ extension FileSystem {
   }
 
   /// Checks that a request may change something now, and makes room for what it will record.
-  func beginChange() throws(Stop) {
+  /// - Parameters:
+  ///   - pages: pages that it may write.
+  ///   - givesSpace: it frees blocks, or at least takes none; on a full disk it goes before others.
+  func beginChange(pages: Int = 0, givesSpace: Bool = false) throws(Stop) {
     guard !isReadOnly else { throw .fail(Code.readOnly) }
     guard !isStopping else { throw .fail(Code.io) }
     guard !log.isBroken else { throw .again }
@@ -72,6 +75,7 @@ extension FileSystem {
       checkpoint.isWanted = true
       throw .again
     }
+    try waitForSegments(pages: pages, givesSpace: givesSpace)
     if mustEmit { try emit([]) }
   }
 }

@@ -165,7 +165,7 @@ extension FileSystem {
       let left = Int(geometry.segmentBlocks) - Int(log.position.offset)
       if left >= 1, let selection = select(from: first, room: left - 1) { return selection }
       if left >= 1, left < Int(geometry.segmentBlocks) {
-        guard usage.freeCount > segmentFloor else { throw outOfSegments() }
+        guard usage.freeCount > 0 else { throw outOfSegments() }
         try leaveSegment()
       } else if left >= 1 {
         throw .fail(Code.io)
@@ -174,10 +174,9 @@ extension FileSystem {
     }
   }
 
-  private var segmentFloor: Int { log.mayUseReserve ? 2 : foregroundFloor }
-
-  /// The foreground has to wait until segments come free.
+  /// Requests leave enough free segments for all that they change, so only damage leads here.
   private func outOfSegments() -> Stop {
+    if !isReady { failForWantOfSegments("no free segment for the log") }
     checkpoint.isWanted = true
     cleaner.isWanted = true
     return .again
@@ -185,7 +184,7 @@ extension FileSystem {
 
   /// The chain goes to the segment that its headers named, and takes another to be named.
   private func nextSegment() throws(Stop) {
-    guard usage.freeCount > segmentFloor, let next = usage.take(age: checkpoint.age) else {
+    guard let next = usage.take(age: checkpoint.age) else {
       throw outOfSegments()
     }
     if let segment = log.position.segment { usage.close(segment) }

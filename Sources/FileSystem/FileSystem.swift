@@ -17,6 +17,9 @@ public final class FileSystem: FileService {
   public internal(set) var failure: String?
   /// The last log write before the one that keeps a filesystem from being mounted; nil when something else does.
   public internal(set) var replayableThrough: UInt64?
+  /// What keeps it from being mounted is that no segment is free. Those that are empty in the newest checkpoint could be
+  /// used: see `Options.reusesEmptySegments`.
+  public internal(set) var lacksSegments = false
   /// Things a person should hear of, oldest first: damage found, writes that failed. The daemon empties it.
   public var notices: [String] = []
 
@@ -73,6 +76,8 @@ public final class FileSystem: FileService {
   var frozenNodes = FrameList()
   /// Nodes with a number and no address yet; they take space.
   var newNodes = 0
+  /// Blocks of the node tables without an address yet.
+  var newTableBlocks = 0
 
   // MARK: Data
 

@@ -16,6 +16,7 @@ extension FileSystem {
       if commitStep() { isBusy = true }
       if reclaimStep() { isBusy = true }
       if freesStep() { isBusy = true }
+      if releaseStep() { isBusy = true }
       if cleanerStep() { isBusy = true }
       // Last: any of the others may find that only a checkpoint helps.
       if checkpointStep() { isBusy = true }
@@ -81,7 +82,7 @@ extension FileSystem {
   }
 
   /// Whether there is anything that the last checkpoint does not hold.
-  private var isChanged: Bool {
+  var isChanged: Bool {
     dirtyNodes.count > 0 || dirtyPages > 0 || log.hasRecords || hasPendingFrees || log.blocksSinceCut > 0
   }
 

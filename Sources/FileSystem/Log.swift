@@ -85,8 +85,6 @@ struct Log {
 
   /// A commit of everything is wanted or under way.
   var isCommitting = false
-  /// The job at hand may take segments that are kept back.
-  var mayUseReserve = false
   /// Pages gathered for the next log writes.
   var gathered: [FrameIndex] = []
 

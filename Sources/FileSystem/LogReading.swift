@@ -121,10 +121,7 @@ extension FileSystem {
       mounting.verifyIndex += 1
       mounting.verifyBlock = 0
     }
-    guard mounting.verifyIndex < mounting.entries.count else {
-      mounting.phase = .apply
-      return
-    }
+    guard mounting.verifyIndex < mounting.entries.count else { return beginReplay() }
     let header = mounting.entries[mounting.verifyIndex].header
     let end = min(mounting.verifyBlock + 128, header.blockCount)
     let range = mounting.verifyBlock..<end
@@ -138,7 +135,12 @@ extension FileSystem {
       mounting.verifyBlock = end
     } else {
       mounting.entries.removeSubrange(mounting.verifyIndex...)
-      mounting.phase = .apply
+      beginReplay()
     }
+  }
+
+  private func beginReplay() {
+    mounting.phase = .apply
+    if !isReadOnly { holdLog() }
   }
 }

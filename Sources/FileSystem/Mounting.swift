@@ -34,6 +34,10 @@ struct Mounting {
   var verifyIndex = 0
   var verifyBlock = 0
 
+  /// Segments that the log to be applied lies in.
+  var logSegments: [UInt32] = []
+  /// There is no checkpoint before this one to fall back to.
+  var isOnlyCheckpoint = false
   var applyIndex = 0
   var applyOffset = 0
   var applyBlock = 0
@@ -162,6 +166,7 @@ extension FileSystem {
       return
     }
     mounting.pack = newest
+    mounting.isOnlyCheckpoint = !packs.contains { $0.sequence &+ 1 == newest.sequence }
     mounting.next = newest.log
     checkpoint.durable = newest.sequence
     checkpoint.age = newest.sequence + 1
@@ -217,9 +222,9 @@ extension FileSystem {
       if !wasEmpty { notices.append("the log was replayed in memory only") }
       return becomeReady()
     }
+    letGoOfLog()
     guard let segment = usage.take(age: checkpoint.age), let next = usage.take(age: checkpoint.age) else {
-      failure = "no free segment to write to; run fsck.varve"
-      return
+      return failForWantOfSegments("no free segment for the log")
     }
     log.position.segment = segment
     log.nextSegment = next
@@ -228,16 +233,36 @@ extension FileSystem {
     mounting.phase = .checkpoint
   }
 
+  /// Makes checkpoints, and room for the next ones where it is short, until the mount can go on.
   private func checkpointWhileMounting() -> UInt64 {
-    var isBusy = true
-    while isBusy, failure == nil {
-      isBusy = checkpointStep()
-      if checkpoint.phase == .idle, !checkpoint.isWanted {
-        if mounting.entries.isEmpty { becomeReady() } else { mounting.phase = .apply }
-        return 0
+    while failure == nil {
+      if checkpointStep() || releaseStep() { continue }
+      guard checkpoint.phase == .idle, !needsCheckpoint, checkpoint.discarding == 0 else { return .max }
+      if isShortWhileMounting {
+        cleaner.isWanted = true
+        // A step may have asked for reads, which end between two calls.
+        if cleanerStep() { return 0 }
+        if needsCheckpoint { continue }
+        if cleaner.victim != nil { return .max }
       }
+      if mounting.entries.isEmpty { becomeReady() } else { mounting.phase = .apply }
+      return 0
     }
     return .max
+  }
+
+  /// Whether segments are short for what is to come: the rest of the log, or those who will remove something.
+  private var isShortWhileMounting: Bool {
+    guard !isExhausted else { return false }
+    let nodes = mounting.entries.isEmpty ? 0 : dirtyNodeLimit
+    return isShortOfSegments(segmentDemand(nodes: nodes), givesSpace: true)
+  }
+
+  /// Too few segments are free to go on: fsck can make some free.
+  func failForWantOfSegments(_ what: String) {
+    lacksSegments = true
+    fail(what)
+    if !isReady { failure = what + "; run fsck.varve -y" }
   }
 
   private func becomeReady() {

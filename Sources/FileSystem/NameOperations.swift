@@ -6,8 +6,8 @@ extension FileSystem {
   private static let exchange: UInt32 = 2
   private static let whiteout: UInt32 = 4
   private static let maximumLinks: UInt32 = 65000
-  /// Blocks that a new name can take: an inode and the nodes of a directory that splits.
-  private static let blocksPerName: UInt64 = 6
+  /// Blocks that a new name can take: an inode, the nodes of a directory that splits, and blocks of the node tables.
+  private static let blocksPerName: UInt64 = 12
 
   /// The directory that a request names its parent.
   private func directory(_ node: UInt64) throws(Stop) -> Inode {
@@ -82,10 +82,9 @@ extension FileSystem {
       create.gid = parent.gid
       if isDirectory { create.mode |= 0o2000 }
     }
-    try waitForSegments()
+    try checkSpace(Self.blocksPerName)
     try fillPool(inodeTable, 1)
     try prepare(.create(create))
-    try checkSpace(Self.blocksPerName)
     let id = takeNumber(inodeTable)
     create.node = id.raw
     try perform(.create(create))
@@ -128,8 +127,8 @@ extension FileSystem {
     let record = LogRecord.link(
       parent: request.node, node: request.otherNode, links: inode.links + 1, time: now.realtime,
       name: request.name)
-    try prepare(record)
     try checkSpace(Self.blocksPerName)
+    try prepare(record)
     try perform(record)
     note(record)
     replyEntry(slot, inode)
@@ -140,7 +139,7 @@ extension FileSystem {
 
   func unlink(_ slot: Int, isDirectory: Bool) throws(Stop) {
     let request = requests[slot]
-    try beginChange()
+    try beginChange(givesSpace: true)
     let parent = try directory(request.node)
     guard let entry = try findName(parent, request.name) else { throw .fail(Code.noEntry) }
     let inode = try inode(entry.node)
@@ -195,8 +194,8 @@ extension FileSystem {
     if request.flags & Self.whiteout != 0 {
       try renameLeavingWhiteout(rename, parent, uid: request.uid, gid: request.gid)
     } else {
-      try prepare(.rename(rename))
       if existing == nil { try checkSpace(Self.blocksPerName) }
+      try prepare(.rename(rename))
       try perform(.rename(rename))
       note(.rename(rename))
     }
@@ -213,11 +212,10 @@ extension FileSystem {
     _ rename: LogRecord.Rename, _ parent: Inode, uid: UInt32, gid: UInt32
   ) throws(Stop) {
     let replaces = rename.other != 0
-    try waitForSegments()
+    try checkSpace(2 * Self.blocksPerName)
     try fillPool(inodeTable, 1)
     try prepare(.rename(rename))
     try prepareNodes(6)
-    try checkSpace(2 * Self.blocksPerName)
     let whiteout = LogRecord.Create(
       parent: replaces ? rename.parent : rename.newParent, node: takeNumber(inodeTable).raw, mode: 0o020000,
       uid: uid, gid: parent.mode & 0o2000 != 0 ? parent.gid : gid, device: 0, time: rename.time,

@@ -75,7 +75,10 @@ extension FileSystem {
       if let page = try tableBlock(table, level: level, index: index) {
         pages.append(page)
       } else {
-        pages.append(try makeNode(NodeKey(table: table.blockKind, level: level, index: index)))
+        let page = try makeNode(NodeKey(table: table.blockKind, level: level, index: index))
+        newTableBlocks += 1
+        modify(page)
+        pages.append(page)
       }
     }
     for page in pages { modify(page) }
@@ -88,6 +91,7 @@ extension FileSystem {
     let height = Int(table.root.height)
     let old = try tableBlock(table, level: height - 1, index: 0)
     let page = try makeNode(NodeKey(table: table.blockKind, level: height, index: 0))
+    newTableBlocks += 1
     if old != nil {
       Entry(address: table.root.address, checksum: table.root.checksum).store(page, at: 0)
     }

@@ -15,6 +15,9 @@ public struct Options: Sendable {
   public var discards = true
   /// The last log write that a mount replays: what follows is given up, which only fsck asks for.
   public var replaysThrough = UInt64.max
+  /// Segments that hold nothing as of the newest checkpoint are free at once, though the one before may need them: the
+  /// fallback is given up, which only fsck does, where a mount finds no free segment otherwise.
+  public var reusesEmptySegments = false
 
   public init() {}
 }

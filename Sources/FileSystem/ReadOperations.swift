@@ -139,7 +139,7 @@ extension FileSystem {
     {
       return
     }
-    guard dirtyNodes.count < dirtyNodeLimit else { return }
+    guard dirtyNodes.count < dirtyNodeLimit, !isShortOfSegments(segmentDemand()) else { return }
     modify(inode.page)
     inode.accessTime = time
   }

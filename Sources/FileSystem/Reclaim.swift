@@ -40,6 +40,11 @@ extension FileSystem {
     guard !reclaim.isIdle, !isStopping, !isReadOnly, dirtyNodes.count <= 2 * dirtyNodeLimit else {
       return false
     }
+    // What is freed has to be written down too.
+    guard !isShortOfSegments(segmentDemand(), givesSpace: true) || isExhausted else {
+      cleaner.isWanted = true
+      return false
+    }
     return attempt(.reclaim) { () throws(Stop) in
       if let cookie = reclaim.scanCookie { try scanOrphans(after: cookie) }
       for _ in 0..<Self.stepsAtATime {

@@ -8,9 +8,8 @@ extension FileSystem {
   func applyStep() throws(Stop) {
     guard mounting.applyIndex < mounting.entries.count else { return try beginAfterReplay() }
     let entry = mounting.entries[mounting.applyIndex]
-    if mounting.applyOffset == 0, mounting.applyBlock == 0 {
-      if wantsCheckpointBefore(entry) { return beginCheckpoint(before: entry) }
-      claimLog(entry)
+    if mounting.applyOffset == 0, mounting.applyBlock == 0, wantsCheckpoint {
+      return beginCheckpoint(before: entry)
     }
     try applyRecords(entry)
     try applyRuns(entry.header)
@@ -20,16 +19,13 @@ extension FileSystem {
     mounting.applyBlock = 0
   }
 
-  private func wantsCheckpointBefore(_ entry: ReplayEntry) -> Bool {
-    // It must leave room for the one at the end. A page that its log write did not bring cannot go out, for the checkpoint's
-    // place is in the midst of the log.
-    needsCheckpoint && !isReadOnly && usage.freeCount > 2 * checkpointFloor && dirtyPages == 0
-      && uncommitted.isEmpty && urgentPages.isEmpty
+  private var wantsCheckpoint: Bool {
+    // A page that its log write did not bring cannot go out, for the checkpoint's place is in the midst of the log.
+    needsCheckpoint && !isReadOnly && dirtyPages == 0 && uncommitted.isEmpty && urgentPages.isEmpty
   }
 
   private func beginCheckpoint(before entry: ReplayEntry) {
     guard let segment = geometry.segment(of: entry.header.address) else { return }
-    for entry in mounting.entries[mounting.applyIndex...] { claimLog(entry) }
     log.position = HeadPosition(
       segment: segment,
       offset: UInt32(truncatingIfNeeded: entry.header.address - geometry.segmentBlock(segment)),
@@ -43,9 +39,25 @@ extension FileSystem {
   }
 
   /// Nothing is written into the log's segments, and none of them comes free, until it has been applied.
-  private func claimLog(_ entry: ReplayEntry) {
-    guard let segment = geometry.segment(of: entry.header.address) else { return }
-    usage.claim(segment, age: checkpoint.age)
+  func holdLog() {
+    for entry in mounting.entries {
+      guard let segment = geometry.segment(of: entry.header.address), !usage.isOpen(Int(segment)) else {
+        continue
+      }
+      usage.reopen(segment, age: checkpoint.age)
+      mounting.logSegments.append(segment)
+    }
+    // Where there is but one checkpoint, what is empty in it is needed by none.
+    if mounting.isOnlyCheckpoint || options.reusesEmptySegments { usage.releaseEmpties() }
+  }
+
+  /// The log has been applied: the checkpoints to come do not need it.
+  func letGoOfLog() {
+    for segment in mounting.logSegments {
+      usage.wrote(segment, age: checkpoint.durable)
+      usage.close(segment)
+    }
+    mounting.logSegments = []
   }
 
   private func applyRecords(_ entry: ReplayEntry) throws(Stop) {

@@ -1,26 +1,51 @@
 import Format
 
-/// What each segment holds, now and as of the checkpoint under way.
+/// What each segment holds, now and as of the checkpoint under way; which segments are free, and which will be.
+///
+/// A segment's way: *free* → taken by a head, *open* → left by it, used → nothing in it is live any more, *empty* → a
+/// checkpoint finds it empty → the next one finds it empty too and writes it into its usage table as free → that
+/// checkpoint is durable, *released* → discarded, and free.
+///
+/// So nothing is written into a segment that either of the last two checkpoints can reach, and a mount finds free what was
+/// free at the moment of a crash, but for what the log has taken since.
 final class SegmentUsage {
   let geometry: Geometry
   let count: Int
-  /// Blocks reachable now, and blocks reachable as of the cut.
+  /// Blocks reachable now.
   private let live: UnsafeMutablePointer<UInt32>
+  /// Blocks reachable as of the cut, where `changedAt` says that they differ from those reachable now.
   private let liveAtCut: UnsafeMutablePointer<UInt32>
+  private let changedAt: UnsafeMutablePointer<UInt32>
+  private var cutNumber: UInt32 = 1
   private let states: UnsafeMutablePointer<UsageEntry.State>
   /// The checkpoint in whose time a segment was last written.
   private let ages: UnsafeMutablePointer<UInt64>
   /// The checkpoint that first found a segment empty; 0 for none.
   private let emptySince: UnsafeMutablePointer<UInt64>
-  /// Whether a head writes into the segment, or will next.
-  private let open: UnsafeMutablePointer<Bool>
+  private let flags: UnsafeMutablePointer<Flags>
   /// Usage blocks that differ from what the last checkpoint wrote.
   private(set) var dirtyBlocks: [Bool]
   /// Blocks reachable now, in all segments.
   private(set) var liveTotal: UInt64 = 0
-  /// Segments that may be taken.
-  private(set) var freeCount = 0
-  private var cursor = 0
+  private var free: SegmentSet
+  /// Segments that may have nothing live in them; those that no longer do are passed over.
+  private var empties: [UInt32] = []
+  /// Those of them that the checkpoint under way has looked at already.
+  private var settled: [UInt32] = []
+  /// Segments that the checkpoint under way writes as free.
+  private var releasing: [UInt32] = []
+  /// Segments that no durable checkpoint needs, to be discarded and freed.
+  private var released: [UInt32] = []
+
+  private struct Flags: OptionSet {
+    let rawValue: UInt8
+    /// A head writes into the segment, or will next; or it is being discarded.
+    static let open = Flags(rawValue: 1)
+    /// In `empties`.
+    static let listed = Flags(rawValue: 2)
+    /// In `releasing` or `released`.
+    static let releasing = Flags(rawValue: 4)
+  }
 
   init(geometry: Geometry) {
     self.geometry = geometry
@@ -29,25 +54,31 @@ final class SegmentUsage {
     live.initialize(repeating: 0, count: count)
     liveAtCut = .allocate(capacity: count)
     liveAtCut.initialize(repeating: 0, count: count)
+    changedAt = .allocate(capacity: count)
+    changedAt.initialize(repeating: 0, count: count)
     states = .allocate(capacity: count)
     states.initialize(repeating: .free, count: count)
     ages = .allocate(capacity: count)
     ages.initialize(repeating: 0, count: count)
     emptySince = .allocate(capacity: count)
     emptySince.initialize(repeating: 0, count: count)
-    open = .allocate(capacity: count)
-    open.initialize(repeating: false, count: count)
+    flags = .allocate(capacity: count)
+    flags.initialize(repeating: [], count: count)
     dirtyBlocks = Array(repeating: false, count: Int(geometry.usageBlocks))
+    free = SegmentSet(capacity: count)
   }
 
   deinit {
     live.deallocate()
     liveAtCut.deallocate()
+    changedAt.deallocate()
     states.deallocate()
     ages.deallocate()
     emptySince.deallocate()
-    open.deallocate()
+    flags.deallocate()
   }
+
+  // MARK: On disk
 
   /// Takes over one usage block as read from disk.
   func load(_ page: Page, block: Int) {
@@ -60,7 +91,7 @@ final class SegmentUsage {
       states[segment] = live[segment] > 0 ? .used : entry.state
       ages[segment] = entry.age
       liveTotal += UInt64(live[segment])
-      if states[segment] == .free { freeCount += 1 }
+      if states[segment] == .free { free.insert(segment) } else { listIfEmpty(segment) }
     }
   }
 
@@ -71,9 +102,10 @@ final class SegmentUsage {
     let perBlock = Int(Geometry.usagePerBlock)
     for index in 0..<min(perBlock, count - block * perBlock) {
       let segment = block * perBlock + index
-      UsageEntry(live: liveAtCut[segment], state: states[segment], age: ages[segment]).store(
-        page, index: index)
-      if live[segment] != liveAtCut[segment] { dirtyBlocks[block] = true }
+      let isReleased = flags[segment].contains(.releasing)
+      let state: UsageEntry.State = isReleased ? .free : states[segment]
+      UsageEntry(live: blocksAtCut(segment), state: state, age: ages[segment]).store(page, index: index)
+      if live[segment] != blocksAtCut(segment) { dirtyBlocks[block] = true }
     }
   }
 
@@ -86,6 +118,7 @@ final class SegmentUsage {
   @inline(__always)
   func add(_ block: UInt64) {
     guard let segment = geometry.segment(of: block) else { return }
+    keepCut(Int(segment))
     live[Int(segment)] &+= 1
     liveTotal &+= 1
     touch(Int(segment))
@@ -95,59 +128,79 @@ final class SegmentUsage {
   @inline(__always)
   func remove(_ block: UInt64) {
     guard let segment = geometry.segment(of: block), live[Int(segment)] > 0 else { return }
+    keepCut(Int(segment))
     live[Int(segment)] -= 1
     liveTotal -= 1
     touch(Int(segment))
+    if live[Int(segment)] == 0 { listIfEmpty(Int(segment)) }
+  }
+
+  /// The count of a segment is about to change: what it was at the cut is kept.
+  @inline(__always)
+  private func keepCut(_ segment: Int) {
+    guard changedAt[segment] != cutNumber else { return }
+    changedAt[segment] = cutNumber
+    liveAtCut[segment] = live[segment]
+  }
+
+  private func blocksAtCut(_ segment: Int) -> UInt32 {
+    changedAt[segment] == cutNumber ? liveAtCut[segment] : live[segment]
   }
 
   /// The checkpoint under way writes a block anew: it moves now and as of the cut.
   func moveAtCut(from old: UInt64, to new: UInt64) {
     add(new)
     if let segment = geometry.segment(of: new) { liveAtCut[Int(segment)] &+= 1 }
-    guard old != 0 else { return }
+    guard old != 0, let segment = geometry.segment(of: old) else { return }
+    keepCut(Int(segment))
     remove(old)
-    if let segment = geometry.segment(of: old), liveAtCut[Int(segment)] > 0 { liveAtCut[Int(segment)] -= 1 }
+    liveAtCut[Int(segment)] -= min(1, liveAtCut[Int(segment)])
   }
 
   /// A cut: from here on `store` shows the counts of this moment.
-  func cut() {
-    liveAtCut.update(from: live, count: count)
-  }
+  func cut() { cutNumber &+= 1 }
 
   func liveBlocks(_ segment: Int) -> UInt32 { live[segment] }
   func age(_ segment: Int) -> UInt64 { ages[segment] }
   func isUsed(_ segment: Int) -> Bool { states[segment] == .used }
-  func isOpen(_ segment: Int) -> Bool { open[segment] }
-  func isEmptying(_ segment: Int) -> Bool { emptySince[segment] != 0 }
+  func isOpen(_ segment: Int) -> Bool { flags[segment].contains(.open) }
 
-  // MARK: Segments
+  // MARK: Taking segments
 
-  /// Takes a free segment for a head to write into.
+  /// Segments that may be taken.
+  var freeCount: Int { free.count }
+
+  /// Takes a free segment for a head to write into. It is the lowest: a sparse image stays small, and what was just given
+  /// back is used again.
   func take(age: UInt64) -> UInt32? {
-    guard freeCount > 0 else { return nil }
-    for step in 0..<count {
-      let segment = (cursor + step) % count
-      guard states[segment] == .free else { continue }
-      cursor = segment + 1
-      claim(UInt32(segment), age: age)
-      open[segment] = true
-      return UInt32(segment)
-    }
-    return nil
+    guard let segment = free.first else { return nil }
+    claim(UInt32(segment), age: age)
+    flags[segment].insert(.open)
+    return UInt32(segment)
   }
 
   /// Marks a segment as used without opening it: recovery found the log in it.
   func claim(_ segment: UInt32, age: UInt64) {
     let index = Int(segment)
-    if states[index] == .free { freeCount -= 1 }
+    free.remove(index)
     states[index] = .used
     ages[index] = age
     emptySince[index] = 0
     touch(index)
+    listIfEmpty(index)
+  }
+
+  /// A head goes on in a segment that it had before the mount.
+  func reopen(_ segment: UInt32, age: UInt64) {
+    claim(segment, age: age)
+    flags[Int(segment)].insert(.open)
   }
 
   /// The head that wrote into the segment has left it.
-  func close(_ segment: UInt32) { open[Int(segment)] = false }
+  func close(_ segment: UInt32) {
+    flags[Int(segment)].remove(.open)
+    listIfEmpty(Int(segment))
+  }
 
   /// The segment was written in the time of checkpoint `age`.
   @inline(__always)
@@ -159,40 +212,91 @@ final class SegmentUsage {
     emptySince[Int(segment)] = 0
   }
 
-  /// A segment is being discarded: it is neither free nor found again by `releasable`.
-  func holdForDiscard(_ segment: UInt32) { open[Int(segment)] = true }
+  // MARK: Releasing segments
 
-  /// A free segment may be written; before that a discard may have to end.
-  func setFree(_ segment: UInt32) {
-    guard states[Int(segment)] == .used else { return }
-    states[Int(segment)] = .free
-    open[Int(segment)] = false
-    emptySince[Int(segment)] = 0
-    freeCount += 1
-    // The lowest free segment is taken next: a sparse image stays small, and what was just given back is used again.
-    cursor = min(cursor, Int(segment))
-    touch(Int(segment))
+  private func isEmpty(_ segment: Int) -> Bool {
+    states[segment] == .used && live[segment] == 0 && flags[segment].isDisjoint(with: [.open, .releasing])
   }
 
-  /// After checkpoint `sequence` became durable: notes segments that it leaves empty, and returns those that the
-  /// checkpoint before it left empty too. Nothing that either of the two can reach lies in them.
-  ///
-  /// Segments written in the time of this checkpoint or later stay: the log since the checkpoint before is kept.
-  func releasable(after sequence: UInt64) -> [UInt32] {
-    var segments: [UInt32] = []
-    for segment in 0..<count where states[segment] == .used && live[segment] == 0 && !open[segment] {
-      guard liveAtCut[segment] == 0, ages[segment] < sequence else { continue }
-      if emptySince[segment] == 0 {
-        emptySince[segment] = sequence
-      } else if emptySince[segment] < sequence {
-        segments.append(UInt32(segment))
-      }
-    }
-    return segments
+  private func listIfEmpty(_ segment: Int) {
+    guard isEmpty(segment), !flags[segment].contains(.listed) else { return }
+    flags[segment].insert(.listed)
+    empties.append(UInt32(segment))
   }
 
   /// Whether a checkpoint or two would free segments.
   var hasEmptySegments: Bool {
-    (0..<count).contains { states[$0] == .used && live[$0] == 0 && !open[$0] }
+    while let segment = empties.last {
+      if isEmpty(Int(segment)) { return true }
+      empties.removeLast()
+      flags[Int(segment)].remove(.listed)
+    }
+    return !settled.isEmpty
+  }
+
+  /// Segments that one call of `settle` looks at.
+  private static let segmentsPerStep = 4096
+
+  /// Checkpoint `sequence` has written all it refers to but its usage table: notes the segments that it leaves empty. Those
+  /// that the checkpoint before left empty too are written as free, and are free once it is durable.
+  ///
+  /// Segments written in the time of this checkpoint or later stay: the log since the checkpoint before is kept.
+  /// - Returns: whether all were looked at; otherwise to be called again.
+  func settle(_ sequence: UInt64) -> Bool {
+    for _ in 0..<Self.segmentsPerStep {
+      guard let segment = empties.popLast() else {
+        swap(&empties, &settled)
+        return true
+      }
+      settle(segment, sequence)
+    }
+    return false
+  }
+
+  private func settle(_ segment: UInt32, _ sequence: UInt64) {
+    let index = Int(segment)
+    flags[index].remove(.listed)
+    guard isEmpty(index) else { return }
+    if blocksAtCut(index) == 0, ages[index] < sequence {
+      if emptySince[index] != 0, emptySince[index] < sequence {
+        flags[index].insert(.releasing)
+        releasing.append(segment)
+        return touch(index)
+      }
+      if emptySince[index] == 0 { emptySince[index] = sequence }
+    }
+    flags[index].insert(.listed)
+    settled.append(segment)
+  }
+
+  /// The checkpoint that was settled is durable.
+  func release() {
+    released.append(contentsOf: releasing)
+    releasing.removeAll(keepingCapacity: true)
+  }
+
+  /// Takes a released segment, to be discarded and freed.
+  func nextReleased() -> UInt32? { released.popLast() }
+
+  var hasReleased: Bool { !released.isEmpty }
+
+  /// Segments that are empty in the only checkpoint there is need not wait for others.
+  func releaseEmpties() {
+    for segment in empties where isEmpty(Int(segment)) {
+      flags[Int(segment)].remove(.listed)
+      free(segment)
+    }
+    empties.removeAll()
+  }
+
+  /// A released segment may be written.
+  func free(_ segment: UInt32) {
+    let index = Int(segment)
+    guard states[index] == .used else { return }
+    states[index] = .free
+    flags[index] = []
+    emptySince[index] = 0
+    free.insert(index)
+    touch(index)
   }
 }

@@ -1,39 +1,66 @@
 import Format
 
 /// How much room there is, and what happens when there is none.
+///
+/// Two things run short, each by its own rule.
+///
+/// *Blocks*: what files, nodes and tables take, now or when what is in memory has been written. An operation is charged
+/// before it begins and fails with ENOSPC when there is not as much; one that takes nothing is never refused.
+///
+/// *Free segments*: what is written next goes there, an overwrite too. At every moment those that are free suffice to write
+/// all that is dirty and a checkpoint of it, in a chain begun anew, as a mount after a crash at this moment has to
+/// (`segmentDemand`). Above that the cleaner has room of its own (`cleanerRoom`). An operation that would take from either
+/// waits until checkpoints and the cleaner have freed segments. They can, because blocks are never given out beyond
+/// `capacity`: some segments always hold enough that is dead.
 extension FileSystem {
-  /// Segments kept back: the heads, the output of a cleaning pass, the nodes and tables of a checkpoint, and what two
-  /// checkpoints hold before segments come free.
-  var reserveSegments: UInt64 { max(28, UInt64(geometry.segmentCount) / 16) }
+  // MARK: Blocks
+
+  /// Segments that files and nodes never fill: heads, a checkpoint, the cleaner's output, and what is dead in segments
+  /// waiting for the cleaner. The more of the last, the less it has to move for a block it gains.
+  var reserveSegments: UInt64 { min(24 + UInt64(geometry.segmentCount) / 16, UInt64(geometry.segmentCount)) }
 
   private var reserveBlocks: UInt64 { reserveSegments * UInt64(geometry.segmentBlocks) }
 
   /// Blocks that files, nodes and tables can have in all: what is not kept back, less one header in 128.
   var capacity: UInt64 {
-    let segments = UInt64(geometry.segmentCount) - min(reserveSegments, UInt64(geometry.segmentCount))
-    return segments * UInt64(geometry.segmentBlocks) / 128 * 127
+    (UInt64(geometry.segmentCount) - reserveSegments) * UInt64(geometry.segmentBlocks) / 128 * 127
   }
 
   /// Blocks taken, or promised to what is in memory.
   var usedBlocks: UInt64 {
-    usage.liveTotal + UInt64(max(newNodes, 0)) + UInt64(max(chargedPages, 0)) + reservedBlocks
+    usage.liveTotal + UInt64(max(newNodes + newTableBlocks, 0)) + UInt64(max(chargedPages, 0))
+      + reservedBlocks
   }
 
   /// Blocks that operations may still take.
   var availableBlocks: UInt64 { capacity - min(usedBlocks, capacity) }
 
-  /// Blocks that operations on names leave to those that free space; so a write fails when statfs says 0.
+  /// Blocks that data leaves to names.
   static let marginBlocks: UInt64 = 16
 
-  /// Charges an operation that is about to take `blocks` blocks.
+  /// Charges an operation that is about to take up to `blocks` blocks.
   /// - Throws: `again` while freeing is under way that may make room, `ENOSPC` when there is none.
   func checkSpace(_ blocks: UInt64, margin: UInt64 = 0) throws(Stop) {
-    guard blocks + margin > availableBlocks else { return }
+    guard blocks > 0, blocks + margin > availableBlocks else { return }
     guard !reclaim.isIdle || hasPendingFrees else { throw .fail(Code.noSpace) }
     throw .again
   }
 
   var hasPendingFrees: Bool { !inodeTable.pendingFrees.isEmpty || !internalTable.pendingFrees.isEmpty }
+
+  /// statfs's answer. What it says is available can be written to one file, with the map that this file needs then.
+  public var spaceReport: SpaceReport {
+    var report = SpaceReport()
+    report.blocks = capacity
+    report.free = availableBlocks
+    let withMap = availableBlocks - min(Self.marginBlocks + UInt64(Self.nodesPerWrite), availableBlocks)
+    report.available = withMap - (withMap + 255) / 256
+    report.files = inodeTable.root.used + availableBlocks
+    report.filesFree = availableBlocks
+    return report
+  }
+
+  // MARK: What may be dirty
 
   /// Dirty pages that may wait for the log: writers wait beyond it.
   var dirtyPageLimit: Int {
@@ -51,32 +78,69 @@ extension FileSystem {
     return min(wanted, max(reserveBlocks / 3, UInt64(geometry.segmentBlocks)))
   }
 
-  /// Free segments at which the foreground waits for a checkpoint or the cleaner. What a checkpoint may have to write then,
-  /// dirty pages, nodes and tables, fits with room for the cleaner's output.
-  var foregroundFloor: Int { Int(clamping: reserveSegments * 3 / 8) }
+  // MARK: Free segments
 
-  /// Free segments below which the cleaner works without being asked.
-  var cleanerFloor: Int { Int(clamping: reserveSegments * 5 / 8) }
+  /// Segments that a chain begun anew takes, at a mount or after a failed log write, and one more.
+  private static let segmentsOfChain = 3
+  /// Nodes, beside the maps of its pages, that a request changes at most.
+  private static let nodesPerRequest = 24
 
-  /// Free segments that the cleaner leaves to checkpoints.
-  var checkpointFloor: Int { Int(clamping: reserveSegments / 8 + 2) }
-
-  /// Makes an operation that takes space wait while free segments are short; what gives space never waits here.
-  func waitForSegments() throws(Stop) {
-    guard usage.freeCount <= foregroundFloor else { return }
-    guard !isExhausted else { throw .fail(Code.noSpace) }
-    cleaner.isWanted = true
-    throw .again
+  /// Free segments that may be needed to write all that is dirty, and `pages` pages more, and a checkpoint of it all.
+  ///
+  /// What is left of segments that heads have begun does not count: a mount begins anew.
+  func segmentDemand(pages: Int = 0, nodes: Int = 0) -> Int {
+    let pages = dirtyPages + pages
+    // Each log write has a header and up to 257 blocks, and may leave a few blocks of a segment unused.
+    let logBlocks = (pages + log.records.bytes.count / Page.size + 2) * 33 / 32 + 16
+    // Each page written may change a node of its file's map, and each of those a block of the table.
+    let maps = min(pages + uncommitted.count, Int(clamping: inodeTable.root.used &+ internalTable.root.used))
+    let changed = dirtyNodes.count + frozenNodes.count + nodes + maps
+    let frees = inodeTable.pendingFrees.count + internalTable.pendingFrees.count
+    let tables = min(3 * (changed + frees), tableBlocks(inodeTable) + tableBlocks(internalTable))
+    let nodeBlocks = (changed + tables) * 128 / 127 + 4
+    return segments(logBlocks, waste: 16) + segments(nodeBlocks, waste: 2) + Self.segmentsOfChain
   }
 
-  /// statfs's answer.
-  public var spaceReport: SpaceReport {
-    var report = SpaceReport()
-    report.blocks = capacity
-    report.free = availableBlocks
-    report.available = availableBlocks - min(Self.marginBlocks, availableBlocks)
-    report.files = inodeTable.root.used + availableBlocks
-    report.filesFree = availableBlocks
-    return report
+  private func segments(_ blocks: Int, waste: Int) -> Int {
+    let room = Int(geometry.segmentBlocks) - waste
+    return (blocks + room - 1) / room
+  }
+
+  /// Blocks that a table has at most.
+  private func tableBlocks(_ table: NodeTable) -> Int {
+    (1...max(UInt64(table.root.height), 1)).reduce(0) {
+      $0 + Int(clamping: table.root.limit >> (8 * $1)) + 1
+    }
+  }
+
+  /// Free segments beyond the demand that are kept for those who give space: the cleaner, which needs room for at least one
+  /// victim, its maps and what is not filled of their segments, and twice as many for the cleaner and whatever removes.
+  private static let leastCleanerRoom = 4
+  private var cleanerRoom: Int { max(Self.leastCleanerRoom, Int(clamping: reserveSegments / 8)) }
+
+  /// Whether free segments are short for those who take space, or, with `givesSpace`, even for those who give it.
+  func isShortOfSegments(_ demand: Int, givesSpace: Bool = false) -> Bool {
+    usage.freeCount <= demand + (givesSpace ? cleanerRoom : 2 * cleanerRoom)
+  }
+
+  /// Whether the cleaner works without being asked.
+  var wantsCleaning: Bool {
+    usage.freeCount < segmentDemand() + 3 * cleanerRoom
+  }
+
+  /// Makes a request that writes `pages` pages wait while segments are short.
+  /// - Throws: `again` while checkpoints or the cleaner may free segments; `ENOSPC` when they cannot, which only damage
+  ///   can bring about.
+  func waitForSegments(pages: Int = 0, givesSpace: Bool = false) throws(Stop) {
+    let demand = segmentDemand(pages: pages, nodes: Self.nodesPerRequest)
+    guard isShortOfSegments(demand, givesSpace: givesSpace) else { return }
+    if isExhausted {
+      // The cleaner has no use for its room.
+      guard usage.freeCount <= demand else { return }
+      guard isChanged else { throw .fail(Code.noSpace) }
+      checkpoint.isWanted = true
+    }
+    cleaner.isWanted = true
+    throw .again
   }
 }

@@ -19,7 +19,7 @@ extension FileSystem {
   }
 
   private func applyWrite(_ slot: Int, _ request: Request) throws(Stop) {
-    try beginChange()
+    try beginChange(pages: Int(clamping: request.length >> 12) + 2)
     let inode = try inode(NodeID(raw: request.node))
     guard inode.isRegular else { throw .fail(Code.invalid) }
     let (end, overflows) = request.offset.addingReportingOverflow(request.length)
@@ -52,7 +52,6 @@ extension FileSystem {
       startCommit()
       throw .again
     }
-    try waitForSegments()
     try prepareNodes(Self.nodesPerWrite)
     try prepareMap(inode, range)
     try preparePartialPages(inode, offset, end)
@@ -236,7 +235,7 @@ extension FileSystem {
     _ slot: Int, _ mode: AllocateMode, _ from: UInt64, _ to: UInt64, _ end: UInt64
   ) throws(Stop) {
     let id = NodeID(raw: requests[slot].node)
-    try beginChange()
+    try beginChange(pages: 2, givesSpace: mode.contains(.punchHole))
     let inode = try inode(id)
     guard inode.isRegular else { throw .fail(Code.invalid) }
     let record = LogRecord.allocate(
@@ -247,7 +246,6 @@ extension FileSystem {
     try prepare(record)
     if clears { try prepareEdges(inode, from, to) }
     if !mode.contains(.punchHole), !staysInline(inode, end: to) {
-      try waitForSegments()
       let part = try spaceForPages(inode, Self.touched(from, to - from))
       try checkSpace(max(part, Self.leastSpace(inode, from, end)), margin: Self.marginBlocks)
     }

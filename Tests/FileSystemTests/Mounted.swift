@@ -65,7 +65,8 @@ final class Mounted {
     try mountAgain(try #require(harness.disk.crashImage(.none).withoutNewestCheckpoint()), nil)
   }
 
-  private func mountAgain(_ image: DiskImage, _ options: Options?, _ faults: [DiskFault] = []) throws {
+  /// Mounts an image instead.
+  func mountAgain(_ image: DiskImage, _ options: Options?, _ faults: [DiskFault] = []) throws {
     let disk = SimulatedDisk(image, profile: harness.disk.profile, seed: seed)
     disk.faults = faults
     harness = Self.attach(disk, memory, options ?? self.options, seed, harness.clock)
@@ -225,5 +226,10 @@ final class Mounted {
 /// `count` bytes that differ by seed and place.
 func pattern(_ count: Int, seed: UInt64 = 1) -> [UInt8] {
   var random = SeededRandom(seed)
-  return (0..<count).map { _ in UInt8(truncatingIfNeeded: random.next() >> 24) }
+  return [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+    while filled < count {
+      buffer[filled] = UInt8(truncatingIfNeeded: random.next() >> 24)
+      filled += 1
+    }
+  }
 }

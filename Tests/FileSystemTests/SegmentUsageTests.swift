@@ -1,4 +1,5 @@
 import Format
+import Simulation
 import Testing
 
 @testable import FileSystem
@@ -9,6 +10,76 @@ import Testing
     let memory = UnsafeMutableRawPointer.allocate(byteCount: Page.size, alignment: Page.size)
     defer { memory.deallocate() }
     return try body(Page(memory))
+  }
+
+  @Test(
+    "a segment that two checkpoints find empty is free in the table of the second, and once that is durable")
+  func release() throws {
+    let geometry = try Geometry.fitting(blockCount: 300 * 128 + 64, segmentBlocks: 128)
+    let usage = SegmentUsage(geometry: geometry)
+    Self.withPage { page in
+      page.clear()
+      usage.load(page, block: 0)
+      usage.load(page, block: 1)
+      let free = usage.freeCount
+      #expect(usage.take(age: 5) == 0)
+      usage.add(geometry.segmentBlock(0))
+      usage.close(0)
+      usage.cut()
+      usage.remove(geometry.segmentBlock(0))
+      var released: [UInt64: Bool] = [:]
+      for sequence in 5...8 as ClosedRange<UInt64> {
+        if sequence > 5 { usage.cut() }
+        #expect(usage.settle(sequence))
+        usage.store(page, block: 0)
+        released[sequence] = UsageEntry(page, index: 0).state == .free
+        #expect(usage.nextReleased() == nil)
+        usage.release()
+        if let segment = usage.nextReleased() { usage.free(segment) }
+      }
+      // Checkpoint 5 still holds the block, 6 is the first without it.
+      #expect(released == [5: false, 6: false, 7: true, 8: true])
+      #expect(usage.freeCount == free)
+    }
+  }
+
+  @Test func theLowestMemberOfASet() {
+    var set = SegmentSet(capacity: 300_000)
+    var members: Set<Int> = []
+    var random = SeededRandom(7)
+    for _ in 0..<20_000 {
+      let number = Int(random.next() % 300_000)
+      if random.next() % 3 == 0, let first = set.first {
+        set.remove(first)
+        members.remove(first)
+      } else {
+        set.insert(number)
+        members.insert(number)
+      }
+      #expect(set.count == members.count)
+    }
+    while let first = set.first {
+      #expect(first == members.min())
+      set.remove(first)
+      members.remove(first)
+      if members.count < 100 { continue }
+      for number in members.sorted().prefix(50) {
+        set.remove(number)
+        members.remove(number)
+      }
+    }
+    #expect(members.isEmpty)
+  }
+
+  @Test func theBestVictimsAreKept() {
+    let scores = (0..<10_000).map { Double(($0 * 7919) % 10_007) }
+    var search = VictimSearch(isGreedy: true)
+    while !search.isOver { search.step(count: scores.count) { $0 % 2 == 0 ? scores[$0] : nil } }
+    var found: [Double] = []
+    while let segment = search.next() { found.append(scores[Int(segment)]) }
+    let best = scores.indices.filter { $0 % 2 == 0 }.map { scores[$0] }.sorted(by: >)
+    #expect(found == Array(best.prefix(found.count)))
+    #expect(found.count == 32)
   }
 
   @Test("a block that came or went between the cut and the writing of the table is in the next one")

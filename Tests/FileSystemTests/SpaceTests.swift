@@ -1,7 +1,8 @@
-import FileSystem
 import Glibc
 import Simulation
 import Testing
+
+@testable import FileSystem
 
 /// A disk that fills up.
 @Suite struct SpaceTests {
@@ -61,6 +62,87 @@ import Testing
     for node in mounted.harness.lookups.keys.sorted() { try mounted.harness.forget(node) }
     try mounted.remount()
     #expect(try Self.fill(mounted, size: 100_000, prefix: "g") >= made - 1)
+  }
+
+  /// Fills the disk: data until it is full, then names.
+  private static func fillToTheLast(_ mounted: Mounted, _ file: UInt64) throws -> UInt64 {
+    var blocks: UInt64 = 0
+    for step in [64, 1] as [UInt64] {
+      while try mounted.write(file, pattern(Int(step) * 4096), at: blocks * 4096) == 0 { blocks += step }
+    }
+    var made = 0
+    while try mounted.call(
+      Call(.mknod, node: 1, name: "empty\(made)").with { $0.mode = FileType.regular | 0o644 }
+    ).error == 0 { made += 1 }
+    return blocks
+  }
+
+  @Test func whatTakesNoBlockIsNotRefusedOnAFullDisk() throws {
+    let mounted = try Mounted(megabytes: 40)
+    let promised = try mounted.makeFile("promised")
+    #expect(try mounted.allocate(promised, 0, 0, 1 << 20) == 0)
+    let file = try mounted.makeFile("f")
+    let blocks = try Self.fillToTheLast(mounted, file)
+    #expect(try mounted.space.available == 0)
+    for block in 0..<256 as Range<UInt64> {
+      #expect(try mounted.write(promised, pattern(4096), at: block * 4096) == 0, "promised block \(block)")
+    }
+    var random = SeededRandom(3)
+    for _ in 0..<3000 {
+      let block = random.next() % blocks
+      #expect(try mounted.write(file, pattern(4096, seed: block), at: block * 4096) == 0, "block \(block)")
+    }
+    #expect(try mounted.sync(file) == 0)
+  }
+
+  @Test func whatStatfsCallsAvailableCanBeWritten() throws {
+    let mounted = try Mounted(megabytes: 40)
+    let file = try mounted.makeFile("f")
+    let available = try mounted.space.available
+    for block in 0..<available {
+      try #require(
+        try mounted.write(file, pattern(4096), at: block * 4096) == 0, "block \(block) of \(available)")
+    }
+  }
+
+  /// Neither the nodes nor the log of what removes names may wait for what only it gives.
+  @Test func everythingCanBeRemovedFromADiskFullOfNames() throws {
+    let mounted = try Mounted(megabytes: 35)
+    let name = String(repeating: "n", count: 230)
+    var made = 0
+    while true {
+      let call = Call(.mknod, node: 1, name: "\(name)\(made)").with { $0.mode = FileType.regular | 0o600 }
+      let error = try mounted.call(call).error
+      if error != 0 {
+        #expect(error == ENOSPC)
+        break
+      }
+      made += 1
+    }
+    try mounted.crash()
+    for index in 0..<made where try mounted.find("\(name)\(index)") != nil {
+      #expect(try mounted.unlink("\(name)\(index)") == 0)
+    }
+    try mounted.remount()
+    #expect(try mounted.list().isEmpty)
+  }
+
+  @Test func aDiskWithoutAFreeSegmentIsRefusedUntilEmptyOnesMayBeUsed() throws {
+    let mounted = try Mounted(megabytes: 40)
+    try mounted.write(try mounted.makeFile("f"), pattern(100_000))
+    try mounted.settle()
+    let usage = try #require(mounted.fileSystem).usage
+    while let segment = usage.take(age: 1) { usage.close(segment) }
+    try mounted.harness.unmount()
+    let image = mounted.harness.disk.image
+    #expect(throws: SimulationFailure.self) { try mounted.mountAgain(image, nil) }
+    #expect(mounted.fileSystem?.lacksSegments == true)
+    var options = Options()
+    options.reusesEmptySegments = true
+    try mounted.mountAgain(image, options)
+    #expect(try mounted.read(try mounted.path("f"), count: 200_000) == pattern(100_000))
+    try mounted.remount(Options())
+    #expect(try mounted.read(try mounted.path("f"), count: 200_000) == pattern(100_000))
   }
 
   @Test func overwritesNeverFailOnAFullDisk() throws {
