@@ -52,7 +52,7 @@ struct Inspection {
       let isNeeded = try Recovery.isNeeded(image)
       if !isNeeded, consent == .safe, !isForced { return Result(wasSkipped: true) }
       var log = LogState.clean
-      if isNeeded { log = try replay(image) }
+      if isNeeded || lacksSegments(image) { log = try replay(image) }
       return try check(image, log)
     } catch .noCheckpoint {
       return .failure("\(ImageError.noCheckpoint)", .uncorrected)
@@ -67,7 +67,7 @@ struct Inspection {
     case clean
     case replayed
     /// It could not be replayed, and stays.
-    case stuck(String)
+    case stuck(RecoveryError)
     /// It was replayed up to where it is damaged, and the rest is given up.
     case cut
     /// It could not be replayed, and is given up.
@@ -77,14 +77,22 @@ struct Inspection {
   /// Replays the log in memory first: one that cannot be replayed changes nothing on the device.
   private func replay(_ image: any BlockWriter) throws(ImageError) -> LogState {
     var last = UInt64.max
-    while consent.mayWrite || dropsLog, let obstacle = rehearse(image, through: last) {
-      guard dropsLog else { return .stuck(obstacle.description) }
+    var reuses = false
+    while consent.mayWrite || dropsLog, let obstacle = rehearse(image, through: last, reusing: reuses) {
+      if obstacle.lacksSegments, !reuses, consent == .all {
+        console.say("no segment is free; those that the newest checkpoint leaves empty are used")
+        reuses = true
+        continue
+      }
+      guard dropsLog else { return .stuck(obstacle) }
       guard let end = obstacle.replayableThrough, end < last else { return .dropped }
       last = end
     }
     do throws(RecoveryError) {
-      for notice in try Recovery.replay(image, time: cm_realtime_ns(), through: last) { console.say(notice) }
-    } catch { return .stuck(error.description) }
+      let notices = try Recovery.replay(
+        image, time: cm_realtime_ns(), through: last, reusesEmptySegments: reuses)
+      for notice in notices { console.say(notice) }
+    } catch { return .stuck(error) }
     guard last == .max else {
       console.say("the log was replayed up to its damage; the rest is given up, as --drop-log asks")
       return .cut
@@ -94,11 +102,17 @@ struct Inspection {
   }
 
   /// - Returns: why the log cannot be replayed up to that log write, nil when it can.
-  private func rehearse(_ image: any BlockWriter, through last: UInt64) -> RecoveryError? {
+  private func rehearse(_ image: any BlockWriter, through last: UInt64, reusing: Bool) -> RecoveryError? {
     do throws(RecoveryError) {
-      _ = try Recovery.replay(Overlay(over: image), time: cm_realtime_ns(), through: last)
+      _ = try Recovery.replay(
+        Overlay(over: image), time: cm_realtime_ns(), through: last, reusesEmptySegments: reusing)
       return nil
     } catch { return error }
+  }
+
+  /// Whether a mount, which writes at once, would find no free segment.
+  private func lacksSegments(_ image: any BlockWriter) -> Bool {
+    rehearse(image, through: .max, reusing: false)?.lacksSegments ?? false
   }
 
   // MARK: Check and repair
@@ -143,11 +157,11 @@ struct Inspection {
 
   /// The log cannot be replayed. Damage beneath it may be the reason: what is safe to mend without touching the log is
   /// mended, and then it is tried once more.
-  private func checkBeneath(_ image: any BlockWriter, _ reason: String, _ options: CheckOptions)
+  private func checkBeneath(_ image: any BlockWriter, _ reason: RecoveryError, _ options: CheckOptions)
     throws(ImageError) -> Result
   {
-    var result = Result(
-      status: .uncorrected, problem: "\(reason); to give it up: fsck.varve --drop-log -y \(device)")
+    let remedy = reason.lacksSegments ? "" : "; to give the log up: fsck.varve --drop-log -y \(device)"
+    var result = Result(status: .uncorrected, problem: "\(reason)\(remedy)")
     guard consent.mayWrite else {
       let report = try Checker.check(image, options: options)
       result.outcome = RepairOutcome(report)

@@ -19,23 +19,28 @@ public enum Recovery {
   /// - Parameters:
   ///   - time: nanoseconds since 1970.
   ///   - last: the last log write to replay; what follows is given up.
+  ///   - reusesEmptySegments: where no segment is free, those that are empty in the newest checkpoint are used, so that the
+  ///     one before cannot be fallen back to.
   /// - Returns: what the filesystem had to say, for a person.
   /// - Throws: why it could not be mounted.
-  public static func replay(_ image: any BlockWriter, time: Int64, through last: UInt64 = .max)
-    throws(RecoveryError) -> [String]
-  {
+  public static func replay(
+    _ image: any BlockWriter, time: Int64, through last: UInt64 = .max, reusesEmptySegments: Bool = false
+  ) throws(RecoveryError) -> [String] {
     let base = UnsafeMutableRawPointer.allocate(
       byteCount: Int(frames + 1) * Page.size, alignment: Page.size)
     defer { base.deallocate() }
     var options = Options()
     options.discards = false
     options.replaysThrough = last
+    options.reusesEmptySegments = reusesEmptySegments
     let service = FileSystem(
       memory: WorkingMemory(base: base, firstFrame: 1, frameCount: frames, slots: 1),
       blockCount: image.blockCount, hasVolatileCache: true, canDiscard: false, options: options)
     let pump = Pump(service, image: image, memory: base, time: time)
     do throws(RecoveryError) { try pump.run { service.isReady } } catch {
-      throw RecoveryError(reason: error.reason, replayableThrough: service.replayableThrough)
+      throw RecoveryError(
+        reason: error.reason, replayableThrough: service.replayableThrough,
+        lacksSegments: service.lacksSegments)
     }
     service.stop()
     try pump.run { service.isStopped }
@@ -49,6 +54,8 @@ public struct RecoveryError: Error, Sendable, CustomStringConvertible {
   public let reason: String
   /// The last log write before the damage, when it is the log that is damaged.
   public var replayableThrough: UInt64?
+  /// No segment is free to write to; those that are empty in the newest checkpoint can be used.
+  public var lacksSegments = false
 
-  public var description: String { "the log cannot be replayed: \(reason)" }
+  public var description: String { "it cannot be mounted: \(reason)" }
 }
