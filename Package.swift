@@ -109,6 +109,7 @@ let package = Package(
     command("bench-load", path: "Tools/benchmarks/load", [arguments]),
     command("flips", path: "Tools/flips", ["Simulation", arguments]),
     command("hostile", path: "Tools/hostile", ["Simulation", arguments]),
+    command("fills", path: "Tools/fills", ["Simulation", arguments]),
     .target(
       name: "FaultLoad",
       dependencies: ["Block", "NVMe", "NVMeSpec", "EmulatedController", "PCI", "CMachine"],
