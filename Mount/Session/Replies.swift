@@ -45,6 +45,10 @@ extension MountSession {
   private func answerEntry(_ request: OpaquePointer, _ reply: UnsafeMutablePointer<Reply>) {
     let node = reply.pointee.node
     var entry = entry(node, reply.pointee.attributes)
+    if reply.pointee.isUnreadable {
+      entry.attr_timeout = 0
+      entry.entry_timeout = 0
+    }
     takeBack(node, unless: fuse_reply_entry(request, &entry))
   }
 

@@ -84,7 +84,9 @@ extension FileSystem {
     states.slots[state].hasUnloggedWrites = false
     states.slots[state].loggedSize = inode.size
     guard inode.layout != .inline else { return }
-    note(.written(node: inode.id.raw, size: inode.size, time: inode.modificationTime))
+    note(
+      .written(
+        node: inode.id.raw, size: inode.size, modified: inode.modificationTime, changed: inode.changeTime))
   }
 
   /// How much of what is gathered goes into one log write.
@@ -248,7 +250,9 @@ extension FileSystem {
     states.slots[state].loggedSize = max(states.slots[state].loggedSize, size)
     if isAll { states.slots[state].hasUnloggedWrites = false }
     log.records.append(
-      .written(node: inode.id.raw, size: states.slots[state].loggedSize, time: inode.modificationTime))
+      .written(
+        node: inode.id.raw, size: states.slots[state].loggedSize, modified: inode.modificationTime,
+        changed: inode.changeTime))
   }
 
   private func appendRecordBlocks(_ writer: inout LogHeaderWriter, _ write: LogWrite) {

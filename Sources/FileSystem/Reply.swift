@@ -5,6 +5,9 @@ public struct Reply {
   /// lookup, create, mknod, mkdir, symlink, link: the FUSE node id, counted as one lookup. With `error` 0 and node 0
   /// lookup answers "no such name, remember it".
   public var node: UInt64 = 0
+  /// lookup: the inode cannot be read. All that is known is the type that its directory remembers, enough to remove the
+  /// name; the kernel must ask for everything else, and is told EIO then.
+  public var isUnreadable = false
   /// Entry, getattr and setattr answers.
   public var attributes = Attributes()
   /// open, create, opendir.

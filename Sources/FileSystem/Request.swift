@@ -105,7 +105,8 @@ public struct DirectoryEntry {
   public var name: [UInt8]
   /// Where readdir goes on after this entry.
   public var cookie: UInt64
-  /// The FUSE node id; with readdirplus counted as one lookup unless the name is "." or "..".
+  /// The FUSE node id; with readdirplus counted as one lookup unless the name is "." or "..". 0 for an inode that
+  /// cannot be read.
   public var node: UInt64
   /// For plain readdir only `number` and the type bits of `mode` are filled.
   public var attributes: Attributes

@@ -234,7 +234,8 @@ public final class Harness {
     case .lookup, .create, .mknod, .mkdir, .symlink, .link:
       if reply.node != 0 { lookups[reply.node, default: 0] += 1 }
     case .readdirplus:
-      for entry in reply.entries where entry.name != [0x2e] && entry.name != [0x2e, 0x2e] {
+      for entry in reply.entries
+      where entry.node != 0 && entry.name != [0x2e] && entry.name != [0x2e, 0x2e] {
         lookups[entry.node, default: 0] += 1
       }
     default: break
