@@ -29,6 +29,8 @@ extension FileSystem {
       throw .fail(Code.invalid)
     }
     try preparePrivileges(inode)
+    noteCached(request)
+    let isLonger = end > inode.size
     let payload = UnsafeRawBufferPointer(
       start: memory.base + Int(request.firstFrame) * Page.size + request.payloadOffset,
       count: Int(request.length))
@@ -38,9 +40,10 @@ extension FileSystem {
         node: request.node, offset: UInt32(request.offset), time: now.realtime, data: payload)
       try perform(record)
       note(record)
-      return
+    } else {
+      try writePages(slot, inode, request.offset, end, payload)
     }
-    try writePages(slot, inode, request.offset, end, payload)
+    if request.isDirect { noteDirectWrite(slot, inode, request.offset..<end, isLonger: isLonger) }
   }
 
   /// Copies a payload into dirty pages of a file with a map.
@@ -145,7 +148,7 @@ extension FileSystem {
   private func dropPrivileges(_ inode: Inode, _ slot: Int) throws(Stop) {
     let mode = inode.mode
     try dropPrivileges(inode, withMode: requests[slot].killPrivileges, gid: requests[slot].gid)
-    if inode.mode != mode { replies[slot].modeChanged = true }
+    if inode.mode != mode { replies[slot].attributesChanged = true }
   }
 
   /// Writing, cutting or giving away a file takes its capabilities and, `withMode`, its suid and its sgid where the group

@@ -30,9 +30,9 @@ import Testing
       $0.length = 3 << 20
       $0.gid = group
     }
-    #expect(try mounted.call(allocate).reply.modeChanged == false)
+    #expect(try mounted.call(allocate).reply.attributesChanged == false)
     #expect(try mounted.attributes(file).mode & 0o7777 == mode)
-    #expect(try mounted.call(allocate.with { $0.killPrivileges = true }).reply.modeChanged)
+    #expect(try mounted.call(allocate.with { $0.killPrivileges = true }).reply.attributesChanged)
     #expect(try mounted.attributes(file).mode & 0o7777 == left)
   }
 

@@ -87,6 +87,8 @@ public final class Harness {
     request.gid = call.gid
     request.pid = 1
     request.killPrivileges = call.killPrivileges
+    request.isDirect = call.isDirect
+    request.isForReading = call.isForReading
     request.change = call.change
     request.firstFrame = UInt32(memory.firstFrame(slot: slot))
     request.frameCount = UInt32(memory.slotFrames)
