@@ -20,6 +20,8 @@ struct InodeState {
   var commitsOnClose = false
   /// The last name is gone, but the kernel still knows the inode.
   var isOrphan = false
+  /// Something written to it had to be given up.
+  var hasLostWrites = false
   /// Pages of it may lie in the kernel's cache.
   var mayBeCached = false
   /// Direct writes since something came through the kernel's cache.

@@ -268,7 +268,7 @@ extension FileSystem {
     guard inode.isRegular, let state = states.find(inode.number),
       states.slots[state].dirty.count > 0 || states.slots[state].hasUnloggedWrites
     else { return }
-    try commitInode(inode.number)
+    try commitForCaller(inode.number)
   }
 
   // MARK: Reading directories

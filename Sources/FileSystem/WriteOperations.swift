@@ -187,7 +187,7 @@ extension FileSystem {
     guard !hasFailed else { throw .fail(Code.io) }
     guard !isReadOnly else { return finish(slot) }
     if let awaited = slots[slot].awaitedSequence { return finishWhenDurable(slot, awaited) }
-    try commitInode(NodeID(raw: node).number, isDurable: log.waiters.isEmpty)
+    try commitForCaller(NodeID(raw: node).number, isDurable: log.waiters.isEmpty)
     slots[slot].awaitedSequence = log.lastSequence
     finishWhenDurable(slot, log.lastSequence)
   }
