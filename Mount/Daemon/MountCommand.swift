@@ -46,6 +46,7 @@ struct MountCommand: ParsableCommand {
   private static let failureStatus: Int32 = 32
 
   static func main() {
+    if CommandLine.arguments.dropFirst().first == PageForgetter.flag { ForgettingProcess.run() }
     do {
       var command = try parseAsRoot()
       try command.run()

@@ -63,6 +63,7 @@ final class ServedMount {
     reactor = try Reactor(service: service, device: block, slots: slots, loop: loop)
     session = try MountSession(
       service: service, slots: slots, arena: arena.base, options: order.sessionOptions)
+    session.loop = loop
     departure = Departure(reactor, session)
     trace = TraceService(block)
     reactor.afterAdvance = { [unowned self] in

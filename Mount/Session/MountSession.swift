@@ -32,6 +32,10 @@ public final class MountSession: RequestChannel {
   private var slot = 0
   private var arrived = false
   var handshake = Handshake()
+  /// What turns the reactor; needed for whatever the kernel is asked for.
+  public var loop: EventLoop?
+  /// Has the kernel forget pages, once that was first needed.
+  private var pageForgetter: PageForgetter?
 
   /// Makes a session that is not mounted yet.
   /// - Parameter arena: the memory that `slots` describes.
@@ -98,6 +102,8 @@ public final class MountSession: RequestChannel {
     guard let session else { return }
     fuse_session_destroy(session)
     self.session = nil
+    pageForgetter?.close()
+    pageForgetter = nil
   }
 
   public var descriptor: Int32 { session.map { fuse_session_fd($0) } ?? -1 }
@@ -193,6 +199,14 @@ public final class MountSession: RequestChannel {
   func forgetAttributes(of node: UInt64) {
     // A negative offset leaves the cached data alone.
     if let session { fuse_lowlevel_notify_inval_inode(session, fuse_ino_t(node), -1, 0) }
+  }
+
+  /// Has the kernel forget cached pages.
+  /// - Parameter whenDone: told when it has, or that it could not be asked.
+  func forget(_ pages: ForgottenPages, _ whenDone: @escaping (Bool) -> Void) {
+    if pageForgetter == nil, let loop { pageForgetter = PageForgetter(descriptor, loop) }
+    guard let pageForgetter else { return whenDone(false) }
+    pageForgetter.forget(pages, whenDone)
   }
 
   private func makeSession() -> OpaquePointer? {

@@ -81,7 +81,13 @@ extension MountSession {
   }
 
   private static func addAttributes(_ table: inout fuse_lowlevel_ops) {
-    table.getattr = { request, node, _ in _ = MountSession.of(request).take(request, .getattr, node) }
+    table.getattr = { request, node, _ in
+      let session = MountSession.of(request)
+      let taken = session.take(request, .getattr, node)
+      // stat(2) and fstat(2) come without an open file; read(2) up to a file's end with one.
+      let flags = session.argument(as: fuse_getattr_in.self).pointee.getattr_flags
+      taken.pointee.isForReading = flags & UInt32(FUSE_GETATTR_FH) != 0
+    }
     table.setattr = { request, node, attributes, set, file in
       guard let attributes else {
         fuse_reply_err(request, EIO)
@@ -112,8 +118,11 @@ extension MountSession {
       if let file { taken.pointee.flags = UInt32(bitPattern: file.pointee.flags) }
     }
     table.read = { request, node, size, offset, file in
-      let taken = MountSession.of(request).take(request, .read, node)
+      let session = MountSession.of(request)
+      let taken = session.take(request, .read, node)
       taken.fill(file, offset: offset, length: size)
+      let flags = session.argument(as: fuse_read_in.self).pointee.read_flags
+      taken.pointee.isDirect = flags & UInt32(FUSE_READ_LOCKOWNER) != 0
     }
     table.write = { request, node, payload, size, offset, file in
       let session = MountSession.of(request)
@@ -122,6 +131,8 @@ extension MountSession {
       if let payload { taken.pointee.payloadOffset = UnsafeRawPointer(payload) - session.payloadStart }
       let flags = session.argument(as: fuse_write_in.self).pointee.write_flags
       taken.pointee.killPrivileges = flags & UInt32(FUSE_WRITE_KILL_SUIDGID) != 0
+      // The kernel names the owner for what it does not do itself, for its cache.
+      taken.pointee.isDirect = flags & UInt32(FUSE_WRITE_LOCKOWNER) != 0
     }
     // Everything written has reached the service already.
     table.flush = { request, _, _ in fuse_reply_err(request, ENOSYS) }

@@ -7,9 +7,11 @@ extension MountSession {
   func answer(_ request: OpaquePointer, _ slot: Int) {
     let reply = replies + slot
     let asked = requests + slot
-    // First, so that nobody who saw the operation's end sees the old mode: the kernel takes only size and times to have
-    // changed.
-    if reply.pointee.modeChanged { forgetAttributes(of: asked.pointee.node) }
+    // First, so that nobody who saw the operation's end sees what was before it.
+    if reply.pointee.attributesChanged { forgetAttributes(of: asked.pointee.node) }
+    if let bytes = reply.pointee.staleBytes, bytes.upperBound > bytes.lowerBound {
+      return answerWriteOnceForgotten(request, asked.pointee.node, bytes, reply.pointee)
+    }
     guard reply.pointee.error == 0 else {
       fuse_reply_err(request, reply.pointee.error)
       return
@@ -45,6 +47,10 @@ extension MountSession {
   private func answerEntry(_ request: OpaquePointer, _ reply: UnsafeMutablePointer<Reply>) {
     let node = reply.pointee.node
     var entry = entry(node, reply.pointee.attributes)
+    if reply.pointee.isUnreadable {
+      entry.attr_timeout = 0
+      entry.entry_timeout = 0
+    }
     takeBack(node, unless: fuse_reply_entry(request, &entry))
   }
 
@@ -63,7 +69,7 @@ extension MountSession {
 
   private func answerAttributes(_ request: OpaquePointer, _ reply: UnsafeMutablePointer<Reply>) {
     var attributes = stat(reply.pointee.attributes)
-    fuse_reply_attr(request, &attributes, options.timeout)
+    fuse_reply_attr(request, &attributes, reply.pointee.isDoubtful ? 0 : options.timeout)
   }
 
   private func answerOpen(
@@ -88,6 +94,21 @@ extension MountSession {
   private func answerRead(_ request: OpaquePointer, _ reply: UnsafeMutablePointer<Reply>, _ slot: Int) {
     let start = data(of: slot) + reply.pointee.dataOffset
     fuse_reply_buf(request, start.assumingMemoryBound(to: CChar.self), Int(clamping: reply.pointee.count))
+  }
+
+  /// Answers a write when the kernel has forgotten what it had cached of these bytes.
+  private func answerWriteOnceForgotten(
+    _ request: OpaquePointer, _ node: UInt64, _ bytes: Range<UInt64>, _ reply: Reply
+  ) {
+    let (error, count) = (reply.error, Int(clamping: reply.count))
+    let isAll = bytes.upperBound > UInt64(Int64.max) - 1
+    let range = ForgottenPages(
+      node: node, offset: Int64(clamping: bytes.lowerBound), length: isAll ? 0 : Int64(clamping: bytes.count))
+    forget(range) { isForgotten in
+      // What is on the disk is right; but who reads through the cache might not see it.
+      let code = error != 0 ? error : isForgotten ? 0 : EIO
+      if code != 0 { fuse_reply_err(request, code) } else { fuse_reply_write(request, count) }
+    }
   }
 
   private func answerBytes(_ request: OpaquePointer, _ reply: UnsafeMutablePointer<Reply>) {

@@ -191,6 +191,11 @@ static inline int cm_set_nonblocking(int fd) {
 // For a process that has no second thread yet: a daemon on its way into the background.
 static inline pid_t cm_fork(void) { return fork(); }
 static inline int cm_signalfd(const sigset_t *set) { return signalfd(-1, set, SFD_NONBLOCK | SFD_CLOEXEC); }
+// (pipe2 and close_range are hidden without _GNU_SOURCE.)
+extern int pipe2(int ends[2], int flags);
+static inline int cm_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
+extern int close_range(unsigned first, unsigned last, int flags);
+static inline int cm_close_from(int first) { return close_range((unsigned)first, ~0u, 0); }
 // (syncfs and epoll_pwait2 are hidden without _GNU_SOURCE.)
 extern int syncfs(int fd);
 static inline int cm_syncfs(int fd) { return syncfs(fd); }

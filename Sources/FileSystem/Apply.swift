@@ -18,10 +18,11 @@ extension FileSystem {
       _ = try inode(NodeID(raw: node))
       _ = try findName(try inode(NodeID(raw: parent)), name)
       try prepareOrphan(NodeID(raw: node).number)
+    case .dropName(let parent, _, _, let name): _ = try findName(try inode(NodeID(raw: parent)), name)
     case .rename(let rename): try prepareRename(rename)
     case .setAttributes(let set): try prepareSetAttributes(set)
     case .writeInline(let node, _, _, _): _ = try inode(NodeID(raw: node))
-    case .written(let node, _, _):
+    case .written(let node, _, _, _):
       _ = try inode(NodeID(raw: node))
       try prepareNodes(Self.nodesPerWrite)
     case .attribute(let node, let removes, _, let name, let value):
@@ -50,18 +51,21 @@ extension FileSystem {
       inode.changeTime = time
     case .unlink(let parent, let node, let links, let time, let name):
       try performUnlink(try inode_(parent), try inode_(node), links: links, time: time, name: name)
+    case .dropName(let parent, _, let time, let name):
+      let directory = try inode_(parent)
+      try removeName(directory, name)
+      touch(directory, time)
     case .rename(let rename): try performRename(rename)
     case .setAttributes(let set): try performSetAttributes(set)
     case .writeInline(let node, let offset, let time, let data):
       try performWriteInline(try inode_(node), offset: Int(offset), time: time, data: data)
-    case .written(let node, let size, let time):
+    case .written(let node, let size, let modified, let changed):
       let inode = try inode_(node)
       try makeMapped(inode)
       modify(inode.page)
       inode.size = max(inode.size, size)
-      inode.modificationTime = time
-      // The write may be older than a change of attributes that was recorded before its pages went out.
-      inode.changeTime = max(inode.changeTime, time)
+      inode.modificationTime = modified
+      inode.changeTime = changed ?? max(inode.changeTime, modified)
     case .attribute(let node, let removes, let time, let name, let value):
       let inode = try inode_(node)
       if removes { try removeAttribute(inode, name) } else { try setAttribute(inode, name, value) }

@@ -11,7 +11,9 @@ extension FileSystem {
   }
 
   func getAttributes(_ slot: Int) throws(Stop) {
-    replies[slot].attributes = stat(try inode(NodeID(raw: requests[slot].node)))
+    let inode = try inode(NodeID(raw: requests[slot].node))
+    noteQuestion(slot, inode)
+    replies[slot].attributes = stat(inode)
     finish(slot)
   }
 

@@ -60,7 +60,7 @@ extension FileSystem {
     guard let state = states.find(inode.number), size > states.slots[state].loggedSize,
       states.slots[state].dirty.count > 0 || states.slots[state].hasUnloggedWrites
     else { return }
-    try commitInode(inode.number)
+    try commitForCaller(inode.number)
   }
 
   /// Checks that a request may change something now, and makes room for what it will record.

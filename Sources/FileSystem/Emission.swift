@@ -24,7 +24,7 @@ extension FileSystem {
   func emit(_ chosen: [Int], isDurable: Bool = false, atMost limit: Int = .max) throws(Stop) {
     guard !log.isBroken else { throw .again }
     try gather(chosen)
-    for state in chosen { noteWritten(state) }
+    for state in chosen { try noteWritten(state) }
     var next = 0
     var left = limit
     while left > 0, next < log.gathered.count || log.hasRecords {
@@ -55,8 +55,10 @@ extension FileSystem {
     }
     sortGathered(from: urgent)
     for frame in log.gathered {
-      let info = cache.frames[Int(frame)]
-      _ = try mapSlot(try inode(info.key.number), info.index)
+      if try hasPlace(frame) { continue }
+      loseWrites(cache.frames[Int(frame)].key.number)
+      // What is left is gathered anew.
+      return try gather(chosen)
     }
   }
 
@@ -76,15 +78,18 @@ extension FileSystem {
   }
 
   /// An inode whose times or size changed by writes, but that has no page left to write: the record comes alone.
-  private func noteWritten(_ state: Int) {
+  private func noteWritten(_ state: Int) throws(Stop) {
     guard states.slots[state].hasUnloggedWrites, states.slots[state].dirty.count == 0 else { return }
-    let frame = cache.find(NodeKey(.inode, states.slots[state].number))
-    guard frame != .none, cache.frames[Int(frame)].state == .ready else { return }
-    let inode = Inode(cache.page(frame))
+    let inode: Inode
+    do throws(Stop) { inode = try self.inode(states.slots[state].number) } catch .fail {
+      return loseWrites(states.slots[state].number)
+    }
     states.slots[state].hasUnloggedWrites = false
     states.slots[state].loggedSize = inode.size
     guard inode.layout != .inline else { return }
-    note(.written(node: inode.id.raw, size: inode.size, time: inode.modificationTime))
+    note(
+      .written(
+        node: inode.id.raw, size: inode.size, modified: inode.modificationTime, changed: inode.changeTime))
   }
 
   /// How much of what is gathered goes into one log write.
@@ -247,7 +252,9 @@ extension FileSystem {
     states.slots[state].loggedSize = max(states.slots[state].loggedSize, size)
     if isAll { states.slots[state].hasUnloggedWrites = false }
     log.records.append(
-      .written(node: inode.id.raw, size: states.slots[state].loggedSize, time: inode.modificationTime))
+      .written(
+        node: inode.id.raw, size: states.slots[state].loggedSize, modified: inode.modificationTime,
+        changed: inode.changeTime))
   }
 
   private func appendRecordBlocks(_ writer: inout LogHeaderWriter, _ write: LogWrite) {

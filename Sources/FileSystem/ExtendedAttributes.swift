@@ -13,7 +13,9 @@ extension FileSystem {
   func findAttribute(_ inode: Inode, _ name: UnsafeRawBufferPointer) throws(Stop) -> AttributeEntries
     .Attribute?
   {
-    if let found = AttributeEntries(inode).find(name) { return found }
+    let entries = AttributeEntries(inode)
+    if let found = entries.find(name) { return found }
+    guard entries.isValid else { throw .fail(Code.io) }
     guard let node = try attributeNode(inode) else { return nil }
     return AttributeEntries(node).find(name)
   }
@@ -21,6 +23,7 @@ extension FileSystem {
   /// Calls `body` for each attribute.
   func forEachAttribute(_ inode: Inode, _ body: (AttributeEntries.Attribute) -> Void) throws(Stop) {
     let node = try attributeNode(inode)
+    guard AttributeEntries(inode).isValid else { throw .fail(Code.io) }
     AttributeEntries(inode).forEach(body)
     if let node { AttributeEntries(node).forEach(body) }
   }

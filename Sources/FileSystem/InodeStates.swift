@@ -20,6 +20,14 @@ struct InodeState {
   var commitsOnClose = false
   /// The last name is gone, but the kernel still knows the inode.
   var isOrphan = false
+  /// Something written to it had to be given up.
+  var hasLostWrites = false
+  /// Pages of it may lie in the kernel's cache.
+  var mayBeCached = false
+  /// Direct writes since something came through the kernel's cache.
+  var directWrites: UInt8 = 0
+  /// How often the kernel is still to be told attributes that it must ask for again.
+  var doubtfulAnswers: UInt8 = 0
 
   var isUsed: Bool {
     lookups > 0 || dirty.count > 0 || clean.count > 0 || hasUnloggedWrites || isListed || commitsOnClose

@@ -7,7 +7,7 @@ extension FileSystem {
   private static let whiteout: UInt32 = 4
   private static let maximumLinks: UInt32 = 65000
   /// Blocks that a new name can take: an inode, the nodes of a directory that splits, and blocks of the node tables.
-  private static let blocksPerName: UInt64 = 12
+  static let blocksPerName: UInt64 = 12
 
   /// The directory that a request names its parent.
   private func directory(_ node: UInt64) throws(Stop) -> Inode {
@@ -54,7 +54,11 @@ extension FileSystem {
     let directory = try directory(request.node)
     guard request.name.count <= DirectoryRecord.maximumName else { throw .fail(Code.nameTooLong) }
     guard let record = try findName(directory, request.name) else { return finish(slot) }
-    replyEntry(slot, try inode(record.node))
+    if let inode = try readableInode(record.node) {
+      replyEntry(slot, inode)
+    } else {
+      try replyUnreadable(slot, record)
+    }
     finish(slot)
   }
 
@@ -142,7 +146,9 @@ extension FileSystem {
     try beginChange(givesSpace: true)
     let parent = try directory(request.node)
     guard let entry = try findName(parent, request.name) else { throw .fail(Code.noEntry) }
-    let inode = try inode(entry.node)
+    guard let inode = try readableInode(entry.node) else {
+      return try unlinkUnreadable(slot, entry, isDirectory: isDirectory)
+    }
     if isDirectory {
       guard inode.isDirectory else { throw .fail(Code.notDirectory) }
       guard inode.entryCount == 0 else { throw .fail(Code.notEmpty) }
@@ -172,13 +178,16 @@ extension FileSystem {
     let newParent = try directory(request.otherNode)
     guard let entry = try findName(parent, request.name) else { throw .fail(Code.noEntry) }
     let inode = try inode(entry.node)
-    let existing = try findName(newParent, request.otherName)?.node
+    let replaced = try findName(newParent, request.otherName)
+    let existing = replaced?.node
     if exchanges, existing == nil { throw .fail(Code.noEntry) }
     if request.flags & Self.noReplace != 0, existing != nil { throw .fail(Code.exists) }
     if inode.isDirectory { try checkNotBelow(newParent, inode.number) }
-    if let existing {
+    if let replaced, let existing {
       guard existing != inode.id else { return finish(slot) }
-      let other = try self.inode(existing)
+      guard let other = try readableInode(existing) else {
+        return try renameOverUnreadable(slot, inode, replaced)
+      }
       if exchanges {
         if other.isDirectory { try checkNotBelow(parent, other.number) }
       } else {
@@ -253,11 +262,11 @@ extension FileSystem {
   }
 
   /// A file that takes another's name brings its data along: the log gets it before the rename.
-  private func commitBeforeReplacing(_ inode: Inode) throws(Stop) {
+  func commitBeforeReplacing(_ inode: Inode) throws(Stop) {
     guard inode.isRegular, let state = states.find(inode.number),
       states.slots[state].dirty.count > 0 || states.slots[state].hasUnloggedWrites
     else { return }
-    try commitInode(inode.number)
+    try commitForCaller(inode.number)
   }
 
   // MARK: Reading directories
@@ -284,6 +293,8 @@ extension FileSystem {
       entries.append(DirectoryEntry(name: name, cookie: cookie, node: id.raw, attributes: attributes))
       return true
     }
+    // Those that cannot be read are sent without a node: the kernel asks by name when somebody looks at one.
+    let nowhere = NodeID(raw: 0)
     if request.offset < 1 {
       guard add([46], 1, directory.id, Self.brief(directory.number, type: 4)) else {
         throw .fail(Code.invalid)
@@ -302,15 +313,19 @@ extension FileSystem {
           Array(record.name), record.key, record.node, Self.brief(record.node.number, type: record.type))
       }
       if entries.count >= Self.inodesAtATime, missing == 0, !isInMemory(record.node) { return false }
-      var attributes = Attributes()
-      do throws(Stop) { attributes = stat(try inode(record.node)) } catch .again {
+      var attributes = Self.brief(record.node.number, type: record.type)
+      var id = nowhere
+      do throws(Stop) {
+        if let inode = try readableInode(record.node) { (id, attributes) = (record.node, stat(inode)) }
+      } catch {
         // Go on, so that everything that is missing is read at the same time.
         missing += 1
-      } catch .fail { attributes = Self.brief(record.node.number, type: record.type) }
-      return add(Array(record.name), record.key, record.node, attributes) && missing < Self.inodesAtATime
+      }
+      return add(Array(record.name), record.key, id, attributes) && missing < Self.inodesAtATime
     }
     guard missing == 0 else { throw .again }
-    if full { for entry in entries where entry.cookie > 2 { countLookup(entry) } }
+    // The kernel counts a lookup for every node it is sent.
+    if full { for entry in entries where entry.cookie > 2 && entry.node != 0 { countLookup(entry.node) } }
     noteAccess(directory)
     reply(slot, entries)
   }
@@ -320,15 +335,18 @@ extension FileSystem {
     finish(slot)
   }
 
-  private func countLookup(_ entry: DirectoryEntry) {
-    let frame = cache.find(NodeKey(.inode, NodeID(raw: entry.node).number))
-    guard frame != .none, cache.frames[Int(frame)].state == .ready else { return }
+  /// The kernel knows a node once more, whether it can be read or not.
+  func countLookup(_ node: UInt64) {
+    let id = NodeID(raw: node)
+    let frame = cache.find(NodeKey(.inode, id.number))
+    let isReady = frame != .none && cache.frames[Int(frame)].state == .ready
     // Apart, because finding a place for the state may move all of them.
-    let state = obtainState(Inode(cache.page(frame)))
+    let state = isReady ? obtainState(Inode(cache.page(frame))) : states.obtain(id)
     states.slots[state].lookups += 1
   }
 
-  private static func brief(_ number: UInt64, type: UInt8) -> Attributes {
+  /// What a directory says of an inode: its number and type.
+  static func brief(_ number: UInt64, type: UInt8) -> Attributes {
     var attributes = Attributes()
     attributes.number = number
     attributes.mode = UInt32(type) << 12

@@ -7,6 +7,7 @@ extension FileSystem {
     let request = requests[slot]
     let inode = try inode(NodeID(raw: request.node))
     guard inode.isRegular else { throw .fail(inode.isDirectory ? Code.isDirectory : Code.invalid) }
+    noteCached(request)
     let room = UInt64(request.frameCount) * 4096
     let end = min(request.offset &+ min(request.length, room - (request.offset & 4095)), inode.size)
     guard request.offset < end else { return finish(slot) }
@@ -131,17 +132,19 @@ extension FileSystem {
 
   /// The access time moves, when the mount wants it to: always, or at most once a day unless the file changed since.
   func noteAccess(_ inode: Inode) {
-    guard !isReadOnly, options.accessTimes != .never, !isStopping else { return }
-    let time = now.realtime
-    let day: Int64 = 86_400_000_000_000
-    if options.accessTimes == .relative, inode.accessTime > inode.modificationTime,
-      inode.accessTime > inode.changeTime, time &- inode.accessTime < day
-    {
+    guard isAccessDue(inode), dirtyNodes.count < dirtyNodeLimit, !isShortOfSegments(segmentDemand()) else {
       return
     }
-    guard dirtyNodes.count < dirtyNodeLimit, !isShortOfSegments(segmentDemand()) else { return }
     modify(inode.page)
-    inode.accessTime = time
+    inode.accessTime = now.realtime
+  }
+
+  /// Whether reading moves the access time now.
+  func isAccessDue(_ inode: Inode) -> Bool {
+    guard !isReadOnly, options.accessTimes != .never, !isStopping else { return false }
+    let day: Int64 = 86_400_000_000_000
+    return options.accessTimes == .always || inode.accessTime <= inode.modificationTime
+      || inode.accessTime <= inode.changeTime || now.realtime &- inode.accessTime >= day
   }
 
   /// lseek(2) with SEEK_DATA (3) and SEEK_HOLE (4).

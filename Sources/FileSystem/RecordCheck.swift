@@ -15,13 +15,14 @@ extension FileSystem {
       try checkName(name, in: parent)
       try require(!(try inode(NodeID(raw: node)).isDirectory))
     case .unlink(let parent, _, _, _, let name): try checkName(name, in: parent)
+    case .dropName(let parent, _, _, let name): try checkName(name, in: parent)
     case .rename(let rename):
       try checkName(rename.name, in: rename.parent)
       try checkName(rename.newName, in: rename.newParent)
     case .setAttributes(let set):
       if set.sizeChanged { try checkFile(set.node, size: set.size) }
     case .writeInline(let node, _, _, _): try checkFile(node, size: 0)
-    case .written(let node, let size, _): try checkFile(node, size: size)
+    case .written(let node, let size, _, _): try checkFile(node, size: size)
     case .attribute(_, _, _, let name, _):
       try require((1...AttributeEntries.maximumName).contains(name.count))
     case .allocate(let node, _, let offset, let length, _):

@@ -5,6 +5,11 @@ public struct Reply {
   /// lookup, create, mknod, mkdir, symlink, link: the FUSE node id, counted as one lookup. With `error` 0 and node 0
   /// lookup answers "no such name, remember it".
   public var node: UInt64 = 0
+  /// lookup: the inode cannot be read. All that is known is the type that its directory remembers, enough to remove the
+  /// name; the kernel must ask for everything else, and is told EIO then.
+  public var isUnreadable = false
+  /// getattr: the kernel must ask again.
+  public var isDoubtful = false
   /// Entry, getattr and setattr answers.
   public var attributes = Attributes()
   /// open, create, opendir.
@@ -14,8 +19,11 @@ public struct Reply {
   /// write: bytes written. read: bytes read, lying at the start of the slot's data frames plus `dataOffset`.
   /// getxattr, listxattr: the length, of `bytes` or, with a request length of 0, of what there is.
   public var count: UInt64 = 0
-  /// write, fallocate: suid or sgid was taken, so that the kernel must forget the attributes it knows.
-  public var modeChanged = false
+  /// write, fallocate: suid or sgid was taken, or times changed in a way that the kernel does not see, so that it must forget
+  /// the attributes it knows.
+  public var attributesChanged = false
+  /// write: the bytes of which the kernel must forget what it has cached, before it is answered.
+  public var staleBytes: Range<UInt64>?
   /// write: the payload stays in use until the slot is in `Effects.released`.
   public var keepsSlot = false
   /// read: where in the slot's data frames the answer begins, in bytes.

@@ -45,6 +45,10 @@ public struct Request {
   /// Whether a write, a truncation or fallocate must clear suid and sgid (FUSE_WRITE_KILL_SUIDGID,
   /// FATTR_KILL_SUIDGID). A change of owner always does.
   public var killPrivileges = false
+  /// read and write: whether it passes by the kernel's page cache (O_DIRECT).
+  public var isDirect = false
+  /// getattr: whether somebody who reads the file asks how long it is.
+  public var isForReading = false
   public var change = AttributeChange()
   /// The first of the slot's data frames in the arena. A read's data is put there, from the frame's start; a
   /// write's payload of `length` bytes begins at `payloadOffset` bytes into it.
@@ -105,7 +109,8 @@ public struct DirectoryEntry {
   public var name: [UInt8]
   /// Where readdir goes on after this entry.
   public var cookie: UInt64
-  /// The FUSE node id; with readdirplus counted as one lookup unless the name is "." or "..".
+  /// The FUSE node id; with readdirplus counted as one lookup unless the name is "." or "..". 0 for an inode that
+  /// cannot be read.
   public var node: UInt64
   /// For plain readdir only `number` and the type bits of `mode` are filled.
   public var attributes: Attributes

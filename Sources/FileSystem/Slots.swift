@@ -108,7 +108,8 @@ extension FileSystem {
       case .fail(let code):
         unpin(slot)
         stopWaiting(slot)
-        replies[slot].error = code
+        // Nothing is freed that the kernel knows: an inode that is not there is damage.
+        replies[slot].error = code == Code.stale ? Code.io : code
         finish(slot)
       }
     }

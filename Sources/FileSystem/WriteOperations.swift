@@ -29,6 +29,8 @@ extension FileSystem {
       throw .fail(Code.invalid)
     }
     try preparePrivileges(inode)
+    noteCached(request)
+    let isLonger = end > inode.size
     let payload = UnsafeRawBufferPointer(
       start: memory.base + Int(request.firstFrame) * Page.size + request.payloadOffset,
       count: Int(request.length))
@@ -38,9 +40,10 @@ extension FileSystem {
         node: request.node, offset: UInt32(request.offset), time: now.realtime, data: payload)
       try perform(record)
       note(record)
-      return
+    } else {
+      try writePages(slot, inode, request.offset, end, payload)
     }
-    try writePages(slot, inode, request.offset, end, payload)
+    if request.isDirect { noteDirectWrite(slot, inode, request.offset..<end, isLonger: isLonger) }
   }
 
   /// Copies a payload into dirty pages of a file with a map.
@@ -144,7 +147,7 @@ extension FileSystem {
   private func dropPrivileges(_ inode: Inode, _ slot: Int) throws(Stop) {
     let mode = inode.mode
     try dropPrivileges(inode, withMode: requests[slot].killPrivileges, gid: requests[slot].gid)
-    if inode.mode != mode { replies[slot].modeChanged = true }
+    if inode.mode != mode { replies[slot].attributesChanged = true }
   }
 
   /// Writing, cutting or giving away a file takes its capabilities and, `withMode`, its suid and its sgid where the group
@@ -183,7 +186,7 @@ extension FileSystem {
     guard !hasFailed else { throw .fail(Code.io) }
     guard !isReadOnly else { return finish(slot) }
     if let awaited = slots[slot].awaitedSequence { return finishWhenDurable(slot, awaited) }
-    try commitInode(NodeID(raw: node).number, isDurable: log.waiters.isEmpty)
+    try commitForCaller(NodeID(raw: node).number, isDurable: log.waiters.isEmpty)
     slots[slot].awaitedSequence = log.lastSequence
     finishWhenDurable(slot, log.lastSequence)
   }

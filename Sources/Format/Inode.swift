@@ -210,7 +210,9 @@ public struct Inode {
     case .direct: return inlineLength == Self.directEntries * Entry.size && height == 0 && !isDirectory
     case .tree:
       return (1...4).contains(height) && root == node && root > 0 && inlineLength == 0 && !isDirectory
-    case .node: return height == 0 && root > 0 && inlineLength == 0 && (isDirectory || isSymlink)
+    case .node:
+      let holds = isDirectory || (isSymlink && size < UInt64(Page.size))
+      return height == 0 && root > 0 && inlineLength == 0 && holds
     }
   }
 }

@@ -11,12 +11,15 @@ public enum LogRecord {
   case link(parent: UInt64, node: UInt64, links: UInt32, time: Int64, name: Bytes)
   /// A name less for `node` (rmdir: for a directory), which has `links` names then.
   case unlink(parent: UInt64, node: UInt64, links: UInt32, time: Int64, name: Bytes)
+  /// A name less, of an inode that cannot be read and stays as it is.
+  case dropName(parent: UInt64, node: UInt64, time: Int64, name: Bytes)
   case rename(Rename)
   case setAttributes(SetAttributes)
   /// Bytes written into the inline area of a small file.
   case writeInline(node: UInt64, offset: UInt32, time: Int64, data: Bytes)
-  /// Data blocks were written: the file has at least `size` bytes.
-  case written(node: UInt64, size: UInt64, time: Int64)
+  /// Data blocks were written: the file has at least `size` bytes. Where `changed` is missing the write changed the file
+  /// too, unless something did later.
+  case written(node: UInt64, size: UInt64, modified: Int64, changed: Int64?)
   /// An extended attribute was set, or removed when `removes`.
   case attribute(node: UInt64, removes: Bool, time: Int64, name: Bytes, value: Bytes)
   /// fallocate: `mode` as of fallocate(2).
@@ -105,7 +108,7 @@ public enum LogRecord {
 
   enum Kind: UInt8 {
     case create = 1
-    case link, unlink, rename, setAttributes, writeInline, written, attribute, allocate
+    case link, unlink, rename, setAttributes, writeInline, written, attribute, allocate, dropName
   }
 
   /// Bytes before a record's fields: length of the whole record (4), kind (1), flag (1), 0 (2).

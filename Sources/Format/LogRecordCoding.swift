@@ -59,6 +59,12 @@ public struct RecordBuffer {
     case .unlink(let parent, let node, let links, let time, let name):
       put(.unlink)
       encodeName(parent, node, links, time, name)
+    case .dropName(let parent, let node, let time, let name):
+      put(.dropName)
+      put(parent)
+      put(node)
+      put(time)
+      put(name)
     case .rename(let rename):
       put(.rename, flag: rename.exchanges)
       put(rename.parent)
@@ -84,11 +90,12 @@ public struct RecordBuffer {
       put(offset)
       put(time)
       put(data)
-    case .written(let node, let size, let time):
+    case .written(let node, let size, let modified, let changed):
       put(.written)
       put(node)
       put(size)
-      put(time)
+      put(modified)
+      if let changed { put(changed) }
     case .attribute(let node, let removes, let time, let name, let value):
       put(.attribute, flag: removes)
       put(node)
@@ -169,6 +176,11 @@ public struct RecordReader {
     return UnsafeRawBufferPointer(rebasing: bytes[cursor..<cursor + count])
   }
 
+  private mutating func decodeWritten() -> LogRecord {
+    let (node, size, modified): (UInt64, UInt64, Int64) = (get(), get(), get())
+    return .written(node: node, size: size, modified: modified, changed: cursor == end ? nil : get())
+  }
+
   private mutating func decodeFields(_ kind: LogRecord.Kind, flag: Bool) -> LogRecord {
     switch kind {
     case .create:
@@ -189,7 +201,8 @@ public struct RecordReader {
           node: get(), mode: get(), uid: get(), gid: get(), sizeChanged: flag, size: get(), accessTime: get(),
           modificationTime: get(), changeTime: get()))
     case .writeInline: .writeInline(node: get(), offset: get(), time: get(), data: getBytes())
-    case .written: .written(node: get(), size: get(), time: get())
+    case .dropName: .dropName(parent: get(), node: get(), time: get(), name: getBytes())
+    case .written: decodeWritten()
     case .attribute: .attribute(node: get(), removes: flag, time: get(), name: getBytes(), value: getBytes())
     case .allocate: .allocate(node: get(), mode: get(), offset: get(), length: get(), time: get())
     }

@@ -45,6 +45,14 @@ final class Mounted {
     try mountAgain(harness.disk.image, options)
   }
 
+  /// Unmounts in order, changes what lies on the disk, and mounts again.
+  func remount(damaging damage: (inout DiskImage) throws -> Void) throws {
+    try harness.unmount()
+    var image = harness.disk.image
+    try damage(&image)
+    try mountAgain(image, nil)
+  }
+
   /// Cuts the power and mounts what is left.
   func crash(_ choice: CrashChoice = .none) throws { try mountAgain(harness.disk.crashImage(choice), nil) }
 

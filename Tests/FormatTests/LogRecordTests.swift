@@ -32,7 +32,9 @@ struct LogRecordTests {
               node: id(), mode: word(), uid: word(), gid: word(), sizeChanged: true, size: id(),
               accessTime: time(), modificationTime: time(), changeTime: time())))
         buffer.append(.writeInline(node: id(), offset: word(), time: time(), data: value))
-        buffer.append(.written(node: id(), size: id(), time: time()))
+        buffer.append(.written(node: id(), size: id(), modified: time(), changed: time()))
+        buffer.append(.written(node: id(), size: id(), modified: time(), changed: nil))
+        buffer.append(.dropName(parent: id(), node: id(), time: time(), name: name))
         buffer.append(.attribute(node: id(), removes: false, time: time(), name: name, value: value))
         buffer.append(.allocate(node: id(), mode: word(), offset: id(), length: id(), time: time()))
       }
@@ -51,7 +53,7 @@ struct LogRecordTests {
         while let record = reader.next() { again.append(record) }
         #expect(reader.isAtEnd)
       }
-      #expect(buffer.count == 9)
+      #expect(buffer.count == 11)
       #expect(again.bytes == buffer.bytes)
     }
   }

@@ -16,6 +16,8 @@ public struct Call {
   public var uid: UInt32 = 0
   public var gid: UInt32 = 0
   public var killPrivileges = false
+  public var isDirect = false
+  public var isForReading = false
   public var change = AttributeChange()
   /// A write's data.
   public var payload: [UInt8] = []

@@ -87,6 +87,8 @@ public final class Harness {
     request.gid = call.gid
     request.pid = 1
     request.killPrivileges = call.killPrivileges
+    request.isDirect = call.isDirect
+    request.isForReading = call.isForReading
     request.change = call.change
     request.firstFrame = UInt32(memory.firstFrame(slot: slot))
     request.frameCount = UInt32(memory.slotFrames)
@@ -234,7 +236,8 @@ public final class Harness {
     case .lookup, .create, .mknod, .mkdir, .symlink, .link:
       if reply.node != 0 { lookups[reply.node, default: 0] += 1 }
     case .readdirplus:
-      for entry in reply.entries where entry.name != [0x2e] && entry.name != [0x2e, 0x2e] {
+      for entry in reply.entries
+      where entry.node != 0 && entry.name != [0x2e] && entry.name != [0x2e, 0x2e] {
         lookups[entry.node, default: 0] += 1
       }
     default: break

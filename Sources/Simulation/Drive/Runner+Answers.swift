@@ -135,14 +135,16 @@ extension Runner {
     var found: [String: UInt64] = [:]
     func next(_ cookie: UInt64) -> Step {
       Step(
-        call: {
-          Call(plus ? .readdirplus : .readdir, node: node.nodeID).with {
+        call: { [self] in
+          node.readings.append(Moment(from: harness.clock.now.realtime))
+          return Call(plus ? .readdirplus : .readdir, node: node.nodeID).with {
             $0.handle = node.handle ?? 0
             $0.offset = cookie
             $0.length = room
           }
         },
         then: { [self] answer in
+          node.readings.last?.latest = harness.clock.now.realtime
           if tolerated.contains(answer.error), answer.error != 0 { return [] }
           guard answer.error == 0 else { throw SimulationFailure("readdir fails with \(answer.error)") }
           for entry in answer.reply.entries {

@@ -31,6 +31,7 @@ public struct Recovered {
       for entry in try Self.list(id, harness) {
         let name = String(decoding: entry.name, as: UTF8.self)
         if name == "." || name == ".." { continue }
+        guard entry.node != 0 else { throw SimulationFailure("\(name) in directory \(id) cannot be read") }
         guard node.entries.updateValue(entry.node, forKey: name) == nil else {
           throw SimulationFailure("directory \(id) shows \(name) twice")
         }

@@ -50,8 +50,10 @@ struct DamagedReading {
     }
   }
 
-  /// Looks every name up, visits what it leads to, and lists the directory: only a listing that was refused may lack names.
+  /// Looks every name up, visits what it leads to, and lists the directory in both ways: only a listing that was refused
+  /// may lack names. Names are listed before anything else is asked of what they lead to, as `ls -l` does.
   private mutating func readDirectory(_ id: UInt64, _ node: Recovered.Node) throws {
+    try compareListing(id, node, .readdirplus)
     for (name, child) in node.entries.sorted(by: { $0.value < $1.value }) {
       guard let answer = try ask(Call(.lookup, node: id, name: name)) else { continue }
       guard answer.reply.node == child else {
@@ -60,29 +62,45 @@ struct DamagedReading {
       }
       try visit(child)
     }
-    guard let listed = try list(id) else { return }
-    if listed != Set(node.entries.keys) {
-      lies.append("directory \(id) lists \(listed.count) names of \(node.entries.count)")
+    try compareListing(id, node, .readdir)
+  }
+
+  private mutating func compareListing(_ id: UInt64, _ node: Recovered.Node, _ way: Operation) throws {
+    guard let listed = try list(id, way) else { return }
+    let names = Set(listed.map { String(decoding: $0.name, as: UTF8.self) })
+    if names != Set(node.entries.keys) {
+      lies.append("directory \(id) lists \(names.count) names of \(node.entries.count)")
+    }
+    guard way == .readdirplus else { return }
+    for entry in listed {
+      let name = String(decoding: entry.name, as: UTF8.self)
+      guard entry.node != 0 else {
+        refusals += 1
+        continue
+      }
+      if entry.node != node.entries[name] || entry.attributes != truth.nodes[entry.node]?.attributes {
+        lies.append("directory \(id) lists \(name) with another node or other attributes")
+      }
     }
   }
 
-  private mutating func list(_ id: UInt64) throws -> Set<String>? {
+  private mutating func list(_ id: UInt64, _ way: Operation) throws -> [DirectoryEntry]? {
     guard let handle = try ask(Call(.opendir, node: id))?.reply.handle else { return nil }
-    var names: Set<String> = []
+    var listed: [DirectoryEntry] = []
     var cookie: UInt64 = 0
     while true {
-      let call = Call(.readdir, node: id).with {
+      let call = Call(way, node: id).with {
         $0.handle = handle
         $0.offset = cookie
         $0.length = 32768
       }
       guard let entries = try ask(call)?.reply.entries else { return nil }
       guard let last = entries.last else { break }
-      names.formUnion(entries.map { String(decoding: $0.name, as: UTF8.self) })
+      listed += entries
       cookie = last.cookie
     }
     _ = try ask(Call(.releasedir, node: id).with { $0.handle = handle })
-    return names.subtracting([".", ".."])
+    return listed.filter { $0.name != [0x2e] && $0.name != [0x2e, 0x2e] }
   }
 
   private mutating func readExtended(_ id: UInt64, _ node: Recovered.Node) throws {

@@ -57,10 +57,11 @@ extension AttributeChange {
     return change
   }
 
-  /// A change of the modification time, in ns since 1970.
-  public static func modified(_ time: Int64) -> AttributeChange {
+  /// A change of times, in ns since 1970; of those that are given.
+  public static func times(accessed: Int64?, modified: Int64?) -> AttributeChange {
     var change = AttributeChange()
-    change.modificationTime = time
+    change.accessTime = accessed
+    change.modificationTime = modified
     return change
   }
 }

@@ -13,7 +13,10 @@ public final class ModelNode {
     var attributes: [String: [UInt8]] = [:]
     /// For directories, symlinks and special files; a file's is in its history.
     var modified: Moment
+    /// Of a file, unless it was written since.
     var changed: Moment
+    /// Unless it was read since.
+    var accessed: Moment
   }
 
   /// Its number in the model.
@@ -30,6 +33,8 @@ public final class ModelNode {
   var writeCount = 0
   /// When each write that is not answered yet began.
   var openWrites: Set<UInt64> = []
+  /// When it was read, each of which may have moved its access time.
+  var readings: [Moment] = []
   /// A write failed in a way that leaves its contents open.
   var isUncertain = false
 
@@ -79,15 +84,23 @@ public final class ModelNode {
       return "was modified at \(found.modificationTime), "
         + "not within \(state.modified.earliest)-\(state.modified.latest)"
     }
-    if found.changeTime < state.changed.earliest
-      || (history == nil && found.changeTime > state.changed.latest)
-    {
+    if !state.changed.contains(found.changeTime), !wasWritten(at: found.changeTime, since: state.changed) {
       return "was changed at \(found.changeTime), "
         + "not within \(state.changed.earliest)-\(state.changed.latest)"
+    }
+    if !state.accessed.contains(found.accessTime), !readings.contains(where: { $0.contains(found.accessTime) }) {
+      return "was read at \(found.accessTime), not within "
+        + "\(state.accessed.earliest)-\(state.accessed.latest), nor when anybody read it"
     }
     if state.mode & FileType.mask == FileType.symlink, found.size != UInt64(state.target.count) {
       return "has size \(found.size), not \(state.target.count)"
     }
     return nil
+  }
+
+  /// Whether a write that changed a file then is known, which no operation before `state` was.
+  private func wasWritten(at time: Int64, since state: Moment) -> Bool {
+    guard let history, time >= state.earliest else { return false }
+    return history.sizes.contains { $0.position == nil && $0.modified.contains(time) }
   }
 }

@@ -43,7 +43,8 @@ extension World {
       allocate(node, mode: mode, offset, length: length, pending)
     case .lookup(let parent, let name): if child(parent, name) == nil { pending.fails(ENOENT) }
     case .sync(let node, _): pending.syncs = nodes[node].writtenThrough(pending.begun)
-    case .read, .close, .list, .inspect, .space, .forget, .idle: break
+    case .read(let node, _, _): nodes[node].readings.append(pending.moment)
+    case .close, .list, .inspect, .space, .forget, .idle: break
     }
   }
 
@@ -102,6 +103,7 @@ extension World {
       if let uid = change.uid { state.uid = uid }
       if let gid = change.gid { state.gid = gid }
       if let modified { state.modified = modified }
+      if let accessed = change.accessTime { state.accessed = Moment(exactly: accessed) }
     }
     guard let history = node.history else { return }
     let memento = history.memento
@@ -153,10 +155,9 @@ extension World {
     }
     // Recovery may redo it on a file whose longer size, or whose data, was not committed.
     if !keepsSize { history.mayResize(end, tick: pending.begun, moment: pending.moment) }
-    // Mode 0 within the size changes no byte, but may or may not touch the times.
+    // Mode 0 within the size changes no byte, but the times.
     if mode & (LinuxFlag.punchHole | LinuxFlag.zeroRange) == 0 {
-      let before = history.modified?.earliest ?? 0
-      history.resize(history.size, tick: pending.begun, moment: Moment(from: before))
+      history.resize(history.size, tick: pending.begun, moment: pending.moment)
     }
   }
 }

@@ -62,7 +62,7 @@ extension World {
     let node = nodes[id]
     var state = ModelNode.State(
       mode: mode, device: device, target: Array(target.utf8), modified: pending.moment,
-      changed: pending.moment)
+      changed: pending.moment, accessed: pending.moment)
     let isDirectory = mode & FileType.mask == FileType.directory
     if above.mode & 0o2000 != 0 {
       state.gid = above.gid
@@ -128,8 +128,7 @@ extension World {
     let isDirectory = nodes[id].isDirectory
     set(from, nil, pending)
     set(to, id, pending)
-    let before = nodes[id].state?.changed.earliest ?? 0
-    update(id, pending) { $0.changed = Moment(from: before) }
+    update(id, pending) { _ in }
     if let target {
       update(target, pending) { $0.links = isDirectory ? 0 : $0.links - 1 }
       promiseContents(of: id, pending)
@@ -156,10 +155,7 @@ extension World {
     set(from, nil, pending)
     set(to, id, pending)
     set(from, target, pending)
-    for moved in [id, target] {
-      let before = nodes[moved].state?.changed.earliest ?? 0
-      update(moved, pending) { $0.changed = Moment(from: before) }
-    }
+    for moved in [id, target] { update(moved, pending) { _ in } }
     let shift = (nodes[id].isDirectory ? 1 : 0) - (nodes[target].isDirectory ? 1 : 0)
     touch(from.parent, pending, links: from.parent == to.parent ? 0 : -shift)
     if from.parent != to.parent { touch(to.parent, pending, links: shift) }

@@ -112,13 +112,20 @@ extension Script.Context {
     }
   }
 
+  /// A time in the past or the future that somebody may set; nil to leave it.
+  private mutating func anyTime() -> Int64? {
+    guard random.chance(70) else { return nil }
+    let distance = Int64(random.below(1_000_000_000)) << random.below(24)
+    return SimulatedClock.start + (random.chance(50) ? distance : -distance)
+  }
+
   /// Changes size, mode, owner or times.
   public mutating func changeSomething() -> [Action] {
     guard let node = random.pick(live) else { return [] }
     switch random.below(4) {
     case 0: return [.change(node: node, .mode(UInt32(random.below(0o1000))))]
     case 1: return [.change(node: node, .owner(UInt32(random.below(5)), UInt32(random.below(5))))]
-    case 2: return [.change(node: node, .modified(SimulatedClock.start - Int64(random.below(1_000_000_000))))]
+    case 2: return [.change(node: node, .times(accessed: anyTime(), modified: anyTime()))]
     default:
       guard world.node(node).isFile else { return [] }
       return [truncate(node)]

@@ -9,15 +9,20 @@ extension Fields {
       addName("link", parent, node, links, time, name)
     case .unlink(let parent, let node, let links, let time, let name):
       addName("unlink", parent, node, links, time, name)
+    case .dropName(let parent, let node, let time, let name):
+      begin("drop_name", node, time)
+      add("parent", NodeID(raw: parent).text)
+      add(bytes: name, "name")
     case .rename(let rename): addRename(rename)
     case .setAttributes(let set): addSet(set)
     case .writeInline(let node, let offset, let time, let data):
       begin("write_inline", node, time)
       add("offset", offset)
       add("bytes", data.count)
-    case .written(let node, let size, let time):
-      begin("written", node, time)
+    case .written(let node, let size, let modified, let changed):
+      begin("written", node, modified)
       add("size", size)
+      if let changed { add("changed", changed, timeText(changed)) }
     case .attribute(let node, let removes, let time, let name, let value):
       begin(removes ? "remove_attribute" : "set_attribute", node, time)
       add(bytes: name, "name")

@@ -56,7 +56,7 @@ extension MemoryService {
         throw Failure(ENOSPC)
       }
     }
-    reply.pointee.modeChanged = request.pointee.killPrivileges && found.killPrivileges()
+    reply.pointee.attributesChanged = request.pointee.killPrivileges && found.killPrivileges()
     found.attributes.size = max(found.attributes.size, end)
     account(found)
     found.touched(now.realtime)

@@ -1,0 +1,102 @@
+import CFuse3
+import CMachine
+import Glibc
+
+/// The process that has the kernel forget pages: orders come in through descriptor 0, tokens of what is done go out through
+/// 1, and 3 is the daemon's connection to the kernel.
+///
+/// It uses a connection of its own to the same mount, so that the daemon's is closed when the daemon ends, however it ends:
+/// then the kernel gives up all that the daemon had taken. What it had not taken yet is answered here, with ENOTCONN, so that
+/// no page stays locked and the call that waits for one returns. So this process always ends after the daemon, and with it the
+/// kernel's connection.
+public enum ForgettingProcess {
+  private static let ordersAtATime = 64
+  /// _IOR(229, 0, uint32_t): a further connection to the mount of the one whose descriptor is given.
+  private static let cloneConnection: UInt = 0x8004_E500
+
+  /// Does what it is there for; never returns.
+  public static func run() -> Never {
+    // Nothing else of the daemon's is to stay open in here.
+    cm_close_from(4)
+    let connection = open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK)
+    var original: UInt32 = 3
+    guard connection >= 0, cm_ioctl(connection, cloneConnection, &original) == 0 else { exit(1) }
+    close(3)
+    var thread = pthread_t()
+    let argument = UnsafeMutableRawPointer(bitPattern: Int(connection))
+    guard pthread_create(&thread, nil, watch, argument) == 0 else { exit(1) }
+    obey(connection)
+    exit(0)
+  }
+
+  private static func obey(_ connection: Int32) {
+    let size = MemoryLayout<PageForgetter.Order>.size
+    let nothing = PageForgetter.Order(token: 0, pages: ForgottenPages(node: 0, offset: 0, length: 0))
+    var orders = [PageForgetter.Order](repeating: nothing, count: ordersAtATime)
+    var tokens = [UInt64](repeating: 0, count: ordersAtATime)
+    while true {
+      let count = read(0, &orders, orders.count * size)
+      if count < 0, errno == EINTR { continue }
+      guard count >= size else { return }
+      let done = count / size
+      for index in 0..<done {
+        tell(connection, orders[index].pages)
+        tokens[index] = orders[index].token
+      }
+      let bytes = done * MemoryLayout<UInt64>.size
+      guard write(1, tokens, bytes) == bytes else { return }
+    }
+  }
+
+  /// Whether it succeeds is all the same: there is nothing to be forgotten of a file that the kernel does not know, nor by a
+  /// kernel that has unmounted.
+  private static func tell(_ connection: Int32, _ pages: ForgottenPages) {
+    struct Message {
+      var header = fuse_out_header()
+      var body = fuse_notify_inval_inode_out()
+    }
+    var message = Message()
+    message.header.len = UInt32(MemoryLayout<Message>.size)
+    message.header.error = Int32(FUSE_NOTIFY_INVAL_INODE.rawValue)
+    message.body.ino = pages.node
+    message.body.off = pages.offset
+    message.body.len = pages.length
+    _ = write(connection, &message, MemoryLayout<Message>.size)
+  }
+
+  // MARK: After the daemon
+
+  private static let watch: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = {
+    argument in
+    let connection = Int32(truncatingIfNeeded: Int(bitPattern: argument))
+    // Reports nothing but that the daemon's end of the pipe is closed.
+    var pipe = pollfd(fd: 0, events: 0, revents: 0)
+    while poll(&pipe, 1, -1) < 0, errno == EINTR {}
+    refuseAll(connection)
+    return nil
+  }
+
+  /// Answers whatever comes, until the other thread ends the process.
+  private static func refuseAll(_ connection: Int32) {
+    // The kernel refuses a reader whose buffer could not hold its largest request.
+    let room = 2 << 20
+    let buffer = UnsafeMutableRawPointer.allocate(byteCount: room, alignment: 8)
+    while true {
+      var ready = pollfd(fd: connection, events: Int16(POLLIN), revents: 0)
+      _ = poll(&ready, 1, 100)
+      let count = read(connection, buffer, room)
+      guard count >= MemoryLayout<fuse_in_header>.size else {
+        if count < 0, errno == ENODEV { exit(0) }
+        continue
+      }
+      let header = buffer.load(as: fuse_in_header.self)
+      let isForget = header.opcode == FUSE_FORGET.rawValue || header.opcode == FUSE_BATCH_FORGET.rawValue
+      guard !isForget else { continue }
+      var answer = fuse_out_header()
+      answer.len = UInt32(MemoryLayout<fuse_out_header>.size)
+      answer.error = -ENOTCONN
+      answer.unique = header.unique
+      _ = write(connection, &answer, MemoryLayout<fuse_out_header>.size)
+    }
+  }
+}

@@ -1,0 +1,152 @@
+import CMachine
+import Glibc
+import Reactor
+
+/// Pages of a file that the kernel is to forget.
+struct ForgottenPages: BitwiseCopyable {
+  var node: UInt64
+  /// In bytes; a length of 0 is up to the file's end, wherever that is.
+  var offset: Int64
+  var length: Int64
+}
+
+/// Has the kernel forget pages, without ever waiting for it.
+///
+/// The kernel waits for pages that are being read or written, which may be until the daemon has answered; and nothing can
+/// interrupt it in that. So it is another process that asks, and the answer comes back through a pipe. It must not be a thread
+/// of the daemon: the daemon could not end while its thread waits for a page that nobody is left to answer for. See
+/// `ForgettingProcess` for what that process does then.
+public final class PageForgetter {
+  /// How mount.varve is told to be that process.
+  public static let flag = "--forget-pages"
+
+  /// What goes through the first pipe; the token alone comes back through the second.
+  struct Order: BitwiseCopyable {
+    var token: UInt64
+    var pages: ForgottenPages
+  }
+
+  private let session: Int32
+  private let loop: EventLoop
+  private var process: pid_t = 0
+  private var orders: Int32 = -1
+  private var tokens: Int32 = -1
+  private var nextToken: UInt64 = 0
+  /// What was asked for and not yet done.
+  private var waiting: [UInt64: (pages: ForgottenPages, whenDone: (Bool) -> Void)] = [:]
+  /// Tokens that the pipe had no room for.
+  private var backlog: [UInt64] = []
+  /// Whether any order was carried out since the process was started.
+  private var hasProved = false
+
+  /// - Parameter session: the descriptor of the kernel's requests.
+  init(_ session: Int32, _ loop: EventLoop) {
+    self.session = session
+    self.loop = loop
+  }
+
+  /// Asks the kernel to forget pages.
+  /// - Parameter whenDone: told when it has, or that it could not be asked.
+  func forget(_ pages: ForgottenPages, _ whenDone: @escaping (Bool) -> Void) {
+    guard process != 0 || start() else { return whenDone(false) }
+    nextToken += 1
+    waiting[nextToken] = (pages, whenDone)
+    backlog.append(nextToken)
+    sendBacklog()
+  }
+
+  /// Ends the process; what it was asked for is never told to be done.
+  func close() {
+    waiting.removeAll()
+    leave()
+  }
+
+  private func sendBacklog() {
+    var sent = 0
+    for token in backlog {
+      guard let pages = waiting[token]?.pages else { continue }
+      var order = Order(token: token, pages: pages)
+      guard write(orders, &order, MemoryLayout<Order>.size) == MemoryLayout<Order>.size else { break }
+      sent += 1
+    }
+    backlog.removeFirst(sent)
+  }
+
+  private func receive() {
+    var done = [UInt64](repeating: 0, count: 64)
+    let count = read(tokens, &done, done.count * MemoryLayout<UInt64>.size)
+    if count < 0, errno == EAGAIN || errno == EINTR { return }
+    guard count > 0 else { return restart() }
+    hasProved = true
+    for token in done[..<(count / MemoryLayout<UInt64>.size)] {
+      waiting.removeValue(forKey: token)?.whenDone(true)
+    }
+    sendBacklog()
+  }
+
+  /// The process has died. Another is tried, as long as they do something.
+  private func restart() {
+    leave()
+    backlog = waiting.keys.sorted()
+    if hasProved, start() { return sendBacklog() }
+    let lost = waiting
+    waiting.removeAll()
+    backlog.removeAll()
+    for (_, order) in lost.sorted(by: { $0.key < $1.key }) { order.whenDone(false) }
+  }
+
+  // MARK: The process
+
+  private func start() -> Bool {
+    var toProcess: [Int32] = [-1, -1]
+    var fromProcess: [Int32] = [-1, -1]
+    guard cm_pipe(&toProcess) == 0 else { return false }
+    guard cm_pipe(&fromProcess) == 0 else {
+      for end in toProcess { Glibc.close(end) }
+      return false
+    }
+    let isStarted = spawn(orders: toProcess[0], tokens: fromProcess[1])
+    Glibc.close(toProcess[0])
+    Glibc.close(fromProcess[1])
+    orders = toProcess[1]
+    tokens = fromProcess[0]
+    guard isStarted else {
+      leave()
+      return false
+    }
+    for end in [orders, tokens] { _ = fcntl(end, F_SETFL, O_NONBLOCK) }
+    hasProved = false
+    loop.watch(tokens) { [unowned self] in receive() }
+    return true
+  }
+
+  private func spawn(orders: Int32, tokens: Int32) -> Bool {
+    var actions = posix_spawn_file_actions_t()
+    posix_spawn_file_actions_init(&actions)
+    defer { posix_spawn_file_actions_destroy(&actions) }
+    // Copies first, so that none is overwritten before it was copied.
+    let spare: [Int32] = [orders, tokens, session].map { fcntl($0, F_DUPFD_CLOEXEC, 10) }
+    defer { for copy in spare where copy >= 0 { Glibc.close(copy) } }
+    guard spare.allSatisfy({ $0 >= 0 }) else { return false }
+    for (target, copy) in spare.enumerated() {
+      posix_spawn_file_actions_adddup2(&actions, copy, Int32(target == 2 ? 3 : target))
+    }
+    posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
+    let arguments = ["mount.varve", Self.flag]
+    let words: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
+    defer { for word in words { free(word) } }
+    return posix_spawn(&process, "/proc/self/exe", &actions, nil, words, environ) == 0
+  }
+
+  private func leave() {
+    if tokens >= 0 {
+      loop.unwatch(tokens)
+      Glibc.close(tokens)
+    }
+    if orders >= 0 { Glibc.close(orders) }
+    (orders, tokens) = (-1, -1)
+    // It ends by itself when its pipe does.
+    if process > 0 { while waitpid(process, nil, 0) < 0, errno == EINTR {} }
+    process = 0
+  }
+}

@@ -1,0 +1,57 @@
+import Format
+
+/// What the kernel keeps of a file by itself, and what must go when the file is written past it.
+///
+/// The kernel drops its cached pages of a direct write's range when it sends the write, and for an asynchronous one never
+/// again. A page that was read, or written through the cache, between that moment and the one in which the write was
+/// carried out would show old data for as long as it stays. So a direct write to a file of which there may be cached pages
+/// has them forgotten before it is answered.
+///
+/// Of reading from its cache the kernel says nothing. But it asks for attributes it is not sure of before it reads up to a
+/// file's end, and says then that it is going to read: that moves the access time.
+extension FileSystem {
+  /// Direct writes without anything through the cache between them, after which the kernel is to forget all pages, so that
+  /// those that follow need nothing: a file that is written directly most often was filled through the cache once.
+  static let directWritesUntilAll: UInt8 = 64
+
+  /// A read or write came through the kernel's cache: pages of the file may be left there.
+  @inline(__always)
+  func noteCached(_ request: Request) {
+    guard !request.isDirect, let state = states.find(NodeID(raw: request.node).number) else { return }
+    states.slots[state].mayBeCached = true
+    states.slots[state].directWrites = 0
+    if request.operation == .write { states.slots[state].doubtfulAnswers = Self.doubtfulAnswersAfterWrite }
+  }
+
+  // MARK: Reads that nobody is told of
+
+  /// Questions for attributes that the kernel repeats after a write through its cache, for as long as a read would move the
+  /// access time: whoever reads the file looks at it first, and so may a few others.
+  static let doubtfulAnswersAfterWrite: UInt8 = 8
+
+  /// The kernel asks for attributes: because somebody is about to read what it has cached, or for another reason. It is then
+  /// to ask again, lest it stays silent when the file is read.
+  func noteQuestion(_ slot: Int, _ inode: Inode) {
+    guard inode.isRegular else { return }
+    if requests[slot].isForReading { return noteAccess(inode) }
+    guard let state = states.find(inode.number), states.slots[state].doubtfulAnswers > 0, isAccessDue(inode)
+    else { return }
+    states.slots[state].doubtfulAnswers -= 1
+    replies[slot].isDoubtful = true
+  }
+
+  // MARK: Direct writes
+
+  /// A direct write of these bytes was carried out; its answer says what the kernel must forget. That it made the file longer
+  /// the kernel knows, unless the file was cut after it sent the write.
+  func noteDirectWrite(_ slot: Int, _ inode: Inode, _ bytes: Range<UInt64>, isLonger: Bool) {
+    if isLonger { replies[slot].attributesChanged = true }
+    guard let state = states.find(inode.number), states.slots[state].mayBeCached else { return }
+    replies[slot].staleBytes = bytes
+    states.slots[state].directWrites += 1
+    guard states.slots[state].directWrites >= Self.directWritesUntilAll else { return }
+    replies[slot].staleBytes = 0..<UInt64(Int64.max)
+    states.slots[state].mayBeCached = false
+    states.slots[state].directWrites = 0
+  }
+}

@@ -1,0 +1,58 @@
+import Format
+
+/// Writes that cannot be kept, because what leads to their file's blocks has been damaged since they were acknowledged.
+///
+/// They are that file's affair: its fsync fails, and nobody else waits or fails with it.
+extension FileSystem {
+  /// Whether the inode and the map node that a dirty page needs to be written are there, in memory.
+  /// - Throws: `again` only.
+  func hasPlace(_ frame: FrameIndex) throws(Stop) -> Bool {
+    let info = cache.frames[Int(frame)]
+    do throws(Stop) {
+      let inode = try inode(info.key.number)
+      _ = try mapSlot(inode, info.index)
+      return true
+    } catch .fail { return false }
+  }
+
+  /// Gives up all that was written to a file and is not in the log.
+  func loseWrites(_ number: UInt64) {
+    guard let state = states.find(number) else { return }
+    let count = states.slots[state].dirty.count
+    var frame = states.slots[state].dirty.first
+    while frame != .none {
+      let next = cache.frames[Int(frame)].next
+      loseDirtyPage(frame, state)
+      frame = next
+    }
+    urgentPages.removeAll { $0.inode == number }
+    states.slots[state].hasUnloggedWrites = false
+    states.slots[state].hasLostWrites = true
+    notices.append(
+      "inode \(number) is damaged: \(count) blocks that were written to it are lost; run fsck.varve")
+  }
+
+  private func loseDirtyPage(_ frame: FrameIndex, _ state: Int) {
+    cache.remove(frame, from: &states.slots[state].dirty)
+    dirtyPages -= 1
+    if cache.frames[Int(frame)].isCharged { unchargeLost(cache.frames[Int(frame)].key.number) }
+    unpinEverywhere(frame)
+    cache.drop(frame)
+  }
+
+  private func unchargeLost(_ number: UInt64) {
+    chargedPages -= 1
+    let frame = cache.find(NodeKey(.inode, number))
+    guard frame != .none, cache.frames[Int(frame)].state == .ready else { return }
+    let inode = Inode(cache.page(frame))
+    modify(inode.page)
+    inode.blocks -= min(1, inode.blocks)
+  }
+
+  /// Writes one inode's pages, and all records, for somebody who relies on it.
+  /// - Throws: `EIO` when something that was written to it had to be given up, now or since somebody opened it.
+  func commitForCaller(_ number: UInt64, isDurable: Bool = false) throws(Stop) {
+    try commitInode(number, isDurable: isDurable)
+    if let state = states.find(number), states.slots[state].hasLostWrites { throw .fail(Code.io) }
+  }
+}

@@ -1,0 +1,104 @@
+import FileSystem
+import Format
+import Glibc
+import Simulation
+import Testing
+
+/// Writes that cannot be kept are their file's affair, and a failed log write costs no space.
+@Suite("Lost writes") struct LostWriteTests {
+  /// A mount in whose file `f` a block was overwritten, and whose memory holds no map of `f` any more.
+  private static func overwritten(frames: Int = 1024) throws -> (Mounted, file: UInt64) {
+    let mounted = try Mounted(megabytes: 128, frames: frames)
+    try mounted.write(try mounted.makeFile("f"), pattern(1_200_000))
+    let directory = try mounted.makeDirectory("many")
+    for index in 0..<frames * 5 / 4 {
+      try mounted.call(
+        Call(.mknod, node: directory, name: "\(index)").with { $0.mode = FileType.regular | 0o644 })
+    }
+    try mounted.remount()
+    let file = try mounted.path("f")
+    #expect(try mounted.write(file, pattern(8192, seed: 2), at: 40_960) == 0)
+    for index in 0..<frames * 5 / 4 { _ = try mounted.path("many/\(index)") }
+    return (mounted, file)
+  }
+
+  @Test("A map that cannot be read any more fails its file's fsync, and nobody else's")
+  func damagedMap() throws {
+    let (mounted, file) = try Self.overwritten()
+    let other = try mounted.makeFile("other")
+    try mounted.write(other, pattern(20_000))
+    mounted.harness.disk.faults = [DiskFault(.read, count: 1000)]
+    #expect(try mounted.sync(file) == EIO)
+    #expect(try mounted.sync(file) == EIO)
+    #expect(mounted.fileSystem?.notices.contains { $0.contains("are lost") } == true)
+    #expect(mounted.fileSystem?.state.dirtyDataBytes == 20480)
+    mounted.harness.disk.faults = []
+    #expect(try mounted.sync(other) == 0)
+    #expect(mounted.fileSystem?.state.isReadOnly == false)
+    #expect(try mounted.read(file, count: 1_200_000) == pattern(1_200_000))
+    // It says so for as long as anybody may have it open.
+    #expect(try mounted.write(file, pattern(100)) == 0)
+    #expect(try mounted.sync(file) == EIO)
+    try mounted.remount()
+    #expect(ImageReader.fault(mounted.harness.disk.image) == nil)
+    #expect(try mounted.read(try mounted.path("other"), count: 30_000) == pattern(20_000))
+    #expect(try mounted.sync(try mounted.path("f")) == 0)
+  }
+
+  @Test("Neither the background commit nor a checkpoint nor the end waits for it", arguments: [false, true])
+  func background(stops: Bool) throws {
+    let (mounted, _) = try Self.overwritten()
+    let other = try mounted.makeFile("other")
+    try mounted.write(other, pattern(20_000))
+    mounted.harness.disk.faults = [DiskFault(.read, count: 40)]
+    if !stops { try mounted.settle() }
+    try mounted.remount()
+    #expect(try mounted.read(try mounted.path("other"), count: 30_000) == pattern(20_000))
+    try mounted.harness.unmount()
+    #expect(ImageReader.fault(mounted.harness.disk.image) == nil)
+  }
+
+  @Test("Replacing a file by one whose data is lost fails, and the old one stays")
+  func replacing() throws {
+    let (mounted, _) = try Self.overwritten()
+    let old = try mounted.makeFile("old")
+    try mounted.write(old, pattern(100, seed: 9))
+    try mounted.sync(old)
+    mounted.harness.disk.faults = [DiskFault(.read, count: 1000)]
+    #expect(try mounted.rename("f", to: "old") == EIO)
+    mounted.harness.disk.faults = []
+    #expect(try mounted.read(try mounted.path("old"), count: 200) == pattern(100, seed: 9))
+  }
+
+  @Test("Log writes that failed leave no block and no segment taken", arguments: [1, 2, 5])
+  func space(failures: Int) throws {
+    let mounted = try Mounted(megabytes: 128)
+    let file = try mounted.makeFile("f")
+    try mounted.write(file, pattern(3_000_000))
+    try mounted.sync(file)
+    try mounted.settle()
+    let (space, segments) = (try mounted.space, try #require(mounted.fileSystem?.state.freeSegments))
+    for round in 0..<failures {
+      mounted.harness.disk.faults = [DiskFault(.write, skip: round, count: 1)]
+      try mounted.write(file, pattern(3_000_000, seed: UInt64(round)))
+      // Some of what was on its way is cut off, some overwritten.
+      if round % 2 == 1 {
+        var change = AttributeChange()
+        change.size = 1_000_000
+        try mounted.change(file, change)
+        try mounted.write(file, pattern(2_000_000, seed: 77), at: 1_000_000)
+      }
+      #expect(try mounted.sync(file) == 0)
+      mounted.harness.disk.faults = []
+    }
+    // Checkpoints, until what came empty is free.
+    for _ in 0..<4 {
+      try mounted.write(file, pattern(4096))
+      try mounted.settle()
+    }
+    #expect(try mounted.space == space)
+    #expect(try #require(mounted.fileSystem?.state.freeSegments) + 3 >= segments)
+    try mounted.harness.unmount()
+    #expect(ImageReader.fault(mounted.harness.disk.image) == nil)
+  }
+}
