@@ -86,6 +86,8 @@ public enum Repair: Sendable, Hashable {
   case setParent(directory: UInt64, UInt64)
   /// Takes a record out of a directory.
   case dropRecord(directory: UInt64, key: UInt64, node: UInt64)
+  /// Puts those of an inode's extended attributes that can still be read into fresh nodes.
+  case rebuildAttributes(UInt64)
   /// Puts a directory's records into fresh nodes: keys, types and counts right, each name once.
   case rebuildDirectory(UInt64)
   /// Puts those of a damaged directory's records that can still be found into fresh nodes.

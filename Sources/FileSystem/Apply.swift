@@ -21,7 +21,8 @@ extension FileSystem {
     case .dropName(let parent, _, _, let name): _ = try findName(try inode(NodeID(raw: parent)), name)
     case .rename(let rename): try prepareRename(rename)
     case .setAttributes(let set): try prepareSetAttributes(set)
-    case .writeInline(let node, _, _, _): _ = try inode(NodeID(raw: node))
+    case .writeInline(let node, let offset, _, let data):
+      try prepareInlineRoom(try inode(NodeID(raw: node)), for: Int(offset) + data.count)
     case .written(let node, _, _, _):
       _ = try inode(NodeID(raw: node))
       try prepareNodes(Self.nodesPerWrite)
@@ -112,7 +113,7 @@ extension FileSystem {
     touch(parent, create.time)
     if inode.isDirectory {
       inode.parent = parent.id.raw
-      parent.links &+= 1
+      parent.gainSubdirectory()
     }
   }
 
@@ -144,7 +145,7 @@ extension FileSystem {
     inode.changeTime = time
     if inode.isDirectory {
       modify(parent.page)
-      parent.links -= min(1, parent.links)
+      parent.loseSubdirectory()
     }
     if links == 0 {
       try insertOrphan(inode.number)
@@ -182,34 +183,40 @@ extension FileSystem {
       let other = try inode_(rename.other)
       try replaceName(parent, rename.name, node: other.id, type: Self.entryType(other.mode))
       try replaceName(newParent, rename.newName, node: inode.id, type: type)
-      moveParent(of: other, from: newParent, to: parent, time: rename.time)
+      let areBoth = inode.isDirectory && other.isDirectory
+      moveParent(of: other, from: newParent, to: parent, time: rename.time, counts: !areBoth)
+      moveParent(of: inode, from: parent, to: newParent, time: rename.time, counts: !areBoth)
     } else if rename.other != 0 {
       let other = try inode_(rename.other)
       try removeName(parent, rename.name)
       try replaceName(newParent, rename.newName, node: inode.id, type: type)
       let links = other.isDirectory ? 0 : other.links - min(1, other.links)
       try dropLink(other, parent: newParent, links: links, time: rename.time)
+      moveParent(of: inode, from: parent, to: newParent, time: rename.time)
     } else {
       try removeName(parent, rename.name)
       // Removing may have emptied the very leaf that was prepared, when both names are in one directory.
       try prepareInsert(newParent, rename.newName)
       try insertName(newParent, rename.newName, node: inode.id, type: type)
+      moveParent(of: inode, from: parent, to: newParent, time: rename.time)
     }
-    moveParent(of: inode, from: parent, to: newParent, time: rename.time)
     touch(parent, rename.time)
     touch(newParent, rename.time)
   }
 
-  /// A directory that changes its parent takes its ".." along.
-  private func moveParent(of inode: Inode, from old: Inode, to new: Inode, time: Int64) {
+  /// A directory that changes its parent takes its ".." along. `counts` is false where another takes its place.
+  private func moveParent(
+    of inode: Inode, from old: Inode, to new: Inode, time: Int64, counts: Bool = true
+  ) {
     modify(inode.page)
     inode.changeTime = time
     guard inode.isDirectory, old.number != new.number else { return }
     inode.parent = new.id.raw
+    guard counts else { return }
     modify(old.page)
     modify(new.page)
-    old.links -= min(1, old.links)
-    new.links &+= 1
+    old.loseSubdirectory()
+    new.gainSubdirectory()
   }
 
   // MARK: Attributes

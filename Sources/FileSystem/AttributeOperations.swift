@@ -138,16 +138,15 @@ extension FileSystem {
     let request = requests[slot]
     try beginChange()
     try checkAttributeName(request.name)
-    guard request.otherName.count <= 65536 else { throw .fail(Code.tooBig) }
-    guard request.otherName.count <= AttributeNode.capacity else { throw .fail(Code.noSpace) }
+    guard request.otherName.count <= AttributeEntries.maximumValue else { throw .fail(Code.tooBig) }
     let inode = try inode(NodeID(raw: request.node))
     let existing = try findAttribute(inode, request.name)
     if request.flags & Self.createOnly != 0, existing != nil { throw .fail(Code.exists) }
     if request.flags & Self.replaceOnly != 0, existing == nil { throw .fail(Code.noAttribute) }
     let record = LogRecord.attribute(
       node: request.node, removes: false, time: now.realtime, name: request.name, value: request.otherName)
+    try checkSpace(try attributeBlocks(inode, request.name, value: request.otherName.count))
     try prepare(record)
-    try checkSpace(1)
     try perform(record)
     note(record)
     finish(slot)
@@ -173,33 +172,49 @@ extension FileSystem {
     try checkAttributeName(request.name)
     let inode = try inode(NodeID(raw: request.node))
     guard let found = try findAttribute(inode, request.name) else { throw .fail(Code.noAttribute) }
-    replyBytes(slot, Array(found.value))
-    guard replies[slot].error == 0 else { throw .fail(replies[slot].error) }
+    let count = found.attribute.valueCount
+    let isAsked = try isAsked(slot, for: count)
+    replies[slot].bytes = isAsked ? try value(of: found.attribute, in: inode) : []
+    replies[slot].count = UInt64(count)
     finish(slot)
   }
 
+  /// The longest list of names, as the kernel has it.
+  private static let maximumList = 65536
+
+  /// Names in the inode first, then those in nodes, a node at a time: what was listed of them stays listed when the next node
+  /// has to be read. `progress` is the hash at which the next begins.
   func listExtendedAttributes(_ slot: Int) throws(Stop) {
     let inode = try inode(NodeID(raw: requests[slot].node))
-    var names: [UInt8] = []
     let isPrivileged = requests[slot].uid == 0
-    try forEachAttribute(inode) { attribute in
+    func add(_ attribute: AttributeEntries.Attribute) {
       if !isPrivileged, attribute.name.starts(with: "trusted.".utf8) { return }
-      names.append(contentsOf: attribute.name)
-      names.append(0)
+      replies[slot].bytes.append(contentsOf: attribute.name)
+      replies[slot].bytes.append(0)
     }
-    replyBytes(slot, names)
-    guard replies[slot].error == 0 else { throw .fail(replies[slot].error) }
+    if slots[slot].progress == 0 {
+      guard AttributeEntries(inode).isValid else { throw .fail(Code.io) }
+      AttributeEntries(inode).forEach(add)
+      slots[slot].progress = 1
+    }
+    while replies[slot].bytes.count <= Self.maximumList,
+      let next = try forEachAttribute(inode, from: slots[slot].progress, add)
+    {
+      slots[slot].progress = next
+      // Nothing that was read so far is needed any more.
+      unpin(slot)
+    }
+    let count = replies[slot].bytes.count
+    guard count <= Self.maximumList else { throw .fail(Code.tooBig) }
+    if try !isAsked(slot, for: count) { replies[slot].bytes = [] }
+    replies[slot].count = UInt64(count)
     finish(slot)
   }
 
-  /// The bytes, or their length when the kernel only asks for that, or ERANGE.
-  private func replyBytes(_ slot: Int, _ bytes: [UInt8]) {
-    replies[slot].count = UInt64(bytes.count)
-    guard requests[slot].length > 0 else { return }
-    if bytes.count > Int(clamping: requests[slot].length) {
-      replies[slot].error = Code.range
-    } else {
-      replies[slot].bytes = bytes
-    }
+  /// Whether the kernel asks for the bytes themselves, not only for their count.
+  private func isAsked(_ slot: Int, for count: Int) throws(Stop) -> Bool {
+    guard requests[slot].length > 0 else { return false }
+    guard count <= Int(clamping: requests[slot].length) else { throw .fail(Code.range) }
+    return true
   }
 }

@@ -9,7 +9,7 @@ extension FrameIndex {
 
 /// What an internal node was found to be when it was first used. A block is checked once, then trusted.
 enum NodeRole: UInt8 {
-  case unchecked, map, directoryLeaf, directoryIndex, attributes, symlink
+  case unchecked, map, directoryLeaf, directoryIndex, attributes, attributeValue, symlink
 }
 
 /// What the cache knows of one frame.

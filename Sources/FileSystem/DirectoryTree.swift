@@ -1,6 +1,7 @@
 import Format
 
-/// Where a name is looked for: the way from the root index down to the leaf.
+/// Where a name is looked for: the way from the root index down to the leaf. Names of attributes are found like names of a
+/// directory.
 struct DirectoryPath {
   struct Step {
     let number: UInt64
@@ -17,12 +18,17 @@ struct DirectoryPath {
 extension FileSystem {
   /// Way to the leaf for `hash` in a directory with leaves.
   private func path(_ directory: Inode, _ hash: UInt64) throws(Stop) -> DirectoryPath {
+    try path(from: directory.root, of: directory, hash)
+  }
+
+  /// Way from `root`, a node or index of `owner`, to the leaf for `hash`.
+  func path(from root: UInt64, of owner: Inode, _ hash: UInt64) throws(Stop) -> DirectoryPath {
     var path = DirectoryPath()
-    var reference = directory.root
+    var reference = root
     while reference & DirectoryIndex.referenceFlag != 0 {
       let number = reference & ~DirectoryIndex.referenceFlag
       let index = DirectoryIndex(try node(number, as: .directoryIndex))
-      guard index.depth == path.steps.count, index.owner == directory.number else { throw .fail(Code.io) }
+      guard index.depth == path.steps.count, index.owner == owner.number else { throw .fail(Code.io) }
       let slot = DirectoryHash.slot(hash, depth: index.depth)
       path.steps.append(DirectoryPath.Step(number: number, index: index, slot: slot))
       reference = index[slot]
@@ -123,7 +129,7 @@ extension FileSystem {
     return (fresh.number, leaf)
   }
 
-  private func newIndex(_ directory: Inode, depth: Int, all reference: UInt64) throws(Stop) -> (
+  func newIndex(_ directory: Inode, depth: Int, all reference: UInt64) throws(Stop) -> (
     number: UInt64, index: DirectoryIndex
   ) {
     let fresh = try newNode()
@@ -219,17 +225,24 @@ extension FileSystem {
   }
 
   private func removeLeaf(_ directory: Inode, _ path: DirectoryPath) throws(Stop) {
-    freeNode(.internalNode, path.leaf)
+    guard freeLeaf(path) else { return }
+    directory.layout = .inline
+    directory.root = 0
+    directory.inlineLength = 0
+  }
+
+  /// Frees the leaf at the end of a way, and the index nodes that are empty then.
+  /// - Returns: whether nothing is left.
+  func freeLeaf(_ path: DirectoryPath) -> Bool {
+    if path.leaf != 0 { freeNode(.internalNode, path.leaf) }
     for step in path.steps.reversed() {
       modify(step.index.page)
       let gone = step.index[step.slot]
       for slot in 0..<DirectoryIndex.slots where step.index[slot] == gone { step.index[slot] = 0 }
-      guard (0..<DirectoryIndex.slots).allSatisfy({ step.index[$0] == 0 }) else { return }
+      guard (0..<DirectoryIndex.slots).allSatisfy({ step.index[$0] == 0 }) else { return false }
       freeNode(.internalNode, step.number)
     }
-    directory.layout = .inline
-    directory.root = 0
-    directory.inlineLength = 0
+    return true
   }
 
   /// Points a name at another inode.
@@ -268,7 +281,7 @@ extension FileSystem {
   }
 
   /// The first hash behind the slots below `slot` of the index at `depth` on the way to `hash`.
-  private static func nextHash(_ hash: UInt64, depth: Int, slot: Int) -> UInt64 {
+  static func nextHash(_ hash: UInt64, depth: Int, slot: Int) -> UInt64 {
     let shift = DirectoryHash.bits - 8 * UInt64(depth + 1)
     return ((hash >> (shift + 8)) << 8 + UInt64(slot)) << shift
   }

@@ -5,8 +5,10 @@ extension FileSystem {
   /// Record bytes that are never left waiting: then a log write is made at once.
   static let eagerRecordBytes = 16 << 10
 
-  /// Frames that headers and record blocks of a log write take.
-  private static let framesPerLogWrite = 16
+  /// Frames that headers and record blocks of a log write take: those of records that wait, and of one more with the longest
+  /// value of an attribute.
+  private static let framesPerLogWrite =
+    12 + (eagerRecordBytes + AttributeEntries.maximumValue) / Page.size
 
   /// Records a change that was made; it reaches the log with the next log write.
   func note(_ record: LogRecord) {

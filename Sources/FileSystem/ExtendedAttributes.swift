@@ -1,108 +1,342 @@
 import Format
 
-/// Extended attributes: in the inode while they fit beside its contents, then in one attribute node.
+/// Extended attributes: in the inode while they fit beside its contents, then in attribute nodes, found by the hash of their
+/// names as in a directory. A value too long for an attribute node lies apart in value nodes, which never change.
 extension FileSystem {
-  private func attributeNode(_ inode: Inode) throws(Stop) -> AttributeNode? {
-    guard inode.attributeNode != 0 else { return nil }
-    let node = AttributeNode(try node(inode.attributeNode, as: .attributes))
+  /// A longer value lies apart when there is no room in the inode: a node has room for a few that are not.
+  static let longestInlineValue = 1024
+  /// New nodes that `setAttribute` takes at most: those of the longest value.
+  private static let nodesPerAttribute = AttributeValueNode.count(of: AttributeEntries.maximumValue)
+  /// Blocks charged for the leaves and indices that a new attribute may take.
+  private static let blocksPerAttribute: UInt64 = 8
+
+  // MARK: Finding
+
+  /// An attribute, and the node it lies in: nil for the inode.
+  struct FoundAttribute {
+    let attribute: AttributeEntries.Attribute
+    let node: AttributeNode?
+  }
+
+  private func attributeNode(_ number: UInt64, of inode: Inode) throws(Stop) -> AttributeNode {
+    let node = AttributeNode(try node(number, as: .attributes))
     guard node.owner == inode.number else { throw .fail(Code.io) }
     return node
   }
 
+  private func attributePath(_ inode: Inode, _ name: UnsafeRawBufferPointer) throws(Stop) -> DirectoryPath {
+    try path(from: inode.attributeNode, of: inode, hash.of(name))
+  }
+
   /// The attribute called `name`, nil when there is none.
-  func findAttribute(_ inode: Inode, _ name: UnsafeRawBufferPointer) throws(Stop) -> AttributeEntries
-    .Attribute?
-  {
+  func findAttribute(_ inode: Inode, _ name: UnsafeRawBufferPointer) throws(Stop) -> FoundAttribute? {
     let entries = AttributeEntries(inode)
-    if let found = entries.find(name) { return found }
+    if let found = entries.find(name) { return FoundAttribute(attribute: found, node: nil) }
     guard entries.isValid else { throw .fail(Code.io) }
-    guard let node = try attributeNode(inode) else { return nil }
-    return AttributeEntries(node).find(name)
+    guard inode.attributeNode != 0 else { return nil }
+    let leaf = try attributePath(inode, name).leaf
+    guard leaf != 0 else { return nil }
+    let node = try attributeNode(leaf, of: inode)
+    return AttributeEntries(node).find(name).map { FoundAttribute(attribute: $0, node: node) }
   }
 
-  /// Calls `body` for each attribute.
-  func forEachAttribute(_ inode: Inode, _ body: (AttributeEntries.Attribute) -> Void) throws(Stop) {
-    let node = try attributeNode(inode)
-    guard AttributeEntries(inode).isValid else { throw .fail(Code.io) }
-    AttributeEntries(inode).forEach(body)
-    if let node { AttributeEntries(node).forEach(body) }
+  /// An attribute's value. All nodes of one that lies apart are read at the same time.
+  func value(of attribute: AttributeEntries.Attribute, in inode: Inode) throws(Stop) -> [UInt8] {
+    guard attribute.form == .apart else { return Array(attribute.content) }
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(attribute.valueCount)
+    var isMissing = false
+    for (index, number) in attribute.valueNodes.enumerated() {
+      do throws(Stop) {
+        let node = AttributeValueNode(try node(number, as: .attributeValue))
+        guard node.owner == inode.number,
+          node.length == AttributeValueNode.length(of: attribute.valueCount, at: index)
+        else { throw .fail(Code.io) }
+        bytes.append(contentsOf: node.bytes)
+      } catch .again { isMissing = true }
+    }
+    guard !isMissing else { throw .again }
+    return bytes
   }
 
-  private func fitsInode(_ inode: Inode, _ length: Int) -> Bool {
-    inode.inlineLength + inode.attributeLength + length <= Inode.inlineCapacity
+  /// Calls `body` for the attributes in nodes whose names have at least the hash `first`, a node at a time.
+  /// - Returns: the hash at which to go on; nil when that was all.
+  func forEachAttribute(
+    _ inode: Inode, from first: UInt64, _ body: (AttributeEntries.Attribute) -> Void
+  ) throws(Stop) -> UInt64? {
+    guard inode.attributeNode != 0, first < 1 << DirectoryHash.bits else { return nil }
+    let path = try path(from: inode.attributeNode, of: inode, first)
+    if path.leaf != 0 {
+      AttributeEntries(try attributeNode(path.leaf, of: inode)).forEach { attribute in
+        // A leaf that covers more than one did before holds names that were met already.
+        if hash.of(attribute.name) >= first { body(attribute) }
+      }
+    }
+    guard let last = path.steps.last else { return nil }
+    return Self.nextHash(first, depth: last.index.depth, slot: last.index.range(of: last.slot).upperBound)
   }
 
-  /// Makes sure that `setAttribute` will find room and needs nothing more from the device.
+  // MARK: Setting
+
+  /// How an attribute will be kept, and whether in the inode.
+  private struct Placement {
+    var form: AttributeEntries.Form
+    var isInInode: Bool
+    /// The bytes it takes there.
+    var length: Int
+  }
+
+  /// What is in attribute nodes stays there, so that whoever lists the attributes meanwhile does not miss it.
+  private func placement(
+    _ inode: Inode, _ name: UnsafeRawBufferPointer, value: Int, replacing found: FoundAttribute?
+  ) -> Placement {
+    let isApart = value > Self.longestInlineValue
+    let whole = AttributeEntries.length(name: name.count, content: value)
+    let apart = AttributeEntries.length(
+      name: name.count, content: AttributeEntries.referenceLength(value: value))
+    guard found?.node == nil else {
+      return Placement(form: isApart ? .apart : .inline, isInInode: false, length: isApart ? apart : whole)
+    }
+    let room = Inode.inlineCapacity - inode.inlineLength - inode.attributeLength
+    let roomThen = room + (found?.attribute.length ?? 0)
+    if whole <= roomThen { return Placement(form: .inline, isInInode: true, length: whole) }
+    guard isApart else { return Placement(form: .inline, isInInode: false, length: whole) }
+    return Placement(form: .apart, isInInode: apart <= roomThen, length: apart)
+  }
+
+  /// Blocks that setting an attribute takes.
+  func attributeBlocks(_ inode: Inode, _ name: UnsafeRawBufferPointer, value: Int) throws(Stop) -> UInt64 {
+    let found = try findAttribute(inode, name)
+    let placement = placement(inode, name, value: value, replacing: found)
+    let apart = placement.form == .apart ? UInt64(AttributeValueNode.count(of: value)) : 0
+    if placement.isInInode { return apart }
+    guard inode.attributeNode != 0 else { return apart + 1 }
+    let leaf = try attributePath(inode, name).leaf
+    guard leaf != 0 else { return apart + 1 }
+    let node = try attributeNode(leaf, of: inode)
+    return fits(node, placement.length, replacing: found) ? apart : apart + Self.blocksPerAttribute
+  }
+
+  private func fits(_ node: AttributeNode, _ length: Int, replacing found: FoundAttribute?) -> Bool {
+    let replaced = found.flatMap { $0.node == nil ? nil : $0.attribute.length } ?? 0
+    return node.length - replaced + length <= AttributeNode.capacity
+  }
+
+  /// Makes sure that `setAttribute` will find room and needs nothing more from the device: nodes split until it fits.
   func prepareAttribute(_ inode: Inode, _ name: UnsafeRawBufferPointer, value: Int) throws(Stop) {
-    try prepareNodes(2)
-    let node = try attributeNode(inode)
-    let length = AttributeEntries.length(name: name.count, value: value)
-    let inInode = AttributeEntries(inode).find(name)?.length ?? 0
-    if fitsInode(inode, length - inInode) { return }
-    let inNode = node.flatMap { AttributeEntries($0).find(name)?.length } ?? 0
-    if (node?.length ?? 0) - inNode + length <= AttributeNode.capacity { return }
-    // At recovery the file's bytes may still lie in the inode although they had left it when the record was made.
-    guard !isReady, inode.isRegular, inode.layout == .inline else { throw .fail(Code.noSpace) }
-    try makeMapped(inode)
-    guard fitsInode(inode, length - inInode) else { throw .fail(Code.noSpace) }
+    let found = try findAttribute(inode, name)
+    let placement = placement(inode, name, value: value, replacing: found)
+    if !placement.isInInode {
+      try prepareAttributeNode(inode, name, length: placement.length, replacing: found)
+    }
+    try prepareNodes(Self.nodesPerAttribute)
+  }
+
+  private func prepareAttributeNode(
+    _ inode: Inode, _ name: UnsafeRawBufferPointer, length: Int, replacing found: FoundAttribute?
+  ) throws(Stop) {
+    while true {
+      try prepareNodes(3)
+      let path = try attributePath(inode, name)
+      guard path.leaf != 0 else {
+        try makeAttributeNode(inode, path)
+        continue
+      }
+      let node = try attributeNode(path.leaf, of: inode)
+      if fits(node, length, replacing: found) { return }
+      try splitAttributes(inode, path, node)
+    }
+  }
+
+  private func newAttributeNode(_ inode: Inode) throws(Stop) -> (number: UInt64, node: AttributeNode) {
+    let fresh = try newNode()
+    let node = AttributeNode(fresh.page)
+    node.initialize(owner: inode.number)
+    cache.frames[Int(cache.frame(of: fresh.page))].role = .attributes
+    return (fresh.number, node)
+  }
+
+  /// An empty node where there was none.
+  private func makeAttributeNode(_ inode: Inode, _ path: DirectoryPath) throws(Stop) {
+    let fresh = try newAttributeNode(inode)
+    if let last = path.steps.last {
+      modify(last.index.page)
+      for slot in last.index.range(of: last.slot) { last.index[slot] = fresh.number }
+    } else {
+      modify(inode.page)
+      inode.attributeNode = fresh.number
+    }
+  }
+
+  /// Splits a node in halves, as a directory's leaf.
+  private func splitAttributes(_ inode: Inode, _ path: DirectoryPath, _ node: AttributeNode) throws(Stop) {
+    guard let last = path.steps.last else {
+      let index = try newIndex(inode, depth: 0, all: path.leaf)
+      modify(inode.page)
+      inode.attributeNode = index.number | DirectoryIndex.referenceFlag
+      return
+    }
+    let range = last.index.range(of: last.slot)
+    guard range.count > 1 else {
+      guard last.index.depth + 1 < DirectoryIndex.maximumDepth else { throw .fail(Code.noSpace) }
+      let index = try newIndex(inode, depth: last.index.depth + 1, all: path.leaf)
+      modify(last.index.page)
+      last.index[last.slot] = index.number | DirectoryIndex.referenceFlag
+      return
+    }
+    let middle = range.lowerBound + range.count / 2
+    let fresh = try newAttributeNode(inode)
+    modify(node.page)
+    modify(last.index.page)
+    moveAttributes(from: node, to: fresh.node) { name in
+      DirectoryHash.slot(hash.of(name), depth: last.index.depth) >= middle
+    }
+    for slot in middle..<range.upperBound { last.index[slot] = fresh.number }
+  }
+
+  private func moveAttributes(
+    from node: AttributeNode, to fresh: AttributeNode, where moves: (UnsafeRawBufferPointer) -> Bool
+  ) {
+    var offset = AttributeNode.headerSize
+    while let attribute = AttributeEntries(node).attribute(at: offset) {
+      guard moves(attribute.name) else {
+        offset += attribute.length
+        continue
+      }
+      AttributeEntries.insert(
+        name: attribute.name, attribute.form, content: attribute.content, into: fresh)
+      AttributeEntries.remove(attribute, from: node)
+    }
   }
 
   /// Sets an attribute, whether it is there or not. `prepareAttribute` came before.
   func setAttribute(_ inode: Inode, _ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer)
     throws(Stop)
   {
-    try removeAttribute(inode, name)
-    modify(inode.page)
-    let length = AttributeEntries.length(name: name.count, value: value.count)
-    if fitsInode(inode, length) {
-      inode.attributeLength += length
-      AttributeEntries.store(
-        name: name, value: value, into: inode.page, at: Page.size - inode.attributeLength)
-      return
+    let found = try findAttribute(inode, name)
+    let placement = placement(inode, name, value: value.count, replacing: found)
+    if let found { takeOut(found, of: inode) }
+    guard placement.form == .apart else {
+      return try insertAttribute(inode, name, .inline, value, inInode: placement.isInInode)
     }
-    let existing = try attributeNode(inode)
-    let node = if let existing { existing } else { try newAttributeNode(inode) }
-    guard node.length + length <= AttributeNode.capacity else { throw .fail(Code.noSpace) }
-    modify(node.page)
-    AttributeEntries.store(
-      name: name, value: value, into: node.page, at: AttributeNode.headerSize + node.length)
-    node.length += length
+    let nodes = try storeValue(value, of: inode)
+    let content = AttributeEntries.reference(value: value.count, nodes: nodes)
+    let result: Result<Void, Stop> = content.withUnsafeBytes { bytes in
+      do throws(Stop) {
+        try insertAttribute(inode, name, .apart, bytes, inInode: placement.isInInode)
+        return .success(())
+      } catch { return .failure(error) }
+    }
+    try result.get()
   }
 
-  private func newAttributeNode(_ inode: Inode) throws(Stop) -> AttributeNode {
-    let fresh = try newNode()
-    let node = AttributeNode(fresh.page)
-    node.initialize(owner: inode.number)
-    cache.frames[Int(cache.frame(of: fresh.page))].role = .attributes
-    inode.attributeNode = fresh.number
-    return node
+  private func storeValue(_ value: UnsafeRawBufferPointer, of inode: Inode) throws(Stop) -> [UInt64] {
+    var nodes: [UInt64] = []
+    for index in 0..<AttributeValueNode.count(of: value.count) {
+      let fresh = try newNode()
+      let node = AttributeValueNode(fresh.page)
+      node.initialize(owner: inode.number)
+      node.length = AttributeValueNode.length(of: value.count, at: index)
+      let start = index * AttributeValueNode.capacity
+      node.page.copy(
+        UnsafeRawBufferPointer(rebasing: value[start..<start + node.length]),
+        at: AttributeValueNode.headerSize)
+      cache.frames[Int(cache.frame(of: fresh.page))].role = .attributeValue
+      nodes.append(fresh.number)
+    }
+    return nodes
   }
 
-  /// Removes an attribute if it is there.
-  func removeAttribute(_ inode: Inode, _ name: UnsafeRawBufferPointer) throws(Stop) {
-    let entries = AttributeEntries(inode)
-    if let found = entries.find(name) {
+  private func insertAttribute(
+    _ inode: Inode, _ name: UnsafeRawBufferPointer, _ form: AttributeEntries.Form,
+    _ content: UnsafeRawBufferPointer, inInode: Bool
+  ) throws(Stop) {
+    guard !inInode else {
       modify(inode.page)
-      let length = found.length
-      inode.page.move(from: entries.start, to: entries.start + length, count: found.offset - entries.start)
-      inode.page.clear(at: entries.start, count: length)
-      inode.attributeLength -= length
-      return
+      return AttributeEntries.insert(name: name, form, content: content, into: inode)
     }
-    guard let node = try attributeNode(inode) else { return }
-    let inNode = AttributeEntries(node)
-    guard let found = inNode.find(name) else { return }
-    let length = found.length
-    guard node.length > length else {
-      freeNode(.internalNode, inode.attributeNode)
+    let node = try attributeNode(try attributePath(inode, name).leaf, of: inode)
+    modify(node.page)
+    AttributeEntries.insert(name: name, form, content: content, into: node)
+  }
+
+  // MARK: Removing
+
+  /// Removes an attribute if it is there; nodes that are empty then are freed.
+  func removeAttribute(_ inode: Inode, _ name: UnsafeRawBufferPointer) throws(Stop) {
+    guard let found = try findAttribute(inode, name) else { return }
+    takeOut(found, of: inode)
+    guard let node = found.node, node.length == 0 else { return }
+    if freeLeaf(try attributePath(inode, name)) {
       modify(inode.page)
       inode.attributeNode = 0
-      return
     }
-    modify(node.page)
-    let next = found.offset + length
-    node.page.move(from: next, to: found.offset, count: inNode.end - next)
-    node.page.clear(at: inNode.end - length, count: length)
-    node.length -= length
+  }
+
+  /// Takes an attribute and its value away, and leaves the node that it was in.
+  private func takeOut(_ found: FoundAttribute, of inode: Inode) {
+    for number in found.attribute.valueNodes { freeNode(.internalNode, number) }
+    if let node = found.node {
+      modify(node.page)
+      AttributeEntries.remove(found.attribute, from: node)
+    } else {
+      modify(inode.page)
+      AttributeEntries.remove(found.attribute, from: inode)
+    }
+  }
+
+  /// Frees a node of attributes and their values, or the value of one that is in the inode, of an inode that goes.
+  /// - Returns: false when there is nothing more to free.
+  func freeAttributesStep(_ inode: Inode) throws(Stop) -> Bool {
+    if inode.attributeNode != 0 {
+      let path = try lastAttributePath(inode)
+      if path.leaf != 0 {
+        AttributeEntries(try attributeNode(path.leaf, of: inode)).forEach { attribute in
+          for number in attribute.valueNodes { freeNode(.internalNode, number) }
+        }
+      }
+      modify(inode.page)
+      if freeLeaf(path) { inode.attributeNode = 0 }
+      // The next step reads others.
+      unpin(currentWaiter)
+      return true
+    }
+    guard let apart = AttributeEntries(inode).first(where: { $0.form == .apart }) else { return false }
+    takeOut(FoundAttribute(attribute: apart, node: nil), of: inode)
+    return true
+  }
+
+  /// Way to the last attribute node; to none where an index is empty.
+  private func lastAttributePath(_ inode: Inode) throws(Stop) -> DirectoryPath {
+    var path = DirectoryPath()
+    var reference = inode.attributeNode
+    while reference & DirectoryIndex.referenceFlag != 0 {
+      let number = reference & ~DirectoryIndex.referenceFlag
+      let index = DirectoryIndex(try node(number, as: .directoryIndex))
+      guard index.depth == path.steps.count, index.owner == inode.number else { throw .fail(Code.io) }
+      let slot = (0..<DirectoryIndex.slots).last { index[$0] != 0 } ?? 0
+      path.steps.append(DirectoryPath.Step(number: number, index: index, slot: slot))
+      reference = index[slot]
+    }
+    path.leaf = reference
+    return path
+  }
+
+  // MARK: Room in the inode
+
+  /// Makes room for a file's bytes in its inode, at recovery: attributes may be there that were not when the record was made,
+  /// because the file was longer then and had lost its bytes to a map.
+  func prepareInlineRoom(_ inode: Inode, for length: Int) throws(Stop) {
+    while inode.layout == .inline, length > inode.inlineRoom, length <= Inode.inlineCapacity,
+      let attribute = AttributeEntries(inode).first(where: { _ in true })
+    {
+      try prepareAttributeNode(inode, attribute.name, length: attribute.length, replacing: nil)
+      let node = try attributeNode(try attributePath(inode, attribute.name).leaf, of: inode)
+      modify(node.page)
+      AttributeEntries.insert(
+        name: attribute.name, attribute.form, content: attribute.content, into: node)
+      modify(inode.page)
+      AttributeEntries.remove(attribute, from: inode)
+    }
   }
 }

@@ -5,7 +5,6 @@ extension FileSystem {
   private static let noReplace: UInt32 = 1
   private static let exchange: UInt32 = 2
   private static let whiteout: UInt32 = 4
-  private static let maximumLinks: UInt32 = 65000
   /// Blocks that a new name can take: an inode, the nodes of a directory that splits, and blocks of the node tables.
   static let blocksPerName: UInt64 = 12
 
@@ -73,7 +72,6 @@ extension FileSystem {
     let parent = try directory(request.node)
     guard try findName(parent, request.name) == nil else { throw .fail(Code.exists) }
     let isDirectory = mode & 0o170000 == 0o040000
-    if isDirectory, parent.links >= Self.maximumLinks { throw .fail(Code.tooManyLinks) }
     var create = LogRecord.Create(
       parent: request.node, node: 0, mode: mode, uid: request.uid, gid: request.gid, device: request.device,
       time: now.realtime, name: request.name, target: UnsafeRawBufferPointer(start: nil, count: 0))
@@ -126,7 +124,7 @@ extension FileSystem {
     let inode = try inode(NodeID(raw: request.otherNode))
     guard !inode.isDirectory else { throw .fail(Code.notPermitted) }
     guard inode.links > 0 else { throw .fail(Code.noEntry) }
-    guard inode.links < Self.maximumLinks else { throw .fail(Code.tooManyLinks) }
+    guard inode.links < Inode.maximumLinks else { throw .fail(Code.tooManyLinks) }
     guard try findName(parent, request.name) == nil else { throw .fail(Code.exists) }
     let record = LogRecord.link(
       parent: request.node, node: request.otherNode, links: inode.links + 1, time: now.realtime,
@@ -194,8 +192,6 @@ extension FileSystem {
         try checkReplaces(inode, other)
         try commitBeforeReplacing(inode)
       }
-    } else if inode.isDirectory, newParent.number != parent.number, newParent.links >= Self.maximumLinks {
-      throw .fail(Code.tooManyLinks)
     }
     let rename = LogRecord.Rename(
       parent: request.node, newParent: request.otherNode, node: inode.id.raw, other: existing?.raw ?? 0,

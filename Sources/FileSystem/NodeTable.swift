@@ -22,8 +22,9 @@ final class NodeTable {
 
   /// Gives up a number: nobody finds its node from here on, though its entry is cleared later.
   func giveUp(_ number: UInt64) {
+    // A damaged filesystem may refer to a number twice.
+    guard freed.insert(number).inserted else { return }
     pendingFrees.append(number)
-    freed.insert(number)
   }
 
   /// The entry of the number given up last has been cleared.

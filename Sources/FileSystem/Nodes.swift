@@ -140,6 +140,7 @@ extension FileSystem {
     case .directoryLeaf: DirectoryLeaf(page).isValid
     case .directoryIndex: DirectoryIndex(page).isValid
     case .attributes: AttributeNode(page).isValid
+    case .attributeValue: AttributeValueNode(page).isValid
     case .map, .symlink, .unchecked: true
     }
   }

@@ -104,7 +104,8 @@ extension FileSystem {
     if reclaim.queue.isEmpty { cleaner.unmovable.removeAll() }
   }
 
-  /// Frees an inode that nobody can reach any more, with all that it has; a tree of blocks only begins to be freed.
+  /// Frees an inode that nobody can reach any more, with all that it has; a tree of blocks only begins to be
+  /// freed, and of attributes a node at a time is.
   func freeOrphan(_ inode: Inode) throws(Stop) {
     let number = inode.number
     if inode.layout == .tree {
@@ -113,6 +114,7 @@ extension FileSystem {
       inode.size = 0
       return
     }
+    if try freeAttributesStep(inode) { return }
     if inode.layout == .node {
       if inode.isDirectory {
         for number in try indexNodes(inode.root, depth: 0) { freeNode(.internalNode, number) }
@@ -122,7 +124,6 @@ extension FileSystem {
     } else {
       try cutMap(inode, to: 0)
     }
-    if inode.attributeNode != 0 { freeNode(.internalNode, inode.attributeNode) }
     try removeOrphan(number)
     forgetState(number)
     freeNode(.inode, number)

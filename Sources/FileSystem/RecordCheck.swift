@@ -23,8 +23,9 @@ extension FileSystem {
       if set.sizeChanged { try checkFile(set.node, size: set.size) }
     case .writeInline(let node, _, _, _): try checkFile(node, size: 0)
     case .written(let node, let size, _, _): try checkFile(node, size: size)
-    case .attribute(_, _, _, let name, _):
+    case .attribute(_, _, _, let name, let value):
       try require((1...AttributeEntries.maximumName).contains(name.count))
+      try require(value.count <= AttributeEntries.maximumValue)
     case .allocate(let node, _, let offset, let length, _):
       try checkFile(node, size: max(offset, length))
       try require(

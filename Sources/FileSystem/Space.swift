@@ -82,8 +82,10 @@ extension FileSystem {
 
   /// Segments that a chain begun anew takes, at a mount or after a failed log write, and one more.
   private static let segmentsOfChain = 3
-  /// Nodes, beside the maps of its pages, that a request changes at most.
-  private static let nodesPerRequest = 24
+  /// Nodes, beside the maps of its pages, that a request changes at most: setting a long attribute the most.
+  private static let nodesPerRequest = 40
+  /// Log blocks that the records of a request take, and what may be left unused at a segment's end.
+  private static let recordBlocksPerRequest = 32
 
   /// Free segments that may be needed to write all that is dirty, and `pages` pages more, and a checkpoint of it all.
   ///
@@ -91,7 +93,8 @@ extension FileSystem {
   func segmentDemand(pages: Int = 0, nodes: Int = 0) -> Int {
     let pages = dirtyPages + pages
     // Each log write has a header and up to 257 blocks, and may leave a few blocks of a segment unused.
-    let logBlocks = (pages + log.records.bytes.count / Page.size + 2) * 33 / 32 + 16
+    let logBlocks = (pages + log.records.bytes.count / Page.size + 2) * 33 / 32
+      + Self.recordBlocksPerRequest
     // Each page written may change a node of its file's map, and each of those a block of the table.
     let maps = min(pages + uncommitted.count, Int(clamping: inodeTable.root.used &+ internalTable.root.used))
     let changed = dirtyNodes.count + frozenNodes.count + nodes + maps

@@ -1,16 +1,52 @@
 /// A packed run of extended attributes: in the end of an inode, or in an attribute node.
 ///
-/// Each attribute takes name length (1 byte), 0 (1), value length (2), the name with its namespace prefix, the value.
+/// Each attribute takes name length (1 byte), form (1), length of what follows the name (2), the name with its namespace
+/// prefix, and the value or, where that lies apart, its length and the nodes that hold it.
 public struct AttributeEntries {
   public static let fixedSize = 4
   public static let maximumName = 255
+  /// The longest value, as the kernel has it.
+  public static let maximumValue = 65536
+
+  /// How an attribute keeps its value.
+  public enum Form: UInt8, Sendable {
+    /// Behind its name.
+    case inline = 0
+    /// In value nodes of its own.
+    case apart = 1
+  }
 
   /// One extended attribute; its bytes are valid as long as the block.
   public struct Attribute {
     public let offset: Int
+    public let form: Form
     public let name: UnsafeRawBufferPointer
-    public let value: UnsafeRawBufferPointer
-    public var length: Int { AttributeEntries.fixedSize + name.count + value.count }
+    /// What follows the name: the value, or a reference to it.
+    public let content: UnsafeRawBufferPointer
+    public var length: Int { AttributeEntries.fixedSize + name.count + content.count }
+
+    /// Bytes of the value.
+    public var valueCount: Int {
+      guard form == .apart else { return content.count }
+      return Int(UInt32(littleEndian: content.loadUnaligned(as: UInt32.self)))
+    }
+
+    /// The nodes that hold the value; none when it follows the name.
+    public var valueNodes: [UInt64] {
+      guard form == .apart else { return [] }
+      return stride(from: 4, to: content.count, by: 8).map {
+        UInt64(littleEndian: content.loadUnaligned(fromByteOffset: $0, as: UInt64.self))
+      }
+    }
+
+    /// Whether a reference is one to as many nodes as the value takes.
+    fileprivate var isPossible: Bool {
+      guard form == .apart else { return true }
+      guard content.count >= 4, (1...AttributeEntries.maximumValue).contains(valueCount),
+        content.count == AttributeEntries.referenceLength(value: valueCount)
+      else { return false }
+      return valueNodes.allSatisfy { $0 > 0 && $0 <= Entry.maximumAddress }
+    }
   }
 
   public let page: Page
@@ -36,12 +72,15 @@ public struct AttributeEntries {
   public func attribute(at offset: Int) -> Attribute? {
     guard offset >= start, offset + Self.fixedSize <= end else { return nil }
     let nameCount = Int(page.load(UInt8.self, at: offset))
-    let valueCount = Int(page.load(UInt16.self, at: offset + 2))
+    let contentCount = Int(page.load(UInt16.self, at: offset + 2))
     let nameStart = offset + Self.fixedSize
-    guard nameCount > 0, nameStart + nameCount + valueCount <= end else { return nil }
-    return Attribute(
-      offset: offset, name: page.bytes(at: nameStart, count: nameCount),
-      value: page.bytes(at: nameStart + nameCount, count: valueCount))
+    guard let form = Form(rawValue: page.load(at: offset + 1)), nameCount > 0,
+      nameStart + nameCount + contentCount <= end
+    else { return nil }
+    let attribute = Attribute(
+      offset: offset, form: form, name: page.bytes(at: nameStart, count: nameCount),
+      content: page.bytes(at: nameStart + nameCount, count: contentCount))
+    return attribute.isPossible ? attribute : nil
   }
 
   /// Calls `body` for each attribute.
@@ -53,14 +92,19 @@ public struct AttributeEntries {
     }
   }
 
-  /// The attribute called `name`.
-  public func find(_ name: UnsafeRawBufferPointer) -> Attribute? {
+  /// The first attribute that `isWanted`.
+  public func first(where isWanted: (Attribute) -> Bool) -> Attribute? {
     var offset = start
     while let attribute = attribute(at: offset) {
-      if attribute.name.elementsEqual(name) { return attribute }
+      if isWanted(attribute) { return attribute }
       offset += attribute.length
     }
     return nil
+  }
+
+  /// The attribute called `name`.
+  public func find(_ name: UnsafeRawBufferPointer) -> Attribute? {
+    first { $0.name.count == name.count && $0.name.elementsEqual(name) }
   }
 
   /// Whether the bytes are whole attributes.
@@ -74,15 +118,65 @@ public struct AttributeEntries {
   }
 
   /// The bytes an attribute takes.
-  public static func length(name: Int, value: Int) -> Int { fixedSize + name + value }
+  public static func length(name: Int, content: Int) -> Int { fixedSize + name + content }
+
+  /// The bytes that follow the name of a value of `count` bytes that lies apart.
+  public static func referenceLength(value count: Int) -> Int { 4 + 8 * AttributeValueNode.count(of: count) }
+
+  /// What follows the name of a value of `count` bytes that lies in `nodes`.
+  public static func reference(value count: Int, nodes: [UInt64]) -> [UInt8] {
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(referenceLength(value: count))
+    withUnsafeBytes(of: UInt32(truncatingIfNeeded: count).littleEndian) { bytes.append(contentsOf: $0) }
+    for node in nodes { withUnsafeBytes(of: node.littleEndian) { bytes.append(contentsOf: $0) } }
+    return bytes
+  }
 
   /// Encodes an attribute at byte `offset` of `page`.
   public static func store(
-    name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer, into page: Page, at offset: Int
+    name: UnsafeRawBufferPointer, _ form: Form = .inline, content: UnsafeRawBufferPointer, into page: Page,
+    at offset: Int
   ) {
-    page.store(UInt16(truncatingIfNeeded: name.count), at: offset)
-    page.store(UInt16(truncatingIfNeeded: value.count), at: offset + 2)
+    page.store(UInt8(truncatingIfNeeded: name.count), at: offset)
+    page.store(form.rawValue, at: offset + 1)
+    page.store(UInt16(truncatingIfNeeded: content.count), at: offset + 2)
     page.copy(name, at: offset + fixedSize)
-    page.copy(value, at: offset + fixedSize + name.count)
+    page.copy(content, at: offset + fixedSize + name.count)
+  }
+}
+
+extension AttributeEntries {
+  /// Puts an attribute into an inode that has room for it.
+  public static func insert(
+    name: UnsafeRawBufferPointer, _ form: Form, content: UnsafeRawBufferPointer, into inode: Inode
+  ) {
+    inode.attributeLength += length(name: name.count, content: content.count)
+    store(name: name, form, content: content, into: inode.page, at: Page.size - inode.attributeLength)
+  }
+
+  /// Puts an attribute into a node that has room for it.
+  public static func insert(
+    name: UnsafeRawBufferPointer, _ form: Form, content: UnsafeRawBufferPointer, into node: AttributeNode
+  ) {
+    store(
+      name: name, form, content: content, into: node.page, at: AttributeNode.headerSize + node.length)
+    node.length += length(name: name.count, content: content.count)
+  }
+
+  /// Takes an attribute of an inode out of it.
+  public static func remove(_ attribute: Attribute, from inode: Inode) {
+    let (start, length) = (AttributeEntries(inode).start, attribute.length)
+    inode.page.move(from: start, to: start + length, count: attribute.offset - start)
+    inode.page.clear(at: start, count: length)
+    inode.attributeLength -= length
+  }
+
+  /// Takes an attribute of a node out of it.
+  public static func remove(_ attribute: Attribute, from node: AttributeNode) {
+    let (end, length) = (AttributeEntries(node).end, attribute.length)
+    let next = attribute.offset + length
+    node.page.move(from: next, to: attribute.offset, count: end - next)
+    node.page.clear(at: end - length, count: length)
+    node.length -= length
   }
 }

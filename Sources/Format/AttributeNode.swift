@@ -1,4 +1,4 @@
-/// A node with the extended attributes that do not fit an inode.
+/// A node with extended attributes that do not fit the inode.
 public struct AttributeNode: PackedNode {
   public static let magic: UInt32 = 0x5441_4458  // "XDAT"
 
@@ -7,4 +7,26 @@ public struct AttributeNode: PackedNode {
 
   /// Whether the block is a node whose attributes can be walked.
   public var isValid: Bool { hasHeader && AttributeEntries(self).isValid }
+}
+
+/// A node with a part of an extended attribute's value that lies apart from its name.
+public struct AttributeValueNode: PackedNode {
+  public static let magic: UInt32 = 0x4C41_5658  // "XVAL"
+
+  public let page: Page
+  public init(_ page: Page) { self.page = page }
+
+  /// Whether the block is a node whose bytes can be read.
+  public var isValid: Bool { hasHeader }
+
+  /// The part of the value.
+  public var bytes: UnsafeRawBufferPointer {
+    page.bytes(at: Self.headerSize, count: min(length, Self.capacity))
+  }
+
+  /// Nodes that a value of `count` bytes takes.
+  public static func count(of value: Int) -> Int { (value + capacity - 1) / capacity }
+
+  /// Bytes of a value of `count` bytes that its node `index` holds.
+  public static func length(of value: Int, at index: Int) -> Int { min(capacity, value - index * capacity) }
 }

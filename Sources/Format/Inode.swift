@@ -9,6 +9,10 @@ public struct Inode {
   public static let inlineCapacity = Page.size - inlineStart
   /// Direct map entries of a file with `Layout.direct`.
   public static let directEntries = 128
+  /// The most names a file can have, and the most that a directory's `links` counts.
+  public static let maximumLinks: UInt32 = 65000
+  /// `links` of a directory that has, or had, more subdirectories than are counted.
+  public static let uncountedLinks: UInt32 = 1
   /// The most bytes a file can have: a map of 4 levels covers no more.
   public static let maximumSize: UInt64 = 1 << 44
 
@@ -69,7 +73,7 @@ public struct Inode {
     get { page.load(at: Field.mode) }
     nonmutating set { page.store(newValue, at: Field.mode) }
   }
-  /// Names of the inode; for a directory 2 and its subdirectories.
+  /// Names of the inode; for a directory 2 and its subdirectories, or `uncountedLinks`.
   public var links: UInt32 {
     get { page.load(at: Field.links) }
     nonmutating set { page.store(newValue, at: Field.links) }
@@ -143,7 +147,7 @@ public struct Inode {
     get { page.load(at: Field.root) }
     nonmutating set { page.store(newValue, at: Field.root) }
   }
-  /// The node with extended attributes that do not fit the inode, or 0.
+  /// The node with extended attributes that do not fit the inode, or the index above them (bit 63), or 0.
   public var attributeNode: UInt64 {
     get { page.load(at: Field.attributeNode) }
     nonmutating set { page.store(newValue, at: Field.attributeNode) }
@@ -178,6 +182,23 @@ public struct Inode {
   /// Bytes the inline area can hold beside the extended attributes.
   public var inlineRoom: Int { Self.inlineCapacity - attributeLength }
 
+  /// Counts a subdirectory more. Beyond `maximumLinks` nothing is counted any more, for as long as the directory is there:
+  /// link count 1 tells programs, as on ext4, that it says nothing of the subdirectories.
+  public func gainSubdirectory() {
+    guard links != Self.uncountedLinks else { return }
+    links = links >= Self.maximumLinks ? Self.uncountedLinks : links + 1
+  }
+
+  /// Counts a subdirectory less. 2 are the directory's own, which it keeps until it goes.
+  public func loseSubdirectory() {
+    if links > 2 { links -= 1 }
+  }
+
+  /// The links of a directory with so many subdirectories that never had more.
+  public static func directoryLinks(subdirectories count: UInt64) -> UInt32 {
+    count > UInt64(maximumLinks) - 2 ? uncountedLinks : UInt32(truncatingIfNeeded: 2 + count)
+  }
+
   /// Direct map entry `index` (0..<128).
   @inline(__always)
   public func directOffset(_ index: Int) -> Int { Self.inlineStart + index * Entry.size }
@@ -191,12 +212,17 @@ public struct Inode {
     self.mode = mode
   }
 
+  private var hasPossibleAttributeNode: Bool {
+    let number = attributeNode & ~DirectoryIndex.referenceFlag
+    return number <= Entry.maximumAddress && (number > 0 || attributeNode == 0)
+  }
+
   /// Whether the block is an inode with this number whose fields can be trusted not to lead outside the block.
   public func isValid(number expected: UInt64) -> Bool {
     guard page.load(UInt32.self, at: Field.magic) == Self.magic, number == expected,
       generation <= NodeID.maximumGeneration,
       let layout = Layout(rawValue: page.load(at: Field.layout)),
-      inlineLength + attributeLength <= Self.inlineCapacity, attributeNode <= Entry.maximumAddress,
+      inlineLength + attributeLength <= Self.inlineCapacity, hasPossibleAttributeNode,
       size <= (isDirectory ? UInt64(Int64.max) : Self.maximumSize), Self.isKnownType(mode)
     else { return false }
     let node = root & ~DirectoryIndex.referenceFlag

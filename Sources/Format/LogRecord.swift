@@ -113,6 +113,4 @@ public enum LogRecord {
 
   /// Bytes before a record's fields: length of the whole record (4), kind (1), flag (1), 0 (2).
   static let headerSize = 8
-  /// The longest record: an inline write or an attribute value of a block and their names.
-  public static let maximumSize = 8192
 }

@@ -29,8 +29,12 @@ public struct RecordBuffer {
   }
 
   private mutating func put(_ kind: LogRecord.Kind, flag: Bool = false) {
+    put(kind, flags: flag ? RecordFlag.isSet : 0)
+  }
+
+  private mutating func put(_ kind: LogRecord.Kind, flags: UInt8) {
     bytes.append(kind.rawValue)
-    bytes.append(flag ? 1 : 0)
+    bytes.append(flags)
     put(UInt16(0))
   }
 
@@ -97,11 +101,17 @@ public struct RecordBuffer {
       put(modified)
       if let changed { put(changed) }
     case .attribute(let node, let removes, let time, let name, let value):
-      put(.attribute, flag: removes)
+      let isLong = value.count > Int(UInt16.max)
+      put(.attribute, flags: (removes ? RecordFlag.isSet : 0) | (isLong ? RecordFlag.isLong : 0))
       put(node)
       put(time)
       put(name)
-      put(value)
+      if isLong {
+        put(UInt32(truncatingIfNeeded: value.count))
+        bytes.append(contentsOf: value)
+      } else {
+        put(value)
+      }
     case .allocate(let node, let mode, let offset, let length, let time):
       put(.allocate)
       put(node)
@@ -121,6 +131,14 @@ public struct RecordBuffer {
     put(time)
     put(name)
   }
+}
+
+/// Bits of a record's flag byte.
+private enum RecordFlag {
+  /// What the record's kind says of it.
+  static let isSet: UInt8 = 1
+  /// An attribute's value whose length takes 4 bytes.
+  static let isLong: UInt8 = 2
 }
 
 /// Reads records one after the other out of bytes that came from a disk.
@@ -148,9 +166,10 @@ public struct RecordReader {
       let kind = LogRecord.Kind(rawValue: get())
     else { return nil }
     end = offset + length
-    let flag = get(UInt8.self) != 0
+    let flags = get(UInt8.self)
     _ = get(UInt16.self)
-    let record = decodeFields(kind, flag: flag)
+    let record = decodeFields(
+      kind, flag: flags & ~RecordFlag.isLong != 0, isLong: flags & RecordFlag.isLong != 0)
     guard !failed, cursor == end else { return nil }
     offset = end
     return record
@@ -166,8 +185,8 @@ public struct RecordReader {
     return T(littleEndian: bytes.loadUnaligned(fromByteOffset: cursor, as: T.self))
   }
 
-  private mutating func getBytes() -> UnsafeRawBufferPointer {
-    let count = Int(get(UInt16.self))
+  private mutating func getBytes(isLong: Bool = false) -> UnsafeRawBufferPointer {
+    let count = isLong ? Int(get(UInt32.self)) : Int(get(UInt16.self))
     guard cursor + count <= end else {
       failed = true
       return UnsafeRawBufferPointer(start: nil, count: 0)
@@ -181,7 +200,7 @@ public struct RecordReader {
     return .written(node: node, size: size, modified: modified, changed: cursor == end ? nil : get())
   }
 
-  private mutating func decodeFields(_ kind: LogRecord.Kind, flag: Bool) -> LogRecord {
+  private mutating func decodeFields(_ kind: LogRecord.Kind, flag: Bool, isLong: Bool) -> LogRecord {
     switch kind {
     case .create:
       .create(
@@ -203,7 +222,9 @@ public struct RecordReader {
     case .writeInline: .writeInline(node: get(), offset: get(), time: get(), data: getBytes())
     case .dropName: .dropName(parent: get(), node: get(), time: get(), name: getBytes())
     case .written: decodeWritten()
-    case .attribute: .attribute(node: get(), removes: flag, time: get(), name: getBytes(), value: getBytes())
+    case .attribute:
+      .attribute(
+        node: get(), removes: flag, time: get(), name: getBytes(), value: getBytes(isLong: isLong))
     case .allocate: .allocate(node: get(), mode: get(), offset: get(), length: get(), time: get())
     }
   }

@@ -17,7 +17,7 @@ struct CleanTests {
     let (builder, _) = try ImageBuilder.populated()
     let report = try Checker.check(builder.image)
     #expect(report.findings.isEmpty, "\(report.findings.text)")
-    #expect(report.files == 206 && report.directories == 5 && report.orphans == 1)
+    #expect(report.files == 207 && report.directories == 5 && report.orphans == 1)
     #expect(report.verifiedBlocks == 2 + 140 + 300)
   }
 

@@ -51,7 +51,7 @@ struct Corruption: CustomTestStringConvertible, Sendable {
     }
   }
 
-  static let all: [Corruption] = copies + inodes + names + references
+  static let all: [Corruption] = copies + inodes + names + references + attributes
 }
 
 extension Corruption {
@@ -121,7 +121,8 @@ extension Corruption {
     .inode("another type than its name's", [.directoryType], \.small) { $0.mode = 0o010600 },
     .inode("an impossible layout", [.inode], isMended: false, \.large) { $0.page.store(UInt8(9), at: 36) },
     .inode("a generation of its own", [.inodeGeneration], isMended: false, \.small) { $0.generation = 8 },
-    .inode("torn attributes", [.attributes], isMended: false, \.small) { $0.attributeLength -= 1 },
+    .inode("a directory's uncounted links, too early", [.links], \.directory) { $0.links = 65001 },
+    .inode("torn attributes", [.attributes], \.small) { $0.attributeLength -= 1 },
     Corruption("an orphan that nobody knows", [.orphan]) { builder, tree in
       try builder.change { try $0.changeNames(of: NodeID.orphans.number) { $0 = [] } }
     },
@@ -229,12 +230,12 @@ extension Corruption {
     Corruption("a node that nothing refers to", [.nodeUnreferenced]) { builder, _ in
       try builder.change { _ = try $0.makeNode() }
     },
-    Corruption("a node with two referrers", [.nodeReference], isMended: false) { builder, tree in
+    Corruption("a node with two referrers", [.nodeReference, .attributes]) { builder, tree in
       try builder.change { transaction in
         try transaction.inode(tree.medium).attributeNode = try transaction.inode(tree.large).attributeNode
       }
     },
-    Corruption("a reference to no node", [.nodeReference], isMended: false) { builder, tree in
+    Corruption("a reference to no node", [.nodeReference, .attributes]) { builder, tree in
       try builder.change { try $0.inode(tree.small).attributeNode = 77_777 }
     },
     Corruption("a block of two files", [.blockSharing], isMended: false) { builder, tree in

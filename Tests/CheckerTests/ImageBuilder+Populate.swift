@@ -13,6 +13,8 @@ extension ImageBuilder {
     var directory: UInt64 = 0
     var inner: UInt64 = 0
     var crowded: UInt64 = 0
+    /// Has attributes in nodes below an index, and one in nodes of its own.
+    var described: UInt64 = 0
   }
 
   /// Made once, and only read from then on.
@@ -52,6 +54,11 @@ extension ImageBuilder {
       }
       try transaction.name(crowd, in: crowded.id)
       try transaction.name([("inner", inner), ("small too", small), ("large", large)], in: directory.id)
+      let described = try transaction.makeInode(mode: 0o100644)
+      described.links = 1
+      let values = (0..<120).map { NewAttribute(name: Array("user.\($0)".utf8), value: random.bytes(90)) }
+      let long = NewAttribute(name: Array("user.long".utf8), value: random.bytes(9000))
+      try transaction.store(values + [long], of: described.number)
       let symlink = try transaction.makeInode(mode: 0o120777)
       symlink.links = 1
       symlink.layout = .node
@@ -61,13 +68,15 @@ extension ImageBuilder {
         [
           ("small", small), ("direct", direct), ("medium", medium), ("directory", directory),
           ("crowded", crowded), ("symlink", symlink),
+          ("described", described),
         ], in: .root)
       let orphan = try transaction.makeInode(mode: 0o100644)
       try transaction.name(
         [(String(decoding: Check.orphanName(orphan.number), as: UTF8.self), orphan)], in: .orphans)
       tree = Tree(
         small: small.number, medium: medium.number, large: large.number, orphan: orphan.number,
-        directory: directory.number, inner: inner.number, crowded: crowded.number)
+        directory: directory.number, inner: inner.number, crowded: crowded.number, described: described.number
+      )
     }
     return tree
   }
@@ -75,13 +84,9 @@ extension ImageBuilder {
   private static func addAttribute(_ inode: Inode) {
     let name = Array("user.colour".utf8)
     let value = Array("blue".utf8)
-    let length = AttributeEntries.length(name: name.count, value: value.count)
     name.withUnsafeBytes { name in
-      value.withUnsafeBytes { value in
-        AttributeEntries.store(name: name, value: value, into: inode.page, at: Page.size - length)
-      }
+      value.withUnsafeBytes { AttributeEntries.insert(name: name, .inline, content: $0, into: inode) }
     }
-    inode.attributeLength = length
   }
 
   private static func addAttributeNode(_ inode: Inode, _ transaction: Transaction) throws {
@@ -90,10 +95,7 @@ extension ImageBuilder {
     node.initialize(owner: inode.number)
     let value = [UInt8](repeating: 9, count: 2000)
     Array("user.large".utf8).withUnsafeBytes { name in
-      value.withUnsafeBytes { value in
-        AttributeEntries.store(name: name, value: value, into: page, at: AttributeNode.headerSize)
-        node.length = AttributeEntries.length(name: name.count, value: value.count)
-      }
+      value.withUnsafeBytes { AttributeEntries.insert(name: name, .inline, content: $0, into: node) }
     }
     inode.attributeNode = number
   }

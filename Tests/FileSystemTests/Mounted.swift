@@ -1,7 +1,8 @@
 import FileSystem
 import Format
-import Simulation
 import Testing
+
+@testable import Simulation
 
 /// A filesystem mounted on a simulated disk, and short ways to use it. Nodes are FUSE node ids; the root is 1.
 final class Mounted {
@@ -51,6 +52,14 @@ final class Mounted {
     var image = harness.disk.image
     try damage(&image)
     try mountAgain(image, nil)
+  }
+
+  /// Unmounts in order, changes the image under right checksums, and mounts it.
+  func remount(editing edit: (inout SealedImage) -> Void) throws {
+    try harness.unmount()
+    var sealed = try SealedImage(harness.disk.image)
+    edit(&sealed)
+    try mountAgain(sealed.image, nil)
   }
 
   /// Cuts the power and mounts what is left.
@@ -225,6 +234,12 @@ final class Mounted {
 
   var space: SpaceReport {
     get throws { try call(Call(.statfs, node: 1)).reply.space }
+  }
+
+  /// Unmounts in order and has the image checked.
+  func expectClean() throws {
+    try harness.unmount()
+    #expect(ImageReader.fault(harness.disk.image) == nil)
   }
 
   /// Lets background work finish: commits, freeing, cleaning.

@@ -58,6 +58,29 @@ struct LogRecordTests {
     }
   }
 
+  @Test("An attribute's value may be longer than two bytes can say", arguments: [65535, 65536])
+  func longValues(count: Int) {
+    var buffer = RecordBuffer()
+    let value = (0..<count).map { UInt8(truncatingIfNeeded: $0 % 251) }
+    Array("user.long".utf8).raw { name in
+      value.raw { buffer.append(.attribute(node: 3, removes: false, time: 4, name: name, value: $0)) }
+    }
+    buffer.append(.written(node: 5, size: 6, time: 7))
+    buffer.bytes.raw { bytes in
+      var reader = RecordReader(bytes)
+      guard case .attribute(3, false, 4, let name, let found)? = reader.next() else {
+        Issue.record("no attribute")
+        return
+      }
+      #expect(Array(name) == Array("user.long".utf8) && Array(found) == value)
+      guard case .written(5, 6, 7)? = reader.next() else {
+        Issue.record("no record behind it")
+        return
+      }
+      #expect(reader.isAtEnd)
+    }
+  }
+
   @Test("A cut run of records ends at the cut")
   func truncated() {
     var random = SplitMix(seed: 51)

@@ -88,33 +88,4 @@ extension Check {
     guard inode.size > UInt64(Page.size) else { return }
     note(Finding(.size, .inconsistency, .inode(number), "a symlink of \(inode.size) bytes in one node"))
   }
-
-  /// The extended attributes in the inode and in its attribute node.
-  private func checkAttributes(_ inode: Inode, _ number: UInt64) {
-    var names: Set<[UInt8]> = []
-    checkAttributes(AttributeEntries(inode), number, &names)
-    guard inode.attributeNode != 0 else { return }
-    fetchNode(inode.attributeNode, inode: number) { page in
-      let node = AttributeNode(page)
-      guard node.isValid, node.owner == number else {
-        noteDamage(.attributes, .node(inode.attributeNode, inode: number), "no attribute node of this inode")
-        return
-      }
-      checkAttributes(AttributeEntries(node), number, &names)
-    }
-  }
-
-  private func checkAttributes(_ entries: AttributeEntries, _ number: UInt64, _ names: inout Set<[UInt8]>) {
-    guard entries.start < entries.end else { return }
-    if !entries.isValid {
-      note(Finding(.attributes, .damage, .inode(number), "the extended attributes cannot be told apart"))
-    }
-    var offset = entries.start
-    while let attribute = entries.attribute(at: offset) {
-      if !names.insert(Array(attribute.name)).inserted {
-        note(Finding(.attributes, .inconsistency, .inode(number), "one extended attribute twice"))
-      }
-      offset += attribute.length
-    }
-  }
 }

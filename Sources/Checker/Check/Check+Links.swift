@@ -95,10 +95,14 @@ extension Check {
   }
 
   private func checkLinkCount(_ number: UInt64, _ summary: InodeSummary, _ directory: DirectorySummary?) {
-    let expected = directory.map { 2 &+ $0.subdirectories } ?? summary.names
+    let expected =
+      directory.map { Inode.directoryLinks(subdirectories: UInt64($0.subdirectories)) } ?? summary.names
     guard summary.links != expected else { return }
+    // A directory that once had more subdirectories than are counted has them uncounted for good.
+    if directory != nil, summary.links == Inode.uncountedLinks { return }
     // Names in what is damaged could not be counted: a count may be too low then, and is only ever raised.
-    let isSure = isWhole || expected > summary.links
+    let isUncounted = directory != nil && expected == Inode.uncountedLinks
+    let isSure = isWhole || isUncounted || expected > summary.links
     note(
       Finding(
         .links, .inconsistency, .inode(number), "\(summary.links) links, counted \(expected)",

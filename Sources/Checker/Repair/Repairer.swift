@@ -55,6 +55,7 @@ struct Repairer {
     case .reattach(let number): try reattach(number)
     case .orphan(let number): try addOrphan(number)
     case .freeNode(let number): try transaction.freeNode(number)
+    case .rebuildAttributes(let number): try transaction.rebuildAttributes(of: number)
     }
   }
 
@@ -100,7 +101,7 @@ struct Repairer {
     if inode.isDirectory {
       inode.parent = home.raw
       let directory = try transaction.inode(home.number)
-      directory.links &+= 1
+      directory.gainSubdirectory()
     }
     if inode.links == 0 { inode.links = inode.isDirectory ? 2 : 1 }
   }
@@ -124,7 +125,7 @@ struct Repairer {
     made.links = 2
     made.parent = NodeID.root.raw
     let root = try transaction.inode(NodeID.root.number)
-    root.links &+= 1
+    root.gainSubdirectory()
     added[NodeID.root.number, default: []].append(
       NewRecord(name: Array(name.utf8), node: made.id, type: 4))
     foundHome = made.id

@@ -3,7 +3,7 @@ import Format
 /// The arena of a simulated mount: each slot's data frames, then the filesystem's frames; and each slot's names.
 public final class SimulatedMemory {
   /// Bytes a slot has for names and values, each.
-  static let nameBytes = 65536
+  static let nameBytes = 69632
 
   public let base: UnsafeMutableRawPointer
   /// Frames the filesystem may use, from `firstFrame` on.

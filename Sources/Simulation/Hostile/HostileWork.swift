@@ -179,7 +179,15 @@ struct HostileWork {
       Call(.setxattr, node: node, name: "user.new").with {
         $0.otherName = Array(repeating: 66, count: index * 100 % 3800)
       })
-    for name in index % 2 == 0 ? ["user.small"] : ["user.large", "user.new"] {
+    if index % 5 == 0 {
+      for number in 0..<24 {
+        _ = try ask(
+          Call(.setxattr, node: node, name: "user.further-\(number)").with {
+            $0.otherName = Array(repeating: 67, count: number == 7 ? 65536 : 150)
+          })
+      }
+    }
+    for name in index % 2 == 0 ? ["user.small", "user.huge"] : ["user.large", "user.new"] {
       _ = try ask(Call(.removexattr, node: node, name: name))
     }
   }

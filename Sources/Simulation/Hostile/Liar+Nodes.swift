@@ -27,6 +27,7 @@ extension Liar {
       case .directoryIndex: Self.lieAboutIndex(&values, page)
       case .attributes where isInode: Self.lieAboutAttributes(&values, page, AttributeEntries(Inode(page)))
       case .attributes: Self.lieAboutAttributes(&values, page, AttributeEntries(AttributeNode(page)))
+      case .attributeValue: values.lie(page, in: Self.packedFields)
       default: values.lie(page, in: [(38, 2), (48, 8), (104, 8), (256, 1), (260, 1)])
       }
     }
@@ -100,6 +101,17 @@ extension Liar {
     var offsets: [Int] = []
     entries.forEach { offsets.append($0.offset) }
     guard let at = values.random.pick(offsets) else { return }
+    if let attribute = entries.attribute(at: at), attribute.form == .apart, values.random.chance(60) {
+      // The value's length, or one of its nodes.
+      let content = at + AttributeEntries.fixedSize + attribute.name.count
+      let node = content + 4 + 8 * values.random.below(attribute.valueNodes.count)
+      switch values.random.below(3) {
+      case 0: values.lie(page, at: content, width: 4)
+      case 1: values.lie(page, at: node, width: 8)
+      default: page.store(values.node(), at: node)
+      }
+      return
+    }
     values.lie(page, in: [(0, 1), (1, 1), (2, 2), (4, 1), (9, 1), (12, 4)], from: at)
   }
 }

@@ -63,7 +63,7 @@ struct Liar {
       guard let block = values.random.pick(catalog.segmentHeaders) else { return }
       edit({ $0.editHeader(at: block, $1) }, Self.lieAboutHeader)
     case .inode, .directoryInode, .inodeTable, .nodeTable, .map, .directoryLeaf, .directoryIndex, .attributes,
-      .symlink:
+      .attributeValue, .symlink:
       lieAboutNode(structure)
     }
   }

@@ -75,6 +75,10 @@ struct RichDisk {
         _ = try harness.ask(Call(.link, node: 1, name: "hard-\(index)").with { $0.otherNode = node })
         try describe(node, "user.small", bytes: 40, harness)
         try describe(node, "user.large", bytes: 3900, harness)
+        if index % 80 == 0 {
+          for number in 0..<40 { try describe(node, "user.number-\(number)", bytes: 20 * number, harness) }
+          try describe(node, "user.huge", bytes: 9000 + 100 * index, harness)
+        }
       }
     }
     for (name, length) in [("short", 40), ("long", 4000)] {
@@ -115,6 +119,7 @@ struct RichDisk {
     for index in 0..<12 {
       let node = try file("logged-\(index)", in: log, [(0, index * index * 700)], harness)
       if index % 3 == 0 { try describe(node, "user.logged", bytes: 100 * index, harness) }
+      if index % 6 == 0 { try describe(node, "user.long", bytes: 9000 * index + 1500, harness) }
       if index % 4 == 0 { _ = try harness.ask(Call(.fsync, node: node)) }
     }
     _ = try harness.ask(

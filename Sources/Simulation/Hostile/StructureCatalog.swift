@@ -66,6 +66,8 @@ struct StructureCatalog {
       add(.directoryIndex, place)
     } else if AttributeNode(page).isValid {
       add(.attributes, place)
+    } else if AttributeValueNode(page).isValid {
+      add(.attributeValue, place)
     } else if page.load(UInt8.self, at: 0) >= 0x20, page.load(UInt64.self, at: 24) >> 56 >= 0x20 {
       add(.symlink, place)
     } else {

@@ -31,10 +31,16 @@ extension World {
     pending.undo.append { node.timeline.removeLast() }
   }
 
+  /// A directory's link count with so many subdirectories more, as on ext4: beyond 65,000 it is 1 for good.
+  private static func directoryLinks(_ links: UInt32, changedBy change: Int) -> UInt32 {
+    let changed = Int(links) + change
+    return links == 1 || changed > 65_000 ? 1 : UInt32(clamping: changed)
+  }
+
   private func touch(_ directory: Int, _ pending: Pending, links: Int = 0) {
     update(directory, pending) { state in
       state.modified = pending.moment
-      state.links = UInt32(clamping: Int(state.links) + links)
+      state.links = Self.directoryLinks(state.links, changedBy: links)
     }
   }
 

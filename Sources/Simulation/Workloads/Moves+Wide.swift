@@ -70,14 +70,29 @@ extension Script.Context {
     guard let node = random.pick(live.filter { world.node($0).isFile || world.node($0).isDirectory }) else {
       return []
     }
+    let known = world.node(node).attributeNames
     if random.chance(35) {
-      return world.node(node).attributeNames.map { .removeAttribute(node: node, name: $0) }
+      let kept = random.chance(50) ? 0 : random.below(known.count + 1)
+      return known.shuffled(using: &random).dropFirst(kept).map { .removeAttribute(node: node, name: $0) }
     }
+    if random.chance(15) { return manyAttributes(node) }
     return (0..<random.number(1...4)).map { _ in
-      .setAttribute(
-        node: node, name: "user.\(random.below(6))",
-        value: Stamp.bytes(
-          file: node, write: UInt64(made.count), offset: 0, count: random.pick([0, 30, 600]) ?? 30), flags: 0)
+      let count = random.pick([0, 30, 600, 600, 1024, 1025, 4064, random.number(1000...30_000), 65536]) ?? 30
+      return setAttribute(node, "user.\(random.below(6))", count)
+    }
+  }
+
+  private func setAttribute(_ node: Int, _ name: String, _ count: Int) -> Action {
+    let value = Stamp.bytes(file: node, write: UInt64(made.count), offset: 0, count: count)
+    return .setAttribute(node: node, name: name, value: value, flags: 0)
+  }
+
+  /// More attributes than a node of them holds, some of them long.
+  private mutating func manyAttributes(_ node: Int) -> [Action] {
+    let first = random.below(100)
+    return (first..<first + random.number(20...80)).map { index in
+      let count = random.chance(5) ? random.number(1025...6000) : random.below(250)
+      return setAttribute(node, "user.one of many, number \(index)", count)
     }
   }
 

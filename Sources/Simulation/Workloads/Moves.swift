@@ -103,7 +103,7 @@ extension Script.Context {
       guard let node = random.pick(live.filter { world.node($0).isFile || world.node($0).isDirectory }) else {
         return []
       }
-      let size = random.pick([0, 10, 100, 1000, 1200]) ?? 10
+      let size = random.pick([0, 10, 100, 1000, 1200, 9000]) ?? 10
       return [
         .setAttribute(
           node: node, name: "user.\(random.pick(["a", "b", "comment"]) ?? "a")",

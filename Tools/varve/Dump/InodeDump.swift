@@ -26,20 +26,42 @@ struct InodeDump {
   private static func attributes(
     of block: DumpedBlock, in volume: Volume, _ pack: CheckpointPack
   ) throws(DumpError) -> [Attribute] {
-    var found = block.read { list(AttributeEntries(Inode($0))) }
+    let found = block.read { list(AttributeEntries(Inode($0))) }
     let further = block.read { Inode($0).attributeNode }
-    guard further != 0 else { return found }
-    let node = try volume.node(further, in: .internal, of: pack)
-    guard node.read({ AttributeNode($0).isValid }) else {
-      throw DumpError("attribute node \(further) contradicts itself; run fsck.varve")
+    return try found + attributes(further, depth: 0, in: volume, pack)
+  }
+
+  /// The attributes in a node, or in the nodes below an index.
+  private static func attributes(
+    _ reference: UInt64, depth: Int, in volume: Volume, _ pack: CheckpointPack
+  ) throws(DumpError) -> [Attribute] {
+    guard reference != 0 else { return [] }
+    let number = reference & ~DirectoryIndex.referenceFlag
+    let node = try volume.node(number, in: .internal, of: pack)
+    if reference & DirectoryIndex.referenceFlag == 0 {
+      guard node.read({ AttributeNode($0).isValid }) else { throw contradicts(number) }
+      return node.read { list(AttributeEntries(AttributeNode($0))) }
     }
-    found += node.read { list(AttributeEntries(AttributeNode($0))) }
+    guard node.read({ DirectoryIndex($0).isValid }), depth < DirectoryIndex.maximumDepth else {
+      throw contradicts(number)
+    }
+    let references = node.read { page in (0..<DirectoryIndex.slots).map { DirectoryIndex(page)[$0] } }
+    var found: [Attribute] = []
+    var previous: UInt64 = 0
+    for reference in references where reference != previous {
+      previous = reference
+      found += try attributes(reference, depth: depth + 1, in: volume, pack)
+    }
     return found
+  }
+
+  private static func contradicts(_ node: UInt64) -> DumpError {
+    DumpError("attribute node \(node) contradicts itself; run fsck.varve")
   }
 
   private static func list(_ entries: AttributeEntries) -> [Attribute] {
     var list: [Attribute] = []
-    entries.forEach { list.append(Attribute(name: NameBytes($0.name), size: $0.value.count)) }
+    entries.forEach { list.append(Attribute(name: NameBytes($0.name), size: $0.valueCount)) }
     return list
   }
 
