@@ -93,7 +93,8 @@ extension FileSystem {
   func segmentDemand(pages: Int = 0, nodes: Int = 0) -> Int {
     let pages = dirtyPages + pages
     // Each log write has a header and up to 257 blocks, and may leave a few blocks of a segment unused.
-    let logBlocks = (pages + log.records.bytes.count / Page.size + 2) * 33 / 32
+    let logBlocks =
+      (pages + log.records.bytes.count / Page.size + 2) * 33 / 32
       + Self.recordBlocksPerRequest
     // Each page written may change a node of its file's map, and each of those a block of the table.
     let maps = min(pages + uncommitted.count, Int(clamping: inodeTable.root.used &+ internalTable.root.used))

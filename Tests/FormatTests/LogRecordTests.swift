@@ -65,7 +65,7 @@ struct LogRecordTests {
     Array("user.long".utf8).raw { name in
       value.raw { buffer.append(.attribute(node: 3, removes: false, time: 4, name: name, value: $0)) }
     }
-    buffer.append(.written(node: 5, size: 6, time: 7))
+    buffer.append(.written(node: 5, size: 6, modified: 7, changed: 8))
     buffer.bytes.raw { bytes in
       var reader = RecordReader(bytes)
       guard case .attribute(3, false, 4, let name, let found)? = reader.next() else {
@@ -73,7 +73,7 @@ struct LogRecordTests {
         return
       }
       #expect(Array(name) == Array("user.long".utf8) && Array(found) == value)
-      guard case .written(5, 6, 7)? = reader.next() else {
+      guard case .written(5, 6, 7, 8)? = reader.next() else {
         Issue.record("no record behind it")
         return
       }
