@@ -8,7 +8,8 @@ extension MemoryService {
     let found = try node(request.pointee.node)
     let change = request.pointee.change
     if let size = change.size { try resize(found, size) }
-    if change.uid != nil || change.gid != nil || request.pointee.killPrivileges { found.killPrivileges() }
+    let isGiven = (change.uid != nil || change.gid != nil) && found.directory == nil
+    if isGiven || request.pointee.killPrivileges { found.killPrivileges() }
     if let uid = change.uid { found.attributes.uid = uid }
     if let gid = change.gid { found.attributes.gid = gid }
     if let mode = change.mode { found.attributes.mode = found.attributes.mode & S_IFMT | mode & 0o7777 }
