@@ -58,7 +58,8 @@ extension Check {
       guard !isUnknown(record.node.number) else {
         note(
           Finding(
-            .danglingRecord, .damage, place(), "the table that leads to inode \(record.node.number) is damaged"))
+            .danglingRecord, .damage, place(),
+            "the table that leads to inode \(record.node.number) is damaged"))
         return
       }
       note(

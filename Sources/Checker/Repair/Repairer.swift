@@ -31,7 +31,9 @@ struct Repairer {
   /// Applies repairs; one that cannot be carried out is left and named in `failures`.
   mutating func apply(_ repairs: [Repair]) throws(RepairError) {
     // Table blocks first: other repairs may need what it leads to.
-    for repair in repairs.sorted(by: { $0.isOfTable && !$1.isOfTable }) { try attempt { (this) throws(RepairError) in try this.apply(repair) } }
+    for repair in repairs.sorted(by: { $0.isOfTable && !$1.isOfTable }) {
+      try attempt { (this) throws(RepairError) in try this.apply(repair) }
+    }
     for directory in Set(dropped.keys).union(added.keys).union(rebuilt).union(salvaged).sorted() {
       try attempt { (this) throws(RepairError) in try this.rebuild(directory) }
     }

@@ -88,7 +88,9 @@ public final class ModelNode {
       return "was changed at \(found.changeTime), "
         + "not within \(state.changed.earliest)-\(state.changed.latest)"
     }
-    if !state.accessed.contains(found.accessTime), !readings.contains(where: { $0.contains(found.accessTime) }) {
+    if !state.accessed.contains(found.accessTime),
+      !readings.contains(where: { $0.contains(found.accessTime) })
+    {
       return "was read at \(found.accessTime), not within "
         + "\(state.accessed.earliest)-\(state.accessed.latest), nor when anybody read it"
     }

@@ -38,7 +38,8 @@ public final class World {
     root.nodeID = 1
     let born = Moment(from: 0)
     root.timeline.append(
-      ModelNode.State(mode: FileType.directory | 0o755, links: 2, modified: born, changed: born, accessed: born), at: 0)
+      ModelNode.State(
+        mode: FileType.directory | 0o755, links: 2, modified: born, changed: born, accessed: born), at: 0)
     nodes.append(root)
   }
 
