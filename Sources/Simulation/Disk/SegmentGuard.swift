@@ -62,7 +62,8 @@ final class SegmentGuard {
 
   /// Notes what a checkpoint holds. One whose usage table is not whole is written over by the next.
   private func learn(_ pack: CheckpointPack, _ image: DiskImage) {
-    guard known.last?.sequence ?? 0 < pack.sequence else { return }
+    // After falling back one checkpoint, the next has the number of the one that was given up.
+    known.removeAll { $0.sequence >= pack.sequence }
     var live: [UInt32] = []
     for (index, selection) in pack.usage.enumerated() {
       let block = geometry.usageBlock(UInt32(index), copy: selection.copy)
