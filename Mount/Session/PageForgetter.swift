@@ -20,6 +20,10 @@ public final class PageForgetter {
   /// How mount.varve is told to be that process.
   public static let flag = "--forget-pages"
 
+  /// How many may wait at a time. Beyond it answers go out at once, though the pages are still to be forgotten: the kernel
+  /// may be waiting for a page whose read it holds back because so much is unanswered.
+  static let limit = 256
+
   /// What goes through the first pipe; the token alone comes back through the second.
   struct Order: BitwiseCopyable {
     var token: UInt64
@@ -50,7 +54,9 @@ public final class PageForgetter {
   func forget(_ pages: ForgottenPages, _ whenDone: @escaping (Bool) -> Void) {
     guard process != 0 || start() else { return whenDone(false) }
     nextToken += 1
-    waiting[nextToken] = (pages, whenDone)
+    let isEarly = waiting.count >= Self.limit
+    waiting[nextToken] = (pages, isEarly ? { _ in } : whenDone)
+    if isEarly { whenDone(true) }
     backlog.append(nextToken)
     sendBacklog()
   }

@@ -19,10 +19,11 @@ public struct SessionOptions: Sendable, Equatable {
   public var maximumRead: UInt32 = 512 << 10
   /// How far the kernel may read ahead, in bytes.
   public var readahead: UInt32 = 1 << 20
-  /// How many read-aheads and asynchronous direct requests the kernel may have under way.
-  public var maximumBackground: UInt32 = 128
+  /// How many read-aheads and asynchronous direct requests the kernel may have under way. Many more than may wait for the
+  /// kernel to forget pages (`PageForgetter.limit`): a read-ahead that is held back for them keeps its pages locked.
+  public var maximumBackground: UInt32 = 1024
   /// Of those, how many make the kernel hold back.
-  public var congestionThreshold: UInt32 = 96
+  public var congestionThreshold: UInt32 = 768
   /// Whether open, opendir and their releases are the kernel's alone, so that each saves a round trip.
   ///
   /// The service then learns of a node's use by its lookups and forgets only.

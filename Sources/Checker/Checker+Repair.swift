@@ -8,6 +8,8 @@ public struct RepairOutcome: Sendable {
   public internal(set) var after: CheckReport
   /// Findings that were mended.
   public internal(set) var repaired = 0
+  /// Paths that lead to nothing any more, because what they led to is lost.
+  public internal(set) var lost: [String] = []
   /// Repairs that could not be carried out, and why.
   public internal(set) var failures: [String] = []
 
@@ -47,12 +49,15 @@ extension Checker {
         return false
       }
       guard !chosen.isEmpty else { break }
+      var names = LostNames(latest, image)
+      let lost = names.paths(chosen)
       do throws(RepairError) {
         try mend(chosen, latest, image, time: time, &outcome)
       } catch {
         outcome.failures.append(error.description)
         break
       }
+      outcome.lost += lost
       latest = try run(image, options: quick)
       if latest.report.findings.map(\.description) == outcome.after.findings.map(\.description) { break }
       outcome.after = latest.report

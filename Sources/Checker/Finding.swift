@@ -98,6 +98,15 @@ public enum Repair: Sendable, Hashable {
   case orphan(inode: UInt64)
   /// Frees the number of a node to which nothing refers.
   case freeNode(UInt64)
+  /// Gives up an inode that cannot be read, or be freed: its number is free, and what only it referred to comes free
+  /// or, where it has a name's worth of links, to lost+found.
+  case clearInode(UInt64)
+  /// Makes the root or the orphan directory anew, empty.
+  case remakeDirectory(UInt64)
+  /// Forgets a tree of blocks that were cut off from an inode and cannot be freed one by one.
+  case dropCutOff(inode: UInt64)
+  /// Gives up a table's block that cannot be read: the numbers it led to are not in use, and never given out again.
+  case retireTableBlock(OwnerKind, level: Int, index: UInt64)
 }
 
 extension Finding: CustomStringConvertible {

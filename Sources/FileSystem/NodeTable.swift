@@ -134,7 +134,12 @@ extension FileSystem {
     while true {
       let number = max(table.root.cursor, table.firstNumber)
       if number < table.root.limit {
-        let leaf = try dirtyTablePath(table, number)
+        let leaf: Page
+        do throws(Stop) { leaf = try dirtyTablePath(table, number) } catch .fail {
+          // Nobody can say which of them are free.
+          table.root.cursor = min((number | 255) + 1, table.root.limit)
+          continue
+        }
         if let found = freeNumber(in: leaf, from: number, limit: table.root.limit) {
           table.hasTurnedBack = false
           return found

@@ -119,7 +119,7 @@ extension Corruption {
     .inode("a wrong parent", [.directoryParent], \.inner) { $0.parent = NodeID.root.raw },
     .inode("no links, though named", [.links], \.medium) { $0.links = 0 },
     .inode("another type than its name's", [.directoryType], \.small) { $0.mode = 0o010600 },
-    .inode("an impossible layout", [.inode], isMended: false, \.large) { $0.page.store(UInt8(9), at: 36) },
+    .inode("an impossible layout", [.inode], \.large) { $0.page.store(UInt8(9), at: 36) },
     .inode("a generation of its own", [.inodeGeneration], isMended: false, \.small) { $0.generation = 8 },
     .inode("a directory's uncounted links, too early", [.links], \.directory) { $0.links = 65001 },
     .inode("torn attributes", [.attributes], \.small) { $0.attributeLength -= 1 },
@@ -208,8 +208,8 @@ extension Corruption {
 
   /// References between blocks, and blocks themselves.
   static let references: [Corruption] = [
-    .block("a byte of an inode", [.inode]) { try $0.address(.inode, $1.medium) },
-    .block("a byte of the root directory", [.inode, .unreachable]) { builder, _ in
+    .block("a byte of an inode", [.inode], isMended: true) { try $0.address(.inode, $1.medium) },
+    .block("a byte of the root directory", [.inode, .unreachable], isMended: true) { builder, _ in
       try builder.address(.inode, 1)
     },
     .block("a byte of a map node", [.node]) { builder, tree in

@@ -79,7 +79,9 @@ struct Crash: ParsableCommand {
     var runs = 0
     repeat {
       let explorer = Explorer(scenario, mounter: .fileSystem(), settings: settings)
-      explorer.inspector = { image, isClean in isClean ? ImageReader.fault(image) : nil }
+      explorer.inspector = { image, moment in
+        moment == .crashed ? nil : ImageReader.fault(image, isSettled: moment == .settled)
+      }
       if trace { explorer.trace = { print($0) } }
       let result = explorer.explore(seed: runSeed ?? seeds.next() & 0xffff_ffff)
       runs += 1

@@ -64,6 +64,7 @@ final class Console {
     where finding.severity != .note && !before.contains(finding.description) {
       print("\(finding)\(Self.state(finding, isLeft: true))")
     }
+    for path in outcome.lost { print("lost: \(path)") }
     for failure in outcome.failures { say(failure) }
     summarize(outcome)
   }
@@ -114,6 +115,7 @@ final class Console {
       ("live_blocks", .integer(report?.liveBlocks ?? 0)),
       ("total_blocks", .integer(report?.totalBlocks ?? 0)),
       ("free_segments", .integer(report?.freeSegments ?? 0)),
+      ("lost", .array((result.outcome?.lost ?? []).map { .text($0) })),
       ("verified_blocks", .integer(report?.verifiedBlocks ?? 0)), ("findings", .array(findings)),
     ])
   }

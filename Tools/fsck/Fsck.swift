@@ -34,6 +34,11 @@ struct Fsck: ParsableCommand {
     name: .customLong("drop-log"),
     help: "When the log cannot be replayed, give up what lies behind its damage, or all of it if need be.")
   var dropsLog = false
+
+  @Flag(
+    name: .customLong("drop-tables"),
+    help: "With -y: give up table blocks that cannot be read, and with each up to 256 files.")
+  var dropsTables = false
   @Flag(help: "Print what was found as JSON.")
   var json = false
   @Argument(help: "The device: nvme://0000:01:00.0/1, a path to an image file, UUID=… or LABEL=….")
@@ -61,7 +66,7 @@ struct Fsck: ParsableCommand {
     let console = Console(device: device, isQuiet: json, isVerbose: verbose, showsProgress: showsProgress)
     let inspection = Inspection(
       device: device, consent: consent, isForced: isForced, readsData: !skipsData && (!preens || isForced),
-      dropsLog: dropsLog, console: console)
+      dropsLog: dropsLog, dropsTables: dropsTables, console: console)
     let result = inspection.run()
     console.finish(result, json: json)
     throw ExitCode(result.status.rawValue)

@@ -28,6 +28,7 @@ struct Inspection {
   let isForced: Bool
   let readsData: Bool
   let dropsLog: Bool
+  let dropsTables: Bool
   let console: Console
 
   /// Frames of the device's arena: how many blocks are read at once.
@@ -120,6 +121,7 @@ struct Inspection {
   private func check(_ image: any BlockWriter, _ log: LogState) throws(ImageError) -> Result {
     var options = CheckOptions()
     options.readsData = readsData
+    options.dropsTables = dropsTables
     options.progress = console.progress
     var result = Result()
     let givesUp =

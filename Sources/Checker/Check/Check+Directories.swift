@@ -55,6 +55,13 @@ extension Check {
     guard let target = inodes.find(record.node.number), target.pointee.generation == record.node.generation,
       record.node != .root, record.node != .orphans
     else {
+      guard !isUnknown(record.node.number) else {
+        note(
+          Finding(
+            .danglingRecord, .damage, place(),
+            "the table that leads to inode \(record.node.number) is damaged"))
+        return
+      }
       note(
         Finding(
           .danglingRecord, .inconsistency, place(),
@@ -63,7 +70,13 @@ extension Check {
       return
     }
     target.pointee.names &+= 1
-    guard target.pointee.flags.contains(.readable) else { return }
+    guard target.pointee.flags.contains(.readable) else {
+      note(
+        Finding(
+          .danglingRecord, .damage, place(), "its inode \(record.node.number) is damaged",
+          repairs: [.clearInode(record.node.number), drop]))
+      return
+    }
     if target.pointee.type != record.type {
       note(
         Finding(
@@ -72,6 +85,11 @@ extension Check {
           repairs: [.rebuildDirectory(directory)], isSafe: true))
     }
     if target.pointee.isDirectory { foundDirectory(record, in: directory, place(), drop) }
+  }
+
+  /// Whether nobody can say if there is such an inode, because the table block above it cannot be read.
+  private func isUnknown(_ number: UInt64) -> Bool {
+    !isWhole && number < pack.inodes.limit && inodeLeaves.place(number >> 8) == nil
   }
 
   /// Notes in which directory a directory's name was found; two are one too many.

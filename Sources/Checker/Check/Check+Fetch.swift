@@ -30,11 +30,17 @@ extension Check {
 
   /// Reads blocks of nodes or tables in batches and calls `body` for each whose checksum is right; what is wrong with the
   /// others is noted as damage of `kind`.
-  /// - Parameter claiming: whether the blocks are now found to be in use; false when they are read once more.
+  /// - Parameters:
+  ///   - claiming: whether the blocks are now found to be in use; false when they are read once more.
+  ///   - repairs: what mends one that is damaged.
   func fetch(
     _ wanted: [BlockReference], claiming: Bool, _ kind: Finding.Kind, place: (UInt64) -> Finding.Place,
-    body: (UInt64, Page) -> Void
+    repairs: (UInt64) -> [Repair] = { _ in [] }, body: (UInt64, Page) -> Void
   ) {
+    func noteUnreadable(_ tag: UInt64, _ detail: String) {
+      if claiming { noteDamage(kind, place(tag), detail, repairs: repairs(tag)) }
+    }
+
     let valid = claiming ? wanted.filter { claim($0.entry.address, for: place($0.tag)) } : wanted
     for start in stride(from: 0, to: valid.count, by: BatchBuffers.blocks) {
       let batch = valid[start..<min(start + BatchBuffers.blocks, valid.count)]
@@ -43,11 +49,9 @@ extension Check {
         for (index, reference) in batch.enumerated() {
           let page = Page(memory + index * Page.size)
           if let errno = failed[reference.entry.address] {
-            if claiming { noteDamage(kind, place(reference.tag), "cannot be read (error \(errno))") }
+            noteUnreadable(reference.tag, "cannot be read (error \(errno))")
           } else if checksum.of(page) != reference.entry.checksum {
-            if claiming {
-              noteDamage(kind, place(reference.tag), "wrong checksum, block \(reference.entry.address)")
-            }
+            noteUnreadable(reference.tag, "wrong checksum, block \(reference.entry.address)")
           } else {
             body(reference.tag, page)
           }

@@ -15,7 +15,9 @@ extension Check {
         inodeNumbers.add(first + UInt64(offset))
         wanted.append(BlockReference(entry: entry, tag: first + UInt64(offset)))
       }
-      fetch(wanted, claiming: true, .inode, place: { .inode($0) }) { number, page in
+      fetch(
+        wanted, claiming: true, .inode, place: { .inode($0) }, repairs: { Self.repairs(ofInode: $0) }
+      ) { number, page in
         checkInode(Inode(page), number, summaries + Int(number & 0xFF))
       }
       options.progress("inodes", Double(first) / limit)
@@ -23,9 +25,16 @@ extension Check {
     checkUsedCount(pack.inodes, .inodeTable, inodeNumbers.used)
   }
 
+  /// What mends an inode that cannot be read: the two fixed directories are made anew, others given up.
+  private static func repairs(ofInode number: UInt64) -> [Repair] {
+    let isFixed = number == NodeID.root.number || number == NodeID.orphans.number
+    return [isFixed ? .remakeDirectory(number) : .clearInode(number)]
+  }
+
   private func checkInode(_ inode: Inode, _ number: UInt64, _ summary: UnsafeMutablePointer<InodeSummary>) {
     guard inode.isValid(number: number) else {
-      noteDamage(.inode, .inode(number), "its fields contradict each other")
+      noteDamage(
+        .inode, .inode(number), "its fields contradict each other", repairs: Self.repairs(ofInode: number))
       return
     }
     summary.pointee.flags.insert(.readable)
@@ -60,7 +69,7 @@ extension Check {
     var cut = MapWalk(inode: number, size: .max)
     if inode.detachedRoot != 0 { walkMap(inode.detachedRoot, height: inode.detachedHeight, first: 0, &cut) }
     promisedBlocks += walk.promised + cut.promised
-    guard walk.isComplete, cut.isComplete else { return }
+    guard walk.isComplete, cut.isComplete else { return noteUnfreeable(inode, number, cut) }
     let counted = walk.count + cut.count
     if inode.blocks != counted { noteBlocks(number, inode.blocks, counted: counted) }
     guard let last = walk.lastWritten, last >= walk.sizeInBlocks else { return }
@@ -69,6 +78,21 @@ extension Check {
       Finding(
         .size, .inconsistency, .inode(number), "\(inode.size) bytes, but block \(last) is written",
         repairs: [.setSize(inode: number, size)]))
+  }
+
+  /// A map that cannot be read keeps from being freed what nobody can have any more.
+  private func noteUnfreeable(_ inode: Inode, _ number: UInt64, _ cut: MapWalk) {
+    if inode.links == 0 {
+      note(
+        Finding(
+          .orphan, .damage, .inode(number), "about to be freed, and its map is damaged",
+          repairs: [.clearInode(number)]))
+    } else if !cut.isComplete {
+      note(
+        Finding(
+          .orphan, .damage, .inode(number), "what was cut off from it is damaged and cannot be freed",
+          repairs: [.dropCutOff(inode: number)]))
+    }
   }
 
   private func noteBlocks(_ number: UInt64, _ blocks: UInt64, counted: UInt64) {

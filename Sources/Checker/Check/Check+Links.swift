@@ -5,8 +5,10 @@ extension Check {
   func checkNames() {
     for id in [NodeID.root, NodeID.orphans] where directories[id.number] == nil {
       guard inodes.find(id.number)?.pointee.flags.contains(.readable) ?? isWhole else { continue }
+      let isDamaged = inodes.find(id.number).map { !$0.pointee.flags.contains(.readable) } ?? false
       noteDamage(
-        .inode, .inode(id.number), "the \(id == .root ? "root" : "orphan") directory is not there")
+        .inode, .inode(id.number), "the \(id == .root ? "root" : "orphan") directory is not there",
+        repairs: isDamaged ? [] : [.remakeDirectory(id.number)])
     }
     let cycles = directoriesInCycles()
     for number in directories.keys.sorted() {

@@ -50,13 +50,20 @@ extension Check {
     walkTable(kind, level: Int(root.height) - 1, [BlockReference(entry: entry, tag: 0)], into: leaves, body)
   }
 
+  /// A block that leads to so much is given up only when that was asked for; of those at the top of a large table, nothing can
+  /// be put in the place.
+  private func repairs(ofTable kind: OwnerKind, level: Int, index: UInt64) -> [Repair] {
+    options.dropsTables && level < 2 ? [.retireTableBlock(kind, level: level, index: index)] : []
+  }
+
   private func walkTable(
     _ kind: OwnerKind, level: Int, _ blocks: [BlockReference], into leaves: TableLeaves,
     _ body: (UInt64, Page) -> Void
   ) {
     let places = Dictionary(blocks.map { ($0.tag, $0.entry) }, uniquingKeysWith: { first, _ in first })
     fetch(
-      blocks, claiming: true, .tableBlock, place: { .tableBlock(kind, level: level, index: $0) }
+      blocks, claiming: true, .tableBlock, place: { .tableBlock(kind, level: level, index: $0) },
+      repairs: { repairs(ofTable: kind, level: level, index: $0) }
     ) { index, page in
       guard level > 0 else {
         leaves.add(index, at: places[index] ?? Entry(), page)

@@ -71,9 +71,11 @@ final class Check {
   }
 
   /// Notes damage to something that refers to other things.
-  func noteDamage(_ kind: Finding.Kind, _ place: Finding.Place, _ detail: String) {
+  func noteDamage(
+    _ kind: Finding.Kind, _ place: Finding.Place, _ detail: String, repairs: [Repair] = []
+  ) {
     isWhole = false
-    note(Finding(kind, .damage, place, detail))
+    note(Finding(kind, .damage, place, detail, repairs: repairs))
   }
 }
 

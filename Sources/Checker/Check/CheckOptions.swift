@@ -2,6 +2,8 @@
 public struct CheckOptions {
   /// Whether the checksums of file data are verified, which reads every block in use.
   public var readsData = true
+  /// Whether a table block that cannot be read may be given up, with all that only it leads to.
+  public var dropsTables = false
   /// Findings kept in the report; all are counted.
   public var findingLimit = 10_000
   /// Called now and then with the phase's name and how much of it is done (0...1).

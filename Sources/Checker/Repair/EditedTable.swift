@@ -64,6 +64,23 @@ final class EditedTable {
     dirty.insert(position)
   }
 
+  /// Puts a block in the place of one that cannot be read, by which none of the numbers below it is in use or is ever given
+  /// out again: something may still refer to them.
+  func retire(level: Int, index: UInt64) {
+    guard level < Int(root.height), index >> (8 * UInt64(Int(root.height) - 1 - level)) == 0 else { return }
+    let position = Position(level: level, index: index)
+    let buffer = PageBuffer()
+    blocks[position] = buffer
+    dirty.insert(position)
+    for slot in 0..<Entry.perBlock {
+      if level == 0 {
+        Entry(stamp: NodeID.maximumGeneration).store(buffer.page, at: slot * Entry.size)
+      } else if (index << 8 | UInt64(slot)) << (8 * UInt64(level)) < root.limit {
+        retire(level: level - 1, index: index << 8 | UInt64(slot))
+      }
+    }
+  }
+
   /// A number never given out before.
   func newNumber() throws(RepairError) -> UInt64 {
     let number = max(root.limit, 1)

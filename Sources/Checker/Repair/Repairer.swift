@@ -1,5 +1,9 @@
 import Format
 
+extension Repair {
+  fileprivate var isOfTable: Bool { if case .retireTableBlock = self { true } else { false } }
+}
+
 /// Carries out the repairs of one round in a transaction.
 struct Repairer {
   private struct RecordKey: Hashable {
@@ -26,7 +30,10 @@ struct Repairer {
 
   /// Applies repairs; one that cannot be carried out is left and named in `failures`.
   mutating func apply(_ repairs: [Repair]) throws(RepairError) {
-    for repair in repairs { try attempt { (this) throws(RepairError) in try this.apply(repair) } }
+    // Table blocks first: other repairs may need what it leads to.
+    for repair in repairs.sorted(by: { $0.isOfTable && !$1.isOfTable }) {
+      try attempt { (this) throws(RepairError) in try this.apply(repair) }
+    }
     for directory in Set(dropped.keys).union(added.keys).union(rebuilt).union(salvaged).sorted() {
       try attempt { (this) throws(RepairError) in try this.rebuild(directory) }
     }
@@ -56,6 +63,14 @@ struct Repairer {
     case .orphan(let number): try addOrphan(number)
     case .freeNode(let number): try transaction.freeNode(number)
     case .rebuildAttributes(let number): try transaction.rebuildAttributes(of: number)
+    case .clearInode(let number): try transaction.clearInode(number)
+    case .remakeDirectory(let number): transaction.remakeDirectory(number)
+    case .dropCutOff(let number):
+      let inode = try transaction.inode(number)
+      inode.detachedRoot = 0
+      inode.detachedHeight = 0
+    case .retireTableBlock(let kind, let level, let index):
+      transaction.retireTableBlock(kind, level: level, index: index)
     }
   }
 

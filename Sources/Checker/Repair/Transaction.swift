@@ -134,6 +134,33 @@ final class Transaction {
     if address != 0 { check.claims.release(address) }
   }
 
+  /// Frees an inode's number and block, whatever it holds.
+  func clearInode(_ number: UInt64) throws(RepairError) {
+    inodes[number] = nil
+    let address = try inodeTable.free(number)
+    if address != 0 { check.claims.release(address) }
+  }
+
+  /// Puts an empty directory in the place of the root or the orphan directory.
+  func remakeDirectory(_ number: UInt64) {
+    let buffer = PageBuffer()
+    let inode = Inode(buffer.page)
+    let id = NodeID(number: number, generation: 0)
+    inode.initialize(id: id, mode: number == NodeID.root.number ? 0o040755 : 0o040700)
+    inode.links = 2
+    inode.parent = id.raw
+    inode.accessTime = time
+    inode.modificationTime = time
+    inode.changeTime = time
+    inode.birthTime = time
+    inodes[number] = buffer
+  }
+
+  /// Gives up a table's block, with all numbers it led to.
+  func retireTableBlock(_ kind: OwnerKind, level: Int, index: UInt64) {
+    (kind == .inodeTable ? inodeTable : nodeTable).retire(level: level, index: index)
+  }
+
   /// Writes a block of file data.
   /// - Returns: the map entry for it.
   func putData(_ id: NodeID, index: UInt64, _ page: Page) throws(RepairError) -> Entry {

@@ -36,6 +36,8 @@ public final class SimulatedDisk {
   public var faults: [DiskFault] = []
   /// What was done to the disk that no filesystem may do, in words.
   public private(set) var misuse: [String] = []
+  /// What the filesystem on the disk may write where, when that is to be watched.
+  var segmentGuard: SegmentGuard?
   /// Counts of commands submitted.
   public private(set) var statistics = Statistics()
   /// When set, is told of each command and completion in a line.
@@ -133,11 +135,13 @@ public final class SimulatedDisk {
       if let memory {
         entry.versions = entry.frames.map { pool.add(memory + Int($0) * Page.size) }
       }
+      watch(command, entry.versions)
       unsettled.append(Unsettled(block: command.block, versions: entry.versions, serial: entry.serial))
     case .flush: statistics.flushes += 1
     case .discard:
       statistics.discards += 1
       claim(command)
+      watch(command, [])
       entry.versions = (0..<Int(command.count)).map { index in
         let old = current[Int(command.block) + index]
         switch profile.discarded {
@@ -147,6 +151,14 @@ public final class SimulatedDisk {
         }
       }
       unsettled.append(Unsettled(block: command.block, versions: entry.versions, serial: entry.serial))
+    }
+  }
+
+  private func watch(_ command: DeviceCommand, _ versions: [UInt32]) {
+    guard let segmentGuard else { return }
+    let blocks = versions.map { UnsafeRawPointer(pool.bytes($0)) }
+    if let fault = segmentGuard.observe(command, blocks, image: image, durable: durable) {
+      misuse.append(fault)
     }
   }
 

@@ -23,6 +23,8 @@ public final class Explorer {
     public var lostCheckpointEvery = 8
     /// In one of how many states a first recovery meets a command that fails; 0 for never.
     public var failedRecoveryEvery = 8
+    /// In one of how many states the mount has time to free what nobody can reach; 0 for never.
+    public var settledEvery = 4
 
     public init() {}
   }
@@ -30,7 +32,7 @@ public final class Explorer {
   public struct Result: Sendable {
     public var states = 0
     public var points = 0
-    /// States of which the newest checkpoint was lost as well, and how many of them were not mounted.
+    /// States of which the newest checkpoint was lost as well, and how many of them were rightly not mounted.
     public var lostCheckpoints = 0
     public var refusals = 0
     public var violations: [Violation] = []
@@ -47,11 +49,21 @@ public final class Explorer {
     }
   }
 
+  /// When an image is examined.
+  public enum Moment: Sendable {
+    /// As the power cut left it.
+    case crashed
+    /// After an orderly unmount.
+    case unmounted
+    /// After an orderly unmount, before which the mount had time to free all that nobody can reach.
+    case settled
+  }
+
   public private(set) var scenario: Scenario
   public let mounter: Mounter
   public var settings: Settings
   /// Examines what is on the disk before it is mounted and after it was unmounted; returns what is wrong.
-  public var inspector: ((_ image: DiskImage, _ isClean: Bool) -> String?)?
+  public var inspector: ((_ image: DiskImage, _ moment: Moment) -> String?)?
   /// Is told of each action, answer and device command of the run in a line.
   public var trace: ((String) -> Void)?
 
@@ -177,7 +189,7 @@ public final class Explorer {
   /// - Returns: what is wrong.
   private func examineState(_ image: DiskImage, _ run: Run, seed: UInt64) -> String? {
     result.states += 1
-    if let fault = inspector?(image, false) { return "before the mount: \(fault)" }
+    if let fault = inspector?(image, .crashed) { return "before the mount: \(fault)" }
     if settings.lostCheckpointEvery > 0, seed % UInt64(settings.lostCheckpointEvery) == 1,
       let fault = pool.scratch({ examineWithoutNewestCheckpoint(image, run, depth: 1, seed: seed) })
     {
@@ -197,19 +209,25 @@ public final class Explorer {
       let recovered = try Recovered(harness)
       if let fault = Oracle.fault(run.world, recovered) { return fault }
       harness.afterEvent = nil
+      var moment = Moment.unmounted
       if settings.aftermathEvery > 0, seed % UInt64(settings.aftermathEvery) == 0 {
         try continueAfter(harness, recovered, run, seed: seed)
       } else {
+        if settings.settledEvery > 0, seed % UInt64(settings.settledEvery) == 2 {
+          try harness.idle(1_000_000_000)
+          moment = .settled
+        }
         try harness.unmount()
       }
-      if let fault = inspector?(disk.image, true) { return "after the unmount: \(fault)" }
+      if let fault = inspector?(disk.image, moment) { return "after the unmount: \(fault)" }
       return nil
     } catch {
       return "\(error)"
     }
   }
 
-  /// What was promised outlives the loss of all copies of a checkpoint, or nothing is mounted.
+  /// What was promised outlives the loss of all copies of a checkpoint. Nothing is mounted, and rightly so, only where the next
+  /// checkpoint was being written over the one before.
   private func examineWithoutNewestCheckpoint(_ image: DiskImage, _ run: Run, depth: Int, seed: UInt64)
     -> String?
   {
@@ -221,7 +239,10 @@ public final class Explorer {
       try harness.mount()
       return Oracle.fault(run.world, try Recovered(harness))
     } catch {
-      guard harness.service.failure != nil else { return "\(error)" }
+      guard let failure = harness.service.failure else { return "\(error)" }
+      guard damaged.isCheckpointWrittenOver else {
+        return "it is not mounted, though nothing of the checkpoint before was written over: \(failure)"
+      }
       result.refusals += 1
       return nil
     }

@@ -30,9 +30,11 @@ public final class ImageReader: BlockReader {
   }
 
   /// What the checker finds wrong with an image that was unmounted in order, nil when nothing is.
-  public static func fault(_ image: DiskImage) -> String? {
+  /// - Parameter isSettled: whether all that nobody can reach must have been freed.
+  public static func fault(_ image: DiskImage, isSettled: Bool = false) -> String? {
     do {
       let report = try Checker.check(ImageReader(image))
+      if isSettled, report.orphans > 0 { return "\(report.orphans) inodes without a name were not freed" }
       guard !report.isClean else { return nil }
       return "fsck: "
         + report.findings.filter { $0.severity > .note }.prefix(3).map(\.description).joined(separator: "; ")

@@ -12,4 +12,17 @@ extension DiskImage {
     }
     return (try? Image(ImageReader(image))) == nil ? nil : image
   }
+
+  /// Whether the next checkpoint had begun to be written over the one that a mount would take: a block of that one's usage table
+  /// is another. The blocks of a usage table are written before the pack, into the copies that the last checkpoint but one uses.
+  var isCheckpointWrittenOver: Bool {
+    guard let found = try? Image(ImageReader(self)) else { return true }
+    let geometry = found.superblock.geometry
+    let checksum = Checksum(nonce: found.superblock.nonce)
+    return found.pack.usage.enumerated().contains { index, selection in
+      let block = geometry.usageBlock(UInt32(index), copy: selection.copy)
+      return bytes(block).map { checksum.of(Page(UnsafeMutableRawPointer(mutating: $0))) }
+        != selection.checksum
+    }
+  }
 }

@@ -5,7 +5,8 @@ extension Mounter {
   /// - Parameter edit: changes its options.
   public static func fileSystem(_ edit: @escaping (inout Options) -> Void = { _ in }) -> Mounter {
     Mounter { memory, disk, scenario in
-      FileSystem.simulated(memory, disk) {
+      disk.segmentGuard = SegmentGuard(disk.image)
+      return FileSystem.simulated(memory, disk) {
         let shape = scenario.shape
         $0.checkpointBlocks = shape.checkpointBlocks > 0 ? shape.checkpointBlocks : scenario.checkpointBlocks
         $0.commitInterval = shape.commitInterval

@@ -2,7 +2,7 @@ import FileSystem
 
 /// Scenarios about names and attributes.
 extension Scenario {
-  static let names: [Scenario] = [smallFiles, directories, links, anything]
+  static let names: [Scenario] = [smallFiles, directories, links, anything, numbers, nameless]
 
   private static let smallFiles = Scenario("small", "small files made, changed and removed") { _ in
     Script(rounds: 70) { context in
@@ -61,6 +61,32 @@ extension Scenario {
       }
     }
   }
+
+  private static let numbers = Scenario("numbers", "files come and go until their numbers come again") { _ in
+    Script(rounds: 16) { context in
+      let sync: [Action] = context.random.chance(50) ? [.sync(node: context.home, dataOnly: false)] : []
+      guard context.round % 2 == 1 else {
+        return (0..<110).map { _ in
+          .makeNode(
+            parent: context.home, name: context.freshName(), mode: FileType.regular | 0o644, device: 0,
+            id: context.reserve())
+        } + sync
+      }
+      return context.files.dropFirst(context.random.below(8)).flatMap { context.remove($0) } + sync
+    }
+  }.with { $0.checkpointBlocks = 60 }
+
+  private static let nameless = Scenario(
+    "nameless", "many files without a name are open when the power fails"
+  ) {
+    _ in
+    Script(rounds: 10) { context in
+      guard context.round % 2 == 1 else {
+        return (0..<25).flatMap { _ in context.makeFile(length: context.random.below(200), close: false) }
+      }
+      return context.files.flatMap { context.remove($0) } + [.sync(node: context.home, dataOnly: false)]
+    }
+  }.with { $0.checkpointBlocks = 60 }
 
   private static let anything = Scenario("anything", "everything there is, by one client") { _ in
     Script(rounds: 110) { $0.anything() }

@@ -1,0 +1,115 @@
+import Format
+import TestSupport
+import Testing
+
+@testable import Checker
+
+/// What cannot be read is given up when asked to, with its name; everything else stays.
+@Suite("Damaged inodes and tables") struct GivenUpTests {
+  private func names(_ builder: ImageBuilder, in directory: UInt64) throws -> Set<String> {
+    var names: Set<String> = []
+    try builder.change { transaction in
+      names = Set(
+        try transaction.records(of: directory).records.map { String(decoding: $0.name, as: UTF8.self) })
+    }
+    return names
+  }
+
+  private func spoil(_ builder: ImageBuilder, _ block: UInt64) throws {
+    try builder.overwrite(block) { $0.store($0.load(UInt8.self, at: 900) ^ 1, at: 900) }
+  }
+
+  private func mend(_ builder: ImageBuilder, dropsTables: Bool = false) throws -> RepairOutcome {
+    var options = CheckOptions()
+    options.dropsTables = dropsTables
+    return try Checker.repair(builder.image, options: options, time: 3) { _ in true }
+  }
+
+  @Test("A file goes with all its names, which are told, and its blocks come free")
+  func file() throws {
+    let (builder, tree) = try ImageBuilder.populated()
+    let before = try Checker.check(builder.image)
+    try spoil(builder, try builder.address(.inode, tree.large))
+    let outcome = try mend(builder)
+    #expect(outcome.after.isClean, "\(outcome.after.findings.text)")
+    #expect(outcome.lost == ["/directory/large"])
+    #expect(outcome.after.files == before.files - 1)
+    #expect(outcome.after.liveBlocks < before.liveBlocks - 300)
+    #expect(try names(builder, in: tree.directory) == ["inner", "small too"])
+  }
+
+  @Test("A file of two names loses both")
+  func twoNames() throws {
+    let (builder, tree) = try ImageBuilder.populated()
+    try spoil(builder, try builder.address(.inode, tree.small))
+    let outcome = try mend(builder)
+    #expect(outcome.after.isClean, "\(outcome.after.findings.text)")
+    #expect(outcome.lost.sorted() == ["/directory/small too", "/small"])
+  }
+
+  @Test("What a directory held comes to lost+found")
+  func directory() throws {
+    let (builder, tree) = try ImageBuilder.populated()
+    let before = try Checker.check(builder.image)
+    try spoil(builder, try builder.address(.inode, tree.crowded))
+    let outcome = try mend(builder)
+    #expect(outcome.after.isClean, "\(outcome.after.findings.text)")
+    #expect(outcome.lost == ["/crowded"])
+    #expect(outcome.after.files == before.files)
+    #expect(try names(builder, in: 1).contains("lost+found"))
+  }
+
+  @Test("The root is made anew, and all it held comes to lost+found", arguments: [1, 2] as [UInt64])
+  func fixedDirectory(number: UInt64) throws {
+    let (builder, _) = try ImageBuilder.populated()
+    let before = try Checker.check(builder.image)
+    try spoil(builder, try builder.address(.inode, number))
+    let outcome = try mend(builder)
+    #expect(outcome.after.isClean, "\(outcome.after.findings.text)")
+    #expect(outcome.after.files == before.files)
+    #expect(outcome.lost.isEmpty)
+  }
+
+  @Test("A damaged map leaves the rest of its file; a file about to be freed goes")
+  func map() throws {
+    let (builder, tree) = try ImageBuilder.populated()
+    try spoil(builder, try builder.address(.internalNode, try builder.inode(tree.medium).root))
+    let kept = try mend(builder)
+    #expect(!kept.after.isClean)
+    #expect(try names(builder, in: 1).contains("medium"))
+    try builder.change { transaction in
+      try transaction.inode(tree.medium).links = 0
+      let id = try transaction.inode(tree.medium).id
+      try transaction.changeNames(of: 1) { $0.removeAll { $0.node == id } }
+      try transaction.changeNames(of: NodeID.orphans.number) {
+        $0.append(NewRecord(name: Check.orphanName(id.number), node: id, type: 0))
+      }
+    }
+    let gone = try mend(builder)
+    #expect(gone.after.isClean, "\(gone.after.findings.text)")
+    #expect(gone.lost.isEmpty)
+  }
+
+  @Test(
+    "A table block stays unless it is to be dropped; its numbers are never given out again",
+    arguments: [OwnerKind.inodeTable, .internalTable])
+  func table(kind: OwnerKind) throws {
+    let (builder, _) = try ImageBuilder.populated()
+    let pack = try builder.pack()
+    let root = kind == .inodeTable ? pack.inodes : pack.internals
+    try #require(root.height == 1)
+    try spoil(builder, root.address)
+    let files = try Checker.check(builder.image).files
+    _ = try mend(builder)
+    #expect(try Checker.check(builder.image).findings.contains { $0.kind == .tableBlock })
+    #expect(try Checker.check(builder.image).files == files)
+    let outcome = try mend(builder, dropsTables: true)
+    #expect(!outcome.after.findings.contains { $0.kind == .tableBlock })
+    try builder.change { transaction in
+      let table = kind == .inodeTable ? transaction.inodeTable : transaction.nodeTable
+      for number in 10..<256 as Range<UInt64> where try table.entry(number).address == 0 {
+        #expect(try table.entry(number).stamp == NodeID.maximumGeneration)
+      }
+    }
+  }
+}
