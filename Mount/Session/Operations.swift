@@ -133,6 +133,7 @@ extension MountSession {
       taken.pointee.killPrivileges = flags & UInt32(FUSE_WRITE_KILL_SUIDGID) != 0
       // The kernel names the owner for what it does not do itself, for its cache.
       taken.pointee.isDirect = flags & UInt32(FUSE_WRITE_LOCKOWNER) != 0
+      taken.pointee.isWriteback = flags & UInt32(FUSE_WRITE_CACHE) != 0
     }
     // Everything written has reached the service already.
     table.flush = { request, _, _ in fuse_reply_err(request, ENOSYS) }

@@ -265,6 +265,7 @@ extension FileSystem {
     inode.size = size
     if inode.layout == .inline { inode.inlineLength = Int(size) }
     if let state = states.find(inode.number) { states.slots[state].loggedSize = size }
+    makeUpForLost(inode.number, size..<UInt64.max)
   }
 
   /// Only a damaged log can hold bytes that have no room: nothing that was acknowledged is passed over.

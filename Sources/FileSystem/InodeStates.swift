@@ -22,6 +22,10 @@ struct InodeState {
   var isOrphan = false
   /// Something written to it had to be given up.
   var hasLostWrites = false
+  /// The bytes that were stored to mapped memory and could not be written back, and why; empty when there are none.
+  var lostFrom: UInt64 = 0
+  var lostTo: UInt64 = 0
+  var lostError: Int32 = 0
   /// Pages of it may lie in the kernel's cache.
   var mayBeCached = false
   /// Direct writes since something came through the kernel's cache.

@@ -49,10 +49,40 @@ extension FileSystem {
     inode.blocks -= min(1, inode.blocks)
   }
 
+  // MARK: Stores to mapped memory
+
+  /// The kernel could not write back what was stored to mapped memory: it tells each opener once, at msync or fsync. Here
+  /// every fsync fails from now on, until those bytes have been written after all or were cut off.
+  func noteLostWriteback(_ request: Request, _ code: Int32) {
+    guard request.isWriteback, let state = states.find(NodeID(raw: request.node).number) else { return }
+    let end = request.offset &+ request.length
+    let isFirst = states.slots[state].lostFrom >= states.slots[state].lostTo
+    states.slots[state].lostFrom =
+      isFirst ? request.offset : min(states.slots[state].lostFrom, request.offset)
+    states.slots[state].lostTo = isFirst ? end : max(states.slots[state].lostTo, end)
+    states.slots[state].lostError = code
+  }
+
+  /// These bytes have been written, or are no longer the file's.
+  @inline(__always)
+  func makeUpForLost(_ number: UInt64, _ bytes: Range<UInt64>) {
+    guard let state = states.find(number), states.slots[state].lostFrom < states.slots[state].lostTo else {
+      return
+    }
+    if bytes.contains(states.slots[state].lostFrom) { states.slots[state].lostFrom = bytes.upperBound }
+    if bytes.lowerBound < states.slots[state].lostTo, bytes.upperBound >= states.slots[state].lostTo {
+      states.slots[state].lostTo = bytes.lowerBound
+    }
+  }
+
   /// Writes one inode's pages, and all records, for somebody who relies on it.
   /// - Throws: `EIO` when something that was written to it had to be given up, now or since somebody opened it.
   func commitForCaller(_ number: UInt64, isDurable: Bool = false) throws(Stop) {
     try commitInode(number, isDurable: isDurable)
-    if let state = states.find(number), states.slots[state].hasLostWrites { throw .fail(Code.io) }
+    guard let state = states.find(number) else { return }
+    if states.slots[state].hasLostWrites { throw .fail(Code.io) }
+    if states.slots[state].lostFrom < states.slots[state].lostTo {
+      throw .fail(states.slots[state].lostError)
+    }
   }
 }

@@ -47,6 +47,8 @@ public struct Request {
   public var killPrivileges = false
   /// read and write: whether it passes by the kernel's page cache (O_DIRECT).
   public var isDirect = false
+  /// write: whether the kernel writes back what was stored to mapped memory; nobody waits for its answer.
+  public var isWriteback = false
   /// getattr: whether somebody who reads the file asks how long it is.
   public var isForReading = false
   public var change = AttributeChange()

@@ -110,6 +110,7 @@ extension FileSystem {
         stopWaiting(slot)
         // Nothing is freed that the kernel knows: an inode that is not there is damage.
         replies[slot].error = code == Code.stale ? Code.io : code
+        noteLostWriteback(requests[slot], replies[slot].error)
         finish(slot)
       }
     }

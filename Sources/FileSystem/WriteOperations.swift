@@ -43,6 +43,7 @@ extension FileSystem {
     } else {
       try writePages(slot, inode, request.offset, end, payload)
     }
+    makeUpForLost(inode.number, request.offset..<end)
     if request.isDirect { noteDirectWrite(slot, inode, request.offset..<end, isLonger: isLonger) }
   }
 

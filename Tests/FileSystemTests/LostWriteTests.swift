@@ -45,6 +45,33 @@ import Testing
     #expect(try mounted.sync(try mounted.path("f")) == 0)
   }
 
+  @Test(
+    "What was stored to mapped memory over a hole of a full disk is missed by every fsync until it is written"
+  )
+  func storesThatCannotBeWrittenBack() throws {
+    let mounted = try Mounted(megabytes: 40)
+    let file = try mounted.makeFile("f")
+    try mounted.change(file, .size(1 << 20))
+    try mounted.sync(file)
+    let other = try mounted.makeFile("other")
+    var blocks: UInt64 = 0
+    while try mounted.write(other, pattern(4096), at: blocks * 4096) == 0 { blocks += 1 }
+    let store = Call(.write, node: file).with {
+      $0.offset = 65536
+      $0.payload = pattern(4096)
+      $0.isWriteback = true
+    }
+    #expect(try mounted.call(store).error == ENOSPC)
+    for _ in 0..<3 { #expect(try mounted.sync(file) == ENOSPC) }
+    #expect(try mounted.sync(other) == 0)
+    try mounted.change(other, .size(0))
+    try mounted.settle()
+    #expect(try mounted.sync(file) == ENOSPC)
+    #expect(try mounted.call(store).error == 0)
+    #expect(try mounted.sync(file) == 0)
+    #expect(try mounted.read(file, at: 65536, count: 4096) == pattern(4096))
+  }
+
   @Test("Neither the background commit nor a checkpoint nor the end waits for it", arguments: [false, true])
   func background(stops: Bool) throws {
     let (mounted, _) = try Self.overwritten()

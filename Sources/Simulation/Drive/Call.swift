@@ -17,6 +17,7 @@ public struct Call {
   public var gid: UInt32 = 0
   public var killPrivileges = false
   public var isDirect = false
+  public var isWriteback = false
   public var isForReading = false
   public var change = AttributeChange()
   /// A write's data.

@@ -88,6 +88,7 @@ public final class Harness {
     request.pid = 1
     request.killPrivileges = call.killPrivileges
     request.isDirect = call.isDirect
+    request.isWriteback = call.isWriteback
     request.isForReading = call.isForReading
     request.change = call.change
     request.firstFrame = UInt32(memory.firstFrame(slot: slot))
