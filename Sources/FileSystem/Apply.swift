@@ -298,6 +298,7 @@ extension FileSystem {
     guard page.bytes(at: start, count: Page.size - start).contains(where: { $0 != 0 }) else { return }
     let dirty = try makeDataPage(inode, index)
     cache.page(dirty).clear(at: start)
+    place(dirty, of: inode, at: try makeMapSlot(inode, index))
     if isUrgent { urgentPages.append(PageName(inode: inode.number, index: index)) }
   }
 }

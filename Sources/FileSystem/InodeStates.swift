@@ -18,6 +18,9 @@ struct InodeState {
   var isListed = false
   /// The file was cut to nothing or replaced another: its data goes out when it is closed or renamed.
   var commitsOnClose = false
+  /// The commit that came to it last, and how many pages that still has to write.
+  var commitNumber: UInt64 = 0
+  var commitShare = 0
   /// The last name is gone, but the kernel still knows the inode.
   var isOrphan = false
 

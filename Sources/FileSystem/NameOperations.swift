@@ -176,12 +176,13 @@ extension FileSystem {
     let existing = try findName(newParent, request.otherName)?.node
     if exchanges, existing == nil { throw .fail(Code.noEntry) }
     if request.flags & Self.noReplace != 0, existing != nil { throw .fail(Code.exists) }
-    if inode.isDirectory { try checkNotBelow(newParent, inode.number) }
+    let moves = parent.number != newParent.number
+    if moves, inode.isDirectory { try checkNotBelow(newParent, inode.number, walk: 0) }
     if let existing {
       guard existing != inode.id else { return finish(slot) }
       let other = try self.inode(existing)
       if exchanges {
-        if other.isDirectory { try checkNotBelow(parent, other.number) }
+        if moves, other.isDirectory { try checkNotBelow(parent, other.number, walk: 1) }
       } else {
         try checkReplaces(inode, other)
         try commitBeforeReplacing(inode)
@@ -242,24 +243,13 @@ extension FileSystem {
     }
   }
 
-  /// A directory must not become its own descendant.
-  private func checkNotBelow(_ start: Inode, _ number: UInt64) throws(Stop) {
-    var directory = start
-    // A damaged tree could go round in circles.
-    for _ in 0..<65536 {
-      if directory.number == number { throw .fail(Code.invalid) }
-      if directory.number == NodeID.root.number { return }
-      directory = try inode(NodeID(raw: directory.parent))
-    }
-    throw .fail(Code.io)
-  }
-
   /// A file that takes another's name brings its data along: the log gets it before the rename.
   private func commitBeforeReplacing(_ inode: Inode) throws(Stop) {
     guard inode.isRegular, let state = states.find(inode.number),
       states.slots[state].dirty.count > 0 || states.slots[state].hasUnloggedWrites
     else { return }
-    try commitInode(inode.number)
+    guard slots[currentWaiter].pagesLeft != 0 else { return }
+    try commitPages(inode.number)
   }
 
   // MARK: Reading directories

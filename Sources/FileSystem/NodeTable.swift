@@ -195,23 +195,41 @@ extension FileSystem {
     newNodes += 1
   }
 
-  /// Clears the entries of numbers given up. One whose entry cannot be read stays as it is, for fsck.
+  /// Clears the entries of numbers given up, as many as one event has time for. One whose entry cannot be read stays as it is, for
+  /// fsck.
   func processFrees(_ table: NodeTable) throws(Stop) {
-    while let number = table.pendingFrees.last {
-      let leaf: Page
-      do throws(Stop) { leaf = try dirtyTablePath(table, number) } catch .fail {
-        table.clearedLast()
-        notices.append("\(table.nodeKind) \(number) cannot be freed: its table is damaged; run fsck.varve")
-        continue
-      }
-      let offset = Int(number & 255) * Entry.size
-      let entry = Entry(leaf, at: offset)
-      if entry.address != 0 { usage.remove(entry.address) }
-      if entry.flags & Entry.allocated != 0 { forgetMark(leaf) }
-      Entry(stamp: entry.stamp).store(leaf, at: offset)
+    while let number = table.pendingFrees.last, !isSpent { try processFree(table, number) }
+  }
+
+  /// Clears the entries of all numbers given up, as recovery must.
+  func processAllFrees(_ table: NodeTable) throws(Stop) {
+    while let number = table.pendingFrees.last { try processFree(table, number) }
+  }
+
+  private func processFree(_ table: NodeTable, _ number: UInt64) throws(Stop) {
+    let leaf: Page
+    do throws(Stop) { leaf = try dirtyTablePath(table, number) } catch .fail {
       table.clearedLast()
-      table.root.used -= min(1, table.root.used)
+      notices.append("\(table.nodeKind) \(number) cannot be freed: its table is damaged; run fsck.varve")
+      return
+    } catch .again {
+      readTables(table, of: table.pendingFrees.suffix(Self.readsAhead).dropLast())
+      throw .again
     }
+    let offset = Int(number & 255) * Entry.size
+    let entry = Entry(leaf, at: offset)
+    if entry.address != 0 { usage.remove(entry.address) }
+    if entry.flags & Entry.allocated != 0 { forgetMark(leaf) }
+    Entry(stamp: entry.stamp).store(leaf, at: offset)
+    table.clearedLast()
+    table.root.used -= min(1, table.root.used)
+    releasePins()
+  }
+
+  /// Begins to read the table's leaves for some more numbers, so that they come at the same time.
+  private func readTables(_ table: NodeTable, of numbers: some Sequence<UInt64>) {
+    // What is wrong with one of them is found when it is its turn.
+    for number in numbers { _ = try? tableBlock(table, level: 0, index: number >> 8) }
   }
 
   /// A number that was marked as allocated has an address now, or is free again.

@@ -15,6 +15,8 @@ public struct Options: Sendable {
   public var discards = true
   /// The last log write that a mount replays: what follows is given up, which only fsck asks for.
   public var replaysThrough = UInt64.max
+  /// Says for each run of an operation or job whether it is to act as if something it needs were not in memory; only tests set it.
+  public var misses: (@Sendable () -> Bool)?
 
   public init() {}
 }

@@ -73,7 +73,7 @@ extension FileSystem {
       guard frame != .none else { throw .again }
     }
     cache.frames[Int(frame)].isDirty = true
-    cache.push(frame, on: &states.slots[state].dirty)
+    cache.append(frame, to: &states.slots[state].dirty)
     dirtyPages += 1
     listUncommitted(state)
     return frame
@@ -84,37 +84,45 @@ extension FileSystem {
     guard let state = states.find(inode.number) else { return }
     // Another page in its place would go out without what was written before it.
     urgentPages.removeAll { $0.inode == inode.number && range.contains($0.index) }
-    dropDirtyPages(inode, state, range)
-    var frame = states.slots[state].clean.first
-    while frame != .none {
-      let next = cache.frames[Int(frame)].next
-      if range.contains(cache.frames[Int(frame)].index) {
-        cache.remove(frame, from: &states.slots[state].clean)
-        unpinEverywhere(frame)
-        if cache.frames[Int(frame)].isWriting { cache.detach(frame) } else { cache.drop(frame) }
+    let pages = states.slots[state].dirty.count + states.slots[state].clean.count
+    if range.upperBound - range.lowerBound < UInt64(pages) {
+      work += range.count * Work.frame
+      for index in range {
+        let frame = dataFrame(inode.number, index)
+        if frame != .none, cache.frames[Int(frame)].state == .ready { dropPage(frame, inode, state) }
       }
-      frame = next
+    } else {
+      work += pages * Work.frame
+      dropPages(from: states.slots[state].dirty.first, inode, state, range)
+      dropPages(from: states.slots[state].clean.first, inode, state, range)
     }
     dropLoadingPages(inode, range)
   }
 
-  private func dropDirtyPages(_ inode: Inode, _ state: Int, _ range: Range<UInt64>) {
-    var frame = states.slots[state].dirty.first
+  private func dropPages(from first: FrameIndex, _ inode: Inode, _ state: Int, _ range: Range<UInt64>) {
+    var frame = first
     while frame != .none {
       let next = cache.frames[Int(frame)].next
-      if range.contains(cache.frames[Int(frame)].index) {
-        cache.remove(frame, from: &states.slots[state].dirty)
-        dirtyPages -= 1
-        if cache.frames[Int(frame)].isCharged {
-          chargedPages -= 1
-          modify(inode.page)
-          inode.blocks -= min(1, inode.blocks)
-        }
-        unpinEverywhere(frame)
-        cache.drop(frame)
-      }
+      if range.contains(cache.frames[Int(frame)].index) { dropPage(frame, inode, state) }
       frame = next
     }
+  }
+
+  private func dropPage(_ frame: FrameIndex, _ inode: Inode, _ state: Int) {
+    let info = cache.frames[Int(frame)]
+    if info.isDirty {
+      cache.remove(frame, from: &states.slots[state].dirty)
+      dirtyPages -= 1
+    } else {
+      cache.remove(frame, from: &states.slots[state].clean)
+    }
+    if info.isDirty, info.isCharged {
+      chargedPages -= 1
+      modify(inode.page)
+      inode.blocks -= min(1, inode.blocks)
+    }
+    unpinEverywhere(frame)
+    if info.isWriting { cache.detach(frame) } else { cache.drop(frame) }
   }
 
   /// Pages being read are in no list; the few there are are found through those who wait for them.

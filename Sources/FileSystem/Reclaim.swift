@@ -15,7 +15,7 @@ struct Reclaim {
 
 extension FileSystem {
   /// Steps of freeing done at a time; each frees up to 256 blocks.
-  private static let stepsAtATime = 4
+  private static let stepsAtATime = 16
 
   /// An inode has something to be freed.
   func enqueueReclaim(_ number: UInt64) {
@@ -37,14 +37,15 @@ extension FileSystem {
   /// Frees a little of the first inode in the queue.
   /// - Returns: false when there is nothing to do, or it waits.
   func reclaimStep() -> Bool {
-    guard !reclaim.isIdle, !isStopping, !isReadOnly, dirtyNodes.count <= 2 * dirtyNodeLimit else {
+    guard !reclaim.isIdle, !isStopping, !isReadOnly, mayDirtyNodes else {
       return false
     }
     return attempt(.reclaim) { () throws(Stop) in
       if let cookie = reclaim.scanCookie { try scanOrphans(after: cookie) }
-      for _ in 0..<Self.stepsAtATime {
+      for _ in 0..<Self.stepsAtATime where !isSpent && mayDirtyNodes {
         guard let number = reclaim.queue.last else { break }
         do throws(Stop) {
+          try readOrphansAhead(number)
           try prepareNodes(Self.nodesPerWrite)
           try loadOrphan(number)
           try free(number)
@@ -66,6 +67,17 @@ extension FileSystem {
       return found < 64
     }
     reclaim.scanCookie = found < 64 ? nil : next
+  }
+
+  /// When the inode that comes next is not in memory, it is read together with those after it.
+  private func readOrphansAhead(_ number: UInt64) throws(Stop) {
+    guard cache.find(NodeKey(.inode, number)) == .none else { return }
+    // What is wrong with one of them is found when it is its turn.
+    for number in reclaim.queue.suffix(Self.readsAhead) {
+      _ = try? inode(number)
+      try? loadOrphan(number)
+    }
+    guard waiters[currentWaiter].missing == 0 else { throw .again }
   }
 
   /// One step of freeing an inode; takes it out of the queue when there is nothing more to free.
@@ -109,11 +121,8 @@ extension FileSystem {
       return
     }
     if inode.layout == .node {
-      if inode.isDirectory {
-        for number in try indexNodes(inode.root, depth: 0) { freeNode(.internalNode, number) }
-      } else {
-        freeNode(.internalNode, inode.root)
-      }
+      if inode.isDirectory { return try freeIndexStep(inode) }
+      freeNode(.internalNode, inode.root)
     } else {
       try cutMap(inode, to: 0)
     }
@@ -124,19 +133,29 @@ extension FileSystem {
     dequeue(number)
   }
 
-  /// The numbers of a removed directory's leaves and index nodes.
-  private func indexNodes(_ reference: UInt64, depth: Int) throws(Stop) -> [UInt64] {
-    let number = reference & ~DirectoryIndex.referenceFlag
-    var numbers = number == 0 ? [] : [number]
-    guard reference & DirectoryIndex.referenceFlag != 0 else { return numbers }
-    let index = DirectoryIndex(try node(number, as: .directoryIndex))
-    guard index.depth == depth else { throw .fail(Code.io) }
-    var last: UInt64 = 0
-    for slot in 0..<DirectoryIndex.slots where index[slot] != 0 && index[slot] != last {
-      last = index[slot]
-      numbers += try indexNodes(last, depth: depth + 1)
+  /// Frees the last leaf of a removed directory, or an index node without leaves.
+  private func freeIndexStep(_ directory: Inode) throws(Stop) {
+    var reference = directory.root
+    var above: (index: DirectoryIndex, depth: Int)?
+    while reference & DirectoryIndex.referenceFlag != 0 {
+      let index = DirectoryIndex(
+        try node(reference & ~DirectoryIndex.referenceFlag, as: .directoryIndex))
+      let depth = (above?.depth ?? -1) + 1
+      guard index.depth == depth, index.owner == directory.number else { throw .fail(Code.io) }
+      guard let slot = (0..<DirectoryIndex.slots).last(where: { index[$0] != 0 }) else { break }
+      above = (index, depth)
+      reference = index[slot]
     }
-    return numbers
+    freeNode(.internalNode, reference & ~DirectoryIndex.referenceFlag)
+    guard let above else {
+      modify(directory.page)
+      directory.layout = .inline
+      directory.root = 0
+      directory.inlineLength = 0
+      return
+    }
+    modify(above.index.page)
+    for slot in 0..<DirectoryIndex.slots where above.index[slot] == reference { above.index[slot] = 0 }
   }
 
   /// Nothing of a freed inode is kept in memory.

@@ -40,6 +40,28 @@ extension FileSystem {
     Int(clamping: min(UInt64(memory.frameCount / 4), reserveBlocks / 8))
   }
 
+  /// Frames that changed nodes may take with the table blocks above them, copies of them on their way to the device included:
+  /// what dirty pages, an operation, a step of a job, and the pins of one request and one job leave of the cache. A node in
+  /// `looseNodes` counts twice, for the table block that may have to be read and changed for it.
+  var nodeBudget: Int {
+    let others = Self.framesPerOperation + Self.framesForJobs + 2 * Self.pinsPerWaiter + 32
+    return min(Int(memory.frameCount) * 3 / 4 - others, 32768)
+  }
+
+  private var nodeFrames: Int {
+    let frees = inodeTable.pendingFrees.count + internalTable.pendingFrees.count
+    return heldNodes.count + 2 * looseNodes.count + frozenNodes.count + checkpoint.blocksInFlight + frees
+  }
+
+  /// Whether nodes may be changed now that were not before; if not, a checkpoint has to make room.
+  var mayDirtyNodes: Bool {
+    !checkpoint.holdsChanges && dirtyNodeCount + frozenNodes.count <= 2 * dirtyNodeLimit
+      && nodeFrames <= nodeBudget
+  }
+
+  /// Whether so many nodes have changed that a checkpoint ought to begin.
+  var hasManyDirtyNodes: Bool { dirtyNodeCount > dirtyNodeLimit || nodeFrames > nodeBudget / 4 * 3 }
+
   /// Dirty nodes at which a checkpoint begins.
   var dirtyNodeLimit: Int {
     Int(clamping: min(min(UInt64(memory.frameCount / 4), 8192), reserveBlocks / 8))

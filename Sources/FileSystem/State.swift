@@ -41,7 +41,7 @@ extension FileSystem {
     state.cacheFrames = UInt64(memory.frameCount)
     state.freeFrames = UInt64(cache.freeCount)
     state.dirtyDataBytes = UInt64(max(dirtyPages, 0)) * UInt64(Page.size)
-    state.dirtyNodeBytes = UInt64(dirtyNodes.count + frozenNodes.count) * UInt64(Page.size)
+    state.dirtyNodeBytes = UInt64(dirtyNodeCount + frozenNodes.count) * UInt64(Page.size)
     state.inodes = UInt64(states.count)
     state.logSequence = log.lastSequence
     state.logCompletedThrough = log.completedThrough

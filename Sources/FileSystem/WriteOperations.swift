@@ -49,7 +49,7 @@ extension FileSystem {
   ) throws(Stop) {
     let range = offset >> 12..<Self.blocks(end)
     guard dirtyPages + range.count <= dirtyPageLimit || dirtyPages == 0 else {
-      startCommit()
+      startCommit(isDurable: false)
       throw .again
     }
     try waitForSegments()
@@ -72,7 +72,7 @@ extension FileSystem {
     let state = obtainState(inode)
     states.slots[state].hasUnloggedWrites = true
     listUncommitted(state)
-    if dirtyPages > min(dirtyPageLimit / 2, Self.pagesBeforeCommit) { startCommit() }
+    if dirtyPages > min(dirtyPageLimit / 2, Self.pagesBeforeCommit) { startCommit(isDurable: false) }
   }
 
   /// Loads blocks that are written only in part, and the last block when the file grows past it.
@@ -119,7 +119,8 @@ extension FileSystem {
     }
     page.copy(
       UnsafeRawBufferPointer(rebasing: payload[Int(from - offset)..<Int(to - offset)]), at: Int(from - start))
-    charge(inode, frame, try makeMapSlot(inode, index))
+    work += Work.copy
+    place(frame, of: inode, at: try makeMapSlot(inode, index))
   }
 
   // MARK: Privileges
@@ -184,7 +185,7 @@ extension FileSystem {
     guard !hasFailed else { throw .fail(Code.io) }
     guard !isReadOnly else { return finish(slot) }
     if let awaited = slots[slot].awaitedSequence { return finishWhenDurable(slot, awaited) }
-    try commitInode(NodeID(raw: node).number, isDurable: log.waiters.isEmpty)
+    try commitPages(NodeID(raw: node).number, isDurable: log.waiters.isEmpty)
     slots[slot].awaitedSequence = log.lastSequence
     finishWhenDurable(slot, log.lastSequence)
   }
@@ -193,7 +194,7 @@ extension FileSystem {
   func release(_ slot: Int) throws(Stop) {
     if let state = states.find(NodeID(raw: requests[slot].node).number), states.slots[state].commitsOnClose {
       states.slots[state].commitsOnClose = false
-      if states.slots[state].isListed { startCommit() }
+      if states.slots[state].isListed { startCommit(isDurable: true) }
       states.releaseIfUnused(state)
     }
     finish(slot)
@@ -206,7 +207,7 @@ extension FileSystem {
 
   /// fallocate(2): allocate, keep-size, punch, zero. Works through the range a map node at a time, each with a record of
   /// its own; the last one changes the size. One that fails half-way has so zeroed or allocated the front of its range and
-  /// left the size as it was.
+  /// left the size as it was. Punching passes what is a hole already.
   func allocate(_ slot: Int) throws(Stop) {
     let request = requests[slot]
     let known =
@@ -217,18 +218,37 @@ extension FileSystem {
     let (end, overflows) = request.offset.addingReportingOverflow(request.length)
     guard !overflows, request.length > 0 else { throw .fail(Code.invalid) }
     guard end <= Inode.maximumSize else { throw .fail(Code.fileTooBig) }
-    for _ in 0..<Self.nodesPerRun {
+    for _ in 0..<Self.nodesPerRun where !isSpent {
+      if mode.contains(.punchHole) { try passHole(slot, to: end) }
       let from = request.offset + slots[slot].progress
       guard from < end else { return finish(slot) }
       let to = min(end, ((from >> 20) + 1) << 20)
       let partMode = to < end ? mode.union(.keepSize) : mode
       try allocatePart(slot, partMode, from, to, end)
       slots[slot].progress = to - request.offset
-      guard cache.reserve(Self.framesPerOperation) else { break }
+      releasePins()
+      guard cache.reserve(Self.framesPerOperation + Self.framesForJobs) else { break }
     }
     guard request.offset + slots[slot].progress < end else { return finish(slot) }
-    needsWake = true
-    throw .again
+    throw goOn()
+  }
+
+  /// Goes on to the first block of a range that can be punched. Where there is nothing to punch, nothing is recorded.
+  private func passHole(_ slot: Int, to end: UInt64) throws(Stop) {
+    try beginChange()
+    let inode = try inode(NodeID(raw: requests[slot].node))
+    guard inode.isRegular else { throw .fail(Code.invalid) }
+    try preparePrivileges(inode)
+    try dropPrivileges(inode, slot)
+    let from = requests[slot].offset + slots[slot].progress
+    var next = from
+    if inode.layout == .inline {
+      if from >= UInt64(inode.inlineLength) { next = end }
+    } else {
+      var index = max(from >> 12, slots[slot].searched)
+      next = try find(.taken, in: inode, from: &index, to: Self.blocks(end)) ? max(from, index << 12) : end
+    }
+    slots[slot].progress = next - requests[slot].offset
   }
 
   /// Does what an fallocate up to `end` does between `from` and `to`.
@@ -288,6 +308,7 @@ extension FileSystem {
       guard try dataPage(inode, edge.index) != nil else { continue }
       let frame = try makeDataPage(inode, edge.index)
       cache.page(frame).clear(at: edge.start, count: edge.end - edge.start)
+      place(frame, of: inode, at: try makeMapSlot(inode, edge.index))
       let state = obtainState(inode)
       states.slots[state].hasUnloggedWrites = true
     }
