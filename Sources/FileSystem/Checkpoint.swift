@@ -260,7 +260,8 @@ extension FileSystem {
 
   /// Log writes of nodes do not fill the memory that waits for the device.
   private var mayWriteNodes: Bool {
-    checkpoint.blocksInFlight < max(128, Int(clamping: memory.frameCount) / 16)
+    checkpoint.writesInFlight == 0
+      || checkpoint.blocksInFlight < max(256, Int(clamping: memory.frameCount) / 16)
   }
 
   private func writeNodes() {

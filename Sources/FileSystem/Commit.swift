@@ -29,7 +29,9 @@ extension FileSystem {
       for state in chosen { takeShare(state) }
       let hasRecords = log.hasRecords && log.lastSequence == log.commitBeganAfter
       if !chosen.isEmpty || hasRecords { try emit(chosen, sharing: true) }
-      log.commitInodes = max(0, log.commitInodes - passCommitted(chosen))
+      log.commitInodes -= passCommitted(chosen)
+      // Others may have left the list meanwhile.
+      log.commitInodes = max(0, min(log.commitInodes, uncommitted.count))
       guard log.commitInodes == 0 else { return }
       endCommit()
     }
