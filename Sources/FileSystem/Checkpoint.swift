@@ -80,6 +80,8 @@ extension FileSystem {
   /// - Returns: false when there is nothing to do, or it waits.
   func checkpointStep() -> Bool {
     guard !isReadOnly else { return false }
+    // Nobody waits for the end of an event before the mount is over.
+    if !isReady { beginEvent() }
     switch checkpoint.phase {
     case .idle:
       guard needsCheckpoint || checkpointDeadline <= now.monotonic else { return false }

@@ -203,11 +203,11 @@ public final class FileSystem: FileService {
   }
 
   public func advance() -> UInt64 {
+    beginEvent()
     guard failure == nil, isReady else {
       if isStopping { isStopped = isQuiet }
       return failure == nil && !isStopping ? advanceMount() : .max
     }
-    beginEvent()
     defer { endEvent() }
     if needsWake {
       needsWake = false

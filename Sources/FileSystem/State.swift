@@ -35,6 +35,15 @@ public struct FileSystemState: Sendable {
 }
 
 extension FileSystem {
+  /// How long ago the oldest change was made that no commit holds, ns; nil when there is none or nothing can be written.
+  public var uncommittedAge: UInt64? {
+    guard isReady, !isReadOnly, log.oldestChange != 0 else { return nil }
+    return now.monotonic - min(now.monotonic, log.oldestChange)
+  }
+
+  /// Within which a commit begins, ns.
+  public var commitInterval: UInt64 { options.commitInterval }
+
   /// What there is at this moment.
   public var state: FileSystemState {
     var state = FileSystemState()
