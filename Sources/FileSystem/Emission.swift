@@ -324,7 +324,7 @@ extension FileSystem {
     guard let state = states.find(info.key.number) else { return }
     if states.slots[state].commitShare > 0 { states.slots[state].commitShare -= 1 }
     cache.remove(frame, from: &states.slots[state].dirty)
-    cache.push(frame, on: &states.slots[state].clean)
+    appendClean(frame, state)
     cache.frames[Int(frame)].isDirty = false
     cache.frames[Int(frame)].isWriting = true
     dirtyPages -= 1

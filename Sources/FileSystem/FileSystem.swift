@@ -69,9 +69,10 @@ public final class FileSystem: FileService {
   /// Work done in the event at hand; see `Work`.
   @exclusivity(unchecked)
   var work = 0
-  /// Where the event leaves the rest to the next.
-  @exclusivity(unchecked)
-  var workLimit = Work.perStep
+  /// Requests had all of the last event, so that jobs have this one.
+  var isJobsTurn = false
+  /// Number of the last walk that drops cached pages in steps.
+  var lastCutWalk: UInt64 = 0
   /// The job whose turn it is, by its place in `jobs`.
   var nextJob = 0
   /// The request that walks up from a directory's new parent: no other directory changes its parent meanwhile.
@@ -217,9 +218,9 @@ public final class FileSystem: FileService {
       runnable.append(contentsOf: continuing)
       continuing.removeAll(keepingCapacity: true)
     }
-    runRunnable()
-    // Jobs have their share whatever requests did with theirs.
-    workLimit = work + Work.perStep
+    if !isJobsTurn { runRunnable() }
+    isJobsTurn = isSpent
+    guard !isSpent else { return 0 }
     let isBusy = writeBorrowed()
     let next = advanceJobs()
     // A request that runs now may give work to a job that has already run.

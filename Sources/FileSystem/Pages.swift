@@ -31,7 +31,14 @@ extension FileSystem {
   func adoptCleanPage(_ frame: FrameIndex) {
     let number = cache.frames[Int(frame)].key.number
     let state = states.find(number) ?? states.obtain(NodeID(number: number, generation: 0))
-    cache.push(frame, on: &states.slots[state].clean)
+    appendClean(frame, state)
+  }
+
+  /// A page joins the clean ones of its file.
+  func appendClean(_ frame: FrameIndex, _ state: Int) {
+    cache.append(frame, to: &states.slots[state].clean)
+    if cache.frames[Int(frame)].index >= states.slots[state].cleanEnd { states.slots[state].cleanEnd = .max }
+    if states.slots[state].cutWalk != 0 { states.slots[state].cutLeft += 1 }
   }
 
   /// A clean page is about to leave the cache.
@@ -84,7 +91,8 @@ extension FileSystem {
     guard let state = states.find(inode.number) else { return }
     // Another page in its place would go out without what was written before it.
     urgentPages.removeAll { $0.inode == inode.number && range.contains($0.index) }
-    let pages = states.slots[state].dirty.count + states.slots[state].clean.count
+    let hasClean = range.lowerBound < states.slots[state].cleanEnd
+    let pages = states.slots[state].dirty.count + (hasClean ? states.slots[state].clean.count : 0)
     if range.upperBound - range.lowerBound < UInt64(pages) {
       work += range.count * Work.frame
       for index in range {
@@ -94,7 +102,7 @@ extension FileSystem {
     } else {
       work += pages * Work.frame
       dropPages(from: states.slots[state].dirty.first, inode, state, range)
-      dropPages(from: states.slots[state].clean.first, inode, state, range)
+      if hasClean { dropPages(from: states.slots[state].clean.first, inode, state, range) }
     }
     dropLoadingPages(inode, range)
   }
@@ -106,6 +114,54 @@ extension FileSystem {
       if range.contains(cache.frames[Int(frame)].index) { dropPage(frame, inode, state) }
       frame = next
     }
+  }
+
+  /// Pages that are dropped at once; more are dropped in steps.
+  private static let pagesPerCut = 1024
+
+  /// A file is about to be cut to `blocks` blocks: its clean pages behind that are dropped, as many as one event has time for.
+  /// - Throws: `again` until they have gone.
+  func prepareDrop(_ inode: Inode, from blocks: UInt64) throws(Stop) {
+    let slot = currentWaiter
+    guard slot < memory.slots, let state = states.find(inode.number),
+      states.slots[state].clean.count > Self.pagesPerCut, states.slots[state].cleanEnd > blocks
+    else { return }
+    if slots[slot].cutWalk == 0 {
+      lastCutWalk += 1
+      slots[slot].cutWalk = lastCutWalk
+      states.slots[state].cutWalk = lastCutWalk
+      states.slots[state].cutLeft = states.slots[state].clean.count
+    }
+    // Another cut goes through them: this one drops what is left at once.
+    guard states.slots[state].cutWalk == slots[slot].cutWalk else { return }
+    while states.slots[state].cutLeft > 0, states.slots[state].clean.first != .none {
+      guard !isSpent else { throw goOn() }
+      work += Work.frame
+      let frame = states.slots[state].clean.first
+      states.slots[state].cutLeft -= 1
+      if cache.frames[Int(frame)].index >= blocks {
+        dropPage(frame, inode, state)
+      } else {
+        cache.remove(frame, from: &states.slots[state].clean)
+        cache.append(frame, to: &states.slots[state].clean)
+      }
+    }
+    states.slots[state].cutWalk = 0
+    states.slots[state].cleanEnd = blocks
+  }
+
+  /// Drops pages of a file that nobody can reach any more, as many as one event has time for.
+  /// - Returns: whether all have gone.
+  func dropSomePages(_ inode: Inode) -> Bool {
+    guard let state = states.find(inode.number) else { return true }
+    while !isSpent {
+      let dirty = states.slots[state].dirty.first
+      let frame = dirty != .none ? dirty : states.slots[state].clean.first
+      guard frame != .none else { return true }
+      work += Work.frame
+      dropPage(frame, inode, state)
+    }
+    return false
   }
 
   private func dropPage(_ frame: FrameIndex, _ inode: Inode, _ state: Int) {

@@ -90,6 +90,7 @@ extension FileSystem {
     } else if states.find(number).map({ states.slots[$0].lookups > 0 }) ?? false {
       dequeue(number)
     } else {
+      guard dropSomePages(inode) else { return }
       try freeOrphan(inode)
     }
   }

@@ -26,6 +26,8 @@ struct SlotState {
   var searched: UInt64 = 0
   /// Pages that were dirty when the request first asked for them to be written, less those written since.
   var pagesLeft: Int?
+  /// The walk by which it drops cached pages.
+  var cutWalk: UInt64 = 0
   /// How far up walks of ancestors have come: from a rename's new parent and, where two names are exchanged, from the old one.
   var ancestry: InlineArray<2, AncestorWalk> = .init(repeating: AncestorWalk())
 }

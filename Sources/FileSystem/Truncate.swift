@@ -35,6 +35,7 @@ extension FileSystem {
 
   /// Loads what `cutMap` will change, and makes sure that the inode can detach a tree.
   func prepareCut(_ inode: Inode, to blocks: UInt64) throws(Stop) {
+    if isReady { try prepareDrop(inode, from: blocks) }
     guard inode.layout == .tree, blocks < Self.reach(inode.height) else { return }
     if inode.detachedRoot != 0 { try prepareAttach(inode) }
     try prepareOrphan(inode.number)

@@ -15,9 +15,9 @@ enum Work {
   /// A name given to a listing.
   static let name = 32
 
-  /// What requests do in one event, and what jobs do in it, before they leave the rest to the next.
+  /// What is done in one event before the rest is left to the next.
   static let perStep = 16_384
-  /// What one event may do at most: what was begun before the shares were spent is done to its end.
+  /// What one event may do at most: what was begun before the share was spent is done to its end.
   static let limit = 49_152
 }
 
@@ -26,13 +26,10 @@ extension FileSystem {
   public static var stepLimit: UInt64 { UInt64(Work.limit) }
 
   /// Whether the event at hand has done its share.
-  var isSpent: Bool { work >= workLimit }
+  var isSpent: Bool { work >= Work.perStep }
 
   @inline(__always)
-  func beginEvent() {
-    work = 0
-    workLimit = Work.perStep
-  }
+  func beginEvent() { work = 0 }
 
   @inline(__always)
   func endEvent() { if work > counters.longestStep { counters.longestStep = UInt64(work) } }

@@ -12,6 +12,7 @@ extension FileSystem {
     if !slots[slot].isApplied {
       try applyWrite(slot, request)
       slots[slot].isApplied = true
+      if isSpent, request.flags & Self.synchronousFlags != 0 { throw goOn() }
     }
     replies[slot].count = request.length
     if request.flags & Self.synchronousFlags != 0 { return try sync(slot, request.node) }
