@@ -38,6 +38,7 @@ extension FileSystem {
 
   /// Makes the change. `prepare` came before, in the same event.
   func perform(_ record: LogRecord) throws(Stop) {
+    beginChanges()
     switch record {
     case .create(let create): try performCreate(create)
     case .link(let parent, let node, let links, let time, let name):

@@ -173,6 +173,7 @@ extension FileSystem {
     guard cache.reserve(Self.framesPerLogWrite) else { throw .again }
     let selection = try makeRoom()
     guard let segment = log.position.segment else { throw .again }
+    beginChanges()
     let (index, write) = takeLogWrite(.foreground)
     let header = cache.takeBuffer()
     guard header != .none else {

@@ -119,6 +119,8 @@ public final class FileSystem: FileService {
   /// Requests that wait for room are to try again at the next `advance`.
   var needsWake = false
   var counters = Counters()
+  @exclusivity(unchecked)
+  var misses = PlannedMisses()
 
   /// A filesystem on a device of `blockCount` 4 KiB blocks. Mounting begins with the first `advance`.
   public init(
@@ -131,6 +133,7 @@ public final class FileSystem: FileService {
     self.hasVolatileCache = hasVolatileCache
     self.canDiscard = canDiscard
     isReadOnly = options.readOnly
+    misses.random = options.missSeed
     cache = Cache(memory: memory)
     geometry = .none
     usage = SegmentUsage(geometry: .none)

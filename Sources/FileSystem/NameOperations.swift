@@ -86,6 +86,7 @@ extension FileSystem {
     try fillPool(inodeTable, 1)
     try prepare(.create(create))
     try checkSpace(Self.blocksPerName)
+    beginChanges()
     let id = takeNumber(inodeTable)
     create.node = id.raw
     try perform(.create(create))
@@ -219,6 +220,7 @@ extension FileSystem {
     try prepare(.rename(rename))
     try prepareNodes(6)
     try checkSpace(2 * Self.blocksPerName)
+    beginChanges()
     let whiteout = LogRecord.Create(
       parent: replaces ? rename.parent : rename.newParent, node: takeNumber(inodeTable).raw, mode: 0o020000,
       uid: uid, gid: parent.mode & 0o2000 != 0 ? parent.gid : gid, device: 0, time: rename.time,

@@ -15,8 +15,8 @@ public struct Options: Sendable {
   public var discards = true
   /// The last log write that a mount replays: what follows is given up, which only fsck asks for.
   public var replaysThrough = UInt64.max
-  /// Says for each run of an operation or job whether it is to act as if something it needs were not in memory; only tests set it.
-  public var misses: (@Sendable () -> Bool)?
+  /// Where not 0, blocks that are in memory now and then count as missing, chosen by this seed. Only tests set it.
+  public var missSeed: UInt64 = 0
 
   public init() {}
 }

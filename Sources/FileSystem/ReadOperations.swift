@@ -22,6 +22,7 @@ extension FileSystem {
     guard range.count <= SlotState.maximumBlocks else { throw .fail(Code.invalid) }
     try prepareRead(inode, range)
     noteAccess(inode)
+    beginChanges()
     try issueReads(slot, inode, range)
     if slots[slot].pendingReads == 0 { finish(slot) }
   }

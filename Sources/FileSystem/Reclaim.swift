@@ -85,6 +85,7 @@ extension FileSystem {
     let inode = try inode(number)
     if inode.detachedRoot != 0 { return try freeDetachedStep(inode) }
     if inode.links > 0 {
+      beginChanges()
       try removeOrphan(number)
       dequeue(number)
     } else if states.find(number).map({ states.slots[$0].lookups > 0 }) ?? false {
@@ -115,6 +116,8 @@ extension FileSystem {
   /// Frees an inode that nobody can reach any more, with all that it has; a tree of blocks only begins to be freed.
   func freeOrphan(_ inode: Inode) throws(Stop) {
     let number = inode.number
+    if inode.layout == .node, inode.isDirectory { return try freeIndexStep(inode) }
+    beginChanges()
     if inode.layout == .tree {
       try cutMap(inode, to: 0)
       // A checkpoint may hold it like this, half freed.
@@ -122,7 +125,6 @@ extension FileSystem {
       return
     }
     if inode.layout == .node {
-      if inode.isDirectory { return try freeIndexStep(inode) }
       freeNode(.internalNode, inode.root)
     } else {
       try cutMap(inode, to: 0)

@@ -79,8 +79,8 @@ struct PageName: Equatable {
 public struct Counters: Sendable {
   public var requests: UInt64 = 0
   public var reruns: UInt64 = 0
-  /// The most work done in one event, in units of `Work`.
-  public var longestStep: UInt64 = 0
+  /// The most work done in one event, in units of about 3 ns; see `Work`.
+  public var mostWorkInAStep: UInt64 = 0
   public var nodeLoads: UInt64 = 0
   public var logWrites: UInt64 = 0
   public var logBlocks: UInt64 = 0
@@ -100,6 +100,7 @@ extension FileSystem {
   /// Runs the request in `slot` from its beginning; it replies, waits for reads, or is to be run again.
   func run(_ slot: Int) {
     currentWaiter = slot
+    goesOn = false
     do throws(Stop) {
       guard failure == nil else { throw .fail(Code.io) }
       guard isReady else { throw .fail(Code.busy) }
@@ -108,7 +109,7 @@ extension FileSystem {
         letGo(slot)
         throw .again
       }
-      if misses() { throw goOn() }
+      planMiss()
       try dispatch(slot)
       unpin(slot)
     } catch {
@@ -118,7 +119,6 @@ extension FileSystem {
         if waiters[slot].missing == 0 {
           if goesOn { continuing.append(slot) } else { stalled.append(slot) }
         }
-        goesOn = false
       case .fail(let code):
         unpin(slot)
         stopWaiting(slot)
@@ -221,7 +221,7 @@ extension FileSystem {
         letGo(waiter)
         throw .again
       }
-      if misses() { throw .again }
+      planMiss()
       try step()
       unpin(waiter)
       return true

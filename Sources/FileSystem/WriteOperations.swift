@@ -58,6 +58,7 @@ extension FileSystem {
     try prepareMap(inode, range)
     try preparePartialPages(inode, offset, end)
     try checkSpace(try spaceForPages(inode, range), margin: Self.marginBlocks)
+    beginChanges()
     try dropPrivileges(inode, slot)
     modify(inode.page)
     try makeMapped(inode)
@@ -272,6 +273,7 @@ extension FileSystem {
       let part = try spaceForPages(inode, Self.touched(from, to - from))
       try checkSpace(max(part, Self.leastSpace(inode, from, end)), margin: Self.marginBlocks)
     }
+    beginChanges()
     try dropPrivileges(inode, slot)
     if clears, inode.layout != .inline { try clearEdges(inode, from, to) }
     try perform(record)
