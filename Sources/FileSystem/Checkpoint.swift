@@ -67,7 +67,8 @@ extension FileSystem {
 
   /// Whether a checkpoint ought to be made.
   var needsCheckpoint: Bool {
-    checkpoint.isWanted || cleaner.waitsFor > checkpoint.durable || hasManyDirtyNodes || log.blocksSinceCut > checkpointLogLimit
+    checkpoint.isWanted || cleaner.waitsFor > checkpoint.durable || hasManyDirtyNodes
+      || log.blocksSinceCut > checkpointLogLimit
   }
 
   /// When a checkpoint has to be made only because time has passed.

@@ -40,7 +40,8 @@ extension FileSystem {
   /// Finds the first block of a file's map from `index` on and before `end` that is what is sought. The request at hand
   /// remembers in `searched` how far this has come, and begins there when it is run again.
   /// - Returns: false when there is none.
-  func find(_ sought: Sought, in inode: Inode, from index: inout UInt64, to end: UInt64) throws(Stop) -> Bool {
+  func find(_ sought: Sought, in inode: Inode, from index: inout UInt64, to end: UInt64) throws(Stop) -> Bool
+  {
     while index < end {
       if index > slots[currentWaiter].searched {
         slots[currentWaiter].searched = index

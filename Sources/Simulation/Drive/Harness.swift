@@ -200,7 +200,8 @@ public final class Harness {
   private func checkStep() throws {
     guard let fileSystem, fileSystem.statistics.mostWorkInAStep > FileSystem.stepLimit else { return }
     throw SimulationFailure(
-      "one event did \(fileSystem.statistics.mostWorkInAStep) units of work, not \(FileSystem.stepLimit) at most")
+      "one event did \(fileSystem.statistics.mostWorkInAStep) units of work, not \(FileSystem.stepLimit) at most"
+    )
   }
 
   /// Nobody waits for ever, however much goes on beside.
