@@ -80,7 +80,7 @@ public struct Counters: Sendable {
   public var requests: UInt64 = 0
   public var reruns: UInt64 = 0
   /// The most work done in one event, in units of about 3 ns; see `Work`.
-  public var mostWorkInAStep: UInt64 = 0
+  public var mostWorkPerStep: UInt64 = 0
   public var nodeLoads: UInt64 = 0
   public var logWrites: UInt64 = 0
   public var logBlocks: UInt64 = 0

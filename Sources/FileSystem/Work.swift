@@ -32,5 +32,5 @@ extension FileSystem {
   func beginEvent() { work = 0 }
 
   @inline(__always)
-  func endEvent() { if work > counters.mostWorkInAStep { counters.mostWorkInAStep = UInt64(work) } }
+  func endEvent() { if work > counters.mostWorkPerStep { counters.mostWorkPerStep = UInt64(work) } }
 }

@@ -198,9 +198,9 @@ public final class Harness {
 
   /// No event may do more than a bounded amount of work.
   private func checkStep() throws {
-    guard let fileSystem, fileSystem.statistics.mostWorkInAStep > FileSystem.stepLimit else { return }
+    guard let fileSystem, fileSystem.statistics.mostWorkPerStep > FileSystem.stepLimit else { return }
     throw SimulationFailure(
-      "one event did \(fileSystem.statistics.mostWorkInAStep) units of work, not \(FileSystem.stepLimit) at most"
+      "one event did \(fileSystem.statistics.mostWorkPerStep) units of work, not \(FileSystem.stepLimit) at most"
     )
   }
 
