@@ -261,6 +261,8 @@ extension FileSystem {
   private static let fullEntry = 152
   /// Inodes that a readdirplus reads from the device: with so many an answer ends where the next is not in memory.
   private static let inodesAtATime = 64
+  /// Entries of an answer at most, whatever the kernel has room for.
+  private static let entriesPerAnswer = 1024
 
   private func isInMemory(_ node: NodeID) -> Bool { cache.find(NodeKey(.inode, node.number)) != .none }
 
@@ -273,8 +275,9 @@ extension FileSystem {
     var entries: [DirectoryEntry] = []
     func add(_ name: [UInt8], _ cookie: UInt64, _ id: NodeID, _ attributes: Attributes) -> Bool {
       let size = ((full ? Self.fullEntry : Self.plainEntry) + name.count + 7) & ~7
-      guard size <= room else { return false }
+      guard size <= room, entries.count < Self.entriesPerAnswer else { return false }
       room -= size
+      work += Work.name
       entries.append(DirectoryEntry(name: name, cookie: cookie, node: id.raw, attributes: attributes))
       return true
     }
