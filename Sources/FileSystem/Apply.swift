@@ -40,6 +40,7 @@ extension FileSystem {
 
   /// Makes the change. `prepare` came before, in the same event.
   func perform(_ record: LogRecord) throws(Stop) {
+    beginChanges()
     switch record {
     case .create(let create): try performCreate(create)
     case .link(let parent, let node, let links, let time, let name):
@@ -310,6 +311,7 @@ extension FileSystem {
     guard page.bytes(at: start, count: Page.size - start).contains(where: { $0 != 0 }) else { return }
     let dirty = try makeDataPage(inode, index)
     cache.page(dirty).clear(at: start)
+    place(dirty, of: inode, at: try makeMapSlot(inode, index))
     if isUrgent { urgentPages.append(PageName(inode: inode.number, index: index)) }
   }
 }

@@ -24,8 +24,8 @@ extension FileSystem {
       cache.borrow(frame, from: slot, for: key, index)
       cache.frames[Int(frame)].isDirty = true
       cache.frames[Int(frame)].isCharged = wasCharged
-      cache.push(frame, on: &states.slots[state].dirty)
-      charge(inode, frame, try makeMapSlot(inode, index))
+      cache.append(frame, to: &states.slots[state].dirty)
+      place(frame, of: inode, at: try makeMapSlot(inode, index))
     }
     dirtyPages += range.count
     if !borrowers.contains(inode.number) { borrowers.append(inode.number) }
@@ -49,7 +49,9 @@ extension FileSystem {
   }
 
   /// Whether borrowed pages wait to be written.
-  public var wantsAdvance: Bool { !borrowers.isEmpty && !log.isBroken && !isWaiting(.commit) }
+  public var wantsAdvance: Bool {
+    !continuing.isEmpty || (!borrowers.isEmpty && !log.isBroken && !isWaiting(.commit))
+  }
 
   /// Log writes made in one `advance` at most.
   private static let writesPerAdvance = 4
@@ -58,10 +60,10 @@ extension FileSystem {
   /// - Returns: whether there is more to write that nothing holds up.
   func writeBorrowed() -> Bool {
     guard !isStopping, !isReadOnly else { return false }
-    for _ in 0..<Self.writesPerAdvance {
+    for _ in 0..<Self.writesPerAdvance where !isSpent {
       guard let number = borrowers.first else { return false }
       let isDone = attempt(.commit) { () throws(Stop) in
-        try commitInode(number, atMost: 1)
+        try commitInode(number)
         guard let state = states.find(number), states.slots[state].dirty.count > 0 else {
           borrowers.removeFirst()
           return
@@ -110,7 +112,7 @@ extension FileSystem {
     }
     cache.frames[Int(fresh)].isDirty = true
     cache.frames[Int(fresh)].isCharged = info.isCharged
-    cache.push(fresh, on: &states.slots[state].dirty)
+    cache.append(fresh, to: &states.slots[state].dirty)
     cache.giveBack(frame)
   }
 }

@@ -34,6 +34,8 @@ struct FrameInfo {
   var isDirty = false
   /// Node: belongs to the checkpoint under way and was not written by it yet.
   var isFrozen = false
+  /// Node: dirty, and the table block above it is dirty too; see `holdTables`.
+  var isHeld = false
   /// Data: a device command is writing this frame.
   var isWriting = false
   /// Data: takes a block of space that the map does not hold yet.
@@ -52,11 +54,14 @@ struct FrameInfo {
   var next = FrameIndex.none
   var previous = FrameIndex.none
   var chain = FrameIndex.none
+  /// Data, dirty: the block that holds its map entry, the lowest map node or the inode. It is dirty for as long.
+  var leaf = NodeKey(raw: 0)
 }
 
 /// A doubly linked list of frames through their `next` and `previous`.
 struct FrameList {
   var first = FrameIndex.none
+  var last = FrameIndex.none
   var count = 0
 }
 
@@ -277,8 +282,16 @@ final class Cache {
   func push(_ frame: FrameIndex, on list: inout FrameList) {
     frames[Int(frame)].previous = .none
     frames[Int(frame)].next = list.first
-    if list.first != .none { frames[Int(list.first)].previous = frame }
+    if list.first != .none { frames[Int(list.first)].previous = frame } else { list.last = frame }
     list.first = frame
+    list.count += 1
+  }
+
+  func append(_ frame: FrameIndex, to list: inout FrameList) {
+    frames[Int(frame)].next = .none
+    frames[Int(frame)].previous = list.last
+    if list.last != .none { frames[Int(list.last)].next = frame } else { list.first = frame }
+    list.last = frame
     list.count += 1
   }
 
@@ -286,7 +299,7 @@ final class Cache {
     let next = frames[Int(frame)].next
     let previous = frames[Int(frame)].previous
     if previous == .none { list.first = next } else { frames[Int(previous)].next = next }
-    if next != .none { frames[Int(next)].previous = previous }
+    if next == .none { list.last = previous } else { frames[Int(next)].previous = previous }
     frames[Int(frame)].next = .none
     frames[Int(frame)].previous = .none
     list.count -= 1

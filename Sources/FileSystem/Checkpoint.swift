@@ -20,6 +20,9 @@ struct Checkpoint {
 
   var phase = Phase.idle
   var isWanted = false
+  /// Steps done in preparing the cut; after some nothing may be changed any more until it has been made.
+  var preparations = 0
+  var holdsChanges = false
   /// The last durable checkpoint.
   var durable: UInt64 = 0
   /// The checkpoint in whose time things are written now: one more than the last cut.
@@ -42,8 +45,9 @@ struct Checkpoint {
   var head = HeadPosition()
   /// The log write being filled.
   var open: (index: Int, header: FrameIndex, writer: LogHeaderWriter)?
-  /// Device writes of this checkpoint under way.
+  /// Device writes of this checkpoint under way, and the blocks of its log writes of nodes, that being filled included.
   var writesInFlight = 0
+  var blocksInFlight = 0
   var buffers: [FrameIndex] = []
   var packFrames: [UInt32] = []
   let packCommandFrames = CommandFrames()
@@ -61,7 +65,7 @@ extension FileSystem {
 
   /// Whether a checkpoint ought to be made.
   var needsCheckpoint: Bool {
-    checkpoint.isWanted || cleaner.waitsFor > checkpoint.durable || dirtyNodes.count > dirtyNodeLimit
+    checkpoint.isWanted || cleaner.waitsFor > checkpoint.durable || hasManyDirtyNodes
       || log.blocksSinceCut > checkpointLogLimit
   }
 
@@ -75,14 +79,19 @@ extension FileSystem {
   /// - Returns: false when there is nothing to do, or it waits.
   func checkpointStep() -> Bool {
     guard !isReadOnly else { return false }
+    // Nobody waits for the end of an event before the mount is over.
+    if !isReady { beginEvent() }
     switch checkpoint.phase {
     case .idle:
       guard needsCheckpoint || checkpointDeadline <= now.monotonic else { return false }
       checkpoint.phase = .preparing
+      checkpoint.preparations = 0
       return true
     case .preparing: return attempt(.checkpoint) { () throws(Stop) in try prepareCut() }
-    case .nodes: return attempt(.checkpoint) { () throws(Stop) in writeNodes() }
-    case .tables: return attempt(.checkpoint) { () throws(Stop) in try writeTables() }
+    case .nodes:
+      return mayWriteNodes && attempt(.checkpoint) { () throws(Stop) in writeNodes() }
+    case .tables:
+      return mayWriteNodes && attempt(.checkpoint) { () throws(Stop) in try writeTables() }
     case .settling:
       guard checkpoint.writesInFlight == 0, log.completedThrough + 1 >= checkpoint.pack.log.sequence else {
         return false
@@ -110,12 +119,20 @@ extension FileSystem {
 
   // MARK: The cut
 
+  /// Steps of preparing after which changes wait: what is left then ends.
+  private static let preparationsBeforeHolding = 16
+
+  /// Does a step towards the cut, and makes it when nothing is left to do before it.
   private func prepareCut() throws(Stop) {
     if log.isBroken { try beginFreshChain() }
+    checkpoint.preparations += 1
+    if checkpoint.preparations > Self.preparationsBeforeHolding { checkpoint.holdsChanges = true }
     try processFrees(inodeTable)
     try processFrees(internalTable)
-    while !uncommitted.isEmpty || log.hasRecords || !urgentPages.isEmpty { try emitSome() }
-    try loadTablesOfDirtyNodes()
+    while !isSpent, !uncommitted.isEmpty || log.hasRecords || !urgentPages.isEmpty { try emitSome() }
+    try holdTables()
+    guard !hasPendingFrees, uncommitted.isEmpty, !log.hasRecords, urgentPages.isEmpty, looseNodes.count == 0
+    else { return }
     try finishSegmentAtCut()
     cut()
   }
@@ -137,23 +154,30 @@ extension FileSystem {
     checkpoint.chainSince = checkpoint.age
   }
 
-  /// Table blocks read at the same time.
-  private static let tableReads = 64
-
-  /// The tables must be in memory when the nodes get their new addresses.
-  private func loadTablesOfDirtyNodes() throws(Stop) {
+  /// The tables must be in memory when the nodes get their new addresses: table blocks above loose nodes are made dirty, as many
+  /// as one event has time for.
+  private func holdTables() throws(Stop) {
     var missing = 0
-    var frame = dirtyNodes.first
-    while frame != .none, missing < Self.tableReads {
-      let info = cache.frames[Int(frame)]
+    var isFurther = false
+    var frame = looseNodes.first
+    while frame != .none, missing < Self.readsAhead, !isSpent {
+      let node = frame
+      work += Work.frame
       do throws(Stop) {
-        try holdTable(above: info.key)
+        try holdTable(above: cache.frames[Int(node)].key)
+        // Table blocks that became dirty are behind it now.
+        frame = cache.frames[Int(node)].next
+        cache.remove(node, from: &looseNodes)
+        cache.frames[Int(node)].isHeld = true
+        cache.append(node, to: &heldNodes)
+        isFurther = true
       } catch .again {
         // Go on, so that what is missing is read together.
         missing += 1
+        frame = cache.frames[Int(node)].next
       }
-      frame = info.next
     }
+    if isFurther { releasePins() }
     guard missing == 0 else { throw .again }
   }
 
@@ -202,19 +226,21 @@ extension FileSystem {
     log.blocksSinceCut = 0
     freezeNodes()
     checkpoint.phase = .nodes
+    guard checkpoint.holdsChanges else { return }
+    checkpoint.holdsChanges = false
+    wakeStalled()
   }
 
   /// Dirty nodes belong to the checkpoint from here on; table blocks are noted to be written after them.
   private func freezeNodes() {
     checkpoint.tables.removeAll(keepingCapacity: true)
     checkpoint.tableCursor = 0
-    var frame = dirtyNodes.first
+    var frame = heldNodes.first
     while frame != .none {
       let next = cache.frames[Int(frame)].next
       switch cache.frames[Int(frame)].key.kind {
       case .inode, .internalNode:
-        cache.remove(frame, from: &dirtyNodes)
-        cache.frames[Int(frame)].isDirty = false
+        makeClean(frame)
         cache.frames[Int(frame)].isFrozen = true
         cache.push(frame, on: &frozenNodes)
       default: checkpoint.tables.append(frame)
@@ -226,6 +252,12 @@ extension FileSystem {
   }
 
   // MARK: Nodes and tables
+
+  /// Log writes of nodes do not fill the memory that waits for the device.
+  private var mayWriteNodes: Bool {
+    checkpoint.writesInFlight == 0
+      || checkpoint.blocksInFlight < max(256, Int(clamping: memory.frameCount) / 16)
+  }
 
   private func writeNodes() {
     for _ in 0..<Self.nodesPerStep where frozenNodes.first != .none { writeFrozen(frozenNodes.first) }
@@ -264,8 +296,7 @@ extension FileSystem {
   /// Writes a table block and tells the block above, or the root.
   private func writeTable(_ frame: FrameIndex) {
     let key = cache.frames[Int(frame)].key
-    cache.remove(frame, from: &dirtyNodes)
-    cache.frames[Int(frame)].isDirty = false
+    makeClean(frame)
     let isInodes = key.kind == .inodeTable
     let table = isInodes ? inodeTable : internalTable
     let index = key.number & 0xFFFF_FFFF_FFFF
@@ -305,12 +336,14 @@ extension FileSystem {
       return nil
     }
     let copy = cache.page(buffer)
+    work += Work.copy + Work.checksum
     copy.copy(page.bytes(at: 0, count: Page.size), at: 0)
     if run.kind == .inodeTable || run.kind == .internalTable, run.number == 0 { clearMarks(copy) }
     let write = log.writes[open.index]
     let address = geometry.segmentBlock(write.segment) + UInt64(checkpoint.head.offset) + UInt64(write.count)
     let sum = checksum.of(copy)
     append(buffer, to: write)
+    checkpoint.blocksInFlight += 1
     open.writer.add(run, checksum: sum)
     checkpoint.open = open
     return (address, sum)
@@ -353,6 +386,7 @@ extension FileSystem {
     write.segment = segment
     write.address = geometry.segmentBlock(segment) + UInt64(checkpoint.head.offset)
     append(header, to: write)
+    checkpoint.blocksInFlight += 1
     checkpoint.open = (index, header, LogHeaderWriter(cache.page(header)))
     return true
   }

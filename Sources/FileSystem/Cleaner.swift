@@ -66,6 +66,10 @@ extension FileSystem {
   func cleanerStep() -> Bool {
     guard !isReadOnly, checkpoint.durable >= cleaner.waitsFor else { return false }
     guard cleaner.victim != nil || chooseVictim() else { return false }
+    guard mayDirtyNodes else {
+      checkpoint.isWanted = true
+      return false
+    }
     return attempt(.cleaner) { () throws(Stop) in
       try enterMoves()
       try examineBlocks()
@@ -236,7 +240,7 @@ extension FileSystem {
   /// Looks at the blocks behind the last header: live data is read, live nodes are made dirty.
   private func examineBlocks() throws(Stop) {
     while let block = cleaner.blocks.last, cleaner.reads.count + cleaner.ready.count < Self.movesAtATime {
-      if block.run.kind != .data, dirtyNodes.count > dirtyNodeLimit {
+      if block.run.kind != .data, dirtyNodeCount > dirtyNodeLimit {
         checkpoint.isWanted = true
         throw .again
       }
@@ -404,8 +408,9 @@ extension FileSystem {
   private func enterMoves() throws(Stop) {
     while let move = cleaner.moved.last {
       do throws(Stop) { try finish(move) } catch .fail
-      { /* The file is gone or damaged: the old place stays. */  }
+      { /* The file is gone or damaged: the map entry is unchanged. */  }
       cleaner.moved.removeLast()
+      releasePins()
     }
   }
 

@@ -5,35 +5,110 @@ extension FileSystem {
   /// Inodes whose pages one step of a commit writes.
   private static let inodesPerStep = 16
 
-  /// A commit of everything begins, unless one is under way.
-  func startCommit() { log.isCommitting = true }
+  /// A commit begins of everything that there is now, however much comes while it is under way.
+  /// - Parameter isDurable: whether it ends with a flush; else it only makes room in memory.
+  func startCommit(isDurable: Bool) {
+    guard !log.isCommitting else {
+      if isDurable { log.isCommitWanted = true }
+      return
+    }
+    log.isCommitting = true
+    log.commitIsDurable = isDurable
+    log.commitNumber += 1
+    log.commitInodes = uncommitted.count
+    log.commitBegan = now.monotonic
+    log.commitBeganAfter = log.lastSequence
+  }
 
   /// Writes the pages of a few inodes.
   /// - Returns: false when there is nothing to commit, or the commit waits.
   func commitStep() -> Bool {
     guard log.isCommitting else { return false }
     return attempt(.commit) { () throws(Stop) in
-      try emitSome(atMost: 1)
-      guard uncommitted.isEmpty, !log.hasRecords else { return }
-      log.isCommitting = false
-      log.oldestChange = 0
-      log.commitTarget = log.lastSequence
-      flushIfWanted()
+      let chosen = Array(uncommitted.prefix(min(log.commitInodes, Self.inodesPerStep)))
+      for state in chosen { takeShare(state) }
+      let hasRecords = log.hasRecords && log.lastSequence == log.commitBeganAfter
+      if !chosen.isEmpty || hasRecords { try emit(chosen, sharing: true) }
+      log.commitInodes -= passCommitted(chosen)
+      // Others may have left the list meanwhile.
+      log.commitInodes = max(0, min(log.commitInodes, uncommitted.count))
+      guard log.commitInodes == 0 else { return }
+      endCommit()
     }
   }
 
-  /// Writes pages and records of a few inodes, those listed first, in at most `limit` log writes.
-  func emitSome(atMost limit: Int = .max) throws(Stop) {
-    let chosen = Array(uncommitted.prefix(Self.inodesPerStep))
-    try emit(chosen, atMost: limit)
-    for state in chosen { unlistIfCommitted(state) }
+  /// What an inode has to write in this commit is what it has when the commit comes to it.
+  private func takeShare(_ state: Int) {
+    guard states.slots[state].commitNumber != log.commitNumber else { return }
+    states.slots[state].commitNumber = log.commitNumber
+    states.slots[state].commitShare = states.slots[state].dirty.count
   }
 
-  /// Writes one inode's pages, and all records, in at most `limit` log writes.
-  func commitInode(_ number: UInt64, isDurable: Bool = false, atMost limit: Int = .max) throws(Stop) {
+  /// Takes the inodes out of the front of the list that have written their share; those that have become dirty again go to its end.
+  /// - Returns: how many.
+  private func passCommitted(_ chosen: [Int]) -> Int {
+    var kept: [Int] = []
+    var again: [Int] = []
+    var clean: [Int] = []
+    for state in chosen {
+      if states.slots[state].dirty.count == 0, !states.slots[state].hasUnloggedWrites {
+        clean.append(state)
+      } else if states.slots[state].commitShare == 0 {
+        again.append(state)
+      } else {
+        kept.append(state)
+      }
+    }
+    guard kept.count < chosen.count else { return 0 }
+    uncommitted.replaceSubrange(0..<chosen.count, with: kept)
+    uncommitted.append(contentsOf: again)
+    for state in clean {
+      states.slots[state].isListed = false
+      states.releaseIfUnused(state)
+    }
+    return chosen.count - kept.count
+  }
+
+  private func endCommit() {
+    log.isCommitting = false
+    let isClean = uncommitted.isEmpty && !log.hasRecords
+    if log.commitIsDurable || isClean {
+      log.oldestChange = isClean ? 0 : max(log.commitBegan, 1)
+      log.commitTarget = log.lastSequence
+      flushIfWanted()
+    }
+    guard log.isCommitWanted else { return }
+    log.isCommitWanted = false
+    startCommit(isDurable: true)
+  }
+
+  /// Writes pages and records of a few inodes, those listed first.
+  func emitSome() throws(Stop) {
+    let chosen = Array(uncommitted.prefix(Self.inodesPerStep))
+    try emit(chosen)
+    for state in chosen { states.slots[state].commitShare = 0 }
+    log.commitInodes = max(0, log.commitInodes - passCommitted(chosen))
+  }
+
+  /// Writes one inode's pages, and all records, in one log write.
+  func commitInode(_ number: UInt64, isDurable: Bool = false) throws(Stop) {
     guard let state = states.find(number) else { return try emit([], isDurable: isDurable) }
-    try emit([state], isDurable: isDurable, atMost: limit)
+    try emit([state], isDurable: isDurable)
     unlistIfCommitted(state)
+  }
+
+  /// Writes an inode's pages that were dirty when the request at hand first came here, and all records: a log write each time.
+  /// - Throws: `again` until they are written; what was written stays so.
+  func commitPages(_ number: UInt64, isDurable: Bool = false) throws(Stop) {
+    let slot = currentWaiter
+    let before = states.find(number).map { states.slots[$0].dirty.count } ?? 0
+    let left = min(slots[slot].pagesLeft ?? before, before)
+    slots[slot].pagesLeft = left
+    try commitInode(number, isDurable: isDurable)
+    let after = states.find(number).map { states.slots[$0].dirty.count } ?? 0
+    slots[slot].pagesLeft = left - min(left, before - min(before, after))
+    releasePins()
+    if slots[slot].pagesLeft ?? 0 > 0 { throw goOn() }
   }
 
   private func unlistIfCommitted(_ state: Int) {
@@ -60,6 +135,7 @@ extension FileSystem {
     guard let state = states.find(inode.number), size > states.slots[state].loggedSize,
       states.slots[state].dirty.count > 0 || states.slots[state].hasUnloggedWrites
     else { return }
+    guard slots[currentWaiter].pagesLeft != 0 else { return }
     try commitForCaller(inode.number)
   }
 
@@ -71,7 +147,7 @@ extension FileSystem {
     guard !isReadOnly else { throw .fail(Code.readOnly) }
     guard !isStopping else { throw .fail(Code.io) }
     guard !log.isBroken else { throw .again }
-    if dirtyNodes.count + frozenNodes.count > 2 * dirtyNodeLimit {
+    guard mayDirtyNodes else {
       checkpoint.isWanted = true
       throw .again
     }

@@ -19,24 +19,25 @@ extension FileSystem {
   /// Whether so many records or urgent pages wait that a log write must be made before the next operation.
   var mustEmit: Bool { log.records.bytes.count >= Self.eagerRecordBytes || urgentPages.count >= 8 }
 
-  /// Writes all records, and the dirty pages of the inodes in `chosen` (slots of `states`).
+  /// Makes one log write of all records and of dirty pages of the inodes in `chosen` (slots of `states`), those that
+  /// became dirty first; with `sharing` of each no more than its share in the commit under way.
   ///
-  /// At most `limit` log writes are made; what is left stays dirty. What was emitted before an `again` stays emitted. With `isDurable` a single small log write is made durable by itself,
-  /// when nothing else is unflushed.
-  func emit(_ chosen: [Int], isDurable: Bool = false, atMost limit: Int = .max) throws(Stop) {
+  /// What does not fit stays dirty. With `isDurable` a small log write of all there is is made durable by itself, when nothing
+  /// else is unflushed.
+  func emit(_ chosen: [Int], isDurable: Bool = false, sharing: Bool = false) throws(Stop) {
     guard !log.isBroken else { throw .again }
-    try gather(chosen)
+    let isAll = try gather(chosen, sharing: sharing)
     for state in chosen { try noteWritten(state) }
-    var next = 0
-    var left = limit
-    while left > 0, next < log.gathered.count || log.hasRecords {
-      left -= 1
-      next = try formLogWrite(from: next, mayForceUnitAccess: isDurable && next == 0)
-    }
+    guard !log.gathered.isEmpty || log.hasRecords else { return }
+    try formLogWrite(mayForceUnitAccess: isDurable && isAll)
   }
 
+  /// Pages collected at a time: no log write takes more.
+  private static let pagesAtATime = 256
+
   /// Collects pages in the order of inode and index: urgent ones first. Everything their maps need is in memory then.
-  private func gather(_ chosen: [Int]) throws(Stop) {
+  /// - Returns: whether these are all the pages that the inodes have to write.
+  private func gather(_ chosen: [Int], sharing: Bool) throws(Stop) -> Bool {
     log.gathered.removeAll(keepingCapacity: true)
     // A page that could not be kept has nothing left to write.
     urgentPages.removeAll { name in
@@ -48,35 +49,79 @@ extension FileSystem {
       if !log.gathered.contains(frame) { log.gathered.append(frame) }
     }
     let urgent = log.gathered.count
+    var isAll = true
     for state in chosen {
       var frame = states.slots[state].dirty.first
-      while frame != .none {
+      var left = sharing ? states.slots[state].commitShare : Int.max
+      while frame != .none, left > 0, log.gathered.count < Self.pagesAtATime {
         if urgent == 0 || !log.gathered[..<urgent].contains(frame) { log.gathered.append(frame) }
         frame = cache.frames[Int(frame)].next
+        left -= 1
       }
+      if frame != .none { isAll = false }
     }
     sortGathered(from: urgent)
-    for frame in log.gathered {
-      if try hasPlace(frame) { continue }
-      loseWrites(cache.frames[Int(frame)].key.number)
-      // What is left is gathered anew.
-      return try gather(chosen)
+    guard let isLocated = try keepLocated(urgent: urgent) else {
+      // What was given up is gathered no more.
+      return try gather(chosen, sharing: sharing)
     }
+    return isLocated && isAll
   }
 
-  /// Puts gathered pages into the order of inode and index. What was written in order comes in the reverse one, the
-  /// lists being pushed at their head.
+  /// Of the gathered pages those stay whose map entry is in memory, which is so for all but those that a failed log write left. What
+  /// the others need is read.
+  /// - Returns: whether all stay; nil when some had to be given up, because what leads to their place is damaged.
+  private func keepLocated(urgent: Int) throws(Stop) -> Bool? {
+    var kept = 0
+    var missing = 0
+    var lacksUrgent = false
+    for position in log.gathered.indices where missing < Self.readsAhead {
+      let frame = log.gathered[position]
+      do throws(Stop) {
+        _ = try location(of: frame)
+        log.gathered[kept] = frame
+        kept += 1
+      } catch .again {
+        missing += 1
+        if position < urgent { lacksUrgent = true }
+      } catch .fail {
+        loseWrites(cache.frames[Int(frame)].key.number)
+        return nil
+      }
+    }
+    guard missing > 0 else { return true }
+    // What must go together cannot go without one of its pages.
+    guard kept > 0, !lacksUrgent else { throw .again }
+    log.gathered.removeSubrange(kept...)
+    return false
+  }
+
+  /// The inode of a dirty page, and where its map entry lies.
+  private func location(of frame: FrameIndex) throws(Stop) -> (inode: Inode, slot: MapSlot) {
+    let info = cache.frames[Int(frame)]
+    let inode = try inode(info.key.number)
+    if info.leaf.kind == .internalNode {
+      let page = try node(info.leaf.number, as: .map)
+      return (inode, MapSlot(page: page, offset: Int(info.index & 255) * Entry.size))
+    }
+    guard let slot = try mapSlot(inode, info.index) else { throw .fail(Code.io) }
+    return (inode, slot)
+  }
+
+  /// Puts gathered pages into the order of inode and index.
   private func sortGathered(from first: Int) {
     let frames = cache.frames
     func precedes(_ left: FrameIndex, _ right: FrameIndex) -> Bool {
       let (a, b) = (frames[Int(left)].key.raw, frames[Int(right)].key.raw)
       return a != b ? a < b : frames[Int(left)].index < frames[Int(right)].index
     }
-    log.gathered[first...].reverse()
     let isSorted = log.gathered.withUnsafeBufferPointer { pages in
       (first..<max(first, pages.count - 1)).allSatisfy { precedes(pages[$0], pages[$0 + 1]) }
     }
-    if !isSorted { log.gathered[first...].sort(by: precedes) }
+    work += log.gathered.count * Work.frame
+    guard !isSorted else { return }
+    work += log.gathered.count * Work.frame
+    log.gathered[first...].sort(by: precedes)
   }
 
   /// An inode whose times or size changed by writes, but that has no page left to write: the record comes alone.
@@ -102,24 +147,24 @@ extension FileSystem {
     var isInline: Bool
   }
 
-  /// Chooses pages from `first` on for a log write of at most `room` blocks behind its header; nil when not even the records and
-  /// urgent pages fit.
-  private func select(from first: Int, room: Int) -> Selection? {
+  /// Chooses gathered pages for a log write of at most `room` blocks behind its header; nil when not even the records and urgent
+  /// pages fit.
+  private func select(room: Int) -> Selection? {
     var bytes = log.records.bytes.count
     var headerRoom = LogHeader.room
     var last = OwnerRun(kind: .records, number: 0, count: 0)
     var best: Selection?
-    var end = first
+    var end = 0
     let limit = min(room, LogWrite.maximumBlocks - 2)
     while true {
       let isInline = bytes <= headerRoom
       let recordBlocks = isInline ? 0 : (bytes + Page.size - 1) / Page.size
-      guard end - first + recordBlocks <= limit, headerRoom >= 4 * recordBlocks else { break }
+      guard end + recordBlocks <= limit, headerRoom >= 4 * recordBlocks else { break }
       best = Selection(end: end, recordBlocks: recordBlocks, isInline: isInline)
       guard end < log.gathered.count else { break }
       let info = cache.frames[Int(log.gathered[end])]
       let run = OwnerRun(kind: .data, number: info.key.number, index: info.index)
-      if end > first, last.continues(with: run) {
+      if end > 0, last.continues(with: run) {
         headerRoom -= 4
         last.count += 1
       } else {
@@ -131,16 +176,16 @@ extension FileSystem {
       guard headerRoom >= 0 else { break }
       end += 1
     }
-    guard let best, best.end > first || log.gathered.count == first else { return nil }
-    return best.end - first < min(urgentPages.count, log.gathered.count - first) ? nil : best
+    guard let best, best.end > 0 || log.gathered.isEmpty else { return nil }
+    return best.end < min(urgentPages.count, log.gathered.count) ? nil : best
   }
 
   /// Forms and submits one log write with all records and as many gathered pages as fit.
-  /// - Returns: the first gathered page that is still to be written.
-  private func formLogWrite(from first: Int, mayForceUnitAccess: Bool) throws(Stop) -> Int {
+  private func formLogWrite(mayForceUnitAccess: Bool) throws(Stop) {
     guard cache.reserve(Self.framesPerLogWrite) else { throw .again }
-    let selection = try makeRoom(from: first)
+    let selection = try makeRoom()
     guard let segment = log.position.segment else { throw .again }
+    beginChanges()
     let (index, write) = takeLogWrite(.foreground)
     let header = cache.takeBuffer()
     guard header != .none else {
@@ -148,11 +193,11 @@ extension FileSystem {
       throw .again
     }
     append(header, to: write)
-    noteSizes(first..<selection.end)
+    noteSizes(0..<selection.end)
     var writer = LogHeaderWriter(cache.page(header))
     if !selection.isInline { appendRecordBlocks(&writer, write) }
     let address = geometry.segmentBlock(segment) + UInt64(log.position.offset)
-    for page in log.gathered[first..<selection.end] { try appendPage(page, &writer, write, address) }
+    for page in log.gathered[..<selection.end] { try appendPage(page, &writer, write, address) }
     let isLast = selection.end == log.gathered.count
     write.forcesUnitAccess =
       mayForceUnitAccess && isLast && hasVolatileCache && write.count <= 64
@@ -162,15 +207,14 @@ extension FileSystem {
     urgentPages.removeAll(keepingCapacity: true)
     log.inFlight.append(index)
     submit(index, write, at: address)
-    return selection.end
   }
 
   /// Finds a place for the next log write, leaving the segment when too little of it is left.
-  private func makeRoom(from first: Int) throws(Stop) -> Selection {
+  private func makeRoom() throws(Stop) -> Selection {
     if log.position.segment == nil { throw .again }
     while true {
       let left = Int(geometry.segmentBlocks) - Int(log.position.offset)
-      if left >= 1, let selection = select(from: first, room: left - 1) { return selection }
+      if left >= 1, let selection = select(room: left - 1) { return selection }
       if left >= 1, left < Int(geometry.segmentBlocks) {
         guard usage.freeCount > 0 else { throw outOfSegments() }
         try leaveSegment()
@@ -280,7 +324,8 @@ extension FileSystem {
     _ frame: FrameIndex, _ writer: inout LogHeaderWriter, _ write: LogWrite, _ header: UInt64
   ) throws(Stop) {
     let info = cache.frames[Int(frame)]
-    let inode = try inode(info.key.number)
+    let (inode, slot) = try location(of: frame)
+    work += Work.checksum + Work.page
     let sum = checksum.of(cache.page(frame))
     let address = header + UInt64(write.count)
     write.frames[write.count] = frame
@@ -289,10 +334,11 @@ extension FileSystem {
     writer.add(
       OwnerRun(kind: .data, number: info.key.number, generation: inode.generation, index: info.index),
       checksum: sum)
-    try setMapEntry(inode, info.index, to: address, checksum: sum)
+    setMapEntry(slot, to: address, checksum: sum)
     guard let state = states.find(info.key.number) else { return }
+    if states.slots[state].commitShare > 0 { states.slots[state].commitShare -= 1 }
     cache.remove(frame, from: &states.slots[state].dirty)
-    cache.push(frame, on: &states.slots[state].clean)
+    appendClean(frame, state)
     cache.frames[Int(frame)].isDirty = false
     cache.frames[Int(frame)].isWriting = true
     dirtyPages -= 1

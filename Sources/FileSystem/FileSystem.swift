@@ -61,8 +61,25 @@ public final class FileSystem: FileService {
   var keeper: Int?
   /// Slots to be run again as soon as the event at hand is done.
   var runnable: [Int] = []
+  /// The first of them that has not run yet.
+  var nextRunnable = 0
   /// Slots that wait for room of any kind.
   var stalled: [Int] = []
+  /// Slots whose long operation has done its share and goes on in the next `advance`.
+  var continuing: [Int] = []
+  /// The operation at hand is one of these.
+  var goesOn = false
+  /// Work done in the event at hand; see `Work`.
+  @exclusivity(unchecked)
+  var work = 0
+  /// Requests had all of the last event, so that jobs have this one.
+  var isJobsTurn = false
+  /// Number of the last walk that drops cached pages in steps.
+  var lastCutWalk: UInt64 = 0
+  /// The job whose turn it is, by its place in `jobs`.
+  var nextJob = 0
+  /// The request that walks up from a directory's new parent: no other directory changes its parent meanwhile.
+  var directoryMover: Int?
   /// Numbers of all arena frames, in order: a run of frames is a pointer into it.
   let identity: UnsafeMutablePointer<UInt32>
 
@@ -71,8 +88,10 @@ public final class FileSystem: FileService {
   /// The inode and the lowest map node used last.
   var lastInode = InodeMemo()
   var lastLeaf = LeafMemo()
-  /// Nodes changed since the last cut, and nodes of the checkpoint under way that it still has to write.
-  var dirtyNodes = FrameList()
+  /// Nodes changed since the last cut: those with a dirty table block above them, and the others.
+  var heldNodes = FrameList()
+  var looseNodes = FrameList()
+  /// Nodes of the checkpoint under way that it still has to write.
   var frozenNodes = FrameList()
   /// Nodes with a number and no address yet; they take space.
   var newNodes = 0
@@ -102,9 +121,11 @@ public final class FileSystem: FileService {
   var reclaim = Reclaim()
   var mounting = Mounting()
   var isStopping = false
-  /// A long request did its share and goes on at the next `advance`.
+  /// Requests that wait for room are to try again at the next `advance`.
   var needsWake = false
   var counters = Counters()
+  @exclusivity(unchecked)
+  var misses = PlannedMisses()
 
   /// A filesystem on a device of `blockCount` 4 KiB blocks. Mounting begins with the first `advance`.
   public init(
@@ -117,6 +138,7 @@ public final class FileSystem: FileService {
     self.hasVolatileCache = hasVolatileCache
     self.canDiscard = canDiscard
     isReadOnly = options.readOnly
+    misses.random = options.missSeed
     cache = Cache(memory: memory)
     geometry = .none
     usage = SegmentUsage(geometry: .none)
@@ -153,14 +175,17 @@ public final class FileSystem: FileService {
   // MARK: Events
 
   public func begin(slot: Int) {
+    beginEvent()
     slots[slot] = SlotState()
     replies[slot] = Reply()
     counters.requests += 1
     run(slot)
     runRunnable()
+    endEvent()
   }
 
   public func complete(tag: UInt64, errno: Int32) {
+    beginEvent()
     let tag = Tag(raw: tag)
     switch tag.kind {
     case .load: loaded(FrameIndex(truncatingIfNeeded: tag.value), errno)
@@ -174,6 +199,7 @@ public final class FileSystem: FileService {
     case .unknown: break
     }
     runRunnable()
+    endEvent()
   }
 
   public func forget(node: UInt64, count: UInt64) {
@@ -186,21 +212,29 @@ public final class FileSystem: FileService {
   }
 
   public func advance() -> UInt64 {
+    beginEvent()
     guard failure == nil, isReady else {
       if isStopping { isStopped = isQuiet }
       return failure == nil && !isStopping ? advanceMount() : .max
     }
+    defer { endEvent() }
     if needsWake {
       needsWake = false
       wakeStalled()
-      runRunnable()
     }
+    if !continuing.isEmpty {
+      runnable.append(contentsOf: continuing)
+      continuing.removeAll(keepingCapacity: true)
+    }
+    if !isJobsTurn { runRunnable() }
+    isJobsTurn = isSpent
+    guard !isSpent else { return 0 }
     let isBusy = writeBorrowed()
     let next = advanceJobs()
-    // A request that runs now may want of the jobs what they did not know of.
+    // A request that runs now may give work to a job that has already run.
     let isLate = !runnable.isEmpty
     runRunnable()
-    return needsWake || isBusy || isLate ? 0 : next
+    return needsWake || isBusy || isLate || !continuing.isEmpty || !runnable.isEmpty ? 0 : next
   }
 
   public func stop() {

@@ -10,6 +10,11 @@ struct InodeState {
   var dirty = FrameList()
   /// Cached data pages that are clean or being written.
   var clean = FrameList()
+  /// No clean page lies at this block or behind it; `.max` when that is not known.
+  var cleanEnd = UInt64.max
+  /// The walk that drops clean pages in steps, 0 for none, and how many of them it has not looked at.
+  var cutWalk: UInt64 = 0
+  var cutLeft = 0
   /// The size that the log knows, in bytes: it follows `Inode.size` when pages are written out.
   var loggedSize: UInt64 = 0
   /// Data or times changed since the log was told.
@@ -18,6 +23,9 @@ struct InodeState {
   var isListed = false
   /// The file was cut to nothing or replaced another: its data goes out when it is closed or renamed.
   var commitsOnClose = false
+  /// The commit that came to it last, and how many pages that still has to write.
+  var commitNumber: UInt64 = 0
+  var commitShare = 0
   /// The last name is gone, but the kernel still knows the inode.
   var isOrphan = false
   /// Something written to it had to be given up.

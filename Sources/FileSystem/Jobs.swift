@@ -8,23 +8,40 @@ extension FileSystem {
   /// Does background work that is due.
   /// - Returns: when to be called again.
   func advanceJobs() -> UInt64 {
-    if commitDeadline <= now.monotonic { startCommit() }
+    if commitDeadline <= now.monotonic { startCommit(isDurable: true) }
     if isStopping { return advanceStop() }
     var isBusy = false
     for _ in 0..<Self.stepsPerAdvance {
-      isBusy = false
-      if commitStep() { isBusy = true }
-      if reclaimStep() { isBusy = true }
-      if freesStep() { isBusy = true }
-      if releaseStep() { isBusy = true }
-      if cleanerStep() { isBusy = true }
-      // Last: any of the others may find that only a checkpoint helps.
-      if checkpointStep() { isBusy = true }
+      // A round that the event before has begun does not tell whether anything is left.
+      isBusy = nextJob > 0
+      while nextJob < Self.jobs.count {
+        guard !isSpent else { return 0 }
+        nextJob += 1
+        if step(Self.jobs[nextJob - 1]) { isBusy = true }
+      }
+      nextJob = 0
       guard isBusy else { break }
     }
     if isBusy { return 0 }
     // What can no longer be written is never due.
     return isReadOnly ? .max : min(commitDeadline, checkpointDeadline)
+  }
+
+  /// Long work in the order in which it is done. The checkpoint is last: any of the others may find that only that helps.
+  static let jobs: [Job] = [.commit, .reclaim, .cleaner, .checkpoint]
+
+  private func step(_ job: Job) -> Bool {
+    switch job {
+    case .mount: return false
+    case .commit: return commitStep()
+    case .reclaim:
+      let isBusy = reclaimStep()
+      return freesStep() || isBusy
+    case .cleaner: return cleanerStep()
+    case .checkpoint:
+      let isBusy = releaseStep()
+      return checkpointStep() || isBusy
+    }
   }
 
   /// Frees numbers that operations gave up, unless a checkpoint is between its cut and its tables.
@@ -65,7 +82,7 @@ extension FileSystem {
     }
     var isBusy = true
     var steps = 0
-    while isBusy, steps < Self.stepsPerAdvance {
+    while isBusy, steps < Self.stepsPerAdvance, !isSpent {
       isBusy = checkpointStep()
       if checkpoint.phase == .idle, !isBusy { isBusy = beginLastCheckpoint() }
       steps += 1
@@ -83,7 +100,7 @@ extension FileSystem {
 
   /// Whether there is anything that the last checkpoint does not hold.
   var isChanged: Bool {
-    dirtyNodes.count > 0 || dirtyPages > 0 || log.hasRecords || hasPendingFrees || log.blocksSinceCut > 0
+    dirtyNodeCount > 0 || dirtyPages > 0 || log.hasRecords || hasPendingFrees || log.blocksSinceCut > 0
   }
 
   private var isDrained: Bool {

@@ -83,8 +83,17 @@ struct Log {
   /// Blocks and records written since the last cut.
   var blocksSinceCut: UInt64 = 0
 
-  /// A commit of everything is wanted or under way.
+  /// A commit is under way, and whether it ends with a flush.
   var isCommitting = false
+  var commitIsDurable = false
+  /// Another is to follow it.
+  var isCommitWanted = false
+  var commitNumber: UInt64 = 0
+  /// Inodes at the front of `uncommitted` that it still has to come to.
+  var commitInodes = 0
+  /// When it began, and the log write before it.
+  var commitBegan: UInt64 = 0
+  var commitBeganAfter: UInt64 = 0
   /// Pages gathered for the next log writes.
   var gathered: [FrameIndex] = []
 
@@ -160,6 +169,7 @@ extension FileSystem {
       endForeground(index, write, code)
     case .nodes:
       checkpoint.writesInFlight -= 1
+      checkpoint.blocksInFlight -= write.count
       if code != 0 { fail("a checkpoint's nodes could not be written (errno \(code))") }
       log.freeWrites.append(index)
     case .cleaner:
@@ -177,7 +187,7 @@ extension FileSystem {
         cache.giveBack(frame)
       } else if code != 0, let state = states.find(info.key.number) {
         cache.remove(frame, from: &states.slots[state].clean)
-        cache.push(frame, on: &states.slots[state].dirty)
+        cache.append(frame, to: &states.slots[state].dirty)
         cache.frames[Int(frame)].isDirty = true
         dirtyPages += 1
         listUncommitted(state)
@@ -274,6 +284,7 @@ extension FileSystem {
     isReadOnly = true
     checkpoint.phase = .idle
     checkpoint.isWanted = false
+    checkpoint.holdsChanges = false
     log.isBroken = true
     returnAllPages()
     for waiter in log.waiters {

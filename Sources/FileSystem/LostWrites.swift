@@ -4,17 +4,6 @@ import Format
 ///
 /// They are that file's affair: its fsync fails, and nobody else waits or fails with it.
 extension FileSystem {
-  /// Whether the inode and the map node that a dirty page needs to be written are there, in memory.
-  /// - Throws: `again` only.
-  func hasPlace(_ frame: FrameIndex) throws(Stop) -> Bool {
-    let info = cache.frames[Int(frame)]
-    do throws(Stop) {
-      let inode = try inode(info.key.number)
-      _ = try mapSlot(inode, info.index)
-      return true
-    } catch .fail { return false }
-  }
-
   /// Gives up all that was written to a file and is not in the log.
   func loseWrites(_ number: UInt64) {
     guard let state = states.find(number) else { return }
@@ -78,7 +67,7 @@ extension FileSystem {
   /// Writes one inode's pages, and all records, for somebody who relies on it.
   /// - Throws: `EIO` when something that was written to it had to be given up, now or since somebody opened it.
   func commitForCaller(_ number: UInt64, isDurable: Bool = false) throws(Stop) {
-    try commitInode(number, isDurable: isDurable)
+    try commitPages(number, isDurable: isDurable)
     guard let state = states.find(number) else { return }
     if states.slots[state].hasLostWrites { throw .fail(Code.io) }
     if states.slots[state].lostFrom < states.slots[state].lostTo {

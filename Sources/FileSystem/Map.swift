@@ -151,11 +151,14 @@ extension FileSystem {
       inode.root = try newMapNode().number
     }
     guard length > 0 else { return }
-    charge(inode, dataFrame(inode.number, 0), try makeMapSlot(inode, 0))
+    place(dataFrame(inode.number, 0), of: inode, at: try makeMapSlot(inode, 0))
   }
 
-  /// Takes space for a dirty page over a hole, so that writing it out cannot fail.
-  func charge(_ inode: Inode, _ frame: FrameIndex, _ slot: MapSlot) {
+  /// A page became dirty: the block with its map entry is dirty from now on, so that it is in memory when the page is written. Over
+  /// a hole the page takes space, so that writing it out cannot fail.
+  func place(_ frame: FrameIndex, of inode: Inode, at slot: MapSlot) {
+    modify(slot.page)
+    cache.frames[Int(frame)].leaf = cache.frames[Int(cache.frame(of: slot.page))].key
     guard slot.entry.isHole, !cache.frames[Int(frame)].isCharged else { return }
     cache.frames[Int(frame)].isCharged = true
     chargedPages += 1
@@ -165,7 +168,10 @@ extension FileSystem {
 
   /// Points block `index` at a new place on the device.
   func setMapEntry(_ inode: Inode, _ index: UInt64, to address: UInt64, checksum: UInt32) throws(Stop) {
-    let slot = try makeMapSlot(inode, index)
+    setMapEntry(try makeMapSlot(inode, index), to: address, checksum: checksum)
+  }
+
+  func setMapEntry(_ slot: MapSlot, to address: UInt64, checksum: UInt32) {
     let old = slot.entry
     modify(slot.page)
     Entry(address: address, checksum: checksum, stamp: UInt32(truncatingIfNeeded: checkpoint.age)).store(

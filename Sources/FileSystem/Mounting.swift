@@ -240,6 +240,7 @@ extension FileSystem {
       guard checkpoint.phase == .idle, !needsCheckpoint, checkpoint.discarding == 0 else { return .max }
       if isShortWhileMounting {
         cleaner.isWanted = true
+        beginEvent()
         // A step may have asked for reads, which end between two calls.
         if cleanerStep() { return 0 }
         if needsCheckpoint { continue }

@@ -87,6 +87,7 @@ extension FileSystem {
     try checkSpace(Self.blocksPerName)
     try fillPool(inodeTable, 1)
     try prepare(.create(create))
+    beginChanges()
     let id = takeNumber(inodeTable)
     create.node = id.raw
     try perform(.create(create))
@@ -180,14 +181,15 @@ extension FileSystem {
     let existing = replaced?.node
     if exchanges, existing == nil { throw .fail(Code.noEntry) }
     if request.flags & Self.noReplace != 0, existing != nil { throw .fail(Code.exists) }
-    if inode.isDirectory { try checkNotBelow(newParent, inode.number) }
+    let moves = parent.number != newParent.number
+    if moves, inode.isDirectory { try checkNotBelow(newParent, inode.number, walk: 0) }
     if let replaced, let existing {
       guard existing != inode.id else { return finish(slot) }
       guard let other = try readableInode(existing) else {
         return try renameOverUnreadable(slot, inode, replaced)
       }
       if exchanges {
-        if other.isDirectory { try checkNotBelow(parent, other.number) }
+        if moves, other.isDirectory { try checkNotBelow(parent, other.number, walk: 1) }
       } else {
         try checkReplaces(inode, other)
         try commitBeforeReplacing(inode)
@@ -221,6 +223,7 @@ extension FileSystem {
     try fillPool(inodeTable, 1)
     try prepare(.rename(rename))
     try prepareNodes(6)
+    beginChanges()
     let whiteout = LogRecord.Create(
       parent: replaces ? rename.parent : rename.newParent, node: takeNumber(inodeTable).raw, mode: 0o020000,
       uid: uid, gid: parent.mode & 0o2000 != 0 ? parent.gid : gid, device: 0, time: rename.time,
@@ -245,23 +248,12 @@ extension FileSystem {
     }
   }
 
-  /// A directory must not become its own descendant.
-  private func checkNotBelow(_ start: Inode, _ number: UInt64) throws(Stop) {
-    var directory = start
-    // A damaged tree could go round in circles.
-    for _ in 0..<65536 {
-      if directory.number == number { throw .fail(Code.invalid) }
-      if directory.number == NodeID.root.number { return }
-      directory = try inode(NodeID(raw: directory.parent))
-    }
-    throw .fail(Code.io)
-  }
-
   /// A file that takes another's name brings its data along: the log gets it before the rename.
   func commitBeforeReplacing(_ inode: Inode) throws(Stop) {
     guard inode.isRegular, let state = states.find(inode.number),
       states.slots[state].dirty.count > 0 || states.slots[state].hasUnloggedWrites
     else { return }
+    guard slots[currentWaiter].pagesLeft != 0 else { return }
     try commitForCaller(inode.number)
   }
 
@@ -272,6 +264,8 @@ extension FileSystem {
   private static let fullEntry = 152
   /// Inodes that a readdirplus reads from the device: with so many an answer ends where the next is not in memory.
   private static let inodesAtATime = 64
+  /// Entries of an answer at most, whatever the kernel has room for.
+  private static let entriesPerAnswer = 1024
 
   private func isInMemory(_ node: NodeID) -> Bool { cache.find(NodeKey(.inode, node.number)) != .none }
 
@@ -284,8 +278,9 @@ extension FileSystem {
     var entries: [DirectoryEntry] = []
     func add(_ name: [UInt8], _ cookie: UInt64, _ id: NodeID, _ attributes: Attributes) -> Bool {
       let size = ((full ? Self.fullEntry : Self.plainEntry) + name.count + 7) & ~7
-      guard size <= room else { return false }
+      guard size <= room, entries.count < Self.entriesPerAnswer else { return false }
       room -= size
+      work += Work.name
       entries.append(DirectoryEntry(name: name, cookie: cookie, node: id.raw, attributes: attributes))
       return true
     }

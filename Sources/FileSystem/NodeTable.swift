@@ -107,16 +107,18 @@ extension FileSystem {
 
   /// Numbers that are found at a time.
   private static let poolSize = 64
+  /// Leaves without a free number that are looked at for that. Then the table grows, and the search goes on there another time.
+  private static let leavesSearched = 32
 
   /// Fills the pool when it holds fewer than `count` numbers. They are marked as allocated; a mark lives in memory only, so it
   /// pins its leaf.
   func fillPool(_ table: NodeTable, _ count: Int) throws(Stop) {
     guard table.pool.count < count else { return }
+    var leavesLeft = Self.leavesSearched
     while table.pool.count < Self.poolSize {
-      let number = try findFree(table)
+      let number = try findFree(table, &leavesLeft)
       markAllocated(try dirtyTablePath(table, number), number)
       table.pool.insert(number, at: 0)
-      table.root.cursor = number + 1
     }
   }
 
@@ -130,25 +132,30 @@ extension FileSystem {
 
   /// A number that nobody uses: the next free one from the cursor on. At the end of the table it turns back once when at
   /// least a quarter of the numbers are free, so that the search stays short; else the table grows.
-  private func findFree(_ table: NodeTable) throws(Stop) -> UInt64 {
+  private func findFree(_ table: NodeTable, _ leavesLeft: inout Int) throws(Stop) -> UInt64 {
     while true {
       let number = max(table.root.cursor, table.firstNumber)
-      if number < table.root.limit {
-        let leaf: Page
-        do throws(Stop) { leaf = try dirtyTablePath(table, number) } catch .fail {
-          // Nobody can say which of them are free.
-          table.root.cursor = min((number | 255) + 1, table.root.limit)
-          continue
+      let isAtEnd = number >= table.root.limit
+      if !isAtEnd, leavesLeft > 0 {
+        var found: UInt64?
+        do throws(Stop) {
+          found = try freeNumber(table, from: number)
+          if let found { _ = try dirtyTablePath(table, found) }
+        } catch .fail {
+          // Of a damaged leaf nobody can say which numbers are free.
+          found = nil
         }
-        if let found = freeNumber(in: leaf, from: number, limit: table.root.limit) {
+        if let found {
           table.hasTurnedBack = false
+          table.root.cursor = found + 1
           return found
         }
         table.root.cursor = min((number | 255) + 1, table.root.limit)
+        leavesLeft -= 1
         continue
       }
       let unused = table.root.limit - min(table.root.used, table.root.limit)
-      if !table.hasTurnedBack, unused > max(256, table.root.limit / 4) {
+      if isAtEnd, !table.hasTurnedBack, unused > max(256, table.root.limit / 4) {
         table.hasTurnedBack = true
         table.root.cursor = table.firstNumber
         continue
@@ -157,12 +164,22 @@ extension FileSystem {
       let fresh = max(table.root.limit, table.firstNumber)
       _ = try dirtyTablePath(table, fresh)
       table.root.limit = fresh + 1
-      table.hasTurnedBack = false
+      if isAtEnd {
+        table.hasTurnedBack = false
+        table.root.cursor = fresh + 1
+      }
       return fresh
     }
   }
 
+  /// A free number in the leaf of `first`, not below it; a leaf without one stays clean.
+  private func freeNumber(_ table: NodeTable, from first: UInt64) throws(Stop) -> UInt64? {
+    guard let leaf = try tableBlock(table, level: 0, index: first >> 8) else { return first }
+    return freeNumber(in: leaf, from: first, limit: table.root.limit)
+  }
+
   private func freeNumber(in leaf: Page, from first: UInt64, limit: UInt64) -> UInt64? {
+    work += Entry.perBlock * Work.entry
     for number in first..<min((first | 255) + 1, limit) {
       let entry = Entry(leaf, at: Int(number & 255) * Entry.size)
       if entry.address == 0, entry.flags & Entry.allocated == 0, entry.stamp < NodeID.maximumGeneration {
@@ -205,23 +222,41 @@ extension FileSystem {
     newNodes += 1
   }
 
-  /// Clears the entries of numbers given up. One whose entry cannot be read stays as it is, for fsck.
+  /// Clears the entries of numbers given up, as many as one event has time for. One whose entry cannot be read stays as it is, for
+  /// fsck.
   func processFrees(_ table: NodeTable) throws(Stop) {
-    while let number = table.pendingFrees.last {
-      let leaf: Page
-      do throws(Stop) { leaf = try dirtyTablePath(table, number) } catch .fail {
-        table.clearedLast()
-        notices.append("\(table.nodeKind) \(number) cannot be freed: its table is damaged; run fsck.varve")
-        continue
-      }
-      let offset = Int(number & 255) * Entry.size
-      let entry = Entry(leaf, at: offset)
-      if entry.address != 0 { usage.remove(entry.address) }
-      if entry.flags & Entry.allocated != 0 { forgetMark(leaf) }
-      Entry(stamp: entry.stamp).store(leaf, at: offset)
+    while let number = table.pendingFrees.last, !isSpent { try processFree(table, number) }
+  }
+
+  /// Clears the entries of all numbers given up, as recovery must.
+  func processAllFrees(_ table: NodeTable) throws(Stop) {
+    while let number = table.pendingFrees.last { try processFree(table, number) }
+  }
+
+  private func processFree(_ table: NodeTable, _ number: UInt64) throws(Stop) {
+    let leaf: Page
+    do throws(Stop) { leaf = try dirtyTablePath(table, number) } catch .fail {
       table.clearedLast()
-      table.root.used -= min(1, table.root.used)
+      notices.append("\(table.nodeKind) \(number) cannot be freed: its table is damaged; run fsck.varve")
+      return
+    } catch .again {
+      readTables(table, of: table.pendingFrees.suffix(Self.readsAhead).dropLast())
+      throw .again
     }
+    let offset = Int(number & 255) * Entry.size
+    let entry = Entry(leaf, at: offset)
+    if entry.address != 0 { usage.remove(entry.address) }
+    if entry.flags & Entry.allocated != 0 { forgetMark(leaf) }
+    Entry(stamp: entry.stamp).store(leaf, at: offset)
+    table.clearedLast()
+    table.root.used -= min(1, table.root.used)
+    releasePins()
+  }
+
+  /// Begins to read the table's leaves for some more numbers, so that they come at the same time.
+  private func readTables(_ table: NodeTable, of numbers: some Sequence<UInt64>) {
+    // What is wrong with one of them is found when it is its turn.
+    for number in numbers { _ = try? tableBlock(table, level: 0, index: number >> 8) }
   }
 
   /// A number that was marked as allocated has an address now, or is free again.

@@ -7,9 +7,11 @@ extension FileSystem {
   @inline(__always)
   func cached(_ key: NodeKey) throws(Stop) -> Page? {
     let frame = cache.find(key)
+    work += Work.frame
     guard frame != .none else { return nil }
     switch cache.frames[Int(frame)].state {
     case .ready:
+      if misses.left >= 0 { try countFound() }
       cache.frames[Int(frame)].isReferenced = true
       return cache.page(frame)
     case .loading:
@@ -59,6 +61,7 @@ extension FileSystem {
     }
     let expected = cache.frames[Int(frame)].expected
     let key = cache.frames[Int(frame)].key
+    work += Work.checksum
     let matches = code == 0 && checksum.of(cache.page(frame)) == expected
     if code == 0, !matches {
       counters.checksumErrors += 1
@@ -79,6 +82,8 @@ extension FileSystem {
   private func wakeLoadWaiters(_ frame: FrameIndex, pinning: Bool) {
     for waiter in loadWaiters.removeValue(forKey: frame) ?? [] {
       if pinning {
+        // Nobody needs so many at once; who walks has remembered how far it came.
+        if waiters[waiter].pins.count >= Self.pinsPerWaiter { releasePins(of: waiter) }
         cache.frames[Int(frame)].pins += 1
         waiters[waiter].pins.append(frame)
       }
@@ -154,7 +159,7 @@ extension FileSystem {
     if cache.frames[Int(frame)].isFrozen { writeFrozen(frame) }
     guard !cache.frames[Int(frame)].isDirty else { return }
     cache.frames[Int(frame)].isDirty = true
-    cache.push(frame, on: &dirtyNodes)
+    cache.append(frame, to: &looseNodes)
     if checkpoint.oldestChange == 0 { checkpoint.oldestChange = now.monotonic }
   }
 
@@ -195,13 +200,24 @@ extension FileSystem {
       return
     }
     if cache.frames[Int(frame)].isFrozen { writeFrozen(frame) }
-    if cache.frames[Int(frame)].isDirty {
-      cache.remove(frame, from: &dirtyNodes)
-      cache.frames[Int(frame)].isDirty = false
-    }
+    if cache.frames[Int(frame)].isDirty { makeClean(frame) }
     unpinEverywhere(frame)
     cache.drop(frame)
   }
+
+  /// A dirty node is written, or belongs to a checkpoint now, or goes.
+  func makeClean(_ frame: FrameIndex) {
+    if cache.frames[Int(frame)].isHeld {
+      cache.remove(frame, from: &heldNodes)
+    } else {
+      cache.remove(frame, from: &looseNodes)
+    }
+    cache.frames[Int(frame)].isHeld = false
+    cache.frames[Int(frame)].isDirty = false
+  }
+
+  /// Nodes changed since the last cut.
+  var dirtyNodeCount: Int { heldNodes.count + looseNodes.count }
 
   /// A frame is about to go: nobody keeps it any longer. Whoever waited runs again and sees what has become of it.
   func unpinEverywhere(_ frame: FrameIndex) {

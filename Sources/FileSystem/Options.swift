@@ -18,6 +18,8 @@ public struct Options: Sendable {
   /// Segments that hold nothing as of the newest checkpoint are free at once, though the one before may need them: the
   /// fallback is given up, which only fsck does, where a mount finds no free segment otherwise.
   public var reusesEmptySegments = false
+  /// Where not 0, blocks that are in memory now and then count as missing, chosen by this seed. Only tests set it.
+  public var missSeed: UInt64 = 0
 
   public init() {}
 }

@@ -31,7 +31,14 @@ extension FileSystem {
   func adoptCleanPage(_ frame: FrameIndex) {
     let number = cache.frames[Int(frame)].key.number
     let state = states.find(number) ?? states.obtain(NodeID(number: number, generation: 0))
-    cache.push(frame, on: &states.slots[state].clean)
+    appendClean(frame, state)
+  }
+
+  /// A page joins the clean ones of its file.
+  func appendClean(_ frame: FrameIndex, _ state: Int) {
+    cache.append(frame, to: &states.slots[state].clean)
+    if cache.frames[Int(frame)].index >= states.slots[state].cleanEnd { states.slots[state].cleanEnd = .max }
+    if states.slots[state].cutWalk != 0 { states.slots[state].cutLeft += 1 }
   }
 
   /// A clean page is about to leave the cache.
@@ -73,7 +80,7 @@ extension FileSystem {
       guard frame != .none else { throw .again }
     }
     cache.frames[Int(frame)].isDirty = true
-    cache.push(frame, on: &states.slots[state].dirty)
+    cache.append(frame, to: &states.slots[state].dirty)
     dirtyPages += 1
     listUncommitted(state)
     return frame
@@ -84,37 +91,94 @@ extension FileSystem {
     guard let state = states.find(inode.number) else { return }
     // Another page in its place would go out without what was written before it.
     urgentPages.removeAll { $0.inode == inode.number && range.contains($0.index) }
-    dropDirtyPages(inode, state, range)
-    var frame = states.slots[state].clean.first
-    while frame != .none {
-      let next = cache.frames[Int(frame)].next
-      if range.contains(cache.frames[Int(frame)].index) {
-        cache.remove(frame, from: &states.slots[state].clean)
-        unpinEverywhere(frame)
-        if cache.frames[Int(frame)].isWriting { cache.detach(frame) } else { cache.drop(frame) }
+    let hasClean = range.lowerBound < states.slots[state].cleanEnd
+    let pages = states.slots[state].dirty.count + (hasClean ? states.slots[state].clean.count : 0)
+    if range.upperBound - range.lowerBound < UInt64(pages) {
+      work += range.count * Work.frame
+      for index in range {
+        let frame = dataFrame(inode.number, index)
+        if frame != .none, cache.frames[Int(frame)].state == .ready { dropPage(frame, inode, state) }
       }
-      frame = next
+    } else {
+      work += pages * Work.frame
+      dropPages(from: states.slots[state].dirty.first, inode, state, range)
+      if hasClean { dropPages(from: states.slots[state].clean.first, inode, state, range) }
     }
     dropLoadingPages(inode, range)
   }
 
-  private func dropDirtyPages(_ inode: Inode, _ state: Int, _ range: Range<UInt64>) {
-    var frame = states.slots[state].dirty.first
+  private func dropPages(from first: FrameIndex, _ inode: Inode, _ state: Int, _ range: Range<UInt64>) {
+    var frame = first
     while frame != .none {
       let next = cache.frames[Int(frame)].next
-      if range.contains(cache.frames[Int(frame)].index) {
-        cache.remove(frame, from: &states.slots[state].dirty)
-        dirtyPages -= 1
-        if cache.frames[Int(frame)].isCharged {
-          chargedPages -= 1
-          modify(inode.page)
-          inode.blocks -= min(1, inode.blocks)
-        }
-        unpinEverywhere(frame)
-        cache.drop(frame)
-      }
+      if range.contains(cache.frames[Int(frame)].index) { dropPage(frame, inode, state) }
       frame = next
     }
+  }
+
+  /// Pages that are dropped at once; more are dropped in steps.
+  private static let pagesPerCut = 1024
+
+  /// A file is about to be cut to `blocks` blocks: its clean pages behind that are dropped, as many as one event has time for.
+  /// - Throws: `again` until they have gone.
+  func prepareDrop(_ inode: Inode, from blocks: UInt64) throws(Stop) {
+    let slot = currentWaiter
+    guard slot < memory.slots, let state = states.find(inode.number),
+      states.slots[state].clean.count > Self.pagesPerCut, states.slots[state].cleanEnd > blocks
+    else { return }
+    if slots[slot].cutWalk == 0 {
+      lastCutWalk += 1
+      slots[slot].cutWalk = lastCutWalk
+      states.slots[state].cutWalk = lastCutWalk
+      states.slots[state].cutLeft = states.slots[state].clean.count
+    }
+    // Another cut goes through them: this one drops what is left at once.
+    guard states.slots[state].cutWalk == slots[slot].cutWalk else { return }
+    while states.slots[state].cutLeft > 0, states.slots[state].clean.first != .none {
+      guard !isSpent else { throw goOn() }
+      work += Work.frame
+      let frame = states.slots[state].clean.first
+      states.slots[state].cutLeft -= 1
+      if cache.frames[Int(frame)].index >= blocks {
+        dropPage(frame, inode, state)
+      } else {
+        cache.remove(frame, from: &states.slots[state].clean)
+        cache.append(frame, to: &states.slots[state].clean)
+      }
+    }
+    states.slots[state].cutWalk = 0
+    states.slots[state].cleanEnd = blocks
+  }
+
+  /// Drops pages of a file that nobody can reach any more, as many as one event has time for.
+  /// - Returns: whether all have gone.
+  func dropSomePages(_ inode: Inode) -> Bool {
+    guard let state = states.find(inode.number) else { return true }
+    while !isSpent {
+      let dirty = states.slots[state].dirty.first
+      let frame = dirty != .none ? dirty : states.slots[state].clean.first
+      guard frame != .none else { return true }
+      work += Work.frame
+      dropPage(frame, inode, state)
+    }
+    return false
+  }
+
+  private func dropPage(_ frame: FrameIndex, _ inode: Inode, _ state: Int) {
+    let info = cache.frames[Int(frame)]
+    if info.isDirty {
+      cache.remove(frame, from: &states.slots[state].dirty)
+      dirtyPages -= 1
+    } else {
+      cache.remove(frame, from: &states.slots[state].clean)
+    }
+    if info.isDirty, info.isCharged {
+      chargedPages -= 1
+      modify(inode.page)
+      inode.blocks -= min(1, inode.blocks)
+    }
+    unpinEverywhere(frame)
+    if info.isWriting { cache.detach(frame) } else { cache.drop(frame) }
   }
 
   /// Pages being read are in no list; the few there are are found through those who wait for them.

@@ -23,6 +23,7 @@ extension FileSystem {
     guard range.count <= SlotState.maximumBlocks else { throw .fail(Code.invalid) }
     try prepareRead(inode, range)
     noteAccess(inode)
+    beginChanges()
     try issueReads(slot, inode, range)
     if slots[slot].pendingReads == 0 { finish(slot) }
   }
@@ -132,9 +133,9 @@ extension FileSystem {
 
   /// The access time moves, when the mount wants it to: always, or at most once a day unless the file changed since.
   func noteAccess(_ inode: Inode) {
-    guard isAccessDue(inode), dirtyNodes.count < dirtyNodeLimit, !isShortOfSegments(segmentDemand()) else {
-      return
-    }
+    guard isAccessDue(inode), dirtyNodeCount < dirtyNodeLimit, mayDirtyNodes,
+      !isShortOfSegments(segmentDemand())
+    else { return }
     modify(inode.page)
     inode.accessTime = now.realtime
   }
@@ -146,41 +147,4 @@ extension FileSystem {
     return options.accessTimes == .always || inode.accessTime <= inode.modificationTime
       || inode.accessTime <= inode.changeTime || now.realtime &- inode.accessTime >= day
   }
-
-  /// lseek(2) with SEEK_DATA (3) and SEEK_HOLE (4).
-  func seek(_ slot: Int) throws(Stop) {
-    let request = requests[slot]
-    let inode = try inode(NodeID(raw: request.node))
-    guard request.flags == 3 || request.flags == 4 else { throw .fail(Code.invalid) }
-    guard request.offset < inode.size else { throw .fail(Code.noSuchOffset) }
-    let wantsData = request.flags == 3
-    var offset = request.offset
-    if inode.layout == .inline {
-      replies[slot].offset = wantsData ? offset : inode.size
-      return finish(slot)
-    }
-    var index = offset >> 12
-    let end = Self.blocks(inode.size)
-    while index < end {
-      let place = try mapSlot(inode, index)
-      let isData =
-        place.map { $0.entry.address != 0 } ?? false || dataFrame(inode.number, index).isDirty(in: cache)
-      if isData == wantsData { break }
-      // Where the map has no node at all, only dirty pages could be data, and those have one.
-      index = place == nil ? (index | 255) + 1 : index + 1
-    }
-    if index >= end {
-      guard !wantsData else { throw .fail(Code.noSuchOffset) }
-      offset = inode.size
-    } else {
-      offset = max(offset, index << 12)
-    }
-    replies[slot].offset = min(offset, inode.size)
-    finish(slot)
-  }
-}
-
-extension FrameIndex {
-  /// Whether the frame is a dirty page.
-  func isDirty(in cache: Cache) -> Bool { self != .none && cache.frames[Int(self)].isDirty }
 }

@@ -15,7 +15,7 @@ struct Reclaim {
 
 extension FileSystem {
   /// Steps of freeing done at a time; each frees up to 256 blocks.
-  private static let stepsAtATime = 4
+  private static let stepsAtATime = 16
 
   /// An inode has something to be freed.
   func enqueueReclaim(_ number: UInt64) {
@@ -37,7 +37,7 @@ extension FileSystem {
   /// Frees a little of the first inode in the queue.
   /// - Returns: false when there is nothing to do, or it waits.
   func reclaimStep() -> Bool {
-    guard !reclaim.isIdle, !isStopping, !isReadOnly, dirtyNodes.count <= 2 * dirtyNodeLimit else {
+    guard !reclaim.isIdle, !isStopping, !isReadOnly, mayDirtyNodes else {
       return false
     }
     // What is freed has to be written down too.
@@ -47,9 +47,10 @@ extension FileSystem {
     }
     return attempt(.reclaim) { () throws(Stop) in
       if let cookie = reclaim.scanCookie { try scanOrphans(after: cookie) }
-      for _ in 0..<Self.stepsAtATime {
+      for _ in 0..<Self.stepsAtATime where !isSpent && mayDirtyNodes {
         guard let number = reclaim.queue.last else { break }
         do throws(Stop) {
+          try readOrphansAhead(number)
           try prepareNodes(Self.nodesPerWrite)
           try loadOrphan(number)
           try free(number)
@@ -73,16 +74,29 @@ extension FileSystem {
     reclaim.scanCookie = found < 64 ? nil : next
   }
 
+  /// When the inode that comes next is not in memory, it is read together with those after it.
+  private func readOrphansAhead(_ number: UInt64) throws(Stop) {
+    guard cache.find(NodeKey(.inode, number)) == .none else { return }
+    // What is wrong with one of them is found when it is its turn.
+    for number in reclaim.queue.suffix(Self.readsAhead) {
+      _ = try? inode(number)
+      try? loadOrphan(number)
+    }
+    guard waiters[currentWaiter].missing == 0 else { throw .again }
+  }
+
   /// One step of freeing an inode; takes it out of the queue when there is nothing more to free.
   private func free(_ number: UInt64) throws(Stop) {
     let inode = try inode(number)
     if inode.detachedRoot != 0 { return try freeDetachedStep(inode) }
     if inode.links > 0 {
+      beginChanges()
       try removeOrphan(number)
       dequeue(number)
     } else if states.find(number).map({ states.slots[$0].lookups > 0 }) ?? false {
       dequeue(number)
     } else {
+      guard dropSomePages(inode) else { return }
       try freeOrphan(inode)
     }
   }
@@ -108,6 +122,8 @@ extension FileSystem {
   /// freed, and of attributes a node at a time is.
   func freeOrphan(_ inode: Inode) throws(Stop) {
     let number = inode.number
+    if inode.layout == .node, inode.isDirectory { return try freeIndexStep(inode) }
+    beginChanges()
     if inode.layout == .tree {
       try cutMap(inode, to: 0)
       // A checkpoint may hold it like this, half freed.
@@ -116,11 +132,7 @@ extension FileSystem {
     }
     if try freeAttributesStep(inode) { return }
     if inode.layout == .node {
-      if inode.isDirectory {
-        for number in try indexNodes(inode.root, depth: 0) { freeNode(.internalNode, number) }
-      } else {
-        freeNode(.internalNode, inode.root)
-      }
+      freeNode(.internalNode, inode.root)
     } else {
       try cutMap(inode, to: 0)
     }
@@ -130,19 +142,29 @@ extension FileSystem {
     dequeue(number)
   }
 
-  /// The numbers of a removed directory's leaves and index nodes.
-  private func indexNodes(_ reference: UInt64, depth: Int) throws(Stop) -> [UInt64] {
-    let number = reference & ~DirectoryIndex.referenceFlag
-    var numbers = number == 0 ? [] : [number]
-    guard reference & DirectoryIndex.referenceFlag != 0 else { return numbers }
-    let index = DirectoryIndex(try node(number, as: .directoryIndex))
-    guard index.depth == depth else { throw .fail(Code.io) }
-    var last: UInt64 = 0
-    for slot in 0..<DirectoryIndex.slots where index[slot] != 0 && index[slot] != last {
-      last = index[slot]
-      numbers += try indexNodes(last, depth: depth + 1)
+  /// Frees the last leaf of a removed directory, or an index node without leaves.
+  private func freeIndexStep(_ directory: Inode) throws(Stop) {
+    var reference = directory.root
+    var above: (index: DirectoryIndex, depth: Int)?
+    while reference & DirectoryIndex.referenceFlag != 0 {
+      let index = DirectoryIndex(
+        try node(reference & ~DirectoryIndex.referenceFlag, as: .directoryIndex))
+      let depth = (above?.depth ?? -1) + 1
+      guard index.depth == depth, index.owner == directory.number else { throw .fail(Code.io) }
+      guard let slot = (0..<DirectoryIndex.slots).last(where: { index[$0] != 0 }) else { break }
+      above = (index, depth)
+      reference = index[slot]
     }
-    return numbers
+    freeNode(.internalNode, reference & ~DirectoryIndex.referenceFlag)
+    guard let above else {
+      modify(directory.page)
+      directory.layout = .inline
+      directory.root = 0
+      directory.inlineLength = 0
+      return
+    }
+    modify(above.index.page)
+    for slot in 0..<DirectoryIndex.slots where above.index[slot] == reference { above.index[slot] = 0 }
   }
 
   /// Nothing of a freed inode is kept in memory.

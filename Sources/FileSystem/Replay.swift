@@ -94,7 +94,7 @@ extension FileSystem {
   /// The number of a new inode may still belong to one that was an orphan at the checkpoint and freed after it.
   private func freeFormerInode(_ number: UInt64) throws(Stop) {
     while true {
-      if inodeTable.isGivenUp(number) { try processFrees(inodeTable) }
+      if inodeTable.isGivenUp(number) { try processAllFrees(inodeTable) }
       let entry = try tableEntry(inodeTable, number)
       guard entry.address != 0 || entry.flags & Entry.allocated != 0 else { return }
       let inode = try inode(number)

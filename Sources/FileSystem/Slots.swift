@@ -22,13 +22,21 @@ struct SlotState {
   var isKept = false
   /// How far a long operation has come, in bytes.
   var progress: UInt64 = 0
+  /// Blocks of a map before this one need not be looked at again.
+  var searched: UInt64 = 0
+  /// Pages that were dirty when the request first asked for them to be written, less those written since.
+  var pagesLeft: Int?
+  /// The walk by which it drops cached pages.
+  var cutWalk: UInt64 = 0
+  /// How far up walks of ancestors have come: from a rename's new parent and, where two names are exchanged, from the old one.
+  var ancestry: InlineArray<2, AncestorWalk> = .init(repeating: AncestorWalk())
 }
 
 /// Who waits for nodes: a request's slot or a job.
 struct Waiter {
   /// Reads it waits for.
   var missing = 0
-  /// Frames kept in memory until it has run.
+  /// Frames kept in memory until it has run, or has come further: at most `FileSystem.pinsPerWaiter`.
   var pins: [FrameIndex] = []
 }
 
@@ -71,6 +79,8 @@ struct PageName: Equatable {
 public struct Counters: Sendable {
   public var requests: UInt64 = 0
   public var reruns: UInt64 = 0
+  /// The most work done in one event, in units of about 3 ns; see `Work`.
+  public var mostWorkPerStep: UInt64 = 0
   public var nodeLoads: UInt64 = 0
   public var logWrites: UInt64 = 0
   public var logBlocks: UInt64 = 0
@@ -90,21 +100,25 @@ extension FileSystem {
   /// Runs the request in `slot` from its beginning; it replies, waits for reads, or is to be run again.
   func run(_ slot: Int) {
     currentWaiter = slot
+    goesOn = false
     do throws(Stop) {
       guard failure == nil else { throw .fail(Code.io) }
       guard isReady else { throw .fail(Code.busy) }
-      guard cache.reserve(Self.framesPerOperation) else {
+      guard cache.reserve(Self.framesPerOperation + Self.framesForJobs) else {
         if keeper == nil { keeper = slot }
         letGo(slot)
         throw .again
       }
+      planMiss()
       try dispatch(slot)
       unpin(slot)
     } catch {
       switch error {
       case .again:
         counters.reruns += 1
-        if waiters[slot].missing == 0 { stalled.append(slot) }
+        if waiters[slot].missing == 0 {
+          if goesOn { continuing.append(slot) } else { stalled.append(slot) }
+        }
       case .fail(let code):
         unpin(slot)
         stopWaiting(slot)
@@ -118,24 +132,55 @@ extension FileSystem {
 
   /// Frames an operation may need for new nodes and pages beside what it found; the largest write needs the most.
   static let framesPerOperation = 320
+  /// Frames that requests leave free, so that a step of a commit or a checkpoint can always be done.
+  static let framesForJobs = 160
+  /// Frames kept in memory for one request or job at most. Together with `framesPerOperation`, `framesForJobs`, dirty pages
+  /// and dirty nodes it fits the smallest cache: see `nodeBudget`.
+  static let pinsPerWaiter = 256
+  /// Blocks that whoever walks asks for at the same time.
+  static let readsAhead = 32
+
+  /// The request at hand has done its share of a long operation: it lets others run, and goes on in the next `advance`.
+  func goOn() -> Stop {
+    goesOn = true
+    return .again
+  }
+
+  /// The request or job at hand has come further, and remembers how far: what it needed for that may leave memory.
+  func releasePins() { releasePins(of: currentWaiter) }
+
+  func releasePins(of waiter: Int) {
+    guard !waiters[waiter].pins.isEmpty else { return }
+    for frame in waiters[waiter].pins { cache.frames[Int(frame)].pins -= 1 }
+    waiters[waiter].pins.removeAll(keepingCapacity: true)
+  }
 
   /// The reply in the slot is complete.
   func finish(_ slot: Int) {
+    if directoryMover == slot { endDirectoryMove() }
     slots[slot].isKept = cache.lentFrames[slot] > 0
     replies[slot].keepsSlot = slots[slot].isKept
     effects.finished.append(UInt32(truncatingIfNeeded: slot))
   }
 
-  /// Runs requests again whose reads have ended.
+  /// Runs requests again whose reads have ended, as many as one event has time for.
   func runRunnable() {
-    while let slot = runnable.popLast() { run(slot) }
+    while nextRunnable < runnable.count, !isSpent {
+      let slot = runnable[nextRunnable]
+      nextRunnable += 1
+      run(slot)
+    }
+    if nextRunnable == runnable.count, nextRunnable > 0 {
+      runnable.removeAll(keepingCapacity: true)
+      nextRunnable = 0
+    }
     if !cache.repaidSlots.isEmpty { releaseRepaidSlots() }
   }
 
   /// Something made room: everyone who waits for room tries again.
   func wakeStalled() {
     guard !stalled.isEmpty else { return }
-    runnable.append(contentsOf: stalled.reversed())
+    runnable.append(contentsOf: stalled)
     stalled.removeAll(keepingCapacity: true)
   }
 
@@ -164,8 +209,7 @@ extension FileSystem {
 
   func unpin(_ waiter: Int) {
     if waiter == keeper { keeper = nil }
-    for frame in waiters[waiter].pins { cache.frames[Int(frame)].pins -= 1 }
-    waiters[waiter].pins.removeAll(keepingCapacity: true)
+    releasePins(of: waiter)
   }
 
   /// Does a step of a job as its waiter.
@@ -175,10 +219,11 @@ extension FileSystem {
     guard waiters[waiter].missing == 0 else { return false }
     currentWaiter = waiter
     do throws(Stop) {
-      guard cache.reserve(Self.framesPerOperation) else {
+      guard cache.reserve(job == .mount ? Self.framesPerOperation : Self.framesForJobs) else {
         letGo(waiter)
         throw .again
       }
+      planMiss()
       try step()
       unpin(waiter)
       return true

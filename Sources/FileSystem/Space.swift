@@ -67,6 +67,28 @@ extension FileSystem {
     Int(clamping: min(UInt64(memory.frameCount / 4), reserveBlocks / 8))
   }
 
+  /// Frames that changed nodes may take with the table blocks above them, copies of them on their way to the device included:
+  /// what dirty pages, an operation, a step of a job, and the pins of one request and one job leave of the cache. A node in
+  /// `looseNodes` counts twice, for the table block that may have to be read and changed for it.
+  var nodeBudget: Int {
+    let others = Self.framesPerOperation + Self.framesForJobs + 2 * Self.pinsPerWaiter + 32
+    return min(Int(memory.frameCount) * 3 / 4 - others, 32768)
+  }
+
+  private var nodeFrames: Int {
+    let frees = inodeTable.pendingFrees.count + internalTable.pendingFrees.count
+    return heldNodes.count + 2 * looseNodes.count + frozenNodes.count + checkpoint.blocksInFlight + frees
+  }
+
+  /// Whether nodes may be changed now that were not before; if not, a checkpoint has to make room.
+  var mayDirtyNodes: Bool {
+    !checkpoint.holdsChanges && dirtyNodeCount + frozenNodes.count <= 2 * dirtyNodeLimit
+      && nodeFrames <= nodeBudget
+  }
+
+  /// Whether so many nodes have changed that a checkpoint ought to begin.
+  var hasManyDirtyNodes: Bool { dirtyNodeCount > dirtyNodeLimit || nodeFrames > nodeBudget / 4 * 3 }
+
   /// Dirty nodes at which a checkpoint begins.
   var dirtyNodeLimit: Int {
     Int(clamping: min(min(UInt64(memory.frameCount / 4), 8192), reserveBlocks / 8))
@@ -90,15 +112,16 @@ extension FileSystem {
   /// Free segments that may be needed to write all that is dirty, and `pages` pages more, and a checkpoint of it all.
   ///
   /// What is left of segments that heads have begun does not count: a mount begins anew.
-  func segmentDemand(pages: Int = 0, nodes: Int = 0) -> Int {
-    let pages = dirtyPages + pages
+  func segmentDemand(pages newPages: Int = 0, nodes: Int = 0) -> Int {
+    let pages = dirtyPages + newPages
     // Each log write has a header and up to 257 blocks, and may leave a few blocks of a segment unused.
     let logBlocks =
       (pages + log.records.bytes.count / Page.size + 2) * 33 / 32
       + Self.recordBlocksPerRequest
-    // Each page written may change a node of its file's map, and each of those a block of the table.
-    let maps = min(pages + uncommitted.count, Int(clamping: inodeTable.root.used &+ internalTable.root.used))
-    let changed = dirtyNodes.count + frozenNodes.count + nodes + maps
+    // A page that becomes dirty may change a node of its file's map; only those that a failed log write left can do so later.
+    let nodesInUse = Int(clamping: inodeTable.root.used &+ internalTable.root.used)
+    let maps = min(log.failed.isEmpty ? newPages : pages, nodesInUse)
+    let changed = dirtyNodeCount + frozenNodes.count + nodes + maps
     let frees = inodeTable.pendingFrees.count + internalTable.pendingFrees.count
     let tables = min(3 * (changed + frees), tableBlocks(inodeTable) + tableBlocks(internalTable))
     let nodeBlocks = (changed + tables) * 128 / 127 + 4

@@ -35,13 +35,22 @@ public struct FileSystemState: Sendable {
 }
 
 extension FileSystem {
+  /// How long ago the oldest change was made that no commit holds, ns; nil when there is none or nothing can be written.
+  public var uncommittedAge: UInt64? {
+    guard isReady, !isReadOnly, log.oldestChange != 0 else { return nil }
+    return now.monotonic - min(now.monotonic, log.oldestChange)
+  }
+
+  /// Within which a commit begins, ns.
+  public var commitInterval: UInt64 { options.commitInterval }
+
   /// What there is at this moment.
   public var state: FileSystemState {
     var state = FileSystemState()
     state.cacheFrames = UInt64(memory.frameCount)
     state.freeFrames = UInt64(cache.freeCount)
     state.dirtyDataBytes = UInt64(max(dirtyPages, 0)) * UInt64(Page.size)
-    state.dirtyNodeBytes = UInt64(dirtyNodes.count + frozenNodes.count) * UInt64(Page.size)
+    state.dirtyNodeBytes = UInt64(dirtyNodeCount + frozenNodes.count) * UInt64(Page.size)
     state.inodes = UInt64(states.count)
     state.logSequence = log.lastSequence
     state.logCompletedThrough = log.completedThrough

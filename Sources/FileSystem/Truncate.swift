@@ -35,20 +35,23 @@ extension FileSystem {
 
   /// Loads what `cutMap` will change, and makes sure that the inode can detach a tree.
   func prepareCut(_ inode: Inode, to blocks: UInt64) throws(Stop) {
+    if isReady { try prepareDrop(inode, from: blocks) }
     guard inode.layout == .tree, blocks < Self.reach(inode.height) else { return }
-    if inode.detachedRoot != 0 {
-      guard !isReady else {
-        guard !reclaim.damaged.contains(inode.number) else { throw .fail(Code.io) }
-        enqueueReclaim(inode.number)
-        throw .again
-      }
-      try freeDetached(inode)
-    }
+    if inode.detachedRoot != 0 { try prepareAttach(inode) }
     try prepareOrphan(inode.number)
-    if blocks > 0 {
-      try prepareNodes(inode.height)
-      _ = try mapSlot(inode, blocks)
-    }
+    try prepareNodes(Self.nodesPerWrite)
+    if blocks > 0 { _ = try mapSlot(inode, blocks) }
+  }
+
+  /// Makes sure that a tree can be put beside those that are being freed.
+  private func prepareAttach(_ inode: Inode) throws(Stop) {
+    guard !reclaim.damaged.contains(inode.number) else { throw .fail(Code.io) }
+    guard inode.detachedHeight == Inode.forestHeight else { return }
+    let forest = try node(inode.detachedRoot, as: .map)
+    guard !Entry(forest, at: (Entry.perBlock - 1) * Entry.size).isHole else { return }
+    guard isReady else { return try freeDetached(inode) }
+    enqueueReclaim(inode.number)
+    throw .again
   }
 
   /// Cuts a file's map so that it has `blocks` blocks at most. A tree's tail is detached, to be freed in the background.
@@ -67,19 +70,52 @@ extension FileSystem {
       guard blocks < Self.reach(inode.height) else { return }
       forgetLeaf()
       modify(inode.page)
+      let (root, height) = (inode.root, inode.height)
       if blocks == 0 {
-        inode.detachedRoot = inode.root
-        inode.detachedHeight = inode.height
+        try attach(root, height, to: inode)
         makeInline(inode)
       } else {
-        let height = inode.height
-        inode.detachedRoot = try detachTail(root: inode.root, height: height, from: blocks)
-        inode.detachedHeight = inode.detachedRoot == 0 ? 0 : height
+        let tail = try detachTail(root: root, height: height, from: blocks)
+        guard tail != 0 else { return }
+        try attach(tail, height, to: inode)
       }
-      guard inode.detachedRoot != 0 else { return }
       try insertOrphan(inode.number)
       enqueueReclaim(inode.number)
     }
+  }
+
+  /// Hands a tree over to be freed. Where others wait for that already, they become the children of one more node, the forest, of
+  /// which all trees have the greatest height.
+  private func attach(_ root: UInt64, _ height: Int, to inode: Inode) throws(Stop) {
+    guard inode.detachedRoot != 0 else {
+      inode.detachedRoot = root
+      inode.detachedHeight = height
+      return
+    }
+    if inode.detachedHeight < Inode.forestHeight {
+      let first = try raised(inode.detachedRoot, from: inode.detachedHeight)
+      let forest = try newMapNode()
+      Entry(address: first).store(forest.page, at: 0)
+      inode.detachedRoot = forest.number
+      inode.detachedHeight = Inode.forestHeight
+    }
+    let forest = try node(inode.detachedRoot, as: .map)
+    let last = (0..<Entry.perBlock).last { !Entry(forest, at: $0 * Entry.size).isHole }
+    let slot = (last ?? -1) + 1
+    guard slot < Entry.perBlock else { throw .fail(Code.io) }
+    modify(forest)
+    Entry(address: try raised(root, from: height)).store(forest, at: slot * Entry.size)
+  }
+
+  /// Puts nodes above a tree until it has the greatest height.
+  private func raised(_ root: UInt64, from height: Int) throws(Stop) -> UInt64 {
+    var number = root
+    for _ in height..<Inode.forestHeight - 1 {
+      let above = try newMapNode()
+      Entry(address: number).store(above.page, at: 0)
+      number = above.number
+    }
+    return number
   }
 
   private func makeInline(_ inode: Inode) {
@@ -149,7 +185,7 @@ extension FileSystem {
     var number = inode.detachedRoot
     var level = inode.detachedHeight
     var above: (page: Page, offset: Int)?
-    var way: InlineArray<4, UInt64> = .init(repeating: 0)
+    var way: InlineArray<5, UInt64> = .init(repeating: 0)
     while true {
       // A tree that leads back to itself could never be freed.
       guard !way.indices.contains(where: { way[$0] == number }) else { throw .fail(Code.io) }
@@ -162,6 +198,7 @@ extension FileSystem {
       way[level] = number
       guard let slot = (0..<Entry.perBlock).last(where: { Entry(page, at: $0 * Entry.size).address != 0 })
       else { break }
+      try readAhead(page, from: slot, isForward: false)
       above = (page, slot * Entry.size)
       number = Entry(page, at: slot * Entry.size).address
     }
@@ -180,6 +217,7 @@ extension FileSystem {
     // The leaf itself is going away: a checkpoint under way must have it as it is now.
     modify(page)
     modify(inode.page)
+    work += Entry.perBlock * Work.entry
     for index in 0..<Entry.perBlock {
       releaseEntry(Entry(page, at: index * Entry.size), of: inode)
     }

@@ -12,6 +12,7 @@ extension FileSystem {
     if !slots[slot].isApplied {
       try applyWrite(slot, request)
       slots[slot].isApplied = true
+      if isSpent, request.flags & Self.synchronousFlags != 0 { throw goOn() }
     }
     replies[slot].count = request.length
     if request.flags & Self.synchronousFlags != 0 { return try sync(slot, request.node) }
@@ -53,13 +54,14 @@ extension FileSystem {
   ) throws(Stop) {
     let range = offset >> 12..<Self.blocks(end)
     guard dirtyPages + range.count <= dirtyPageLimit || dirtyPages == 0 else {
-      startCommit()
+      startCommit(isDurable: false)
       throw .again
     }
     try prepareNodes(Self.nodesPerWrite)
     try prepareMap(inode, range)
     try preparePartialPages(inode, offset, end)
     try checkSpace(try spaceForPages(inode, range), margin: Self.marginBlocks)
+    beginChanges()
     try dropPrivileges(inode, slot)
     modify(inode.page)
     try makeMapped(inode)
@@ -75,7 +77,7 @@ extension FileSystem {
     let state = obtainState(inode)
     states.slots[state].hasUnloggedWrites = true
     listUncommitted(state)
-    if dirtyPages > min(dirtyPageLimit / 2, Self.pagesBeforeCommit) { startCommit() }
+    if dirtyPages > min(dirtyPageLimit / 2, Self.pagesBeforeCommit) { startCommit(isDurable: false) }
   }
 
   /// Loads blocks that are written only in part, and the last block when the file grows past it.
@@ -122,7 +124,8 @@ extension FileSystem {
     }
     page.copy(
       UnsafeRawBufferPointer(rebasing: payload[Int(from - offset)..<Int(to - offset)]), at: Int(from - start))
-    charge(inode, frame, try makeMapSlot(inode, index))
+    work += Work.copy
+    place(frame, of: inode, at: try makeMapSlot(inode, index))
   }
 
   // MARK: Privileges
@@ -196,7 +199,7 @@ extension FileSystem {
   func release(_ slot: Int) throws(Stop) {
     if let state = states.find(NodeID(raw: requests[slot].node).number), states.slots[state].commitsOnClose {
       states.slots[state].commitsOnClose = false
-      if states.slots[state].isListed { startCommit() }
+      if states.slots[state].isListed { startCommit(isDurable: true) }
       states.releaseIfUnused(state)
     }
     finish(slot)
@@ -209,7 +212,7 @@ extension FileSystem {
 
   /// fallocate(2): allocate, keep-size, punch, zero. Works through the range a map node at a time, each with a record of
   /// its own; the last one changes the size. One that fails half-way has so zeroed or allocated the front of its range and
-  /// left the size as it was.
+  /// left the size as it was. Punching passes what is a hole already.
   func allocate(_ slot: Int) throws(Stop) {
     let request = requests[slot]
     let known =
@@ -220,18 +223,37 @@ extension FileSystem {
     let (end, overflows) = request.offset.addingReportingOverflow(request.length)
     guard !overflows, request.length > 0 else { throw .fail(Code.invalid) }
     guard end <= Inode.maximumSize else { throw .fail(Code.fileTooBig) }
-    for _ in 0..<Self.nodesPerRun {
+    for _ in 0..<Self.nodesPerRun where !isSpent {
+      if mode.contains(.punchHole) { try passHole(slot, to: end) }
       let from = request.offset + slots[slot].progress
       guard from < end else { return finish(slot) }
       let to = min(end, ((from >> 20) + 1) << 20)
       let partMode = to < end ? mode.union(.keepSize) : mode
       try allocatePart(slot, partMode, from, to, end)
       slots[slot].progress = to - request.offset
-      guard cache.reserve(Self.framesPerOperation) else { break }
+      releasePins()
+      guard cache.reserve(Self.framesPerOperation + Self.framesForJobs) else { break }
     }
     guard request.offset + slots[slot].progress < end else { return finish(slot) }
-    needsWake = true
-    throw .again
+    throw goOn()
+  }
+
+  /// Goes on to the first block of a range that can be punched. Where there is nothing to punch, nothing is recorded.
+  private func passHole(_ slot: Int, to end: UInt64) throws(Stop) {
+    try beginChange()
+    let inode = try inode(NodeID(raw: requests[slot].node))
+    guard inode.isRegular else { throw .fail(Code.invalid) }
+    try preparePrivileges(inode)
+    try dropPrivileges(inode, slot)
+    let from = requests[slot].offset + slots[slot].progress
+    var next = from
+    if inode.layout == .inline {
+      if from >= UInt64(inode.inlineLength) { next = end }
+    } else {
+      var index = max(from >> 12, slots[slot].searched)
+      next = try find(.taken, in: inode, from: &index, to: Self.blocks(end)) ? max(from, index << 12) : end
+    }
+    slots[slot].progress = next - requests[slot].offset
   }
 
   /// Does what an fallocate up to `end` does between `from` and `to`.
@@ -253,6 +275,7 @@ extension FileSystem {
       let part = try spaceForPages(inode, Self.touched(from, to - from))
       try checkSpace(max(part, Self.leastSpace(inode, from, end)), margin: Self.marginBlocks)
     }
+    beginChanges()
     try dropPrivileges(inode, slot)
     if clears, inode.layout != .inline { try clearEdges(inode, from, to) }
     try perform(record)
@@ -290,6 +313,7 @@ extension FileSystem {
       guard try dataPage(inode, edge.index) != nil else { continue }
       let frame = try makeDataPage(inode, edge.index)
       cache.page(frame).clear(at: edge.start, count: edge.end - edge.start)
+      place(frame, of: inode, at: try makeMapSlot(inode, edge.index))
       let state = obtainState(inode)
       states.slots[state].hasUnloggedWrites = true
     }

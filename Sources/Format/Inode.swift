@@ -158,13 +158,16 @@ public struct Inode {
     nonmutating set { page.store(newValue, at: Field.entryCount) }
   }
 
+  /// Levels under `detachedRoot` when it is a forest: a node whose children are trees of 4 levels, each cut off by itself.
+  public static let forestHeight = 5
+
   /// The first map node of blocks cut off by a truncation and not yet freed, or 0; its blocks count in `blocks`.
   /// An inode with one has an entry in the orphan directory.
   public var detachedRoot: UInt64 {
     get { page.load(at: Field.detachedRoot) }
     nonmutating set { page.store(newValue, at: Field.detachedRoot) }
   }
-  /// Levels of map nodes under `detachedRoot`, 1...4; 0 without one.
+  /// Levels of map nodes under `detachedRoot`, 1...4, or `forestHeight`; 0 without one.
   public var detachedHeight: Int {
     get { Int(page.load(UInt8.self, at: Field.detachedHeight)) }
     nonmutating set { page.store(UInt8(truncatingIfNeeded: newValue), at: Field.detachedHeight) }
@@ -227,7 +230,7 @@ public struct Inode {
     else { return false }
     let node = root & ~DirectoryIndex.referenceFlag
     guard node <= Entry.maximumAddress, detachedRoot <= Entry.maximumAddress,
-      detachedRoot == 0 ? detachedHeight == 0 : (1...4).contains(detachedHeight)
+      detachedRoot == 0 ? detachedHeight == 0 : (1...Self.forestHeight).contains(detachedHeight)
     else { return false }
     switch layout {
     case .inline:

@@ -6,6 +6,8 @@ extension Reactor {
   private static let busyAdvanceInterval: UInt64 = 1_000_000
   /// How long to sleep between polls of a device that has commands in flight and no interrupt (ns).
   private static let pollInterval: UInt64 = 20_000
+  /// What a request or a step of background work may take at most, before it waits for anything (ns).
+  static let longStep: UInt64 = 200_000
 
   /// Calls `advance` when its time has come, or when something happened since and there is nothing else to do.
   ///
@@ -21,13 +23,18 @@ extension Reactor {
     eventsSinceAdvance = false
     lastAdvance = now
     advanceDue = service.advance()
+    counters.countStep(cm_monotonic_ns() &- now)
     carryOut(channel)
     afterAdvance()
     return advanceDue <= now
   }
 
   /// Whether to go on polling instead of sleeping, because something is to be expected soon.
+  ///
+  /// With every slot under way nothing can come from the channel, and only the device can change that.
   func pollsOn(at now: UInt64) -> Bool {
+    isSpinning = false
+    guard !lacksSlots || device?.interruptDescriptor == nil else { return false }
     isSpinning = polling.goesOn(at: now, limit: spin)
     return isSpinning
   }

@@ -59,6 +59,9 @@ public final class Reactor {
   /// Whether nothing but polling was done since the service was told the time.
   @exclusivity(unchecked)
   var isSpinning = false
+  /// Whether the last message could not be taken because every slot was under way.
+  @exclusivity(unchecked)
+  var lacksSlots = false
   /// How many messages are taken at once.
   @exclusivity(unchecked)
   var batch = 1
@@ -238,9 +241,11 @@ public final class Reactor {
   /// Takes one message, if a slot is free for it.
   private func receiveOne(_ channel: any RequestChannel) -> Receipt {
     guard let slot = pool.take() else {
-      counters.slotShortages += 1
+      if !lacksSlots { counters.slotShortages += 1 }
+      lacksSlots = true
       return .empty
     }
+    lacksSlots = false
     let receipt = channel.receive(into: slot)
     guard receipt == .request else {
       pool.give(slot)
@@ -251,7 +256,9 @@ public final class Reactor {
       tick()
     }
     counters.count(service.requests[slot].operation)
+    let start = cm_monotonic_ns()
     service.begin(slot: slot)
+    counters.countStep(cm_monotonic_ns() &- start)
     return receipt
   }
 

@@ -22,8 +22,11 @@ public struct ReactorCounters: Sendable, Equatable {
   public var failedCommands: UInt64 = 0
   /// How often the reactor slept.
   public var sleeps: UInt64 = 0
-  /// How often it could not receive because every slot was under way.
+  /// How often every slot was under way, so that nothing could be received until one came free.
   public var slotShortages: UInt64 = 0
+  /// How often the service took longer than `Reactor.longStep` for a request or a step, and the longest time it took, in nanoseconds.
+  public var longSteps: UInt64 = 0
+  public var longestStep: UInt64 = 0
 
   /// Requests of each kind, by `Operation.rawValue`.
   private var kinds = [UInt64](repeating: 0, count: Int(UInt8.max) + 1)
@@ -39,6 +42,13 @@ public struct ReactorCounters: Sendable, Equatable {
       guard kinds[kind] > 0, let operation = Operation(rawValue: UInt8(kind)) else { return nil }
       return (operation, kinds[kind])
     }
+  }
+
+  @inline(__always)
+  mutating func countStep(_ nanoseconds: UInt64) {
+    guard nanoseconds > longestStep || nanoseconds > Reactor.longStep else { return }
+    longestStep = max(longestStep, nanoseconds)
+    if nanoseconds > Reactor.longStep { longSteps += 1 }
   }
 
   @inline(__always)

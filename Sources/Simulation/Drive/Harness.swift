@@ -18,6 +18,9 @@ public final class Harness {
   public private(set) var lookups: [UInt64: UInt64] = [:]
 
   private var calls: [Call?]
+  /// When the request in each slot began.
+  private var begun: [Moment]
+  private let fileSystem: FileSystem?
   /// Slots that the service keeps beyond their reply.
   private var kept: Set<Int> = []
   private var random: SeededRandom
@@ -27,6 +30,17 @@ public final class Harness {
 
   /// How many events in a row may pass without a command, a completion or a reply before that counts as a hang.
   private static let patience = 200_000
+  /// How many events and how much time may pass until a request has its answer, and until the end once it was asked for. It is far more than
+  /// anything takes that goes on.
+  private static let longestWait = Moment(event: 600_000, time: 300_000_000_000)
+  /// How much longer than its interval a commit of everything may take, ns.
+  private static let longestCommit: UInt64 = 60_000_000_000
+
+  /// A place in a run, or a stretch of it.
+  private struct Moment {
+    var event = 0
+    var time: UInt64 = 0
+  }
 
   public init(
     service: any FileService, disk: SimulatedDisk, memory: SimulatedMemory, seed: UInt64 = 1,
@@ -37,6 +51,8 @@ public final class Harness {
     self.memory = memory
     self.clock = clock
     calls = Array(repeating: nil, count: memory.slots)
+    begun = Array(repeating: Moment(), count: memory.slots)
+    fileSystem = service as? FileSystem
     random = SeededRandom(seed, stream: 0x68617265)
     disk.attach(memory: memory.base)
     service.now = clock.now
@@ -64,8 +80,10 @@ public final class Harness {
     service.requests[slot] = request(call, slot: slot)
     service.replies[slot] = Reply()
     service.now = clock.now
+    begun[slot] = moment
     service.begin(slot: slot)
     nextAdvance = 0
+    try checkStep()
     try drain()
     return slot
   }
@@ -158,9 +176,11 @@ public final class Harness {
     } else {
       return false
     }
+    try checkStep()
     try drain()
     events += 1
     quietEvents += 1
+    if events % 1024 == 0 { try checkWaits() }
     if quietEvents > Self.patience {
       throw SimulationFailure("spins: \(Self.patience) steps without a command, a completion or a reply")
     }
@@ -175,6 +195,32 @@ public final class Harness {
     while !disk.isIdle { _ = try event(until: end) }
     clock.reach(end)
     nextAdvance = min(nextAdvance, end)
+  }
+
+  private var moment: Moment { Moment(event: events, time: clock.now.monotonic) }
+
+  /// No event may do more than a bounded amount of work.
+  private func checkStep() throws {
+    guard let fileSystem, fileSystem.statistics.mostWorkPerStep > FileSystem.stepLimit else { return }
+    throw SimulationFailure(
+      "one event did \(fileSystem.statistics.mostWorkPerStep) units of work, not \(FileSystem.stepLimit) at most"
+    )
+  }
+
+  /// Nobody waits for ever, however much goes on beside.
+  private func checkWaits() throws {
+    for (slot, call) in calls.enumerated() {
+      if let call { try checkWait(since: begun[slot], "\(call.operation)") }
+    }
+    guard let fileSystem, let age = fileSystem.uncommittedAge else { return }
+    guard age > fileSystem.commitInterval + Self.longestCommit else { return }
+    throw SimulationFailure("what changed \(age / 1_000_000) ms ago is not committed")
+  }
+
+  private func checkWait(since start: Moment, _ what: String) throws {
+    let waited = Moment(event: events - start.event, time: clock.now.monotonic - start.time)
+    guard waited.event > Self.longestWait.event || waited.time > Self.longestWait.time else { return }
+    throw SimulationFailure("\(what) waits since \(waited.event) events, \(waited.time / 1_000_000) ms")
   }
 
   private func complete() {
@@ -263,8 +309,10 @@ public final class Harness {
     service.stop()
     nextAdvance = 0
     try drain()
+    let start = moment
     while !service.isStopped {
       guard try event() else { throw SimulationFailure("the unmount hangs") }
+      try checkWait(since: start, "the unmount")
     }
     if !disk.isIdle { throw SimulationFailure("stopped with commands in flight") }
   }

@@ -12,6 +12,7 @@ extension Mounter {
         $0.commitInterval = shape.commitInterval
         $0.borrowedBlocks = shape.borrowedBlocks
         $0.discards = shape.discards
+        $0.missSeed = shape.missSeed
         edit(&$0)
       }
     }

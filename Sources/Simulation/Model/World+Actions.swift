@@ -151,7 +151,13 @@ extension World {
     let end = offset + length
     let keepsSize = mode & LinuxFlag.keepSize != 0
     if mode & (LinuxFlag.punchHole | LinuxFlag.zeroRange) != 0 {
-      history.clear(offset, count: length, tick: pending.begun, moment: pending.moment)
+      // Punching a hole changes nothing, the times neither; zeros that were written look like one here.
+      let inFile = offset < history.size ? min(length, history.size - offset) : 0
+      let isHole = history.read(offset, count: inFile).allSatisfy { $0 == 0 }
+      let before = history.modified?.earliest ?? 0
+      history.clear(
+        offset, count: length, tick: pending.begun,
+        moment: isHole && mode & LinuxFlag.punchHole != 0 ? Moment(from: before) : pending.moment)
     }
     // Recovery may redo it on a file whose longer size, or whose data, was not committed.
     if !keepsSize { history.mayResize(end, tick: pending.begun, moment: pending.moment) }

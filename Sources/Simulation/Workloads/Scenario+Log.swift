@@ -125,5 +125,5 @@ extension Scenario {
   }
 
   /// Every scenario.
-  public static let all: [Scenario] = names + contents + logs + mixed
+  public static let all: [Scenario] = names + contents + logs + mixed + far
 }

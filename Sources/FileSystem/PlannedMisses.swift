@@ -1,0 +1,50 @@
+/// Misses where nothing is missing, which only tests ask for (`Options.missSeed`).
+///
+/// Who throws `again` must not have changed anything that a later run does not expect. So a seed chooses runs of operations and jobs, and in
+/// them one block that is looked up, which counts as missing although it is there. The next run of the same operation is left alone.
+struct PlannedMisses {
+  /// 0 where there are none.
+  var random: UInt64 = 0
+  /// How many blocks are still found before one is not; negative for all.
+  var left = -1
+  /// Whose last run met one.
+  var lastWaiter = -1
+
+  private mutating func next(below limit: UInt64) -> UInt64 {
+    random ^= random << 13
+    random ^= random >> 7
+    random ^= random << 17
+    return random % limit
+  }
+
+  /// A run begins.
+  mutating func plan(for waiter: Int) {
+    left = -1
+    if waiter == lastWaiter {
+      lastWaiter = -1
+    } else if next(below: 4) == 0 {
+      left = Int(next(below: 24))
+    }
+  }
+}
+
+extension FileSystem {
+  /// A run of the waiter at hand begins.
+  @inline(__always)
+  func planMiss() {
+    if misses.random != 0, isReady { misses.plan(for: currentWaiter) }
+  }
+
+  /// The run at hand begins to change things: all that it needs is in memory, as it has just seen.
+  @inline(__always)
+  func beginChanges() { misses.left = -1 }
+
+  /// A block was found; now and then it counts as missing all the same.
+  func countFound() throws(Stop) {
+    misses.left -= 1
+    guard misses.left < 0 else { return }
+    misses.lastWaiter = currentWaiter
+    if currentWaiter < memory.slots { goesOn = true } else { needsWake = true }
+    throw .again
+  }
+}

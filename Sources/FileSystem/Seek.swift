@@ -1,0 +1,151 @@
+import Format
+
+/// Looking through a file's map for what is there and what is not.
+///
+/// Where the map has no node there is a hole, however large: it is passed at once. Whoever looks remembers how far it has come and
+/// keeps only what it looks at in memory.
+extension FileSystem {
+  /// What is looked for.
+  enum Sought {
+    /// Written blocks, and dirty pages.
+    case data
+    /// Anything else.
+    case hole
+    /// All but holes without a page: what punching takes away.
+    case taken
+  }
+
+  /// lseek(2) with SEEK_DATA (3) and SEEK_HOLE (4).
+  func seek(_ slot: Int) throws(Stop) {
+    let request = requests[slot]
+    let inode = try inode(NodeID(raw: request.node))
+    guard request.flags == 3 || request.flags == 4 else { throw .fail(Code.invalid) }
+    guard request.offset < inode.size else { throw .fail(Code.noSuchOffset) }
+    let wantsData = request.flags == 3
+    if inode.layout == .inline {
+      replies[slot].offset = wantsData ? request.offset : inode.size
+      return finish(slot)
+    }
+    let end = Self.blocks(inode.size)
+    var index = max(request.offset >> 12, slots[slot].searched)
+    if try !find(wantsData ? .data : .hole, in: inode, from: &index, to: end) {
+      guard !wantsData else { throw .fail(Code.noSuchOffset) }
+      replies[slot].offset = inode.size
+    } else {
+      replies[slot].offset = min(max(request.offset, index << 12), inode.size)
+    }
+    finish(slot)
+  }
+
+  /// Finds the first block of a file's map from `index` on and before `end` that is what is sought. The request at hand
+  /// remembers in `searched` how far this has come, and begins there when it is run again.
+  /// - Returns: false when there is none.
+  func find(_ sought: Sought, in inode: Inode, from index: inout UInt64, to end: UInt64) throws(Stop) -> Bool
+  {
+    while index < end {
+      if index > slots[currentWaiter].searched {
+        slots[currentWaiter].searched = index
+        releasePins()
+      }
+      guard !isSpent else { throw goOn() }
+      switch inode.layout {
+      case .inline, .node: return false
+      case .direct:
+        let offset = inode.directOffset(0)
+        if index < UInt64(Inode.directEntries) {
+          let limit = min(end, UInt64(Inode.directEntries))
+          if find(sought, inode, MapSlot(page: inode.page, offset: offset), &index, limit) { return true }
+        } else {
+          guard sought == .hole else { return false }
+          return true
+        }
+      case .tree:
+        if try findInTree(sought, inode, &index, end) { return true }
+      }
+    }
+    return false
+  }
+
+  /// Looks through one lowest map node, or passes a part of the tree that has none.
+  private func findInTree(_ sought: Sought, _ inode: Inode, _ index: inout UInt64, _ end: UInt64) throws(Stop)
+    -> Bool
+  {
+    guard index < Self.reach(inode.height) else {
+      if sought != .hole { index = end }
+      return sought == .hole
+    }
+    var number = inode.root
+    for level in (0..<inode.height).reversed() {
+      let page = try node(number, as: .map)
+      let first = Int((index >> (8 * UInt64(level))) & 255)
+      if level == 0 {
+        let start = index & ~255
+        return find(sought, inode, MapSlot(page: page, offset: 0), &index, min(end, start + 256))
+      }
+      number = Entry(page, at: first * Entry.size).address
+      if number == 0 {
+        // Dirty pages have nodes above them.
+        if sought == .hole { return true }
+        index = nextChild(page, after: first, level: level, index)
+        return false
+      }
+      try readAhead(page, from: first, isForward: true)
+    }
+    return false
+  }
+
+  /// The first block under the next child behind slot `first` of a map node; the first one behind the node when it has no more.
+  private func nextChild(_ page: Page, after first: Int, level: Int, _ index: UInt64) -> UInt64 {
+    let next = (first + 1..<Entry.perBlock).first { Entry(page, at: $0 * Entry.size).address != 0 }
+    work += (next ?? Entry.perBlock) - first
+    let width = 8 * UInt64(level)
+    return ((index >> (width + 8)) << 8 + UInt64(next ?? Entry.perBlock)) << width
+  }
+
+  /// Looks at entries from block `index` on, `first` being where those of its lowest map node or inode begin; `limit` is not behind
+  /// them.
+  private func find(
+    _ sought: Sought, _ inode: Inode, _ first: MapSlot, _ index: inout UInt64, _ limit: UInt64
+  ) -> Bool {
+    let hasDirtyPages = states.find(inode.number).map { states.slots[$0].dirty.count > 0 } ?? false
+    let mask = inode.layout == .tree ? UInt64(255) : UInt64.max
+    let start = index
+    defer { work += Int(index - start) * (hasDirtyPages ? Work.frame : Work.entry) }
+    while index < limit {
+      let entry = Entry(first.page, at: first.offset + Int(index & mask) * Entry.size)
+      let isDirty =
+        hasDirtyPages && entry.address == 0 && dataFrame(inode.number, index).isDirty(in: cache)
+      let isData = entry.address != 0 || isDirty
+      switch sought {
+      case .data: if isData { return true }
+      case .hole: if !isData { return true }
+      case .taken: if isData || !entry.isHole { return true }
+      }
+      index += 1
+    }
+    return false
+  }
+
+  /// A walk through a tree goes on with the child in slot `first` of a map node. When that is not in memory, it is read
+  /// together with those that come after it, or before it.
+  func readAhead(_ page: Page, from first: Int, isForward: Bool) throws(Stop) {
+    let child = Entry(page, at: first * Entry.size).address
+    guard cache.find(NodeKey(.internalNode, child)) == .none else { return }
+    var left = Self.readsAhead
+    var slot = first
+    while left > 0, (0..<Entry.perBlock).contains(slot) {
+      let number = Entry(page, at: slot * Entry.size).address
+      slot += isForward ? 1 : -1
+      guard number != 0 else { continue }
+      left -= 1
+      // What is wrong with one of them is found when it is its turn.
+      _ = try? node(number, as: .map)
+    }
+    guard waiters[currentWaiter].missing == 0 else { throw .again }
+  }
+}
+
+extension FrameIndex {
+  /// Whether the frame is a dirty page.
+  func isDirty(in cache: Cache) -> Bool { self != .none && cache.frames[Int(self)].isDirty }
+}
