@@ -82,10 +82,26 @@ import Testing
     #expect(after.status == 0 && files > 200 && files < 302, "\(files) files")
   }
 
-  @Test func `damage that nothing mends stays an error and is not made worse`() throws {
+  @Test func `a damaged inode is given up by -y, and a damaged root made anew`() throws {
     let image = try TestImage(bytes: Data(try WrittenFilesystem.bytes(crashes: false)))
     let dump = try Command.run("varve", "dump", "-o", "json", image.path, "inode", "1").json()
     let block = try #require((dump["inode"] as? [String: Any])?["block"] as? Int)
+    try image.damage(at: UInt64(block) * 4096 + 17)
+    let files = try #require(try fsck("-n", "--json", image.path).json()["files"] as? Int)
+    let left = try fsck("-p", "-f", image.path)
+    #expect(left.status == 4)
+    let mended = try fsck("-y", image.path)
+    #expect(mended.status == 1, "\(mended.output)")
+    let after = try fsck("-n", "--json", image.path)
+    #expect(after.status == 0)
+    #expect(try after.json()["files"] as? Int == files)
+  }
+
+  @Test func `damage that nothing mends stays an error and is not made worse`() throws {
+    let image = try TestImage(bytes: Data(try WrittenFilesystem.bytes(crashes: false)))
+    let dump = try Command.run("varve", "dump", "-o", "json", image.path, "checkpoint").json()
+    let tables = (dump["checkpoint"] as? [String: Any])?["inodes"] as? [String: Any]
+    let block = try #require(tables?["root_block"] as? Int)
     try image.damage(at: UInt64(block) * 4096 + 17)
     let found = try fsck("-n", "--json", image.path)
     let findings = try #require(try found.json()["findings"] as? [[String: Any]])
