@@ -1,13 +1,14 @@
-import FileSystem
 import Format
 import Glibc
 import Simulation
 import Testing
 
+@testable import FileSystem
+
 /// Writes that cannot be kept are their file's affair, and a failed log write costs no space.
 @Suite("Lost writes") struct LostWriteTests {
   /// A mount in whose file `f` a block was overwritten, and whose memory holds no map of `f` any more.
-  private static func overwritten(frames: Int = 1024) throws -> (Mounted, file: UInt64) {
+  private static func overwritten(frames: Int = 2048) throws -> (Mounted, file: UInt64) {
     let mounted = try Mounted(megabytes: 128, frames: frames)
     try mounted.write(try mounted.makeFile("f"), pattern(1_200_000))
     let directory = try mounted.makeDirectory("many")
@@ -22,21 +23,34 @@ import Testing
     return (mounted, file)
   }
 
-  @Test("A map that cannot be read any more fails its file's fsync, and nobody else's")
+  @Test("What leads to a dirty page stays in memory with it, so that later damage does it no harm")
   func damagedMap() throws {
     let (mounted, file) = try Self.overwritten()
+    mounted.harness.disk.faults = [DiskFault(.read, count: 1000)]
+    #expect(try mounted.sync(file) == 0)
+    mounted.harness.disk.faults = []
+    try mounted.remount()
+    #expect(try mounted.read(try mounted.path("f"), at: 40_960, count: 8192) == pattern(8192, seed: 2))
+  }
+
+  @Test(
+    "A file of which something had to be given up fails its own fsync, for as long as anybody may have it open"
+  )
+  func givenUp() throws {
+    let mounted = try Mounted()
+    let file = try mounted.makeFile("f")
+    try mounted.write(file, pattern(1_200_000))
+    try mounted.sync(file)
     let other = try mounted.makeFile("other")
     try mounted.write(other, pattern(20_000))
-    mounted.harness.disk.faults = [DiskFault(.read, count: 1000)]
-    #expect(try mounted.sync(file) == EIO)
+    try mounted.write(file, pattern(8192, seed: 2), at: 40_960)
+    mounted.fileSystem?.loseWrites(NodeID(raw: file).number)
     #expect(try mounted.sync(file) == EIO)
     #expect(mounted.fileSystem?.notices.contains { $0.contains("are lost") } == true)
     #expect(mounted.fileSystem?.state.dirtyDataBytes == 20480)
-    mounted.harness.disk.faults = []
     #expect(try mounted.sync(other) == 0)
     #expect(mounted.fileSystem?.state.isReadOnly == false)
     #expect(try mounted.read(file, count: 1_200_000) == pattern(1_200_000))
-    // It says so for as long as anybody may have it open.
     #expect(try mounted.write(file, pattern(100)) == 0)
     #expect(try mounted.sync(file) == EIO)
     try mounted.remount()
@@ -87,13 +101,15 @@ import Testing
 
   @Test("Replacing a file by one whose data is lost fails, and the old one stays")
   func replacing() throws {
-    let (mounted, _) = try Self.overwritten()
+    let mounted = try Mounted()
+    let file = try mounted.makeFile("f")
+    try mounted.write(file, pattern(50_000))
     let old = try mounted.makeFile("old")
     try mounted.write(old, pattern(100, seed: 9))
     try mounted.sync(old)
-    mounted.harness.disk.faults = [DiskFault(.read, count: 1000)]
+    mounted.fileSystem?.loseWrites(NodeID(raw: file).number)
+    try mounted.write(file, pattern(4096))
     #expect(try mounted.rename("f", to: "old") == EIO)
-    mounted.harness.disk.faults = []
     #expect(try mounted.read(try mounted.path("old"), count: 200) == pattern(100, seed: 9))
   }
 
