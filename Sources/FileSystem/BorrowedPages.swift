@@ -24,7 +24,7 @@ extension FileSystem {
       cache.borrow(frame, from: slot, for: key, index)
       cache.frames[Int(frame)].isDirty = true
       cache.frames[Int(frame)].isCharged = wasCharged
-      cache.append(frame, to: &states.slots[state].dirty)
+      appendDirty(frame, state)
       place(frame, of: inode, at: try makeMapSlot(inode, index))
     }
     dirtyPages += range.count
@@ -112,7 +112,7 @@ extension FileSystem {
     }
     cache.frames[Int(fresh)].isDirty = true
     cache.frames[Int(fresh)].isCharged = info.isCharged
-    cache.append(fresh, to: &states.slots[state].dirty)
+    appendDirty(fresh, state)
     cache.giveBack(frame)
   }
 }

@@ -36,6 +36,8 @@ struct FrameInfo {
   var isFrozen = false
   /// Node: dirty, and the table block above it is dirty too; see `holdTables`.
   var isHeld = false
+  /// Dirty page: its place in the order in which pages became dirty.
+  var dirtied: UInt64 = 0
   /// Data: a device command is writing this frame.
   var isWriting = false
   /// Data: takes a block of space that the map does not hold yet.

@@ -101,14 +101,17 @@ extension FileSystem {
   /// - Throws: `again` until they are written; what was written stays so.
   func commitPages(_ number: UInt64, isDurable: Bool = false) throws(Stop) {
     let slot = currentWaiter
-    let before = states.find(number).map { states.slots[$0].dirty.count } ?? 0
-    let left = min(slots[slot].pagesLeft ?? before, before)
-    slots[slot].pagesLeft = left
+    slots[slot].pagesUntil = slots[slot].pagesUntil ?? lastDirtied
     try commitInode(number, isDurable: isDurable)
-    let after = states.find(number).map { states.slots[$0].dirty.count } ?? 0
-    slots[slot].pagesLeft = left - min(left, before - min(before, after))
     releasePins()
-    if slots[slot].pagesLeft ?? 0 > 0 { throw goOn() }
+    if !hasCommittedPages(slot, number) { throw goOn() }
+  }
+
+  /// Whether the pages of an inode that were dirty when the request first asked for them to be written have been.
+  func hasCommittedPages(_ slot: Int, _ number: UInt64) -> Bool {
+    guard let until = slots[slot].pagesUntil else { return false }
+    guard let state = states.find(number), states.slots[state].dirty.count > 0 else { return true }
+    return cache.frames[Int(states.slots[state].dirty.first)].dirtied > until
   }
 
   private func unlistIfCommitted(_ state: Int) {
@@ -135,7 +138,7 @@ extension FileSystem {
     guard let state = states.find(inode.number), size > states.slots[state].loggedSize,
       states.slots[state].dirty.count > 0 || states.slots[state].hasUnloggedWrites
     else { return }
-    guard slots[currentWaiter].pagesLeft != 0 else { return }
+    guard !hasCommittedPages(currentWaiter, inode.number) else { return }
     try commitForCaller(inode.number)
   }
 

@@ -51,6 +51,10 @@ extension FileSystem {
     let urgent = log.gathered.count
     var isAll = true
     for state in chosen {
+      if isGrowing(state) {
+        if !gatherInPlace(state, urgent: urgent) { isAll = false }
+        continue
+      }
       var frame = states.slots[state].dirty.first
       var left = sharing ? states.slots[state].commitShare : Int.max
       while frame != .none, left > 0, log.gathered.count < Self.pagesAtATime {
@@ -68,6 +72,30 @@ extension FileSystem {
     return isLocated && isAll
   }
 
+  /// Whether the size of a file, as far as the log knows it, is still to follow its pages.
+  private func isGrowing(_ state: Int) -> Bool {
+    let frame = cache.find(NodeKey(.inode, states.slots[state].number))
+    guard frame != .none, cache.frames[Int(frame)].state == .ready else { return true }
+    return Inode(cache.page(frame)).size > states.slots[state].loggedSize
+  }
+
+  /// Collects pages of a file that grows, in the order of their place, though others became dirty before: the size that is
+  /// recorded with them must not cover a page that the log does not have.
+  /// - Returns: whether these are all there are.
+  private func gatherInPlace(_ state: Int, urgent: Int) -> Bool {
+    let first = log.gathered.count
+    var frame = states.slots[state].dirty.first
+    while frame != .none {
+      if urgent == 0 || !log.gathered[..<urgent].contains(frame) { log.gathered.append(frame) }
+      frame = cache.frames[Int(frame)].next
+    }
+    let end = max(Self.pagesAtATime, first)
+    guard log.gathered.count > end else { return true }
+    sortGathered(from: first)
+    log.gathered.removeSubrange(end...)
+    return false
+  }
+
   /// Of the gathered pages those stay whose map entry is in memory, which is so for all but those that a failed log write left. What
   /// the others need is read.
   /// - Returns: whether all stay; nil when some had to be given up, because what leads to their place is damaged.
@@ -75,14 +103,19 @@ extension FileSystem {
     var kept = 0
     var missing = 0
     var lacksUrgent = false
+    // Pages of a file behind one that is missing stay behind with it.
+    var stuck: NodeKey?
     for position in log.gathered.indices where missing < Self.readsAhead {
       let frame = log.gathered[position]
+      let isBehind = cache.frames[Int(frame)].key == stuck
       do throws(Stop) {
         _ = try location(of: frame)
+        if isBehind { continue }
         log.gathered[kept] = frame
         kept += 1
       } catch .again {
         missing += 1
+        stuck = cache.frames[Int(frame)].key
         if position < urgent { lacksUrgent = true }
       } catch .fail {
         loseWrites(cache.frames[Int(frame)].key.number)

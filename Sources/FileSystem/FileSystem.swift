@@ -103,6 +103,8 @@ public final class FileSystem: FileService {
   /// Inodes with something to commit, as slots of `states`.
   var uncommitted: [Int] = []
   var dirtyPages = 0
+  /// Pages that have become dirty so far.
+  var lastDirtied: UInt64 = 0
   /// Dirty pages over holes: they take space.
   var chargedPages = 0
   /// Blocks promised by fallocate.

@@ -187,7 +187,7 @@ extension FileSystem {
         cache.giveBack(frame)
       } else if code != 0, let state = states.find(info.key.number) {
         cache.remove(frame, from: &states.slots[state].clean)
-        cache.append(frame, to: &states.slots[state].dirty)
+        appendDirty(frame, state)
         cache.frames[Int(frame)].isDirty = true
         dirtyPages += 1
         listUncommitted(state)

@@ -253,7 +253,7 @@ extension FileSystem {
     guard inode.isRegular, let state = states.find(inode.number),
       states.slots[state].dirty.count > 0 || states.slots[state].hasUnloggedWrites
     else { return }
-    guard slots[currentWaiter].pagesLeft != 0 else { return }
+    guard !hasCommittedPages(currentWaiter, inode.number) else { return }
     try commitForCaller(inode.number)
   }
 

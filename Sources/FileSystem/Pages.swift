@@ -34,6 +34,13 @@ extension FileSystem {
     appendClean(frame, state)
   }
 
+  /// A page joins the dirty ones of its file, as the latest.
+  func appendDirty(_ frame: FrameIndex, _ state: Int) {
+    lastDirtied += 1
+    cache.frames[Int(frame)].dirtied = lastDirtied
+    cache.append(frame, to: &states.slots[state].dirty)
+  }
+
   /// A page joins the clean ones of its file.
   func appendClean(_ frame: FrameIndex, _ state: Int) {
     cache.append(frame, to: &states.slots[state].clean)
@@ -80,7 +87,7 @@ extension FileSystem {
       guard frame != .none else { throw .again }
     }
     cache.frames[Int(frame)].isDirty = true
-    cache.append(frame, to: &states.slots[state].dirty)
+    appendDirty(frame, state)
     dirtyPages += 1
     listUncommitted(state)
     return frame

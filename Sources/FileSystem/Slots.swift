@@ -24,8 +24,8 @@ struct SlotState {
   var progress: UInt64 = 0
   /// Blocks of a map before this one need not be looked at again.
   var searched: UInt64 = 0
-  /// Pages that were dirty when the request first asked for them to be written, less those written since.
-  var pagesLeft: Int?
+  /// The page that had become dirty last when the request first asked for a file's pages to be written.
+  var pagesUntil: UInt64?
   /// The walk by which it drops cached pages.
   var cutWalk: UInt64 = 0
   /// How far up walks of ancestors have come: from a rename's new parent and, where two names are exchanged, from the old one.

@@ -7,7 +7,7 @@ extension Scenario {
 
   private static let deep = Scenario("deep", "a tree of many levels, in which directories move up and down") {
     _ in
-    Script(rounds: 40) { context in
+    Script(rounds: 100) { context in
       var actions: [Action] = []
       if context.directories.count < 40 || context.random.chance(30) {
         var parent = context.directories.last ?? context.home
@@ -18,8 +18,8 @@ extension Scenario {
         }
         return actions
       }
-      for _ in 0..<3 { actions += context.renameSomething() }
-      if context.random.chance(20) { actions += context.exchange() }
+      // One a round: what it replaces is gone for the next.
+      actions += context.random.chance(15) ? context.exchange() : context.renameSomething()
       return actions + (context.random.chance(20) ? context.syncSomething() : [])
     }
   }
