@@ -6,7 +6,7 @@ import Format
 /// not match its checksums. Where a header is missing, those behind it are looked for: one that knows the missing one to
 /// have been flushed shows that this is no end but damage, and nothing is mounted that lacks what was synced.
 extension FileSystem {
-  /// How often a block of the log is read again when it cannot be read.
+  /// How often a block of the log, or a checkpoint, is read again when it cannot be read.
   private static let readRetries = 3
 
   func mountHeader() {
@@ -57,7 +57,7 @@ extension FileSystem {
   }
 
   /// Whether what was to be read is to be read once more, because of an error that may pass.
-  private func readsAgain() -> Bool {
+  func readsAgain() -> Bool {
     guard mounting.errors.contains(where: { $0 != 0 }), mounting.retries < Self.readRetries else {
       mounting.retries = 0
       return false

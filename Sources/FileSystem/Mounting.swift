@@ -27,7 +27,7 @@ struct Mounting {
   var next = LogPosition()
   /// The header whose record blocks are being read.
   var header: LogHeader?
-  /// How often the block of the log at hand was read again because of an error.
+  /// How often what is being read was read again because of an error.
   var retries = 0
   /// Blocks beyond the end of the chain that were looked at.
   var blocksBeyond = 0
@@ -159,6 +159,8 @@ extension FileSystem {
     }
     guard fetch(blocks) else { return }
     defer { endFetch() }
+    // One that cannot be read for a moment can be fallen back to later: it must not count as lost.
+    if readsAgain() { return }
     let size = Int(geometry.packBlocks)
     let packs = (0..<4).compactMap { decodePack(Array(mounting.frames[$0 * size..<($0 + 1) * size])) }
     guard let newest = packs.max(by: { $0.sequence < $1.sequence }) else {
