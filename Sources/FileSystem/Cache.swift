@@ -281,14 +281,6 @@ final class Cache {
 
   // MARK: Lists
 
-  func push(_ frame: FrameIndex, on list: inout FrameList) {
-    frames[Int(frame)].previous = .none
-    frames[Int(frame)].next = list.first
-    if list.first != .none { frames[Int(list.first)].previous = frame } else { list.last = frame }
-    list.first = frame
-    list.count += 1
-  }
-
   func append(_ frame: FrameIndex, to list: inout FrameList) {
     frames[Int(frame)].next = .none
     frames[Int(frame)].previous = list.last

@@ -79,7 +79,7 @@ extension FileSystem {
   /// - Returns: false when there is nothing to do, or it waits.
   func checkpointStep() -> Bool {
     guard !isReadOnly else { return false }
-    // Nobody waits for the end of an event before the mount is over.
+    // No requests run during a mount, so each step of it is an event of its own.
     if !isReady { beginEvent() }
     switch checkpoint.phase {
     case .idle:
@@ -242,7 +242,7 @@ extension FileSystem {
       case .inode, .internalNode:
         makeClean(frame)
         cache.frames[Int(frame)].isFrozen = true
-        cache.push(frame, on: &frozenNodes)
+        cache.append(frame, to: &frozenNodes)
       default: checkpoint.tables.append(frame)
       }
       frame = next

@@ -23,13 +23,24 @@ extension FileSystem {
 
   /// Way from `root`, a node or index of `owner`, to the leaf for `hash`.
   func path(from root: UInt64, of owner: Inode, _ hash: UInt64) throws(Stop) -> DirectoryPath {
+    try path(from: root, of: owner) { DirectoryHash.slot(hash, depth: $0.depth) }
+  }
+
+  /// Way to the last leaf; to none where an index is empty.
+  func lastPath(from root: UInt64, of owner: Inode) throws(Stop) -> DirectoryPath {
+    try path(from: root, of: owner) { index in (0..<DirectoryIndex.slots).last { index[$0] != 0 } ?? 0 }
+  }
+
+  private func path(from root: UInt64, of owner: Inode, choosing slot: (DirectoryIndex) -> Int)
+    throws(Stop) -> DirectoryPath
+  {
     var path = DirectoryPath()
     var reference = root
     while reference & DirectoryIndex.referenceFlag != 0 {
       let number = reference & ~DirectoryIndex.referenceFlag
       let index = DirectoryIndex(try node(number, as: .directoryIndex))
       guard index.depth == path.steps.count, index.owner == owner.number else { throw .fail(Code.io) }
-      let slot = DirectoryHash.slot(hash, depth: index.depth)
+      let slot = slot(index)
       path.steps.append(DirectoryPath.Step(number: number, index: index, slot: slot))
       reference = index[slot]
     }
@@ -129,7 +140,7 @@ extension FileSystem {
     return (fresh.number, leaf)
   }
 
-  func newIndex(_ directory: Inode, depth: Int, all reference: UInt64) throws(Stop) -> (
+  private func newIndex(_ directory: Inode, depth: Int, all reference: UInt64) throws(Stop) -> (
     number: UInt64, index: DirectoryIndex
   ) {
     let fresh = try newNode()
@@ -156,34 +167,54 @@ extension FileSystem {
 
   /// An empty leaf where the directory had none.
   private func makeLeaf(_ directory: Inode, _ path: DirectoryPath) throws(Stop) {
-    guard let last = path.steps.last else { throw .fail(Code.io) }
-    let fresh = try newLeaf(directory)
-    modify(last.index.page)
-    for slot in last.index.range(of: last.slot) { last.index[slot] = fresh.number }
+    hang(try newLeaf(directory).number, at: path, of: directory, \.root)
   }
 
-  /// Splits a leaf in halves; when it covers one slot only, it first gets an index node of its own.
-  private func split(_ directory: Inode, _ path: DirectoryPath, _ leaf: DirectoryLeaf) throws(Stop) {
+  /// Puts a leaf at the end of a way that leads to none.
+  /// - Parameter root: where the owner refers to the tree.
+  func hang(
+    _ leaf: UInt64, at path: DirectoryPath, of owner: Inode, _ root: ReferenceWritableKeyPath<Inode, UInt64>
+  ) {
     guard let last = path.steps.last else {
-      let index = try newIndex(directory, depth: 0, all: path.leaf)
-      modify(directory.page)
-      directory.root = index.number | DirectoryIndex.referenceFlag
-      return
+      modify(owner.page)
+      return owner[keyPath: root] = leaf
+    }
+    modify(last.index.page)
+    for slot in last.index.range(of: last.slot) { last.index[slot] = leaf }
+  }
+
+  /// Splits a leaf in halves.
+  private func split(_ directory: Inode, _ path: DirectoryPath, _ leaf: DirectoryLeaf) throws(Stop) {
+    guard let (index, slots) = try upperHalf(path, of: directory, \.root) else { return }
+    let fresh = try newLeaf(directory)
+    modify(leaf.page)
+    modify(index.page)
+    moveUpperHalf(from: leaf, to: fresh.leaf, depth: index.depth, slot: slots.lowerBound)
+    for slot in slots { index[slot] = fresh.number }
+  }
+
+  /// The slots that the upper half of a leaf gets when it is split. A leaf that has no index above it, or one slot only, first gets
+  /// an index node of its own.
+  /// - Parameter root: where the owner refers to the tree.
+  /// - Returns: nil when it got one.
+  func upperHalf(
+    _ path: DirectoryPath, of owner: Inode, _ root: ReferenceWritableKeyPath<Inode, UInt64>
+  ) throws(Stop) -> (index: DirectoryIndex, slots: Range<Int>)? {
+    guard let last = path.steps.last else {
+      let index = try newIndex(owner, depth: 0, all: path.leaf)
+      modify(owner.page)
+      owner[keyPath: root] = index.number | DirectoryIndex.referenceFlag
+      return nil
     }
     let range = last.index.range(of: last.slot)
     guard range.count > 1 else {
       guard last.index.depth + 1 < DirectoryIndex.maximumDepth else { throw .fail(Code.noSpace) }
-      let index = try newIndex(directory, depth: last.index.depth + 1, all: path.leaf)
+      let index = try newIndex(owner, depth: last.index.depth + 1, all: path.leaf)
       modify(last.index.page)
       last.index[last.slot] = index.number | DirectoryIndex.referenceFlag
-      return
+      return nil
     }
-    let middle = range.lowerBound + range.count / 2
-    let fresh = try newLeaf(directory)
-    modify(leaf.page)
-    modify(last.index.page)
-    moveUpperHalf(from: leaf, to: fresh.leaf, depth: last.index.depth, slot: middle)
-    for slot in middle..<range.upperBound { last.index[slot] = fresh.number }
+    return (last.index, range.lowerBound + range.count / 2..<range.upperBound)
   }
 
   /// Records are sorted by hash, so those whose slot is at least `slot` are the leaf's end.
@@ -221,14 +252,21 @@ extension FileSystem {
       return
     }
     DirectoryLeaf(entries.page).length = length
-    if length == 0 { try removeLeaf(directory, try path(directory, hash)) }
+    if length == 0 { removeLeaf(directory, try path(directory, hash)) }
   }
 
-  private func removeLeaf(_ directory: Inode, _ path: DirectoryPath) throws(Stop) {
+  private func removeLeaf(_ directory: Inode, _ path: DirectoryPath) {
     guard freeLeaf(path) else { return }
     directory.layout = .inline
     directory.root = 0
     directory.inlineLength = 0
+  }
+
+  /// Frees the last leaf of a directory that goes.
+  func removeLastLeaf(_ directory: Inode) throws(Stop) {
+    let path = try lastPath(from: directory.root, of: directory)
+    modify(directory.page)
+    removeLeaf(directory, path)
   }
 
   /// Frees the leaf at the end of a way, and the index nodes that are empty then.

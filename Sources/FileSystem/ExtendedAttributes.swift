@@ -3,8 +3,6 @@ import Format
 /// Extended attributes: in the inode while they fit beside its contents, then in attribute nodes, found by the hash of their
 /// names as in a directory. A value too long for an attribute node lies apart in value nodes, which never change.
 extension FileSystem {
-  /// A longer value lies apart when there is no room in the inode: a node has room for a few that are not.
-  static let longestInlineValue = 1024
   /// New nodes that `setAttribute` takes at most: those of the longest value.
   private static let nodesPerAttribute = AttributeValueNode.count(of: AttributeEntries.maximumValue)
   /// Blocks charged for the leaves and indices that a new attribute may take.
@@ -90,7 +88,7 @@ extension FileSystem {
   private func placement(
     _ inode: Inode, _ name: UnsafeRawBufferPointer, value: Int, replacing found: FoundAttribute?
   ) -> Placement {
-    let isApart = value > Self.longestInlineValue
+    let isApart = value > AttributeEntries.longestInlineValue
     let whole = AttributeEntries.length(name: name.count, content: value)
     let apart = AttributeEntries.length(
       name: name.count, content: AttributeEntries.referenceLength(value: value))
@@ -158,40 +156,19 @@ extension FileSystem {
 
   /// An empty node where there was none.
   private func makeAttributeNode(_ inode: Inode, _ path: DirectoryPath) throws(Stop) {
-    let fresh = try newAttributeNode(inode)
-    if let last = path.steps.last {
-      modify(last.index.page)
-      for slot in last.index.range(of: last.slot) { last.index[slot] = fresh.number }
-    } else {
-      modify(inode.page)
-      inode.attributeNode = fresh.number
-    }
+    hang(try newAttributeNode(inode).number, at: path, of: inode, \.attributeNode)
   }
 
   /// Splits a node in halves, as a directory's leaf.
   private func splitAttributes(_ inode: Inode, _ path: DirectoryPath, _ node: AttributeNode) throws(Stop) {
-    guard let last = path.steps.last else {
-      let index = try newIndex(inode, depth: 0, all: path.leaf)
-      modify(inode.page)
-      inode.attributeNode = index.number | DirectoryIndex.referenceFlag
-      return
-    }
-    let range = last.index.range(of: last.slot)
-    guard range.count > 1 else {
-      guard last.index.depth + 1 < DirectoryIndex.maximumDepth else { throw .fail(Code.noSpace) }
-      let index = try newIndex(inode, depth: last.index.depth + 1, all: path.leaf)
-      modify(last.index.page)
-      last.index[last.slot] = index.number | DirectoryIndex.referenceFlag
-      return
-    }
-    let middle = range.lowerBound + range.count / 2
+    guard let (index, slots) = try upperHalf(path, of: inode, \.attributeNode) else { return }
     let fresh = try newAttributeNode(inode)
     modify(node.page)
-    modify(last.index.page)
+    modify(index.page)
     moveAttributes(from: node, to: fresh.node) { name in
-      DirectoryHash.slot(hash.of(name), depth: last.index.depth) >= middle
+      DirectoryHash.slot(hash.of(name), depth: index.depth) >= slots.lowerBound
     }
-    for slot in middle..<range.upperBound { last.index[slot] = fresh.number }
+    for slot in slots { index[slot] = fresh.number }
   }
 
   private func moveAttributes(
@@ -235,12 +212,7 @@ extension FileSystem {
     for index in 0..<AttributeValueNode.count(of: value.count) {
       let fresh = try newNode()
       let node = AttributeValueNode(fresh.page)
-      node.initialize(owner: inode.number)
-      node.length = AttributeValueNode.length(of: value.count, at: index)
-      let start = index * AttributeValueNode.capacity
-      node.page.copy(
-        UnsafeRawBufferPointer(rebasing: value[start..<start + node.length]),
-        at: AttributeValueNode.headerSize)
+      node.initialize(owner: inode.number, part: index, of: value)
       cache.frames[Int(cache.frame(of: fresh.page))].role = .attributeValue
       nodes.append(fresh.number)
     }
@@ -289,7 +261,7 @@ extension FileSystem {
   /// - Returns: false when there is nothing more to free.
   func freeAttributesStep(_ inode: Inode) throws(Stop) -> Bool {
     if inode.attributeNode != 0 {
-      let path = try lastAttributePath(inode)
+      let path = try lastPath(from: inode.attributeNode, of: inode)
       if path.leaf != 0 {
         AttributeEntries(try attributeNode(path.leaf, of: inode)).forEach { attribute in
           for number in attribute.valueNodes { freeNode(.internalNode, number) }
@@ -304,22 +276,6 @@ extension FileSystem {
     guard let apart = AttributeEntries(inode).first(where: { $0.form == .apart }) else { return false }
     takeOut(FoundAttribute(attribute: apart, node: nil), of: inode)
     return true
-  }
-
-  /// Way to the last attribute node; to none where an index is empty.
-  private func lastAttributePath(_ inode: Inode) throws(Stop) -> DirectoryPath {
-    var path = DirectoryPath()
-    var reference = inode.attributeNode
-    while reference & DirectoryIndex.referenceFlag != 0 {
-      let number = reference & ~DirectoryIndex.referenceFlag
-      let index = DirectoryIndex(try node(number, as: .directoryIndex))
-      guard index.depth == path.steps.count, index.owner == inode.number else { throw .fail(Code.io) }
-      let slot = (0..<DirectoryIndex.slots).last { index[$0] != 0 } ?? 0
-      path.steps.append(DirectoryPath.Step(number: number, index: index, slot: slot))
-      reference = index[slot]
-    }
-    path.leaf = reference
-    return path
   }
 
   // MARK: Room in the inode

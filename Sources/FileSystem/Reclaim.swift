@@ -122,7 +122,7 @@ extension FileSystem {
   /// freed, and of attributes a node at a time is.
   func freeOrphan(_ inode: Inode) throws(Stop) {
     let number = inode.number
-    if inode.layout == .node, inode.isDirectory { return try freeIndexStep(inode) }
+    if inode.layout == .node, inode.isDirectory { return try removeLastLeaf(inode) }
     beginChanges()
     if inode.layout == .tree {
       try cutMap(inode, to: 0)
@@ -140,31 +140,6 @@ extension FileSystem {
     forgetState(number)
     freeNode(.inode, number)
     dequeue(number)
-  }
-
-  /// Frees the last leaf of a removed directory, or an index node without leaves.
-  private func freeIndexStep(_ directory: Inode) throws(Stop) {
-    var reference = directory.root
-    var above: (index: DirectoryIndex, depth: Int)?
-    while reference & DirectoryIndex.referenceFlag != 0 {
-      let index = DirectoryIndex(
-        try node(reference & ~DirectoryIndex.referenceFlag, as: .directoryIndex))
-      let depth = (above?.depth ?? -1) + 1
-      guard index.depth == depth, index.owner == directory.number else { throw .fail(Code.io) }
-      guard let slot = (0..<DirectoryIndex.slots).last(where: { index[$0] != 0 }) else { break }
-      above = (index, depth)
-      reference = index[slot]
-    }
-    freeNode(.internalNode, reference & ~DirectoryIndex.referenceFlag)
-    guard let above else {
-      modify(directory.page)
-      directory.layout = .inline
-      directory.root = 0
-      directory.inlineLength = 0
-      return
-    }
-    modify(above.index.page)
-    for slot in 0..<DirectoryIndex.slots where above.index[slot] == reference { above.index[slot] = 0 }
   }
 
   /// Nothing of a freed inode is kept in memory.

@@ -7,6 +7,8 @@ public struct AttributeEntries {
   public static let maximumName = 255
   /// The longest value, as the kernel has it.
   public static let maximumValue = 65536
+  /// A longer value lies apart when there is no room in the inode: a node has room for a few that are not.
+  public static let longestInlineValue = 1024
 
   /// How an attribute keeps its value.
   public enum Form: UInt8, Sendable {

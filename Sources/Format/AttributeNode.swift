@@ -24,6 +24,14 @@ public struct AttributeValueNode: PackedNode {
     page.bytes(at: Self.headerSize, count: min(length, Self.capacity))
   }
 
+  /// Makes the block the node for part `index` of a value.
+  public func initialize(owner: UInt64, part index: Int, of value: UnsafeRawBufferPointer) {
+    initialize(owner: owner)
+    length = Self.length(of: value.count, at: index)
+    let start = index * Self.capacity
+    page.copy(UnsafeRawBufferPointer(rebasing: value[start..<start + length]), at: Self.headerSize)
+  }
+
   /// Nodes that a value of `count` bytes takes.
   public static func count(of value: Int) -> Int { (value + capacity - 1) / capacity }
 

@@ -1,9 +1,7 @@
 import Format
 
-/// Walks an inode's extended attributes, wherever they lie, and checks the structure above them and the values that lie apart.
+/// Walks an inode's extended attributes, wherever they lie, and checks them and the values that lie apart.
 struct AttributeWalk {
-  private static let allHashes: Range<UInt64> = 0..<1 << DirectoryHash.bits
-
   private let check: Check
   private let inode: UInt64
   private var names: Set<[UInt8]> = []
@@ -16,80 +14,21 @@ struct AttributeWalk {
   }
 
   mutating func run(_ inode: Inode) {
-    walk(AttributeEntries(inode), hashes: Self.allHashes, .inode(self.inode))
-    let reference = inode.attributeNode
-    guard reference != 0 else { return }
-    if reference & DirectoryIndex.referenceFlag == 0 {
-      walkNodes([(reference, Self.allHashes)])
-    } else {
-      walkIndexes([(reference & ~DirectoryIndex.referenceFlag, 0)], depth: 0)
-    }
-  }
-
-  /// Indices of one depth, each with the hash bits that lead to it, in their place.
-  private mutating func walkIndexes(_ indexes: [(number: UInt64, prefix: UInt64)], depth: Int) {
-    let prefixOf = Dictionary(indexes.map { ($0.number, $0.prefix) }, uniquingKeysWith: { first, _ in first })
-    var read = 0
-    var state = self
-    check.fetchNodes(indexes.map(\.number), inode: inode) { number, page in
-      let index = DirectoryIndex(page)
-      guard index.isValid, index.depth == depth, index.owner == inode else {
-        check.noteDamage(.attributes, .node(number, inode: inode), "no index of this inode's attributes")
-        return
-      }
-      read += 1
-      state.walkSlots(index, number, prefix: prefixOf[number] ?? 0)
-    }
-    if read != indexes.count { state.isComplete = false }
-    self = state
-  }
-
-  private mutating func walkSlots(_ index: DirectoryIndex, _ number: UInt64, prefix: UInt64) {
-    let shift = DirectoryHash.bits - 8 * UInt64(index.depth + 1)
-    let isLowest = index.depth + 1 >= DirectoryIndex.maximumDepth
-    var nodes: [(UInt64, Range<UInt64>)] = []
-    var indexes: [(number: UInt64, prefix: UInt64)] = []
-    var slot = 0
-    while slot < DirectoryIndex.slots {
-      let reference = index[slot]
-      var end = slot + 1
-      while end < DirectoryIndex.slots, index[end] == reference { end += 1 }
-      defer { slot = end }
-      guard reference != 0 else { continue }
-      let length = end - slot
-      let isIndex = reference & DirectoryIndex.referenceFlag != 0
-      if length & (length - 1) != 0 || slot % length != 0 || (isIndex && (length != 1 || isLowest)) {
-        note(
-          .inconsistency, .node(number, inode: inode),
-          "slots \(slot)...\(end - 1) of its attributes cannot belong to one reference")
-      }
-      let first = prefix | UInt64(slot) << shift
-      if isIndex {
-        indexes.append((reference & ~DirectoryIndex.referenceFlag, first))
-      } else {
-        nodes.append((reference, first..<prefix + UInt64(end) << shift))
-      }
-    }
-    walkNodes(nodes)
-    guard !indexes.isEmpty, !isLowest else { return }
-    walkIndexes(indexes, depth: index.depth + 1)
-  }
-
-  private mutating func walkNodes(_ nodes: [(UInt64, Range<UInt64>)]) {
-    let rangeOf = Dictionary(nodes, uniquingKeysWith: { first, _ in first })
-    var read = 0
-    var state = self
-    check.fetchNodes(nodes.map(\.0), inode: inode) { number, page in
+    walk(AttributeEntries(inode), hashes: IndexWalk.allHashes, .inode(self.inode))
+    guard inode.attributeNode != 0 else { return }
+    var nodes = IndexWalk(
+      check, owner: self.inode,
+      wording: IndexWalk.Wording(
+        kind: .attributes, noIndex: "no index of this inode's attributes",
+        noLeaf: "no attribute node of this inode", slots: " of its attributes", rangeKind: .attributes,
+        repair: .rebuildAttributes(self.inode)))
+    nodes.run(inode.attributeNode) { number, page, hashes in
       let node = AttributeNode(page)
-      guard node.isValid, node.owner == inode else {
-        check.noteDamage(.attributes, .node(number, inode: inode), "no attribute node of this inode")
-        return
-      }
-      read += 1
-      state.walk(AttributeEntries(node), hashes: rangeOf[number] ?? 0..<0, .node(number, inode: inode))
+      guard node.isValid, node.owner == self.inode else { return false }
+      walk(AttributeEntries(node), hashes: hashes, .node(number, inode: self.inode))
+      return true
     }
-    if read != nodes.count { state.isComplete = false }
-    self = state
+    if !nodes.isComplete { isComplete = false }
   }
 
   private mutating func walk(_ entries: AttributeEntries, hashes: Range<UInt64>, _ place: Finding.Place) {
@@ -100,7 +39,9 @@ struct AttributeWalk {
       let name = Array(attribute.name)
       if !names.insert(name).inserted { note(.inconsistency, .inode(inode), "one extended attribute twice") }
       if !hashes.contains(check.hash.of(attribute.name)) {
-        note(.inconsistency, place, "attribute \(Finding.Place.printable(name)) where nobody looks for it")
+        note(
+          .inconsistency, place,
+          "attribute \(Finding.Place.printable(name)) in a node where a lookup does not find it")
       }
       if attribute.form == .apart { checkValue(attribute) }
     }

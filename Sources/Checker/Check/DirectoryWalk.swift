@@ -24,84 +24,24 @@ struct DirectoryWalk {
   mutating func run(_ inode: Inode, body: (FoundRecord) -> Void) {
     switch inode.layout {
     case .inline: walk(DirectoryEntries(inode), hashes: 1..<(1 << DirectoryHash.bits), body)
-    case .node where inode.root & DirectoryIndex.referenceFlag == 0:
-      walkLeaves([(inode.root, 0..<(1 << DirectoryHash.bits))], body)
-    case .node:
-      walkIndexes([inode.root & ~DirectoryIndex.referenceFlag], prefixes: [0], depth: 0, body)
+    case .node: walkLeaves(inode.root, body)
     case .direct, .tree: isComplete = false
     }
   }
 
-  private mutating func walkIndexes(
-    _ numbers: [UInt64], prefixes: [UInt64], depth: Int, _ body: (FoundRecord) -> Void
-  ) {
-    let prefixOf = Dictionary(zip(numbers, prefixes), uniquingKeysWith: { first, _ in first })
-    var read = 0
-    var state = self
-    check.fetchNodes(numbers, inode: directory) { number, page in
-      let index = DirectoryIndex(page)
-      guard index.isValid, index.depth == depth, index.owner == directory else {
-        check.noteDamage(.directoryNode, .node(number, inode: directory), "no index of this directory")
-        return
-      }
-      read += 1
-      state.walkSlots(index, number, prefix: prefixOf[number] ?? 0, body)
-    }
-    if read != numbers.count { state.isComplete = false }
-    self = state
-  }
-
-  /// Follows all references of an index. `prefix` are the hash bits that lead to it, in their place.
-  private mutating func walkSlots(
-    _ index: DirectoryIndex, _ number: UInt64, prefix: UInt64, _ body: (FoundRecord) -> Void
-  ) {
-    let shift = DirectoryHash.bits - 8 * UInt64(index.depth + 1)
-    var leaves: [(UInt64, Range<UInt64>)] = []
-    var indexes: [UInt64] = []
-    var prefixes: [UInt64] = []
-    var slot = 0
-    while slot < DirectoryIndex.slots {
-      let reference = index[slot]
-      var end = slot + 1
-      while end < DirectoryIndex.slots, index[end] == reference { end += 1 }
-      defer { slot = end }
-      guard reference != 0 else { continue }
-      let length = end - slot
-      let isIndex = reference & DirectoryIndex.referenceFlag != 0
-      if length & (length - 1) != 0 || slot % length != 0 || (isIndex && length != 1)
-        || (isIndex && index.depth + 1 >= DirectoryIndex.maximumDepth)
-      {
-        note(
-          .directoryRange, .node(number, inode: directory),
-          "slots \(slot)...\(end - 1) cannot belong to one reference")
-      }
-      if isIndex {
-        indexes.append(reference & ~DirectoryIndex.referenceFlag)
-        prefixes.append(prefix | UInt64(slot) << shift)
-      } else {
-        leaves.append((reference, prefix | UInt64(slot) << shift..<prefix + UInt64(end) << shift))
-      }
-    }
-    walkLeaves(leaves, body)
-    guard !indexes.isEmpty, index.depth + 1 < DirectoryIndex.maximumDepth else { return }
-    walkIndexes(indexes, prefixes: prefixes, depth: index.depth + 1, body)
-  }
-
-  private mutating func walkLeaves(_ leaves: [(UInt64, Range<UInt64>)], _ body: (FoundRecord) -> Void) {
-    let rangeOf = Dictionary(leaves, uniquingKeysWith: { first, _ in first })
-    var read = 0
-    var state = self
-    check.fetchNodes(leaves.map(\.0), inode: directory) { number, page in
+  private mutating func walkLeaves(_ root: UInt64, _ body: (FoundRecord) -> Void) {
+    var leaves = IndexWalk(
+      check, owner: directory,
+      wording: IndexWalk.Wording(
+        kind: .directoryNode, noIndex: "no index of this directory", noLeaf: "no leaf of this directory",
+        slots: "", rangeKind: .directoryRange, repair: .rebuildDirectory(directory)))
+    leaves.run(root) { _, page, hashes in
       let leaf = DirectoryLeaf(page)
-      guard leaf.isValid, leaf.owner == directory else {
-        check.noteDamage(.directoryNode, .node(number, inode: directory), "no leaf of this directory")
-        return
-      }
-      read += 1
-      state.walk(DirectoryEntries(leaf), hashes: rangeOf[number] ?? 0..<0, body)
+      guard leaf.isValid, leaf.owner == directory else { return false }
+      walk(DirectoryEntries(leaf), hashes: hashes, body)
+      return true
     }
-    if read != leaves.count { state.isComplete = false }
-    self = state
+    if !leaves.isComplete { isComplete = false }
   }
 
   private mutating func walk(

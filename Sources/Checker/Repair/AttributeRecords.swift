@@ -36,11 +36,19 @@ extension Transaction {
     }
     guard !others.isEmpty else { return }
     others.sort { $0.hash < $1.hash }
-    inode.attributeNode = try build(others[...], depth: 0, number)
+    let tree = HashedTree(
+      transaction: self, owner: number, capacity: AttributeNode.capacity,
+      overflow: .unreadable("attributes of inode \(number)")
+    ) { (page, attributes: ArraySlice<StoredAttribute>) in
+      let node = AttributeNode(page)
+      node.initialize(owner: number)
+      for attribute in attributes { attribute.insert(into: node) }
+    }
+    inode.attributeNode = try tree.build(others[...])
   }
 
   /// An attribute as it lies in a node.
-  private struct StoredAttribute {
+  private struct StoredAttribute: HashedItem {
     var hash: UInt64
     var name: [UInt8]
     var form: AttributeEntries.Form
@@ -61,73 +69,22 @@ extension Transaction {
     }
   }
 
-  /// A longer value lies apart.
-  private static let longestInlineValue = 1024
-
   private func store(_ attribute: NewAttribute, of number: UInt64) throws(RepairError) -> StoredAttribute {
     let hash = check.hash.of(attribute.name)
     let value = attribute.value
-    guard value.count > Self.longestInlineValue else {
+    guard value.count > AttributeEntries.longestInlineValue else {
       return StoredAttribute(hash: hash, name: attribute.name, form: .inline, content: value)
     }
     var nodes: [UInt64] = []
     for index in 0..<AttributeValueNode.count(of: value.count) {
       let (fresh, page) = try makeNode()
       let node = AttributeValueNode(page)
-      node.initialize(owner: number)
-      node.length = AttributeValueNode.length(of: value.count, at: index)
-      let start = index * AttributeValueNode.capacity
-      value.withUnsafeBytes {
-        page.copy(
-          UnsafeRawBufferPointer(rebasing: $0[start..<start + node.length]), at: AttributeValueNode.headerSize
-        )
-      }
+      value.withUnsafeBytes { node.initialize(owner: number, part: index, of: $0) }
       nodes.append(fresh)
     }
     return StoredAttribute(
       hash: hash, name: attribute.name, form: .apart,
       content: AttributeEntries.reference(value: value.count, nodes: nodes))
-  }
-
-  private static func length(_ attributes: ArraySlice<StoredAttribute>) -> Int {
-    attributes.reduce(0) { $0 + $1.length }
-  }
-
-  /// A node, or an index over nodes, with these attributes.
-  /// - Returns: the reference to it, 0 for none.
-  private func build(_ attributes: ArraySlice<StoredAttribute>, depth: Int, _ owner: UInt64)
-    throws(RepairError) -> UInt64
-  {
-    if attributes.isEmpty { return 0 }
-    if Self.length(attributes) <= AttributeNode.capacity {
-      let (number, page) = try makeNode()
-      let node = AttributeNode(page)
-      node.initialize(owner: owner)
-      for attribute in attributes { attribute.insert(into: node) }
-      return number
-    }
-    guard depth < DirectoryIndex.maximumDepth else { throw .unreadable("attributes of inode \(owner)") }
-    let (number, page) = try makeNode()
-    let index = DirectoryIndex(page)
-    index.initialize(owner: owner, depth: depth)
-    try fill(index, 0..<DirectoryIndex.slots, attributes, owner)
-    return number | DirectoryIndex.referenceFlag
-  }
-
-  private func fill(
-    _ index: DirectoryIndex, _ slots: Range<Int>, _ attributes: ArraySlice<StoredAttribute>, _ owner: UInt64
-  ) throws(RepairError) {
-    if slots.count == 1 || Self.length(attributes) <= AttributeNode.capacity {
-      let reference = try build(attributes, depth: index.depth + 1, owner)
-      for slot in slots { index[slot] = reference }
-      return
-    }
-    let middle = slots.lowerBound + slots.count / 2
-    let split =
-      attributes.firstIndex { DirectoryHash.slot($0.hash, depth: index.depth) >= middle }
-      ?? attributes.endIndex
-    try fill(index, slots.lowerBound..<middle, attributes[..<split], owner)
-    try fill(index, middle..<slots.upperBound, attributes[split...], owner)
   }
 }
 

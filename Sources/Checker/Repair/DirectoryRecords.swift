@@ -1,7 +1,7 @@
 import Format
 
 /// A name to be put into a directory.
-struct NewRecord {
+struct NewRecord: HashedItem {
   var name: [UInt8]
   var node: NodeID
   /// DT_* of dirent(3).
@@ -9,8 +9,8 @@ struct NewRecord {
   /// The key it has, or 0 for one that has none yet.
   var key: UInt64 = 0
 
-  /// The bytes its record takes.
   var length: Int { DirectoryRecord.fixedSize + name.count }
+  var hash: UInt64 { key >> DirectoryHash.ordinalBits }
 }
 
 extension NewRecord {
@@ -75,20 +75,27 @@ extension Transaction {
     let sorted = try keyed(records, directory)
     let inode = try inode(directory)
     inode.entryCount = UInt64(sorted.count)
-    inode.size = UInt64(Self.length(sorted[...]))
+    let length = sorted.reduce(0) { $0 + $1.length }
+    inode.size = UInt64(length)
     inode.page.clear(at: Inode.inlineStart, count: inode.inlineRoom)
     inode.inlineLength = 0
     inode.root = 0
-    if Self.length(sorted[...]) <= inode.inlineRoom {
+    if length <= inode.inlineRoom {
       inode.layout = .inline
       for record in sorted { inode.inlineLength = Self.insert(record, DirectoryEntries(inode)) }
     } else {
       inode.layout = .node
-      inode.root = try build(sorted[...], depth: 0, directory)
+      let tree = HashedTree(
+        transaction: self, owner: directory, capacity: DirectoryLeaf.capacity,
+        overflow: .directoryFull(directory)
+      ) { (page, records: ArraySlice<NewRecord>) in
+        let leaf = DirectoryLeaf(page)
+        leaf.initialize(owner: directory)
+        for record in records { leaf.length = Self.insert(record, DirectoryEntries(leaf)) }
+      }
+      inode.root = try tree.build(sorted[...])
     }
   }
-
-  private static func length(_ records: ArraySlice<NewRecord>) -> Int { records.reduce(0) { $0 + $1.length } }
 
   private static func insert(_ record: NewRecord, _ entries: DirectoryEntries) -> Int {
     record.name.withUnsafeBytes {
@@ -115,7 +122,7 @@ extension Transaction {
     var kept: Set<UInt64> = []
     var result: [NewRecord] = []
     for var record in group.sorted(by: { $0.key < $1.key }) where names.insert(record.name).inserted {
-      let isPossible = record.key >> DirectoryHash.ordinalBits == hash && kept.insert(record.key).inserted
+      let isPossible = record.hash == hash && kept.insert(record.key).inserted
       if !isPossible { record.key = 0 }
       result.append(record)
     }
@@ -125,43 +132,5 @@ extension Transaction {
       result[index].key = next
     }
     return result
-  }
-
-  /// A leaf, or an index over leaves, with these records.
-  /// - Returns: the reference to it.
-  private func build(_ records: ArraySlice<NewRecord>, depth: Int, _ directory: UInt64)
-    throws(RepairError) -> UInt64
-  {
-    if Self.length(records) <= DirectoryLeaf.capacity {
-      let (number, page) = try makeNode()
-      let leaf = DirectoryLeaf(page)
-      leaf.initialize(owner: directory)
-      for record in records { leaf.length = Self.insert(record, DirectoryEntries(leaf)) }
-      return number
-    }
-    guard depth < DirectoryIndex.maximumDepth else { throw .directoryFull(directory) }
-    let (number, page) = try makeNode()
-    let index = DirectoryIndex(page)
-    index.initialize(owner: directory, depth: depth)
-    try fill(index, 0..<DirectoryIndex.slots, records, directory)
-    return number | DirectoryIndex.referenceFlag
-  }
-
-  /// Halves the slots until the records of each half fit a leaf, or one slot is left and needs an index of its own.
-  private func fill(
-    _ index: DirectoryIndex, _ slots: Range<Int>, _ records: ArraySlice<NewRecord>, _ directory: UInt64
-  ) throws(RepairError) {
-    if slots.count == 1 || Self.length(records) <= DirectoryLeaf.capacity {
-      let reference = try build(records, depth: index.depth + 1, directory)
-      for slot in slots { index[slot] = reference }
-      return
-    }
-    let middle = slots.lowerBound + slots.count / 2
-    let split =
-      records.firstIndex {
-        DirectoryHash.slot($0.key >> DirectoryHash.ordinalBits, depth: index.depth) >= middle
-      } ?? records.endIndex
-    try fill(index, slots.lowerBound..<middle, records[..<split], directory)
-    try fill(index, middle..<slots.upperBound, records[split...], directory)
   }
 }
