@@ -108,7 +108,7 @@ let package = Package(
       "driver-bench", path: "Tools/benchmarks/driver", ["Block", "NVMe", "NVMeSpec", "PCI", "CMachine"]),
     command("bench-load", path: "Tools/benchmarks/load", [arguments]),
     command("flips", path: "Tools/flips", ["Simulation", arguments]),
-    command("damage", path: "Tools/damage", ["Format", arguments]),
+    command("damage", path: "Tools/damage", ["Format", "Simulation", arguments]),
     command("hostile", path: "Tools/hostile", ["Simulation", arguments]),
     command("fills", path: "Tools/fills", ["Simulation", arguments]),
     .target(

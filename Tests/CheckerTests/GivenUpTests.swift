@@ -6,15 +6,6 @@ import Testing
 
 /// What cannot be read is given up when asked to, with its name; everything else stays.
 @Suite("Damaged inodes and tables") struct GivenUpTests {
-  private func names(_ builder: ImageBuilder, in directory: UInt64) throws -> Set<String> {
-    var names: Set<String> = []
-    try builder.change { transaction in
-      names = Set(
-        try transaction.records(of: directory).records.map { String(decoding: $0.name, as: UTF8.self) })
-    }
-    return names
-  }
-
   private func spoil(_ builder: ImageBuilder, _ block: UInt64) throws {
     try builder.overwrite(block) { $0.store($0.load(UInt8.self, at: 900) ^ 1, at: 900) }
   }
@@ -35,7 +26,7 @@ import Testing
     #expect(outcome.lost == ["/directory/large"])
     #expect(outcome.after.files == before.files - 1)
     #expect(outcome.after.liveBlocks < before.liveBlocks - 300)
-    #expect(try names(builder, in: tree.directory) == ["inner", "small too"])
+    #expect(try builder.names(in: tree.directory) == ["inner", "small too"])
   }
 
   @Test("A file of two names loses both")
@@ -56,7 +47,7 @@ import Testing
     #expect(outcome.after.isClean, "\(outcome.after.findings.text)")
     #expect(outcome.lost == ["/crowded"])
     #expect(outcome.after.files == before.files)
-    #expect(try names(builder, in: 1).contains("lost+found"))
+    #expect(try builder.names(in: 1).contains("lost+found"))
   }
 
   @Test("The root is made anew, and all it held comes to lost+found", arguments: [1, 2] as [UInt64])
@@ -76,7 +67,7 @@ import Testing
     try spoil(builder, try builder.address(.internalNode, try builder.inode(tree.medium).root))
     let kept = try mend(builder)
     #expect(!kept.after.isClean)
-    #expect(try names(builder, in: 1).contains("medium"))
+    #expect(try builder.names(in: 1).contains("medium"))
     try builder.change { transaction in
       try transaction.inode(tree.medium).links = 0
       let id = try transaction.inode(tree.medium).id

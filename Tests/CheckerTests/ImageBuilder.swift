@@ -63,6 +63,16 @@ final class ImageBuilder {
     }
   }
 
+  /// The names in a directory.
+  func names(in directory: UInt64) throws -> Set<String> {
+    var names: Set<String> = []
+    try change { transaction in
+      names = Set(
+        try transaction.records(of: directory).records.map { String(decoding: $0.name, as: UTF8.self) })
+    }
+    return names
+  }
+
   /// Where an inode, or an internal node, lies.
   func address(_ kind: OwnerKind, _ number: UInt64) throws -> UInt64 {
     let check = try Checker.run(image, options: CheckOptions())

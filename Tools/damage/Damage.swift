@@ -1,6 +1,7 @@
 import ArgumentParser
 import Format
 import Glibc
+import Simulation
 
 /// Damages blocks of a filesystem in an image file.
 @main
@@ -27,7 +28,7 @@ struct Damage: ParsableCommand {
     let file = try ImageFile(image)
     let places = try Inventory(file).places.filter { $0.kind == kind }
     guard !places.isEmpty else { throw ValidationError("there is no block of kind \(kind.rawValue)") }
-    var random = Generator(state: seed)
+    var random = SeededRandom(seed)
     for place in places.shuffled(using: &random).prefix(count) {
       try file.spoil(place.block, at: Int.random(in: 0..<Page.size, using: &random))
       print("\(place.kind.rawValue) \(place.block) \(place.inode)")
@@ -38,17 +39,4 @@ struct Damage: ParsableCommand {
 /// What a block holds.
 enum BlockKind: String, ExpressibleByArgument, CaseIterable {
   case inode, map, directory, table, data
-}
-
-/// SplitMix64.
-private struct Generator: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var mixed = state
-    mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-    return mixed ^ (mixed >> 31)
-  }
 }
