@@ -14,8 +14,8 @@ struct ForgottenPages: BitwiseCopyable {
 ///
 /// The kernel waits for pages that are being read or written, which may be until the daemon has answered; and nothing can
 /// interrupt it in that. So it is another process that asks, and the answer comes back through a pipe. It must not be a thread
-/// of the daemon: the daemon could not end while its thread waits for a page that nobody is left to answer for. See
-/// `ForgettingProcess` for what that process does then.
+/// of the daemon: after a kill the daemon could not end while that thread waits for a page whose read the daemon had not
+/// answered. See `ForgettingProcess` for what that process does then.
 public final class PageForgetter {
   /// How mount.varve is told to be that process.
   public static let flag = "--forget-pages"
@@ -70,9 +70,10 @@ public final class PageForgetter {
   private func sendBacklog() {
     var sent = 0
     for token in backlog {
-      guard let pages = waiting[token]?.pages else { continue }
-      var order = Order(token: token, pages: pages)
-      guard write(orders, &order, MemoryLayout<Order>.size) == MemoryLayout<Order>.size else { break }
+      if let pages = waiting[token]?.pages {
+        var order = Order(token: token, pages: pages)
+        guard write(orders, &order, MemoryLayout<Order>.size) == MemoryLayout<Order>.size else { break }
+      }
       sent += 1
     }
     backlog.removeFirst(sent)
