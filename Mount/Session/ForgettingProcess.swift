@@ -14,7 +14,7 @@ public enum ForgettingProcess {
   /// _IOR(229, 0, uint32_t): a further connection to the mount of the one whose descriptor is given.
   private static let cloneConnection: UInt = 0x8004_E500
 
-  /// Does what it is there for; never returns.
+  /// Carries out orders until the daemon closes the pipe; never returns.
   public static func run() -> Never {
     // Nothing else of the daemon's is to stay open in here.
     cm_close_from(4)
@@ -48,8 +48,7 @@ public enum ForgettingProcess {
     }
   }
 
-  /// Whether it succeeds is all the same: there is nothing to be forgotten of a file that the kernel does not know, nor by a
-  /// kernel that has unmounted.
+  /// A failure is ignored: the kernel does not know the file, or has unmounted, and has no pages of it then.
   private static func tell(_ connection: Int32, _ pages: ForgottenPages) {
     struct Message {
       var header = fuse_out_header()
@@ -76,7 +75,7 @@ public enum ForgettingProcess {
     return nil
   }
 
-  /// Answers whatever comes, until the other thread ends the process.
+  /// Answers every request with ENOTCONN, until the main thread ends the process.
   private static func refuseAll(_ connection: Int32) {
     // The kernel refuses a reader whose buffer could not hold its largest request.
     let room = 2 << 20

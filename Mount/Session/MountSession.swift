@@ -32,7 +32,7 @@ public final class MountSession: RequestChannel {
   private var slot = 0
   private var arrived = false
   var handshake = Handshake()
-  /// What turns the reactor; needed for whatever the kernel is asked for.
+  /// The reactor's event loop, in which answers of the forgetting process arrive.
   public var loop: EventLoop?
   /// Has the kernel forget pages, once that was first needed.
   private var pageForgetter: PageForgetter?

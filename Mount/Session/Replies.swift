@@ -7,7 +7,7 @@ extension MountSession {
   func answer(_ request: OpaquePointer, _ slot: Int) {
     let reply = replies + slot
     let asked = requests + slot
-    // First, so that nobody who saw the operation's end sees what was before it.
+    // Before the answer: a program that has seen the operation end must not see older attributes.
     if reply.pointee.attributesChanged { forgetAttributes(of: asked.pointee.node) }
     if let bytes = reply.pointee.staleBytes, bytes.upperBound > bytes.lowerBound {
       return answerWriteOnceForgotten(request, asked.pointee.node, bytes, reply.pointee)
@@ -105,7 +105,7 @@ extension MountSession {
     let range = ForgottenPages(
       node: node, offset: Int64(clamping: bytes.lowerBound), length: isAll ? 0 : Int64(clamping: bytes.count))
     forget(range) { isForgotten in
-      // What is on the disk is right; but who reads through the cache might not see it.
+      // The write was carried out; but a read through the cache might not show it.
       let code = error != 0 ? error : isForgotten ? 0 : EIO
       if code != 0 { fuse_reply_err(request, code) } else { fuse_reply_write(request, count) }
     }

@@ -43,7 +43,7 @@ struct Cleaner {
   /// Segments that could not be emptied: damage in them is left for fsck.
   var unmovable: Set<UInt32> = []
   var search = VictimSearch(isGreedy: false)
-  /// The checkpoint after which nothing was worth cleaning; nobody looks again before the next.
+  /// The checkpoint after which nothing was worth cleaning; the next search comes after another.
   var restsAfter: UInt64?
   /// Segments emptied since the last checkpoint was asked for.
   var emptied = 0

@@ -19,8 +19,9 @@ extension FileSystem {
   /// Whether so many records or urgent pages wait that a log write must be made before the next operation.
   var mustEmit: Bool { log.records.bytes.count >= Self.eagerRecordBytes || urgentPages.count >= 8 }
 
-  /// Makes one log write of all records and of dirty pages of the inodes in `chosen` (slots of `states`), those that
-  /// became dirty first; with `sharing` of each no more than its share in the commit under way.
+  /// Makes one log write of all records and of dirty pages of the inodes in `chosen` (slots of `states`): those that
+  /// became dirty first, with `sharing` of each no more than its share in the commit under way; of a file that grows, those
+  /// that come first in it.
   ///
   /// What does not fit stays dirty. With `isDurable` a small log write of all there is is made durable by itself, when nothing
   /// else is unflushed.

@@ -23,14 +23,14 @@ extension FileSystem {
     if request.operation == .write { states.slots[state].doubtfulAnswers = Self.doubtfulAnswersAfterWrite }
   }
 
-  // MARK: Reads that nobody is told of
+  // MARK: Reads from the kernel's cache
 
   /// Questions for attributes that the kernel repeats after a write through its cache, for as long as a read would move the
   /// access time: whoever reads the file looks at it first, and so may a few others.
   static let doubtfulAnswersAfterWrite: UInt8 = 8
 
-  /// The kernel asks for attributes: because somebody is about to read what it has cached, or for another reason. It is then
-  /// to ask again, lest it stays silent when the file is read.
+  /// The kernel sent GETATTR: before a read from its cache, or for another reason. Then the answer is valid for no time, so
+  /// that it sends another before the read.
   func noteQuestion(_ slot: Int, _ inode: Inode) {
     guard inode.isRegular else { return }
     if requests[slot].isForReading { return noteAccess(inode) }

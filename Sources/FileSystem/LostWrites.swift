@@ -2,7 +2,7 @@ import Format
 
 /// Writes that cannot be kept, because what leads to their file's blocks has been damaged since they were acknowledged.
 ///
-/// They are that file's affair: its fsync fails, and nobody else waits or fails with it.
+/// Only that file is concerned: its fsync fails, and no other request fails or waits.
 extension FileSystem {
   /// Gives up all that was written to a file and is not in the log.
   func loseWrites(_ number: UInt64) {
@@ -64,8 +64,8 @@ extension FileSystem {
     }
   }
 
-  /// Writes one inode's pages, and all records, for somebody who relies on it.
-  /// - Throws: `EIO` when something that was written to it had to be given up, now or since somebody opened it.
+  /// Writes one inode's pages, and all records, for a request that relies on it.
+  /// - Throws: `EIO` when something that was written to it had to be given up, now or since the kernel knows it.
   func commitForCaller(_ number: UInt64, isDurable: Bool = false) throws(Stop) {
     try commitPages(number, isDurable: isDurable)
     guard let state = states.find(number) else { return }

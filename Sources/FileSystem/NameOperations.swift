@@ -284,7 +284,7 @@ extension FileSystem {
       entries.append(DirectoryEntry(name: name, cookie: cookie, node: id.raw, attributes: attributes))
       return true
     }
-    // Those that cannot be read are sent without a node: the kernel asks by name when somebody looks at one.
+    // Those that cannot be read are sent without a node: the kernel looks one up by name when a program uses it.
     let nowhere = NodeID(raw: 0)
     if request.offset < 1 {
       guard add([46], 1, directory.id, Self.brief(directory.number, type: 4)) else {

@@ -142,7 +142,7 @@ extension FileSystem {
           found = try freeNumber(table, from: number)
           if let found { _ = try dirtyTablePath(table, found) }
         } catch .fail {
-          // Of a damaged leaf nobody can say which numbers are free.
+          // Which numbers of a damaged leaf are free is unknown.
           found = nil
         }
         if let found {

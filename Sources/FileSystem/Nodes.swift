@@ -82,7 +82,7 @@ extension FileSystem {
   private func wakeLoadWaiters(_ frame: FrameIndex, pinning: Bool) {
     for waiter in loadWaiters.removeValue(forKey: frame) ?? [] {
       if pinning {
-        // Nobody needs so many at once; who walks has remembered how far it came.
+        // No step needs so many at once; a walk has remembered how far it came.
         if waiters[waiter].pins.count >= Self.pinsPerWaiter { releasePins(of: waiter) }
         cache.frames[Int(frame)].pins += 1
         waiters[waiter].pins.append(frame)

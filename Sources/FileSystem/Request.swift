@@ -47,9 +47,9 @@ public struct Request {
   public var killPrivileges = false
   /// read and write: whether it passes by the kernel's page cache (O_DIRECT).
   public var isDirect = false
-  /// write: whether the kernel writes back what was stored to mapped memory; nobody waits for its answer.
+  /// write: whether the kernel writes back what was stored to mapped memory; no program waits for the answer.
   public var isWriteback = false
-  /// getattr: whether somebody who reads the file asks how long it is.
+  /// getattr: whether it precedes a read of the file.
   public var isForReading = false
   public var change = AttributeChange()
   /// The first of the slot's data frames in the arena. A read's data is put there, from the frame's start; a

@@ -87,7 +87,7 @@ extension Check {
     if target.pointee.isDirectory { foundDirectory(record, in: directory, place(), drop) }
   }
 
-  /// Whether nobody can say if there is such an inode, because the table block above it cannot be read.
+  /// Whether it is unknown if there is such an inode, because the table block above it cannot be read.
   private func isUnknown(_ number: UInt64) -> Bool {
     !isWhole && number < pack.inodes.limit && inodeLeaves.place(number >> 8) == nil
   }

@@ -80,7 +80,7 @@ extension Check {
         repairs: [.setSize(inode: number, size)]))
   }
 
-  /// A map that cannot be read keeps from being freed what nobody can have any more.
+  /// With a map that cannot be read, an orphan's blocks, or those cut off from a file, cannot be freed.
   private func noteUnfreeable(_ inode: Inode, _ number: UInt64, _ cut: MapWalk) {
     if inode.links == 0 {
       note(

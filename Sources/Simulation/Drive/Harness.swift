@@ -207,7 +207,7 @@ public final class Harness {
     )
   }
 
-  /// Nobody waits for ever, however much goes on beside.
+  /// Fails when a request or the commit has waited beyond its bound, however much else goes on.
   private func checkWaits() throws {
     for (slot, call) in calls.enumerated() {
       if let call { try checkWait(since: begun[slot], "\(call.operation)") }
