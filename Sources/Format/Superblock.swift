@@ -15,11 +15,14 @@ public struct Superblock: Sendable, Equatable {
   /// The key of the directory hash.
   public var hashKey: (UInt64, UInt64)
   /// Feature bits: unknown ones refuse the mount, make it read-only, or do not matter.
-  public var incompatibleFeatures: UInt64 = 0
+  public var incompatibleFeatures = Superblock.attributeNodes
   public var readOnlyFeatures: UInt64 = 0
   public var compatibleFeatures: UInt64 = 0
 
-  public static let knownIncompatible: UInt64 = 0
+  /// The filesystem may hold attributes outside of inodes, trees that are cut off a level higher than files', and names that are
+  /// dropped without their inode.
+  public static let attributeNodes: UInt64 = 1
+  public static let knownIncompatible = attributeNodes
   public static let knownReadOnly: UInt64 = 0
 
   public init(

@@ -50,6 +50,10 @@ struct SuperblockTests {
     superblock.incompatibleFeatures = 1 << 5
     superblock.encode(into: block.page)
     #expect(throws: FormatError.unknownFeatures(1 << 5)) { try Superblock(decoding: block.page) }
+    // One made by a program that knew none of them is taken too.
+    superblock.incompatibleFeatures = 0
+    superblock.encode(into: block.page)
+    #expect(try Superblock(decoding: block.page).incompatibleFeatures == 0)
   }
 
   @Test("Nothing of ours is told from something damaged")
