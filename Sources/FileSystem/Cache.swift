@@ -206,14 +206,19 @@ final class Cache {
   }
 
   private func evict(_ frame: FrameIndex) {
+    guard !frames[Int(frame)].isReferenced else {
+      frames[Int(frame)].isReferenced = false
+      return
+    }
+    giveUp(frame)
+  }
+
+  /// Frees a frame if nothing needs what it holds to stay in memory.
+  func giveUp(_ frame: FrameIndex) {
     let info = frames[Int(frame)]
     guard info.state == .ready || info.state == .failed, !info.isDirty, !info.isFrozen, !info.isWriting,
       info.pins == 0
     else { return }
-    if info.isReferenced {
-      frames[Int(frame)].isReferenced = false
-      return
-    }
     onEvict(frame)
     drop(frame)
   }

@@ -60,9 +60,6 @@ struct Checkpoint {
 }
 
 extension FileSystem {
-  /// Nodes written in a step.
-  private static let nodesPerStep = 48
-
   /// Whether a checkpoint ought to be made.
   var needsCheckpoint: Bool {
     checkpoint.isWanted || cleaner.waitsFor > checkpoint.durable || hasManyDirtyNodes
@@ -260,7 +257,9 @@ extension FileSystem {
   }
 
   private func writeNodes() {
-    for _ in 0..<Self.nodesPerStep where frozenNodes.first != .none { writeFrozen(frozenNodes.first) }
+    for _ in 0..<options.checkpointNodesPerStep where frozenNodes.first != .none {
+      writeFrozen(frozenNodes.first)
+    }
     if frozenNodes.first == .none { checkpoint.phase = .tables }
   }
 
@@ -285,7 +284,7 @@ extension FileSystem {
   }
 
   private func writeTables() throws(Stop) {
-    let end = min(checkpoint.tableCursor + Self.nodesPerStep, checkpoint.tables.count)
+    let end = min(checkpoint.tableCursor + options.checkpointNodesPerStep, checkpoint.tables.count)
     for index in checkpoint.tableCursor..<end { writeTable(checkpoint.tables[index]) }
     checkpoint.tableCursor = end
     guard end == checkpoint.tables.count else { return }

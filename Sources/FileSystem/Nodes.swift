@@ -11,7 +11,7 @@ extension FileSystem {
     guard frame != .none else { return nil }
     switch cache.frames[Int(frame)].state {
     case .ready:
-      if misses.left >= 0 { try countFound() }
+      if misses.left >= 0 { try countFound(frame) }
       cache.frames[Int(frame)].isReferenced = true
       return cache.page(frame)
     case .loading:

@@ -20,6 +20,8 @@ public struct Options: Sendable {
   public var reusesEmptySegments = false
   /// Where not 0, blocks that are in memory now and then count as missing, chosen by this seed. Only tests set it.
   public var missSeed: UInt64 = 0
+  /// Nodes that a step of a checkpoint writes.
+  public var checkpointNodesPerStep = 48
 
   public init() {}
 }

@@ -1,10 +1,13 @@
 /// Misses where nothing is missing, which only tests ask for (`Options.missSeed`).
 ///
 /// Who throws `again` must not have changed anything that a later run does not expect. So a seed chooses runs of operations and jobs, and in
-/// them one block that is looked up, which counts as missing although it is there. The next run of the same operation is left alone.
+/// them one block that is looked up, which counts as missing although it is there, and may leave memory. The next run of the same
+/// operation is left alone.
 struct PlannedMisses {
   /// 0 where there are none.
   var random: UInt64 = 0
+  /// Whether the block that is not found leaves memory, where it can.
+  private(set) var forgets = false
   /// How many blocks are still found before one is not; negative for all.
   var left = -1
   /// Whose last run met one.
@@ -24,6 +27,7 @@ struct PlannedMisses {
       lastWaiter = -1
     } else if next(below: 4) == 0 {
       left = Int(next(below: 24))
+      forgets = next(below: 2) == 0
     }
   }
 }
@@ -40,9 +44,10 @@ extension FileSystem {
   func beginChanges() { misses.left = -1 }
 
   /// A block was found; now and then it counts as missing all the same.
-  func countFound() throws(Stop) {
+  func countFound(_ frame: FrameIndex) throws(Stop) {
     misses.left -= 1
     guard misses.left < 0 else { return }
+    if misses.forgets { cache.giveUp(frame) }
     misses.lastWaiter = currentWaiter
     if currentWaiter < memory.slots { goesOn = true } else { needsWake = true }
     throw .again

@@ -113,6 +113,17 @@ extension Runner {
 
   // MARK: Forgetting
 
+  /// The kernel closes and drops everything.
+  func letGo() throws {
+    for node in world.nodes {
+      guard let handle = node.handle else { continue }
+      node.handle = nil
+      _ = try harness.call(
+        Call(node.isDirectory ? .releasedir : .release, node: node.nodeID).with { $0.handle = handle })
+    }
+    for node in harness.lookups.keys.sorted() { try harness.forget(node) }
+  }
+
   /// The kernel drops a node that has neither names nor openers.
   func dropDead(_ ids: [Int]) throws {
     for id in ids where !world.node(id).isAlive { try harness.forget(world.node(id).nodeID) }

@@ -70,7 +70,12 @@ public final class Runner {
   private func idle(until wakes: UInt64) throws {
     try harness.idle(wakes - min(wakes, harness.clock.now.monotonic))
     let idleFor = harness.clock.now.monotonic - lastAnswer
-    if idleFor > Self.commitsWithin, !tolerated.contains(EIO) { world.settleAll() }
+    guard idleFor > Self.commitsWithin, !tolerated.contains(EIO) else { return }
+    if let age = (harness.service as? FileSystem)?.uncommittedAge {
+      throw SimulationFailure(
+        "what changed \(age / 1_000_000) ms ago is not committed, though nothing else goes on")
+    }
+    world.settleAll()
   }
 
   /// Twice the interval of background commits, ns.

@@ -174,11 +174,16 @@ public final class Explorer {
     }
   }
 
-  /// After an orderly end nothing is lost.
+  /// After an orderly end nothing is lost, and what nobody could reach any longer has been freed before it.
   private func examineEnd(_ run: Run, seed: UInt64) throws {
     guard settings.point == nil, scenario.tolerated.isEmpty else { return }
+    try run.runner.letGo()
+    try run.harness.idle(20_000_000_000)
     try run.harness.unmount()
     run.world.settleAll()
+    if let fault = inspector?(run.harness.disk.image, .settled) {
+      throw SimulationFailure("after an orderly unmount: \(fault)")
+    }
     let fault = pool.scratch { examineState(run.harness.disk.crashImage(.none), run, seed: seed) }
     if let fault { throw SimulationFailure("after an orderly unmount: \(fault)") }
   }

@@ -18,6 +18,8 @@ public struct Shape: Sendable {
   public var borrowedBlocks: UInt64 = 2
   /// Whether freed segments are discarded where the disk can.
   public var discards = true
+  /// Nodes that a step of a checkpoint writes.
+  public var checkpointNodesPerStep = 48
   /// Where not 0, blocks in memory now and then count as missing.
   public var missSeed: UInt64 = 0
 
@@ -37,6 +39,7 @@ public struct Shape: Sendable {
     borrowedBlocks = random.pick([1, 2, 2, 32]) ?? 2
     discards = random.chance(80)
     recoveryCheckpointBlocks = random.pick([0, 5, 25]) ?? 0
+    checkpointNodesPerStep = random.pick([48, 48, 7, 1]) ?? 48
     missSeed = random.chance(50) ? random.next() | 1 : 0
   }
 }

@@ -67,6 +67,7 @@ public final class FillProof {
     _ clock: SimulatedClock
   ) -> Harness {
     let disk = SimulatedDisk(image, profile: profile, seed: seed)
+    disk.segmentGuard = SegmentGuard(image)
     let service = FileSystem.simulated(memory, disk) { $0.commitInterval = 1_000_000_000 }
     return Harness(service: service, disk: disk, memory: memory, seed: seed, clock: clock)
   }

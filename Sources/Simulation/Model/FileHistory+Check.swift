@@ -13,20 +13,47 @@ extension FileHistory {
       return
         "has \(size) bytes, not \(Set(allowed.map(\.size)).sorted().map(String.init).joined(separator: " or "))"
     }
-    let times = changes(position: position, floor: floor, ofSize: false)
+    let times = timesPossible(changes(position: position, floor: floor, ofSize: false))
     if !times.contains(where: { $0.modified.contains(modified) }) {
       let spans = times.map { "\($0.modified.earliest)-\($0.modified.latest)" }
       return "was modified at \(modified), not within \(spans.joined(separator: ", "))"
     }
+    let isBare = matching.contains(where: \.isBare)
     for block in 0..<(size + UInt64(Page.size) - 1) / UInt64(Page.size) {
       let start = Int(block) * Page.size
       let bytes = content[start..<min(start + Page.size, content.count)]
-      let since = matching.contains(where: \.isBare) ? 0 : matching.map(\.tick).min() ?? 0
+      let since = isBare ? 0 : matching.map(\.tick).min() ?? 0
       if let fault = fault(block: block, bytes, position: position, floor: floor, sizeSince: since) {
         return fault
       }
+      let isZeros = Self.areZeros(bytes)
+      let past = sizes[..<allowed.endIndex]
+      if isZeros, !isBare, !mayBeZeros(block, count: bytes.count, position: position, floor: floor, past) {
+        return "block \(block) holds zeros: the file's size ran ahead of its data"
+      }
     }
     return nil
+  }
+
+  /// Whether a block may be zeros, as a hole that the file had there since the last moment known to be durable, or as zeros that
+  /// were written: the size that recovery gives a file never runs ahead of its data.
+  /// - Parameter past: the changes that may have happened.
+  private func mayBeZeros(
+    _ block: UInt64, count: Int, position: Int, floor: UInt64, _ past: ArraySlice<SizeChange>
+  ) -> Bool {
+    let versions = self.versions[block] ?? []
+    let durable = cuts.filter { $0.position <= position }
+    let base = versions.lastIndex { $0.tick <= floor } ?? 0
+    let isWritten = versions[base...].contains { version in
+      let kept = min(count, Self.kept(version, block: block, cuts: durable))
+      return Self.areZeros(version.bytes[..<kept])
+    }
+    return isWritten
+      || past[(past.lastIndex { $0.tick <= floor } ?? 0)...].contains { change in
+        let cuts = durable.filter { $0.tick <= change.tick }
+        return change.size > block * UInt64(Page.size)
+          && !versions.contains { $0.tick <= change.tick && Self.kept($0, block: block, cuts: cuts) > 0 }
+      }
   }
 
   /// The sizes (or times) that the file had between the last moment known to be durable and the first operation on its
@@ -39,6 +66,13 @@ extension FileHistory {
     let low = sizes.lastIndex { $0.tick <= floor || bounds($0) { $0 <= position } } ?? 0
     let high = sizes[(low + 1)...].firstIndex { bounds($0) { $0 > position } }
     return sizes[low..<(high ?? sizes.count)]
+  }
+
+  /// Changes of the time, and those that were under way when the first of them began: of operations at once the last to begin need
+  /// not be the last to be carried out.
+  private func timesPossible(_ times: ArraySlice<SizeChange>) -> [SizeChange] {
+    let begin = times.first?.modified.earliest ?? 0
+    return sizes[..<times.startIndex].filter { $0.modified.latest > begin } + times
   }
 
   /// The changes that gave or may have given the file this size: a write reaches its end block by block.
@@ -61,7 +95,7 @@ extension FileHistory {
       let kept = Self.kept(version, block: block, cuts: durable)
       if kept > 0, Self.equal(bytes, version.bytes, kept: kept) { return nil }
     }
-    if bytes.allSatisfy({ $0 == 0 }) {
+    if Self.areZeros(bytes) {
       let wasCut = base.map { Self.kept(versions[$0], block: block, cuts: durable) == 0 } ?? true
       if wasCut, !mustBeRewritten(versions, cuts: durable, floor: floor, sizeSince: sizeSince) { return nil }
     }
@@ -96,6 +130,17 @@ extension FileHistory {
         return memcmp(left, right, count) == 0
       }
     }
-    return same && found.dropFirst(count).allSatisfy { $0 == 0 }
+    return same && areZeros(found.dropFirst(count))
+  }
+
+  private static let zeros = [UInt8](repeating: 0, count: Page.size)
+
+  private static func areZeros(_ bytes: ArraySlice<UInt8>) -> Bool {
+    bytes.withUnsafeBytes { left in
+      zeros.withUnsafeBytes { right in
+        guard let left = left.baseAddress, let right = right.baseAddress else { return true }
+        return memcmp(left, right, min(bytes.count, Page.size)) == 0
+      }
+    }
   }
 }

@@ -82,6 +82,7 @@ extension MemoryService {
     let existing = target.directory?.find(newName)
     if request.pointee.flags & Self.exchange != 0 {
       guard let existing else { throw Failure(ENOENT) }
+      guard existing != id else { return }
       source.directory?.replace(name, existing)
       target.directory?.replace(newName, id)
       try move(existing, from: target, to: source, request.pointee.node)
