@@ -28,7 +28,8 @@ extension MountSession {
     case .getxattr, .listxattr: answerExtendedAttribute(request, asked, reply)
     case .statfs: answerSpace(request, reply)
     case .lseek: fuse_reply_lseek(request, off_t(clamping: reply.pointee.offset))
-    case .unlink, .rmdir, .rename, .flush, .release, .fsync, .releasedir, .fsyncdir, .setxattr, .removexattr,
+    case .syncfs, .unlink, .rmdir, .rename, .flush, .release, .fsync, .releasedir, .fsyncdir, .setxattr,
+      .removexattr,
       .fallocate:
       fuse_reply_err(request, 0)
     }

@@ -77,6 +77,7 @@ extension FileSystem {
       log.commitTarget = log.lastSequence
       flushIfWanted()
     }
+    wakeStalled()
     guard log.isCommitWanted else { return }
     log.isCommitWanted = false
     startCommit(isDurable: true)

@@ -29,6 +29,7 @@ extension FileSystem {
     case .statfs:
       replies[slot].space = spaceReport
       finish(slot)
+    case .syncfs: try syncAll(slot)
     case .setxattr: try setExtendedAttribute(slot)
     case .getxattr: try getExtendedAttribute(slot)
     case .listxattr: try listExtendedAttributes(slot)

@@ -5,11 +5,15 @@ import Format
 ///
 /// It performs no I/O, has no clock and no locks, and belongs to one thread. Operations run over cached nodes; one that
 /// misses gives up before it changed anything, and is run again when what it needs has been read.
+///
+/// What every write changes is exempt from the language's checks for overlapping accesses: no access to it lasts longer than an
+/// expression.
 public final class FileSystem: FileService {
   // MARK: What the world sees
 
   public let requests: UnsafeMutablePointer<Request>
   public let replies: UnsafeMutablePointer<Reply>
+  @exclusivity(unchecked)
   public var effects = Effects()
   public var now = Instant(monotonic: 0, realtime: 0)
   public internal(set) var isReady = false
@@ -86,10 +90,13 @@ public final class FileSystem: FileService {
   // MARK: Nodes
 
   /// The inode and the lowest map node used last.
+  @exclusivity(unchecked)
   var lastInode = InodeMemo()
+  @exclusivity(unchecked)
   var lastLeaf = LeafMemo()
   /// Nodes changed since the last cut: those with a dirty table block above them, and the others.
   var heldNodes = FrameList()
+  @exclusivity(unchecked)
   var looseNodes = FrameList()
   /// Nodes of the checkpoint under way that it still has to write.
   var frozenNodes = FrameList()
@@ -101,9 +108,12 @@ public final class FileSystem: FileService {
   // MARK: Data
 
   /// Inodes with something to commit, as slots of `states`.
+  @exclusivity(unchecked)
   var uncommitted: [Int] = []
+  @exclusivity(unchecked)
   var dirtyPages = 0
   /// Pages that have become dirty so far.
+  @exclusivity(unchecked)
   var lastDirtied: UInt64 = 0
   /// Dirty pages over holes: they take space.
   var chargedPages = 0
@@ -117,6 +127,7 @@ public final class FileSystem: FileService {
 
   // MARK: Logs
 
+  @exclusivity(unchecked)
   var log = Log()
   var checkpoint = Checkpoint()
   var cleaner = Cleaner()
@@ -125,6 +136,7 @@ public final class FileSystem: FileService {
   var isStopping = false
   /// Requests that wait for room are to try again at the next `advance`.
   var needsWake = false
+  @exclusivity(unchecked)
   var counters = Counters()
   @exclusivity(unchecked)
   var misses = PlannedMisses()

@@ -8,7 +8,7 @@ public enum Operation: UInt8, Sendable {
   case lookup, getattr, setattr, readlink, mknod, mkdir, unlink, rmdir, symlink, link, rename
   case open, create, read, write, flush, release, fsync
   case opendir, readdir, readdirplus, releasedir, fsyncdir
-  case statfs, setxattr, getxattr, listxattr, removexattr
+  case statfs, syncfs, setxattr, getxattr, listxattr, removexattr
   case fallocate, lseek
 }
 

@@ -16,6 +16,8 @@ struct SlotState {
   var isSecondTry = false
   /// fsync and O_SYNC: the log write that must be durable before the reply; nil until everything was written.
   var awaitedSequence: UInt64?
+  /// syncfs: the number of the commit that has to end before the reply.
+  var awaitedCommit: UInt64?
   /// fsync and O_SYNC: set when the change itself has been made.
   var isApplied = false
   /// The reply is on its way, and frames are lent beyond it: see `borrowPayload`.

@@ -145,6 +145,13 @@ extension FileSystem {
   private static let leastCleanerRoom = 4
   private var cleanerRoom: Int { max(Self.leastCleanerRoom, Int(clamping: reserveSegments / 8)) }
 
+  /// Free segments that suffice whatever is dirty: no more nodes, pages and frees than the cache has frames, each node with all
+  /// the table blocks that may change for it.
+  private var ampleSegments: Int {
+    let blocks = 8 * Int(memory.frameCount) + 2 * Self.framesPerOperation + LogWrite.maximumBlocks
+    return (blocks >> geometry.segmentBlocks.trailingZeroBitCount) * 5 / 4 + 2 * cleanerRoom + 16
+  }
+
   /// Whether free segments are short for those who take space, or, with `givesSpace`, even for those who give it.
   func isShortOfSegments(_ demand: Int, givesSpace: Bool = false) -> Bool {
     usage.freeCount <= demand + (givesSpace ? cleanerRoom : 2 * cleanerRoom)
@@ -159,6 +166,7 @@ extension FileSystem {
   /// - Throws: `again` while checkpoints or the cleaner may free segments; `ENOSPC` when they cannot, which only damage
   ///   can bring about.
   func waitForSegments(pages: Int = 0, givesSpace: Bool = false) throws(Stop) {
+    guard usage.freeCount <= ampleSegments else { return }
     let demand = segmentDemand(pages: pages, nodes: Self.nodesPerRequest)
     guard isShortOfSegments(demand, givesSpace: givesSpace) else { return }
     if isExhausted {

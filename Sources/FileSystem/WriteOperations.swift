@@ -195,6 +195,30 @@ extension FileSystem {
     finishWhenDurable(slot, log.lastSequence)
   }
 
+  /// syncfs(2): a commit of everything that there is now, then durability.
+  func syncAll(_ slot: Int) throws(Stop) {
+    guard !hasFailed else { throw .fail(Code.io) }
+    guard !isReadOnly else { return finish(slot) }
+    if let awaited = slots[slot].awaitedSequence { return finishWhenDurable(slot, awaited) }
+    guard !isStopping else {
+      // No commit comes any more, but a checkpoint that holds everything does.
+      guard !isChanged else { throw .again }
+      return finish(slot)
+    }
+    let commit = slots[slot].awaitedCommit ?? commitOfNow()
+    slots[slot].awaitedCommit = commit
+    guard log.commitNumber > commit || (log.commitNumber == commit && !log.isCommitting) else { throw .again }
+    slots[slot].awaitedSequence = log.lastSequence
+    finishWhenDurable(slot, log.lastSequence)
+  }
+
+  /// The number of a commit that will have written all that there is now.
+  private func commitOfNow() -> UInt64 {
+    let isUnderWay = log.isCommitting
+    startCommit(isDurable: true)
+    return isUnderWay ? log.commitNumber + 1 : log.commitNumber
+  }
+
   /// The last close of a file that was cut or rewritten: its data goes out now, not in seconds.
   func release(_ slot: Int) throws(Stop) {
     if let state = states.find(NodeID(raw: requests[slot].node).number), states.slots[state].commitsOnClose {

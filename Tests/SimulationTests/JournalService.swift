@@ -54,7 +54,7 @@ final class JournalService: FileService {
     inner.begin(slot: slot)
     inner.effects.finished.removeAll()
     let isSync =
-      request.operation == .fsync || request.operation == .fsyncdir
+      request.operation == .fsync || request.operation == .fsyncdir || request.operation == .syncfs
       || (request.operation == .write && request.flags & LinuxFlag.sync == LinuxFlag.sync)
     guard isSync, replies[slot].error == 0 else { return effects.finished.append(UInt32(slot)) }
     if fault == .answersEarly { effects.finished.append(UInt32(slot)) } else { waiting.append(UInt32(slot)) }

@@ -136,6 +136,7 @@ extension Runner {
       }
     case .removeAttribute(let node, let name): return Call(.removexattr, node: id(node), name: name)
     case .space: return Call(.statfs, node: 1)
+    case .syncAll: return Call(.syncfs, node: 1)
     default: return fileCall(action, pending)
     }
   }
@@ -188,7 +189,7 @@ extension Action {
       .write(let node, _, _, _), .read(let node, _, _), .allocate(let node, _, _, _), .sync(let node, _),
       .close(let node), .list(let node), .inspect(let node), .forget(let node):
       return [node]
-    case .space, .idle: return []
+    case .space, .idle, .syncAll: return []
     }
   }
 

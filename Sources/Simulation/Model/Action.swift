@@ -22,6 +22,8 @@ public enum Action {
   case allocate(node: Int, mode: UInt32, offset: UInt64, length: UInt64)
   /// fsync or fsyncdir.
   case sync(node: Int, dataOnly: Bool)
+  /// syncfs.
+  case syncAll
   case close(node: Int)
   /// Reads a directory and compares.
   case list(node: Int)

@@ -17,6 +17,8 @@ public final class Pending {
   var orphans: [Int] = []
   /// For what syncs a file: its writes up to this tick were answered before.
   var syncs: UInt64 = 0
+  /// For what syncs everything: the same of each node.
+  var syncsAll: [UInt64] = []
   /// A write's data.
   public internal(set) var payload: [UInt8] = []
 

@@ -44,6 +44,7 @@ extension World {
     case .lookup(let parent, let name): if child(parent, name) == nil { pending.fails(ENOENT) }
     case .sync(let node, _): pending.syncs = nodes[node].writtenThrough(pending.begun)
     case .read(let node, _, _): nodes[node].readings.append(pending.moment)
+    case .syncAll: pending.syncsAll = nodes.map { $0.writtenThrough(pending.begun) }
     case .close, .list, .inspect, .space, .forget, .idle: break
     }
   }
@@ -62,6 +63,9 @@ extension World {
     case .sync(let node, _):
       settle(before: pending.begun)
       sync(node, through: pending.syncs)
+    case .syncAll:
+      settle(before: pending.begun)
+      for (node, tick) in pending.syncsAll.enumerated() { sync(node, through: tick) }
     case .write(let node, _, _, let isSync):
       nodes[node].openWrites.remove(pending.begun)
       if isSync, isDurable {

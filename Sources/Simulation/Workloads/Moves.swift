@@ -154,6 +154,7 @@ extension Script.Context {
 
   /// fsync of a file or a directory.
   public mutating func syncSomething() -> [Action] {
+    if random.chance(12) { return [.syncAll] }
     if random.chance(30) { return [.sync(node: directory(), dataOnly: false)] }
     guard let node = file() else { return [] }
     return [.sync(node: node, dataOnly: random.chance(40))]

@@ -84,6 +84,7 @@ public final class MemoryService: FileService {
     case .write: try write(request, reply)
     case .flush, .release, .fsync, .opendir, .releasedir, .fsyncdir: _ = try node(request.pointee.node)
     case .readdir, .readdirplus: try list(request, reply)
+    case .syncfs: break
     case .statfs: reply.pointee.space = space()
     case .setxattr, .getxattr, .listxattr, .removexattr: try extended(request, reply)
     case .fallocate: try allocate(request)
