@@ -22,6 +22,14 @@ enum Background {
       return told
     }
 
+    /// Closes what the process was started with beside its standard streams: a lock or a pipe of its caller's would be held for as
+    /// long as the mount is there.
+    func closeOthers() {
+      let first: Int32 = 3
+      if descriptor > first { _ = close_range(UInt32(first), UInt32(descriptor - 1), 0) }
+      _ = cm_close_from(max(descriptor + 1, first))
+    }
+
     /// Tells the parent why there will be no mount.
     func fail(_ reason: String) { _ = send(reason) }
 

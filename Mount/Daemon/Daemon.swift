@@ -62,6 +62,9 @@ final class Daemon {
       guard failure == nil else { return }
       do throws(MountError) {
         let kernel = try KernelMount(at: point, order.sessionOptions)
+        if let shortcoming = kernel.shortcoming {
+          log.warning("umount and sync do not wait until all is written: \(shortcoming)")
+        }
         try mount.serve(kernel.takeDescriptor(), at: kernel.point) { if !whenUsable() { mount.leave() } }
       } catch {
         self.failure = error
@@ -80,8 +83,9 @@ final class Daemon {
     mount.whenGivenBack = { [unowned self, unowned mount] failure in
       if mount === own, self.failure == nil { self.failure = failure }
       control?.forget(mount, failure)
-      // Whoever takes a controller away waits for this.
-      if isRemoved, !controller.hasQueuePairs { giveBack() }
+      // Whoever takes a controller away, or unmounts its last filesystem, waits for this.
+      guard !controller.hasQueuePairs else { return }
+      if isRemoved { giveBack() } else if isLeaving { closeController() }
     }
     mount.whenGone = { [unowned self, unowned mount] in mounts.removeAll { $0 === mount } }
     mounts.append(mount)
@@ -107,6 +111,10 @@ final class Daemon {
   /// Gives the controller back; users of mounts that are left over may stay on.
   private func giveBack() {
     control = nil
+    closeController()
+  }
+
+  private func closeController() {
     if let removal { loop.unwatch(removal) }
     controller.close()
   }

@@ -23,6 +23,7 @@ struct MountCommand: ParsableCommand {
         cache=SIZE            memory for cached blocks (128M)
         nodiscard             do not tell the device of freed space
         allow_other           let other users in (the default for root)
+        nofuseblk             let umount and sync return before everything is written
         dev, suid, exec, sync, dirsync and their opposites, as for any filesystem
 
       Returns when the mount is usable. The exit status is 0 then, 1 when the command was not understood and 32 when
@@ -32,7 +33,10 @@ struct MountCommand: ParsableCommand {
   @Argument(help: "What to mount.") var device: String
   @Argument(help: "Where to mount it.") var directory: String
   @Option(name: .short, help: "Options, separated by commas.") var options: [String] = []
-  @Flag(name: .short, help: "Stay in the foreground, and log to standard error.") var foreground = false
+  @Flag(name: .customShort("F"), help: "Stay in the foreground, and log to standard error.")
+  var foreground = false
+  @Flag(name: .customShort("f"), help: "Do everything but the mount, as mount(8)'s --fake.") var isFake =
+    false
   @Flag(name: .short, help: "Say more.") var verbose = false
 
   // What mount(8) may pass and a FUSE filesystem has no use for.
@@ -48,8 +52,12 @@ struct MountCommand: ParsableCommand {
   static func main() {
     if CommandLine.arguments.dropFirst().first == PageForgetter.flag { ForgettingProcess.run() }
     do {
-      var command = try parseAsRoot()
-      try command.run()
+      if UmountCommand.isMeant {
+        try UmountCommand.parse().run()
+      } else {
+        var command = try parseAsRoot()
+        try command.run()
+      }
     } catch let error as MountError {
       complain(error.description)
       Glibc.exit(failureStatus)
@@ -72,7 +80,12 @@ struct MountCommand: ParsableCommand {
       Self.complain(error.description)
       throw ExitCode(Self.usageStatus)
     }
+    if order.options.isRemount { return try Remounting(directory: directory, order: order).run() }
+    if let served = order.served(at: directory) {
+      return Self.complain("\(device) is mounted at \(served) already")
+    }
     let point = try MountPoint.prepare(directory)
+    if isFake { return }
     if foreground {
       LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
       return try mounting(order, point).run { true }
@@ -81,6 +94,7 @@ struct MountCommand: ParsableCommand {
     case .parent(nil): return
     case .parent(let failure?): throw MountError(failure)
     case .child(let parent):
+      parent.closeOthers()
       LoggingSystem.bootstrap { _ in SystemLog() }
       Self.serve(mounting(order, point), parent)
     }
@@ -108,7 +122,7 @@ struct MountCommand: ParsableCommand {
   }
 
   private static func complain(_ text: String) {
-    let line = Array("mount.varve: \(text)\n".utf8)
+    let line = Array("\(UmountCommand.isMeant ? "umount" : "mount").varve: \(text)\n".utf8)
     _ = write(STDERR_FILENO, line, line.count)
   }
 }

@@ -1,3 +1,5 @@
+import Control
+import Device
 import FileSystem
 import Glibc
 import MountSession
@@ -17,6 +19,15 @@ struct MountOrder {
     self.device = device
     self.words = words
     options = try MountOptions(words)
+  }
+
+  /// The place, when the device is mounted at a directory already.
+  func served(at directory: String) -> String? {
+    guard let name = try? DeviceName(device), let resolved = realpath(directory, nil) else { return nil }
+    defer { free(resolved) }
+    let path = String(cString: resolved)
+    let mounts = Daemons.mounts(in: [.own]).map(\.serves)
+    return mounts.contains { $0.isCalled(name) && $0.mountPoint == path && $0.state == .mounted } ? path : nil
   }
 
   /// The frames of the arena that are the filesystem's.
@@ -41,6 +52,12 @@ struct MountOrder {
     session.source = options.source ?? device
     session.allowOther = options.allowOther ?? (geteuid() == 0)
     session.mountFlags = options.mountFlags
+    session.waiting =
+      switch options.waits {
+      case nil: geteuid() == 0 ? .preferred : .never
+      case true?: .required
+      case false?: .never
+      }
     return session
   }
 }

@@ -20,6 +20,8 @@ struct Mounting {
   /// Who is to serve.
   private enum Server {
     case daemon(RemoteMount)
+    /// The daemon that serves it already, at another place.
+    case elsewhere(MountPoint)
     case here(Controller, namespace: UInt32)
   }
 
@@ -29,6 +31,9 @@ struct Mounting {
   func run(whenUsable: @escaping () -> Bool) throws {
     let signals = SignalDescriptor()
     switch try findServer(signals) {
+    case .elsewhere(let other):
+      try other.bind(to: point, order.options)
+      _ = whenUsable()
     case .daemon(let remote): try remote.serve(at: point, stays: stays, signals, whenUsable)
     case .here(let controller, let namespace):
       let place = ServedDevice(order.device, function: controller.function.name, namespace: namespace)
@@ -36,6 +41,13 @@ struct Mounting {
       chdir("/")
       try Daemon(place, controller, signals, log).run(order, at: point, whenUsable: whenUsable)
     }
+  }
+
+  /// Who keeps the device mounted, if that is somewhere else than here.
+  private func holders(of name: DeviceName) -> String {
+    guard let served = Daemons.mounts().map(\.serves).first(where: { $0.isCalled(name) }) else { return "" }
+    let holders = MountHolders.describe(served.number)
+    return holders.isEmpty ? "" : ": it is still mounted for \(holders.joined(separator: ", "))"
   }
 
   private static let retryInterval: UInt32 = 100_000
@@ -49,6 +61,13 @@ struct Mounting {
       let obstacle: String
       switch try RemoteMount.ask(for: order, name, signals) {
       case .ready(let mount): return .daemon(mount)
+      case .mounted(let other, let options, let process):
+        guard options.agrees(with: order.options) else {
+          throw MountError(
+            "\(order.device) is in use: it is mounted at \(other.path) by process \(process), with other options",
+            remedy: "unmount it first with: umount \(other.path)")
+        }
+        return .elsewhere(other)
       case .comes(let process):
         obstacle = "process \(process) is mounting another namespace of \(order.device)"
         waited = 0
@@ -63,7 +82,7 @@ struct Mounting {
           obstacle = error.description
         }
       }
-      guard waited < DeviceLocator.patience else { throw MountError(obstacle) }
+      guard waited < DeviceLocator.patience else { throw MountError(obstacle + holders(of: name)) }
       if waited == 0 { whenWaiting("\(obstacle); waiting for it") }
       usleep(Self.retryInterval)
       waited += Int(Self.retryInterval) / 1000

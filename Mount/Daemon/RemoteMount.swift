@@ -17,6 +17,8 @@ struct RemoteMount {
   enum Answer {
     /// The daemon has the filesystem ready.
     case ready(RemoteMount)
+    /// It is mounted already.
+    case mounted(MountPoint, MountOptions, process: Int32)
     /// The daemon is busy with its own, first mount.
     case comes(process: Int32)
     /// The daemon, or the namespace's former mount, is just leaving.
@@ -47,6 +49,10 @@ struct RemoteMount {
     switch answer["state"]?.text {
     case "ready": return .ready(RemoteMount(client: client, order: order, namespace: namespace))
     case "starting": return .comes(process: client.process)
+    case "mounted":
+      let words = (answer["options"]?.values ?? []).compactMap(\.text)
+      let point = MountPoint(path: answer["directory"]?.text ?? "")
+      return .mounted(point, try MountOptions(words), process: client.process)
     default: return .leaves(process: client.process)
     }
   }

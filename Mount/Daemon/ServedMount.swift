@@ -13,6 +13,7 @@ import Reactor
 /// shares with no other mount. Belongs to the event loop's thread.
 final class ServedMount {
   let namespace: UInt32
+  let order: MountOrder
   let block: NamespaceDevice
   let service: FileSystem
   let reactor: Reactor
@@ -42,6 +43,7 @@ final class ServedMount {
     _ order: MountOrder, _ place: ServedDevice, _ controller: Controller, _ loop: EventLoop, _ log: Logger
   ) throws {
     self.place = place
+    self.order = order
     self.log = log
     namespace = place.namespace
     let slots = SlotLayout()
@@ -121,13 +123,15 @@ final class ServedMount {
   var state: ServedDevice.State {
     if isLeaving { return .leaving }
     guard isUsable else { return .starting }
-    return session.mountPoint?.isStillMounted == true ? .mounted : .leaving
+    // Its first place may be gone, and another one left.
+    return !session.isDestroyed && session.mountPoint?.places.isEmpty == false ? .mounted : .leaving
   }
 
   /// What tools are told of it.
   var served: ServedDevice {
     var served = place
-    served.mountPoint = session.mountPoint?.path ?? ""
+    served.mountPoint = session.mountPoint.map { $0.places.first?.path ?? $0.path } ?? ""
+    served.number = session.mountPoint?.device ?? ""
     served.state = state
     if let superblock = service.superblock {
       served.uuid = Identity.text(ofUUID: superblock.uuid)

@@ -26,8 +26,10 @@ public final class Departure {
   /// After serving: closes the connection, and takes away what is still mounted, as when the service failed.
   /// - Parameter whenDone: called once that is done, at once or as the loop turns.
   public func end(_ whenDone: @escaping () -> Void) {
+    let isDestroyed = session.isDestroyed
     session.close()
-    guard let point = session.mountPoint, point.isStillMounted else { return whenDone() }
+    // Another may be mounted there by now, over the same device.
+    guard !isDestroyed, let point = session.mountPoint, point.isStillMounted else { return whenDone() }
     unmount(Unmounter(point, detaches: true), whenDone)
   }
 

@@ -8,6 +8,8 @@ import Glibc
 public final class KernelMount {
   /// Where it is mounted.
   public let point: MountPoint
+  /// Why umount(2) and sync(2) do not wait for the daemon here, though they were to; nil where they do, or need not.
+  public let shortcoming: String?
   private var descriptor: Int32
 
   /// Mounts at a directory that `MountPoint.prepare` has looked at.
@@ -17,6 +19,39 @@ public final class KernelMount {
       throw MountError("the kernel has no FUSE (/dev/fuse is missing)", remedy: "run: modprobe fuse")
     }
     LibraryLog.capture()
+    var shortcoming: String?
+    if options.waiting == .never {
+      descriptor = try Self.mount(at: point, options)
+    } else {
+      do throws(MountError) {
+        descriptor = try Self.mountOverBlockDevice(at: point, options)
+      } catch {
+        guard options.waiting == .preferred else { throw error }
+        shortcoming = error.description
+        descriptor = try Self.mount(at: point, options)
+      }
+    }
+    self.shortcoming = shortcoming
+    self.point = point.mounted()
+    guard descriptor >= 0 else {
+      self.point.detach()
+      throw MountError("no descriptor for \(point.path)", remedy: "raise the limit of open files (ulimit -n)")
+    }
+  }
+
+  /// Mounts as type fuseblk, of which the kernel tells the daemon that it is synced and unmounted, and waits for the answer.
+  private static func mountOverBlockDevice(
+    at point: MountPoint, _ options: SessionOptions
+  ) throws(MountError) -> Int32 {
+    let device = try SourceDevice(named: options.source)
+    var options = options
+    options.source = device.path
+    options.isBlockDevice = true
+    return try mount(at: point, options)
+  }
+
+  /// - Returns: the descriptor of the kernel's requests; negative when there is none left.
+  private static func mount(at point: MountPoint, _ options: SessionOptions) throws(MountError) -> Int32 {
     // libfuse knows how to mount, be it by fusermount3; nothing else is wanted of this session.
     var operations = fuse_lowlevel_ops()
     let session = options.makeSession(&operations, nil)
@@ -26,12 +61,7 @@ public final class KernelMount {
         "cannot mount at \(point.path): \(LibraryLog.take())",
         remedy: geteuid() == 0 ? "" : "become root, or make /dev/fuse and fusermount3 usable")
     }
-    descriptor = fcntl(fuse_session_fd(session), F_DUPFD_CLOEXEC, 0)
-    self.point = point.mounted()
-    guard descriptor >= 0 else {
-      self.point.detach()
-      throw MountError("no descriptor for \(point.path)", remedy: "raise the limit of open files (ulimit -n)")
-    }
+    return fcntl(fuse_session_fd(session), F_DUPFD_CLOEXEC, 0)
   }
 
   deinit { if descriptor >= 0 { close(descriptor) } }

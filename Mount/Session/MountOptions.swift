@@ -15,6 +15,10 @@ public struct MountOptions: Sendable, Equatable {
   public var discards = true
   /// Whether others than the one who mounts may use it; nil to leave it to who that is.
   public var allowOther: Bool?
+  /// Whether umount(2) and sync(2) wait for the daemon; nil to have it where it can be had.
+  public var waits: Bool?
+  /// Whether a mount that is there is to be changed.
+  public var isRemount = false
   /// What mount(8) shows as the source; nil for the device.
   public var source: String?
   /// What the kernel's mount table is told, `ro` and `noatime` included.
@@ -33,6 +37,12 @@ public struct MountOptions: Sendable, Equatable {
     }
     if readOnly { mountFlags.append("ro") }
     if accessTimes == .never { mountFlags.append("noatime") }
+  }
+
+  /// Whether one mount can be both: what is the filesystem's own is the same. Flags of the kernel's are each place's own.
+  public func agrees(with other: MountOptions) -> Bool {
+    readOnly == other.readOnly && accessTimes == other.accessTimes && commitSeconds == other.commitSeconds
+      && cacheBytes == other.cacheBytes && discards == other.discards && allowOther == other.allowOther
   }
 
   /// Splits at commas that no backslash precedes.
@@ -68,13 +78,14 @@ public struct MountOptions: Sendable, Equatable {
     case "strictatime": accessTimes = .always
     case "discard": discards = true
     case "nodiscard": discards = false
+    case "fuseblk": waits = true
+    case "nofuseblk": waits = false
     case "allow_other": allowOther = true
     case "noallow_other": allowOther = false
     case "dev", "suid", "exec", "async": replace("no" + key, "sync", with: key)
     case "nodev", "nosuid", "noexec": replace(String(key.dropFirst(2)), key, with: key)
     case "sync", "dirsync": replace("async", key, with: key)
-    case "remount":
-      throw MountError("a mounted filesystem cannot be changed", remedy: "unmount it and mount it again")
+    case "remount": isRemount = true
     default:
       guard Self.ignored.contains(key) || Self.isForOthers(key) else {
         throw MountError("unknown option \(key)", remedy: "see: mount.varve --help")
@@ -117,9 +128,14 @@ public struct MountOptions: Sendable, Equatable {
     "mand", "nomand", "symfollow", "default_permissions", "nonempty",
   ]
 
+  /// Those of mount(8) and systemd, and what the kernel shows of a FUSE mount, which mount(8) repeats at a remount.
+  private static let othersKeys: Set<String> = [
+    "comment", "helper", "uhelper", "fd", "rootmode", "user_id", "group_id", "max_read", "blksize",
+  ]
+
   /// Whether an option is by its name somebody else's: x-systemd.automount, X-mount.mkdir, comment=…
   private static func isForOthers(_ key: String) -> Bool {
-    key.hasPrefix("x-") || key.hasPrefix("X-") || key == "comment" || key == "helper" || key == "uhelper"
+    key.hasPrefix("x-") || key.hasPrefix("X-") || othersKeys.contains(key)
   }
 }
 

@@ -48,6 +48,27 @@ public struct MountPoint: Sendable, Equatable {
   /// Whether what is mounted on top there is what `mounted` saw.
   public var isStillMounted: Bool { device != nil && MountTable.top(at: path)?.device == device }
 
+  /// Where it is mounted, itself first and others after it, in this process's mount namespace.
+  public var places: [MountPoint] {
+    guard let device else { return [] }
+    let paths = MountTable.entries().filter { $0.device == device }.map(\.path)
+    return ((paths.contains(path) ? [path] : []) + paths.filter { $0 != path }).map {
+      MountPoint(path: $0, device: device)
+    }
+  }
+
+  /// Unmounts it.
+  /// - Throws: `MountError` when the kernel refuses, as while it is in use.
+  public func unmount(lazily: Bool, forcibly: Bool) throws(MountError) {
+    let flags = (lazily ? MNT_DETACH : 0) | (forcibly ? MNT_FORCE : 0) | UMOUNT_NOFOLLOW
+    if umount2(path, Int32(flags)) == 0 { return }
+    let code = errno
+    if code == EPERM, fusermount(path, lazily: lazily) { return }
+    throw MountError(
+      "\(path) cannot be unmounted: \(String(cString: strerror(code)))",
+      remedy: code == EBUSY ? "see who uses it with: fuser -vm \(path)" : "")
+  }
+
   /// Takes the mount out of the tree, whoever uses it.
   /// - Returns: whether that was allowed.
   @discardableResult
@@ -61,14 +82,17 @@ public struct MountPoint: Sendable, Equatable {
   /// default. Does nothing where the process may not.
   func raiseReadahead(to bytes: UInt32) {
     guard let device else { return }
-    let descriptor = open("/sys/class/bdi/\(device)/read_ahead_kb", O_WRONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { return }
-    defer { Glibc.close(descriptor) }
     let text = Array(String(bytes / 1024).utf8)
-    _ = write(descriptor, text, text.count)
+    // The latter is what the kernel calls it where the type is fuseblk.
+    for name in [device, device + "-fuseblk"] {
+      let descriptor = open("/sys/class/bdi/\(name)/read_ahead_kb", O_WRONLY | O_CLOEXEC)
+      guard descriptor >= 0 else { continue }
+      _ = write(descriptor, text, text.count)
+      Glibc.close(descriptor)
+    }
   }
 
-  private static func resolve(_ directory: String) throws(MountError) -> String {
+  static func resolve(_ directory: String) throws(MountError) -> String {
     if let path = canonical(directory) { return path }
     // The last component of a dead mount cannot be looked at; what leads to it can.
     if meansDead(errno) {

@@ -27,6 +27,10 @@ public final class MountSession: RequestChannel {
   private var session: OpaquePointer?
   /// libfuse's request of each slot under way.
   private let pending: UnsafeMutablePointer<OpaquePointer?>
+  /// The number of the kernel's request in each slot under way that libfuse knows nothing of; 0 for none.
+  private let unknown: UnsafeMutablePointer<UInt64>
+  /// The number of the kernel's request that ends the mount, which is answered when the session is closed; 0 before it has come.
+  private var destroy: UInt64 = 0
 
   /// The slot that a message is being taken into, and whether it became a request there.
   private var slot = 0
@@ -55,6 +59,8 @@ public final class MountSession: RequestChannel {
     replies = service.replies
     pending = .allocate(capacity: slots.count)
     pending.initialize(repeating: nil, count: slots.count)
+    unknown = .allocate(capacity: slots.count)
+    unknown.initialize(repeating: 0, count: slots.count)
     LibraryLog.capture()
     session = makeSession()
     guard session != nil else {
@@ -65,6 +71,7 @@ public final class MountSession: RequestChannel {
   deinit {
     close()
     pending.deallocate()
+    unknown.deallocate()
   }
 
   /// Mounts at a directory that `MountPoint.prepare` has looked at.
@@ -97,9 +104,13 @@ public final class MountSession: RequestChannel {
   /// usable; does nothing where the process may not.
   public func raiseReadahead() { mountPoint?.raiseReadahead(to: options.readahead) }
 
-  /// Closes the connection. What is still mounted there answers ENOTCONN from now on.
+  /// Whether the kernel has taken the mount away and waits for the session to be closed.
+  public var isDestroyed: Bool { destroy != 0 }
+
+  /// Closes the connection. What is still mounted there answers ENOTCONN from now on. Whoever unmounted it goes on.
   public func close() {
     guard let session else { return }
+    if destroy != 0 { answer(unique: destroy, 0) }
     fuse_session_destroy(session)
     self.session = nil
     pageForgetter?.close()
@@ -109,7 +120,7 @@ public final class MountSession: RequestChannel {
   public var descriptor: Int32 { session.map { fuse_session_fd($0) } ?? -1 }
 
   public func receive(into slot: Int) -> Receipt {
-    guard let session else { return .ended }
+    guard let session, destroy == 0 else { return .ended }
     self.slot = slot
     arrived = false
     var buffer = fuse_buf()
@@ -117,6 +128,14 @@ public final class MountSession: RequestChannel {
     let size = fuse_session_receive_buf(session, &buffer)
     if size == -EAGAIN || size == -EINTR { return .empty }
     guard size > 0, fuse_session_exited(session) == 0 else { return .ended }
+    let header = message.assumingMemoryBound(to: fuse_in_header.self)
+    switch header.pointee.opcode {
+    case FUSE_SYNCFS.rawValue: return takeSync(header.pointee.unique)
+    case FUSE_DESTROY.rawValue:
+      destroy = header.pointee.unique
+      return .ended
+    default: break
+    }
     fuse_session_process_buf(session, &buffer)
     if arrived { return .request }
     if handshake.justDone {
@@ -148,9 +167,33 @@ public final class MountSession: RequestChannel {
   }
 
   public func send(slot: Int) {
-    guard let request = pending[slot] else { return }
+    guard let request = pending[slot] else {
+      if unknown[slot] != 0 { answer(unique: unknown[slot], replies[slot].error) }
+      unknown[slot] = 0
+      return
+    }
     pending[slot] = nil
     answer(request, slot)
+  }
+
+  // MARK: What libfuse does not know, or would answer at once
+
+  private func takeSync(_ unique: UInt64) -> Receipt {
+    unknown[slot] = unique
+    let taken = requests + slot
+    taken.pointee = Request()
+    slots.describe(slot, in: taken)
+    taken.pointee.operation = .syncfs
+    return .request
+  }
+
+  /// Answers one of the kernel's requests with an error, or 0.
+  private func answer(unique: UInt64, _ error: Int32) {
+    var header = fuse_out_header()
+    header.len = UInt32(MemoryLayout<fuse_out_header>.size)
+    header.error = -error
+    header.unique = unique
+    _ = Glibc.write(descriptor, &header, MemoryLayout<fuse_out_header>.size)
   }
 
   // MARK: For the operations

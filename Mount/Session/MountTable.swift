@@ -10,6 +10,9 @@ struct MountEntry: Equatable {
   var type: String
   var source: String
 
+  /// Whether it is a Varve filesystem, whichever way it is mounted.
+  var isVarve: Bool { type == "fuse.varve" || type == "fuseblk.varve" }
+
   /// Takes a line apart; nil when it is not one.
   init?(line: Substring) {
     let words = line.split(separator: " ", omittingEmptySubsequences: true)
@@ -41,14 +44,15 @@ struct MountEntry: Equatable {
 /// What is mounted, as this process sees it.
 enum MountTable {
   /// All mounts, the later over the earlier.
-  static func entries() -> [MountEntry] {
-    contents(of: "/proc/self/mountinfo").split(separator: "\n").compactMap(MountEntry.init(line:))
+  /// - Parameter process: in whose mount namespace.
+  static func entries(of process: String = "self") -> [MountEntry] {
+    contents(of: "/proc/\(process)/mountinfo").split(separator: "\n").compactMap(MountEntry.init(line:))
   }
 
   /// What is mounted exactly at `path`, on top of what may lie below it.
   static func top(at path: String) -> MountEntry? { entries().last { $0.path == path } }
 
-  private static func contents(of path: String) -> String {
+  static func contents(of path: String) -> String {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return "" }
     defer { Glibc.close(descriptor) }

@@ -1,9 +1,16 @@
 /// How the kernel is to mount and to treat the filesystem.
 public struct SessionOptions: Sendable, Equatable {
+  /// Whether something is to be had: not at all, if it can be, or in any case.
+  public enum Waiting: Sendable { case never, preferred, required }
+
   /// What mount(8) shows as the source.
   public var source = "varve"
   /// The part of the type after `fuse.`.
   public var subtype = "varve"
+  /// Whether umount(2) and sync(2) are to wait for the daemon. Only root can have that.
+  public var waiting = Waiting.never
+  /// Whether `source` is a block device, and the type fuseblk.
+  var isBlockDevice = false
   /// Whether users other than the one who mounts may use it.
   public var allowOther = true
   /// Options for the kernel's mount table, as mount(8) spells them: `ro`, `nosuid`, `nodev`, `noexec`, `dirsync`, …
@@ -37,6 +44,7 @@ public struct SessionOptions: Sendable, Equatable {
     // libfuse wants it to be told twice.
     words.append("max_read=\(maximumRead)")
     if allowOther { words.append("allow_other") }
+    if isBlockDevice { words += ["blkdev", "blksize=4096"] }
     return (words + mountFlags.map(Self.escaped)).joined(separator: ",")
   }
 

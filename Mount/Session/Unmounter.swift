@@ -28,13 +28,13 @@ public final class Unmounter: Sendable {
   deinit { close(descriptor) }
 
   fileprivate func run() {
-    if point.isStillMounted {
-      if detaches { point.detach() } else { unmount() }
+    for place in point.places where place.isStillMounted {
+      if detaches { place.detach() } else { unmount(place) }
     }
     done()
   }
 
-  private func unmount() {
+  private func unmount(_ point: MountPoint) {
     let path = point.path
     if umount2(path, Int32(UMOUNT_NOFOLLOW)) == 0 { return }
     if errno == EPERM, fusermount(path, lazily: false) { return }

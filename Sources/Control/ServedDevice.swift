@@ -33,6 +33,8 @@ public struct ServedDevice: Sendable, Equatable {
   public var namespace: UInt32
   /// The mount point; empty while there is none.
   public var mountPoint: String
+  /// `major:minor` of the mounted filesystem; empty while there is none.
+  public var number = ""
   /// The filesystem's, lower case, and its label.
   public var uuid: String
   public var label: String
@@ -57,6 +59,7 @@ public struct ServedDevice: Sendable, Equatable {
     .object([
       ("process", .integer(process)), ("device", .text(device)), ("kind", .text(kind.rawValue)),
       ("location", .text(location)), ("nsid", .integer(namespace)), ("mount_point", .text(mountPoint)),
+      ("st_dev", .text(number)),
       ("uuid", .text(uuid)), ("label", .text(label)), ("state", .text(state.rawValue)),
     ])
   }
@@ -72,6 +75,7 @@ public struct ServedDevice: Sendable, Equatable {
       process: process, device: device, kind: kind, location: location, namespace: namespace,
       mountPoint: json["mount_point"]?.text ?? "", uuid: json["uuid"]?.text ?? "",
       label: json["label"]?.text ?? "", state: state)
+    number = json["st_dev"]?.text ?? ""
   }
 }
 

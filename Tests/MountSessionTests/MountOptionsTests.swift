@@ -31,11 +31,21 @@ import Testing
   }
 
   @Test(arguments: [
-    "bogus", "commit=0", "commit=x", "cache=1", "cache=", "cache=99999999999999999999T", "bogus=1", "remount",
+    "bogus", "commit=0", "commit=x", "cache=1", "cache=", "cache=99999999999999999999T", "bogus=1",
   ])
   func nonsenseIsNamed(option: String) {
     let error = #expect(throws: MountError.self) { try MountOptions(["rw,\(option)"]) }
-    #expect(error?.problem.contains(option.prefix(6)) == true || option == "remount")
+    #expect(error?.problem.contains(option.prefix(6)) == true)
+  }
+
+  /// What mount(8) gives its helper at a remount without a line of fstab: the options that the kernel shows, and the new ones.
+  @Test func whatTheKernelShowsIsTaken() throws {
+    let options = try MountOptions([
+      "remount,rw,relatime,user_id=0,group_id=0,default_permissions,allow_other,max_read=524288,blksize=4096,ro"
+    ])
+    #expect(options.isRemount)
+    #expect(options.readOnly)
+    #expect(options.kernelFlags & 1 == 1)
   }
 
   @Test func commasCanBeEscaped() throws {

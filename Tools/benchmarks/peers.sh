@@ -71,7 +71,7 @@ mount_ours() {
   local device=$1
   shift
   mkdir -p "$scratch/ours"
-  start_daemon ours "$binaries/mount.varve" -f "$@" "$device" "$scratch/ours"
+  start_daemon ours "$binaries/mount.varve" -F "$@" "$device" "$scratch/ours"
 }
 
 start_null() { start_daemon null "$binaries/null-daemon" "$scratch/null"; }

@@ -28,7 +28,8 @@ final class MountService {
   }
 
   /// Prepares a filesystem to be mounted. The answer's `state` is `ready` once it can be served; `starting` while the
-  /// daemon's first mount is not usable, and `leaving` for what is going away: both mean to ask again.
+  /// daemon's first mount is not usable, and `leaving` for what is going away: both mean to ask again. For what is mounted
+  /// already it is `mounted`, with where and how.
   func prepare(_ request: ControlRequest, _ reply: ControlReply) throws(ControlError) {
     guard !daemon.isLeaving else { return answer(reply, "leaving") }
     // The daemon's own mount is made by the daemon itself, which must not wait for another mount that it serves.
@@ -40,8 +41,17 @@ final class MountService {
     place.device = try request.text("device")
     place.namespace = namespace
     if let mount = daemon.mounts.first(where: { $0.namespace == namespace }) {
-      guard mount.state != .leaving else { return answer(reply, "leaving") }
-      throw inUse(mount, place)
+      switch mount.state {
+      case .leaving: return answer(reply, "leaving")
+      case .starting:
+        throw ControlError("\(place.device) is in use: process \(getpid()) is mounting it")
+      case .mounted:
+        return reply.succeed(
+          .object([
+            ("state", .text("mounted")), ("directory", .text(mount.served.mountPoint)),
+            ("options", .array(mount.order.words.map { .text($0) })),
+          ]))
+      }
     }
     try requireSameController(place)
     let mount: ServedMount
@@ -100,15 +110,6 @@ final class MountService {
 
   private func answer(_ reply: ControlReply, _ state: String) {
     reply.succeed(.object([("state", .text(state))]))
-  }
-
-  private func inUse(_ mount: ServedMount, _ place: ServedDevice) -> ControlError {
-    let path = mount.served.mountPoint
-    return ControlError(
-      path.isEmpty
-        ? "\(place.device) is in use: process \(getpid()) is mounting it"
-        : "\(place.device) is in use: it is mounted at \(path) by process \(getpid()); unmount it first with: "
-          + "umount \(path)")
   }
 
   /// An emulated controller is what its first user made it.

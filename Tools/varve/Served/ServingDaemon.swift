@@ -32,7 +32,7 @@ struct ServingDaemon {
     if let path, let daemon = daemons.first(where: { $0.serves.mountPoint == path }) { return daemon }
     if let path, isFolder(path) {
       throw DeviceError(
-        "no varve filesystem of this user's is mounted at \(path); see: findmnt -t fuse.varve")
+        "no varve filesystem of this user's is mounted at \(path); see: findmnt -t fuse.varve,fuseblk.varve")
     }
     let wanted = try DeviceName(name)
     return daemons.first { $0.serves.isCalled(wanted) }

@@ -1,0 +1,27 @@
+import Control
+import MountSession
+
+/// `-o remount`: what of a mount that is there can be changed.
+///
+/// The kernel does it: it has what it still held written, and refuses writes from then on, or lets them through again. Cache, commit
+/// interval and the like stay as they were.
+struct Remounting {
+  let directory: String
+  let order: MountOrder
+
+  func run() throws {
+    let point = try MountPoint.existing(directory)
+    if !order.options.readOnly { try requireWritable(point) }
+    try point.remount(order.options)
+  }
+
+  /// A filesystem that was mounted read-only has not recovered, and its daemon cannot begin to write.
+  private func requireWritable(_ point: MountPoint) throws(MountError) {
+    guard let (client, served) = Daemons.mounts().first(where: { $0.serves.mountPoint == point.path }),
+      let state = try? client.ask("stat", [("nsid", .integer(served.namespace))]),
+      case .bool(true) = state["filesystem"]?["is_read_only"]
+    else { return }
+    throw MountError(
+      "\(point.path) was mounted read-only, or had to become so", remedy: "unmount it and mount it again")
+  }
+}

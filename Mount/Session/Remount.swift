@@ -1,0 +1,51 @@
+import Glibc
+
+/// A change of a mount that is there: whether it may be written, and what else is the kernel's alone.
+extension MountPoint {
+  /// The Varve filesystem that is mounted at a directory.
+  /// - Throws: `MountError` where there is none.
+  public static func existing(_ directory: String) throws(MountError) -> MountPoint {
+    let path = try resolve(directory)
+    guard let mounted = MountTable.top(at: path), mounted.isVarve else {
+      throw MountError("no Varve filesystem is mounted at \(path)", remedy: "see: findmnt")
+    }
+    return MountPoint(path: path, device: mounted.device)
+  }
+
+  /// Has the kernel take over what of the options is its own. What it still held is written before it refuses further writes.
+  /// - Throws: `MountError` when it refuses, as while files are open for writing.
+  public func remount(_ options: MountOptions) throws(MountError) {
+    guard mount(nil, path, nil, options.kernelFlags | UInt(MS_REMOUNT), nil) != 0 else { return }
+    let code = errno
+    throw MountError(
+      "\(path) cannot be remounted: \(code == EBUSY ? "files are open for writing" : String(cString: strerror(code)))",
+      remedy: code == EPERM ? "become root" : "")
+  }
+
+  /// Shows what is mounted here at another directory too.
+  public func bind(to other: MountPoint, _ options: MountOptions) throws(MountError) {
+    guard mount(path, other.path, nil, UInt(MS_BIND), nil) == 0 else {
+      let code = errno
+      throw MountError(
+        "\(path) cannot be shown at \(other.path): \(String(cString: strerror(code)))",
+        remedy: code == EPERM ? "become root" : "")
+    }
+    // The flags of the new place are its own.
+    _ = mount(nil, other.path, nil, options.kernelFlags | UInt(MS_BIND) | UInt(MS_REMOUNT), nil)
+  }
+}
+
+extension MountOptions {
+  /// The flags of mount(2) that the options mean.
+  var kernelFlags: UInt {
+    let known: [String: Int] = [
+      "ro": MS_RDONLY, "nosuid": MS_NOSUID, "nodev": MS_NODEV, "noexec": MS_NOEXEC, "sync": MS_SYNCHRONOUS,
+      "dirsync": Self.directorySync, "noatime": MS_NOATIME,
+    ]
+    let times = accessTimes == .always ? MS_STRICTATIME : accessTimes == .relative ? MS_RELATIME : 0
+    return mountFlags.reduce(UInt(times)) { $0 | UInt(known[$1] ?? 0) }
+  }
+
+  // MS_DIRSYNC, which the C library's header has only with _GNU_SOURCE.
+  private static let directorySync = 128
+}

@@ -1,0 +1,98 @@
+import CMachine
+import Glibc
+
+/// The block device that a mount of type fuseblk names as its source: a loop device over a file without contents, of which nothing is
+/// ever read or written. The kernel detaches it when the last that has it open, the mount, has gone.
+///
+/// The mount is called by a link to it, which is named for the filesystem's own device, as the file is: mount(8) shows a loop device
+/// as its file, others show the source as it was given. Both stay until the next mount of that device takes their place.
+struct SourceDevice: ~Copyable {
+  /// The link's path; the device's own where there can be no link.
+  let path: String
+  private let loop: Int32
+
+  /// Bytes of the file behind it.
+  private static let size = 1 << 20
+  /// How often a loop device that was free is tried, before another process takes it.
+  private static let attempts = 64
+
+  // loop(4): numbers that Swift cannot import.
+  private static let getFree: UInt = 0x4C82
+  private static let configure: UInt = 0x4C0A
+  private static let autoclear: UInt32 = 4
+
+  /// - Parameters:
+  ///   - name: the filesystem's device, or what the mount is to be called instead.
+  ///   - folder: where the link lies.
+  /// - Throws: `MountError` where there are no loop devices.
+  init(named name: String, in folder: String = "/run/varve") throws(MountError) {
+    let file = try Self.makeFile(named: name, in: folder)
+    defer { close(file) }
+    let control = open("/dev/loop-control", O_RDWR | O_CLOEXEC)
+    guard control >= 0 else { throw Self.failure("/dev/loop-control") }
+    defer { close(control) }
+    let (path, loop) = try Self.attach(file, control)
+    self.loop = loop
+    self.path = Self.link(to: path, named: name, in: folder) ?? path
+  }
+
+  deinit { close(loop) }
+
+  /// A new file, in the place of an older one, which another mount may still have.
+  private static func makeFile(named name: String, in folder: String) throws(MountError) -> Int32 {
+    let source = "\(folder)/source"
+    for folder in [folder, source] { mkdir(folder, 0o700) }
+    let path = "\(source)/\(fileName(name))"
+    unlink(path)
+    let file = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+    guard file >= 0 else { throw failure(path) }
+    guard ftruncate(file, off_t(size)) == 0 else {
+      let code = errno
+      close(file)
+      throw failure(path, code)
+    }
+    return file
+  }
+
+  private static func attach(_ file: Int32, _ control: Int32) throws(MountError) -> (String, Int32) {
+    for _ in 0..<attempts {
+      let number = cm_ioctl(control, getFree, nil)
+      guard number >= 0 else { throw failure("a free loop device") }
+      let path = "/dev/loop\(number)"
+      let loop = open(path, O_RDWR | O_CLOEXEC)
+      guard loop >= 0 else { throw failure(path) }
+      // struct loop_config: fd, block_size, struct loop_info64 (lo_flags at 52 in it), reserved.
+      var configuration = [UInt32](repeating: 0, count: 304 / 4)
+      configuration[0] = UInt32(bitPattern: file)
+      configuration[2 + 52 / 4] = autoclear
+      let status = configuration.withUnsafeMutableBytes { cm_ioctl(loop, configure, $0.baseAddress) }
+      if status == 0 { return (path, loop) }
+      let code = errno
+      close(loop)
+      // Another process has it meanwhile.
+      guard code == EBUSY else { throw failure(path, code) }
+    }
+    throw failure("a free loop device")
+  }
+
+  private static func failure(_ what: String, _ code: Int32 = errno) -> MountError {
+    MountError("no block device to mount with: \(what): \(String(cString: strerror(code)))")
+  }
+
+  /// Makes a link to a device, in the place of an older one.
+  private static func link(to device: String, named name: String, in folder: String) -> String? {
+    let path = "\(folder)/\(fileName(name))"
+    let fresh = "\(path).\(getpid())"
+    unlink(fresh)
+    guard symlink(device, fresh) == 0, rename(fresh, path) == 0 else { return nil }
+    return path
+  }
+
+  /// A name for a file that tells what device is meant: `/srv/disk.img` becomes `srv-disk.img`.
+  static func fileName(_ device: String) -> String {
+    let kept = device.split { !($0.isASCII && ($0.isLetter || $0.isNumber || "._:=+@".contains($0))) }
+    let name = kept.joined(separator: "-")
+    // A name has 255 bytes at most, of which some are left for the link on its way.
+    return name.isEmpty || name.hasPrefix(".") ? "device-\(name.suffix(200))" : String(name.suffix(200))
+  }
+}
