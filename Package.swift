@@ -81,7 +81,7 @@ let package = Package(
       "mount.varve", path: "Mount/Daemon",
       [
         "MountSession", "Reactor", "Device", "Block", "NVMe", "NVMeSpec", "FileSystem", "Format", "PCI",
-        "CMachine", "Control", "JSONValue", arguments, log,
+        "CMachine", "Control", "JSONValue", "ToolSupport", arguments, log,
       ]),
     .target(
       name: "ToolSupport", dependencies: ["Block", "NVMe", "CBlkid", "CMachine", "Device", "Format"],
@@ -91,7 +91,7 @@ let package = Package(
       ["Block", "Control", "NVMe", "CMachine", "Device", "Format", "JSONValue", "ToolSupport", arguments]),
     command(
       "fsck.varve", path: "Tools/fsck", manual: "fsck.varve.8",
-      ["Block", "Checker", "CMachine", "Control", "Device", "Format", "JSONValue", arguments]),
+      ["Block", "Checker", "CMachine", "Control", "Device", "Format", "JSONValue", "ToolSupport", arguments]),
     command(
       "varve", path: "Tools/varve", manual: "varve.8",
       [

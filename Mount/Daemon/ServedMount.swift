@@ -8,6 +8,7 @@ import MountSession
 import NVMe
 import PCI
 import Reactor
+import ToolSupport
 
 /// One namespace, mounted or about to be: its memory, queue pair, filesystem and connection to the kernel, which it
 /// shares with no other mount. Belongs to the event loop's thread.
@@ -81,8 +82,9 @@ final class ServedMount {
     reactor.begin { [unowned self] failure in
       guard let failure else { return whenReady(nil) }
       isLeaving = true
+      let found = service.hasNoSuperblock ? Signature.describe(block) : ""
       block.close()
-      let error = MountError("\(place.device): \(failure.problem)", remedy: failure.remedy)
+      let error = MountError("\(place.device): \(failure.problem)\(found)", remedy: failure.remedy)
       whenReady(error)
       whenGivenBack(error)
       whenGone()

@@ -15,15 +15,20 @@ public struct Identity: Sendable {
   public init(of device: any BlockDevice) throws(DeviceError) {
     let reader = SynchronousDevice(device)
     do {
-      do {
-        superblock = try Self.decode(try reader.read(block: 0, count: 1))
-      } catch let error as FormatError {
-        guard device.blockCount > 1,
-          let second = try? Self.decode(try reader.read(block: device.blockCount - 1, count: 1))
-        else { throw error }
-        superblock = second
+      // A device that answers nothing is another thing than one that lacks a superblock.
+      var first = try reader.read(block: 0, count: 1)
+      var last = device.blockCount > 1 ? (try? reader.read(block: device.blockCount - 1, count: 1)) ?? [] : []
+      superblock = try first.withUnsafeMutableBytes { first in
+        try last.withUnsafeMutableBytes { last in
+          try Superblock.choose(first: Self.page(first), last: Self.page(last)).0
+        }
       }
     } catch { throw DeviceError("\(device.name): \(error)") }
+  }
+
+  private static func page(_ bytes: UnsafeMutableRawBufferPointer) -> Page? {
+    guard let base = bytes.baseAddress, bytes.count >= Page.size else { return nil }
+    return Page(base)
   }
 
   /// Reads the superblock on a namespace of a controller that the caller keeps.
@@ -47,8 +52,8 @@ public struct Identity: Sendable {
   private static func decode(_ block: [UInt8]) throws -> Superblock {
     var block = block
     return try block.withUnsafeMutableBytes { bytes in
-      guard let base = bytes.baseAddress, bytes.count >= Page.size else { throw FormatError.notVarve }
-      return try Superblock(decoding: Page(base))
+      guard let page = page(bytes) else { throw FormatError.notVarve }
+      return try Superblock(decoding: page)
     }
   }
 

@@ -21,6 +21,8 @@ public final class FileSystem: FileService {
   public internal(set) var failure: String?
   /// The last log write before the one that keeps a filesystem from being mounted; nil when something else does.
   public internal(set) var replayableThrough: UInt64?
+  /// What keeps it from being mounted is that no superblock can be used: the device may hold something else, or nothing.
+  public internal(set) var hasNoSuperblock = false
   /// What keeps it from being mounted is that no segment is free. Those that are empty in the newest checkpoint could be
   /// used: see `Options.reusesEmptySegments`.
   public internal(set) var lacksSegments = false

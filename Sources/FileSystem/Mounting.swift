@@ -127,6 +127,7 @@ extension FileSystem {
   private func mountSuperblocks() {
     guard fetch([0, deviceBlocks - min(1, deviceBlocks)]) else { return }
     defer { endFetch() }
+    if readsAgain() { return }
     do throws(FormatError) {
       let block = try chooseSuperblock()
       guard block.geometry.blockCount <= deviceBlocks else {
@@ -140,17 +141,17 @@ extension FileSystem {
       usage = SegmentUsage(geometry: block.geometry)
       if block.mustBeReadOnly { isReadOnly = true }
       mounting.phase = .packs
-    } catch { failure = error.description }
+    } catch {
+      hasNoSuperblock = true
+      failure = mounting.errors[0] == Code.noDevice ? "the device is gone" : error.description
+    }
   }
 
   private func chooseSuperblock() throws(FormatError) -> Superblock {
-    do throws(FormatError) {
-      return try Superblock(decoding: cache.page(mounting.frames[0]))
-    } catch {
-      guard let second = try? Superblock(decoding: cache.page(mounting.frames[1])) else { throw error }
-      notices.append("the first superblock is damaged, the second is used; run fsck.varve")
-      return second
-    }
+    let copies = (0...1).map { mounting.errors[$0] == 0 ? cache.page(mounting.frames[$0]) : nil }
+    let (superblock, fault) = try Superblock.choose(first: copies[0], last: copies[1])
+    if fault != nil { notices.append("the first superblock is damaged, the second is used; run fsck.varve") }
+    return superblock
   }
 
   private func mountPacks() {

@@ -246,6 +246,7 @@ extension FileSystem {
 enum Code {
   static let io = EIO
   static let noEntry = ENOENT
+  static let noDevice = ENODEV
   static let exists = EEXIST
   static let notDirectory = ENOTDIR
   static let isDirectory = EISDIR

@@ -4,6 +4,10 @@ public enum FormatError: Error, Equatable, Sendable, CustomStringConvertible {
   case notVarve
   /// The superblock says it is ours, but is damaged.
   case damagedSuperblock(String)
+  /// Neither copy of the superblock can be read.
+  case unreadableSuperblock
+  /// The last block holds a copy of a superblock, which may be a former filesystem's: the first cannot be read, or is not ours.
+  case lastSuperblockOnly(isFirstReadable: Bool)
   /// A version this program does not know.
   case unknownVersion(UInt32)
   /// Features this program does not know, as bits.
@@ -15,8 +19,13 @@ public enum FormatError: Error, Equatable, Sendable, CustomStringConvertible {
 
   public var description: String {
     switch self {
-    case .notVarve: "no varve filesystem found; make one with mkfs.varve"
+    case .notVarve: "it holds no Varve filesystem"
     case .damagedSuperblock(let what): "the superblock is damaged (\(what)); run fsck.varve"
+    case .unreadableSuperblock:
+      "its first block cannot be read, and its last block is no copy of a superblock"
+    case .lastSuperblockOnly(let isFirstReadable):
+      "its first block \(isFirstReadable ? "is no Varve superblock" : "cannot be read"), but its last is a copy of one, perhaps "
+        + "of a former filesystem; if you are sure that this one is not: fsck.varve --last-superblock"
     case .unknownVersion(let version): "on-disk format version \(version) is not known; use a newer varve"
     case .unknownFeatures(let bits):
       "the filesystem uses features not known here (bits 0x\(String(bits, radix: 16))); use a newer varve"

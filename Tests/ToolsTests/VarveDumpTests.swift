@@ -48,7 +48,7 @@ import Testing
   }
 
   @Test func aForeignImageIsNamedSo() throws {
-    #expect(try refusal(try TestImage(bytes: Data(count: 1 << 20))).contains("no varve filesystem"))
+    #expect(try refusal(try TestImage(bytes: Data(count: 1 << 20))).contains("no Varve filesystem"))
   }
 
   @Test func damageIsFoundAndNamed() throws {

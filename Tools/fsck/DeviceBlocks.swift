@@ -1,9 +1,14 @@
 import Block
 import Checker
+import Glibc
 
 /// A device as the checker reads and writes it.
 final class DeviceBlocks: BlockWriter {
   private let device: SynchronousDevice
+  /// The first block that could not be read.
+  private(set) var firstFailure: BlockFailure?
+  /// Whether the device has gone: nothing that was found since is true.
+  private(set) var isGone = false
 
   /// Wraps a device that nobody else uses.
   init(_ device: any BlockDevice) { self.device = SynchronousDevice(device) }
@@ -11,11 +16,19 @@ final class DeviceBlocks: BlockWriter {
   var blockCount: UInt64 { device.blockCount }
 
   func read(_ blocks: UnsafeBufferPointer<UInt64>, into memory: UnsafeMutableRawPointer) -> [BlockFailure] {
-    device.read(blocks, into: memory).map { BlockFailure(block: $0.block, errno: $0.errno) }
+    let failures = device.read(blocks, into: memory).map { BlockFailure(block: $0.block, errno: $0.errno) }
+    if let failure = failures.first { note(failure) }
+    return failures
+  }
+
+  private func note(_ failure: BlockFailure) {
+    firstFailure = firstFailure ?? failure
+    if failure.errno == ENODEV { isGone = true }
   }
 
   func write(_ bytes: UnsafeRawBufferPointer, at block: UInt64) throws(BlockFailure) {
     do throws(BlockDeviceError) { try device.write(block: block, bytes) } catch {
+      note(BlockFailure(block: block, errno: error.errno))
       throw BlockFailure(block: block, errno: error.errno)
     }
   }

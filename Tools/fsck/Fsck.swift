@@ -39,6 +39,12 @@ struct Fsck: ParsableCommand {
     name: .customLong("drop-tables"),
     help: "With -y: give up table blocks that cannot be read, and with each up to 256 files.")
   var dropsTables = false
+  @Flag(
+    name: .customLong("last-superblock"),
+    help:
+      "Take the copy of the superblock in the last block, though the first block is none or cannot be read: only if nothing else was put on the device since."
+  )
+  var takesLastSuperblock = false
   @Flag(help: "Print what was found as JSON.")
   var json = false
   @Argument(help: "The device: nvme://0000:01:00.0/1, a path to an image file, UUID=… or LABEL=….")
@@ -66,7 +72,8 @@ struct Fsck: ParsableCommand {
     let console = Console(device: device, isQuiet: json, isVerbose: verbose, showsProgress: showsProgress)
     let inspection = Inspection(
       device: device, consent: consent, isForced: isForced, readsData: !skipsData && (!preens || isForced),
-      dropsLog: dropsLog, dropsTables: dropsTables, console: console)
+      dropsLog: dropsLog, dropsTables: dropsTables,
+      takesLastSuperblock: takesLastSuperblock, console: console)
     let result = inspection.run()
     console.finish(result, json: json)
     throw ExitCode(result.status.rawValue)

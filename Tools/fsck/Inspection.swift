@@ -4,6 +4,7 @@ import Checker
 import Control
 import Device
 import Format
+import ToolSupport
 
 /// One run of fsck: from the device's name to what came of it.
 struct Inspection {
@@ -29,6 +30,7 @@ struct Inspection {
   let readsData: Bool
   let dropsLog: Bool
   let dropsTables: Bool
+  let takesLastSuperblock: Bool
   let console: Console
 
   /// Frames of the device's arena: how many blocks are read at once.
@@ -48,17 +50,50 @@ struct Inspection {
       return .failure("\(device) is write protected; check it with -n")
     }
     let blocks = DeviceBlocks(block)
+    let result = inspect(blocks, block)
+    return blocks.isGone
+      ? .failure("\(device) went away while it was examined: nothing can be said of it") : result
+  }
+
+  private func inspect(_ blocks: DeviceBlocks, _ block: any BlockDevice) -> Result {
     let image: any BlockWriter = consent.mayWrite ? blocks : Overlay(over: blocks)
     do throws(ImageError) {
+      if takesLastSuperblock { try restoreSuperblock(image) }
       let isNeeded = try Recovery.isNeeded(image)
       if !isNeeded, consent == .safe, !isForced { return Result(wasSkipped: true) }
       var log = LogState.clean
       if isNeeded || lacksSegments(image) { log = try replay(image) }
       return try check(image, log)
     } catch .noCheckpoint {
-      return .failure("\(ImageError.noCheckpoint)", .uncorrected)
+      guard let failure = blocks.firstFailure else {
+        return .failure("\(device): \(ImageError.noCheckpoint)", .uncorrected)
+      }
+      return .failure("\(device) cannot be examined: \(failure)")
     } catch {
-      return .failure("\(error)")
+      return .failure("\(device): \(error)\(explanation(of: error, blocks, block))")
+    }
+  }
+
+  /// What is on a device instead of a filesystem of ours, or what kept it from being looked at.
+  private func explanation(of error: ImageError, _ blocks: DeviceBlocks, _ block: any BlockDevice) -> String {
+    switch error {
+    case .format(.notVarve), .format(.damagedSuperblock), .format(.lastSuperblockOnly(isFirstReadable: true)):
+      Signature.describe(block)
+    default: blocks.firstFailure.map { " (\($0))" } ?? ""
+    }
+  }
+
+  /// Puts the copy of the superblock in the last block into the first, where there is none.
+  private func restoreSuperblock(_ image: any BlockWriter) throws(ImageError) {
+    do throws(ImageError) { _ = try Image(image) } catch .format(.lastSuperblockOnly(let isFirstReadable)) {
+      let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: Page.size, alignment: 16)
+      defer { memory.deallocate() }
+      guard let base = memory.baseAddress, image.readBlock(image.blockCount - 1, into: base),
+        (try? image.write(UnsafeRawBufferPointer(memory), at: 0)) != nil, (try? image.flush()) != nil
+      else { throw .format(.lastSuperblockOnly(isFirstReadable: isFirstReadable)) }
+      console.say("the copy of the superblock in the last block is taken, as --last-superblock asks")
+    } catch .noCheckpoint {
+      return
     }
   }
 

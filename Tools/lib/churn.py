@@ -43,6 +43,7 @@ class Churn:
         self.kept = sorted(synced(log))
         self.stem = f"{seed}-"
         self.number = 0
+        self.target = None
         self.others = [name for name in os.listdir(folder) if name not in set(self.kept)]
 
     def path(self, name):
@@ -53,16 +54,21 @@ class Churn:
         return "n" * length + self.stem + str(self.number)
 
     def make(self, name):
+        file = os.open(self.path(name), os.O_RDWR | os.O_CREAT, 0o644)
         self.others.append(name)
-        return os.open(self.path(name), os.O_RDWR | os.O_CREAT, 0o644)
+        return file
 
     def fill(self):
         if self.kind == "links":
-            if self.number % 5000 == 0:
-                self.target = self.fresh()
-                os.close(self.make(self.target))
+            if not self.target or self.links == 60000:
+                self.links = 0
+                self.target = None
+                name = self.fresh()
+                os.close(self.make(name))
+                self.target = name
             name = self.fresh(200)
             os.link(self.path(self.target), self.path(name))
+            self.links += 1
             self.others.append(name)
         elif self.kind == "names":
             os.close(self.make(self.fresh(200)))
@@ -101,8 +107,7 @@ class Churn:
 
     def keep(self):
         name = "kept-" + self.fresh()
-        self.others.append(name)
-        file = os.open(self.path(name), os.O_RDWR | os.O_CREAT, 0o644)
+        file = self.make(name)
         try:
             data = contents(name)
             while data:
@@ -122,7 +127,10 @@ class Churn:
         for _ in range(min(count, len(self.others))):
             index = self.random.randrange(len(self.others))
             self.others[index], self.others[-1] = self.others[-1], self.others[index]
-            os.unlink(self.path(self.others.pop()))
+            name = self.others.pop()
+            if name == self.target:
+                self.target = None
+            os.unlink(self.path(name))
 
     def is_gone(self, error):
         """What was being written when the filesystem went is told as EIO."""
@@ -158,4 +166,9 @@ class Churn:
 if sys.argv[1] == "--verify":
     verify(sys.argv[2], sys.argv[3])
 else:
-    Churn(*sys.argv[1:4], int(sys.argv[4])).run()
+    try:
+        Churn(*sys.argv[1:4], int(sys.argv[4])).run()
+    except OSError as error:
+        # It may be gone before the work has begun.
+        if error.errno not in gone:
+            raise

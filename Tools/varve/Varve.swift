@@ -13,7 +13,7 @@ struct Varve: ParsableCommand {
     subcommands: [
       List.self, Bind.self, Unbind.self, Doctor.self, Identify.self, Namespaces.self, SMART.self, Log.self,
       Verify.self,
-      Stat.self, Trace.self, FormatNamespace.self, Reset.self, Serve.self, Bench.self, Dump.self,
+      Stat.self, Trace.self, FormatNamespace.self, Wipe.self, Reset.self, Serve.self, Bench.self, Dump.self,
     ])
 
   /// Parses the command line, runs the command, and ends the process: 0 for success, 1 for a failure, 2 for a command

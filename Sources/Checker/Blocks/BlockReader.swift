@@ -1,3 +1,5 @@
+import Glibc
+
 /// A block that could not be read or written.
 public struct BlockFailure: Error, Sendable, Equatable, CustomStringConvertible {
   public let block: UInt64
@@ -9,7 +11,7 @@ public struct BlockFailure: Error, Sendable, Equatable, CustomStringConvertible 
     self.errno = errno
   }
 
-  public var description: String { "block \(block): error \(errno)" }
+  public var description: String { "block \(block): \(String(cString: strerror(errno)))" }
 }
 
 /// Something that holds blocks of 4 KiB and can be read.
@@ -34,6 +36,12 @@ public protocol BlockWriter: BlockReader {
 }
 
 extension BlockReader {
+  /// Reads a block.
+  /// - Returns: whether it could be read.
+  public func readBlock(_ block: UInt64, into memory: UnsafeMutableRawPointer) -> Bool {
+    read(block: block, count: 1, into: memory).isEmpty
+  }
+
   /// Reads `count` neighbouring blocks.
   func read(block: UInt64, count: Int, into memory: UnsafeMutableRawPointer) -> [BlockFailure] {
     let blocks = (0..<UInt64(count)).map { block &+ $0 }

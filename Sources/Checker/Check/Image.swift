@@ -22,43 +22,44 @@ public struct Image {
     }
   }
 
-  private static func decode(_ reader: any BlockReader, at block: UInt64) -> Result<Superblock, FormatError> {
-    let memory = UnsafeMutableRawPointer.allocate(byteCount: Page.size, alignment: 16)
-    defer { memory.deallocate() }
+  /// Reads a block; nil when it cannot be read.
+  private static func read(_ reader: any BlockReader, _ block: UInt64, _ memory: UnsafeMutableRawPointer)
+    -> Page?
+  {
     guard block < reader.blockCount, reader.read(block: block, count: 1, into: memory).isEmpty else {
-      return .failure(.damagedSuperblock("it cannot be read"))
+      return nil
     }
-    do throws(FormatError) { return .success(try Superblock(decoding: Page(memory))) } catch {
-      return .failure(error)
-    }
+    return Page(memory)
   }
 
   private static func loadSuperblock(_ reader: any BlockReader, _ report: (Finding) -> Void)
     throws(ImageError) -> Superblock
   {
     guard reader.blockCount > 0 else { throw .format(.notVarve) }
-    let first = decode(reader, at: 0)
-    var lastBlock = reader.blockCount - 1
-    if case .success(let superblock) = first { lastBlock = superblock.geometry.blockCount - 1 }
-    let second = decode(reader, at: lastBlock)
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: 2 * Page.size, alignment: 16)
+    defer { memory.deallocate() }
+    let first = read(reader, 0, memory)
+    let known = first.flatMap { try? Superblock(decoding: $0) }
+    let lastBlock = known.map { $0.geometry.blockCount - 1 } ?? reader.blockCount - 1
+    let last = read(reader, lastBlock, memory + Page.size)
     let superblock: Superblock
-    switch (first, second) {
-    case (.success(let a), .success(let b)):
-      superblock = a
-      if a != b { report(copyFinding(1, "differs from the first")) }
-    case (.success(let a), .failure(let error)):
-      superblock = a
-      report(copyFinding(1, Self.reason(error)))
-    case (.failure(let error), .success(let b)):
-      superblock = b
-      report(copyFinding(0, Self.reason(error)))
-    case (.failure(let error), .failure(let other)):
-      throw .format(error == .notVarve ? other : error)
-    }
+    do throws(FormatError) {
+      let (chosen, fault) = try Superblock.choose(first: first, last: last)
+      superblock = chosen
+      if let fault { report(copyFinding(0, Self.reason(fault))) } else { examine(last, superblock, report) }
+    } catch { throw .format(error) }
     guard superblock.geometry.blockCount <= reader.blockCount else {
       throw .format(.truncated(expected: superblock.geometry.blockCount, found: reader.blockCount))
     }
     return superblock
+  }
+
+  /// Looks at the second copy, where the first is whole.
+  private static func examine(_ last: Page?, _ superblock: Superblock, _ report: (Finding) -> Void) {
+    guard let last else { return report(copyFinding(1, "cannot be read")) }
+    do throws(FormatError) {
+      if try Superblock(decoding: last) != superblock { report(copyFinding(1, "differs from the first")) }
+    } catch { report(copyFinding(1, Self.reason(error))) }
   }
 
   private static func reason(_ error: FormatError) -> String {
@@ -122,8 +123,7 @@ public enum ImageError: Error, Equatable, CustomStringConvertible {
     switch self {
     case .format(let error): error.description
     case .noCheckpoint:
-      "all four copies of the checkpoint packs are damaged; restore the device from a backup, or make a new "
-        + "filesystem with mkfs.varve -f"
+      "none of the four copies of the checkpoint is whole, or can be read"
     }
   }
 }

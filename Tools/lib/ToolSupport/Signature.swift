@@ -28,7 +28,25 @@ public enum Signature {
     let region = min(regionBlocks, device.blockCount)
     try copy(device, from: 0, count: region, to: memory)
     try copy(device, from: device.blockCount - region, count: region, to: memory)
-    return probe(memory)
+    return probe(memory) ?? (try? isLeftover(device)).flatMap { $0 ? Self.leftover : nil }
+  }
+
+  private static let leftover =
+    "what is left of a varve filesystem (a copy of its superblock in the last block)"
+
+  /// Whether the last block holds a copy of a superblock, though the first is none.
+  private static func isLeftover(_ device: any BlockDevice) throws -> Bool {
+    let last = try SynchronousDevice(device).read(block: device.blockCount - 1, count: 1)
+    return (try? Identity(block: last)) != nil
+  }
+
+  /// What to add to the reason why a device has no filesystem of ours that can be used; empty when there is nothing to add.
+  public static func describe(_ device: any BlockDevice) -> String {
+    do {
+      if let found = try find(on: device) { return ": it holds \(found)" }
+      let first = try SynchronousDevice(device).read(block: 0, count: 1)
+      return first.allSatisfy { $0 == 0 } ? ": it is blank, and mkfs.varve makes one" : ""
+    } catch { return " (\(error))" }
   }
 
   /// Names what is found on a namespace of a controller, which stays open; nil for an empty namespace. One that cannot be
