@@ -57,6 +57,31 @@ import Testing
     #expect(refusals >= (times == 1 ? 0 : 7))
   }
 
+  /// A checkpoint that is made when a segment of the log is just full leads into the next one.
+  @Test func checkpointsAtTheEndsOfSegments() throws {
+    var options = Options()
+    options.checkpointBlocks = 1
+    let mounted = try Mounted(options: options)
+    let other = try Mounted(options: options)
+    let files = try ["f", "g"].map { try mounted.makeFile($0) }
+    for step in 0..<300 as Range<UInt64> {
+      for (index, file) in files.enumerated() {
+        let count = index == 0 ? 4096 * Int(1 + step % 3) : 4096
+        try mounted.write(file, pattern(count, seed: step), at: step * 4096)
+        try mounted.sync(file)
+        // The checkpoint comes before the next write.
+        if index == 0 { try mounted.harness.idle(100_000_000) }
+      }
+      try other.mountAgain(mounted.harness.disk.crashImage(.none), nil)
+      for name in ["f", "g"] {
+        let found = try other.read(try other.path(name), at: step * 4096, count: 4096)
+        let isThere =
+          found == Array(pattern(4096 * (name == "f" ? Int(1 + step % 3) : 1), seed: step)[..<4096])
+        #expect(isThere, "\(name) in step \(step)")
+      }
+    }
+  }
+
   /// The checkpoint before the newest leads into the same log, whatever came between: a mount, or a log write that failed.
   @Test(arguments: [nil, 1, 2, 3] as [Int?])
   func losingACheckpointLosesNothing(failingWrite: Int?) throws {
