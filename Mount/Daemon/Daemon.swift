@@ -108,7 +108,7 @@ final class Daemon {
     for mount in mounts { mount.leaveRemoved() }
   }
 
-  /// Gives the controller back; users of mounts that are left over may stay on.
+  /// Gives the controller back; mounts that have lost it may stay on.
   private func giveBack() {
     control = nil
     closeController()

@@ -114,11 +114,13 @@ final class ServedMount {
     departure.begin()
   }
 
-  /// Begins to unmount because the controller goes: users who stay get ENODEV from then on, instead of losing their
-  /// connection.
+  /// Ends the service because the controller goes, or has gone. The mount stays, and every request is answered with ENODEV, until
+  /// it is unmounted: what programs write next must not go into the directory below.
   func leaveRemoved() {
     isRemoved = true
-    leave()
+    guard !isLeaving else { return }
+    isLeaving = true
+    reactor.stop()
   }
 
   /// How far its life has come. A mount that the kernel has no more is leaving, whether its channel has said so or not.
@@ -157,7 +159,10 @@ final class ServedMount {
     }
     block.close()
     whenGivenBack(error)
-    guard isRemoved, ending != .unmounted else { return departure.end { [self] in whenGone() } }
+    guard isRemoved, ending != .unmounted, let point = session.mountPoint, !point.places.isEmpty else {
+      return departure.end { [self] in whenGone() }
+    }
+    log.error("\(path) stays mounted, and every operation there fails, until it is unmounted")
     session.refuse(ENODEV, on: reactor.loop) { [self] in departure.end { [self] in whenGone() } }
   }
 
