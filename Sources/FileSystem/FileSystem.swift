@@ -5,15 +5,11 @@ import Format
 ///
 /// It performs no I/O, has no clock and no locks, and belongs to one thread. Operations run over cached nodes; one that
 /// misses gives up before it changed anything, and is run again when what it needs has been read.
-///
-/// What every write changes is exempt from the language's checks for overlapping accesses: no access to it lasts longer than an
-/// expression.
 public final class FileSystem: FileService {
   // MARK: What the world sees
 
   public let requests: UnsafeMutablePointer<Request>
   public let replies: UnsafeMutablePointer<Reply>
-  @exclusivity(unchecked)
   public var effects = Effects()
   public var now = Instant(monotonic: 0, realtime: 0)
   public internal(set) var isReady = false
@@ -92,13 +88,10 @@ public final class FileSystem: FileService {
   // MARK: Nodes
 
   /// The inode and the lowest map node used last.
-  @exclusivity(unchecked)
   var lastInode = InodeMemo()
-  @exclusivity(unchecked)
   var lastLeaf = LeafMemo()
   /// Nodes changed since the last cut: those with a dirty table block above them, and the others.
   var heldNodes = FrameList()
-  @exclusivity(unchecked)
   var looseNodes = FrameList()
   /// Nodes of the checkpoint under way that it still has to write.
   var frozenNodes = FrameList()
@@ -110,12 +103,9 @@ public final class FileSystem: FileService {
   // MARK: Data
 
   /// Inodes with something to commit, as slots of `states`.
-  @exclusivity(unchecked)
   var uncommitted: [Int] = []
-  @exclusivity(unchecked)
   var dirtyPages = 0
   /// Pages that have become dirty so far.
-  @exclusivity(unchecked)
   var lastDirtied: UInt64 = 0
   /// Dirty pages over holes: they take space.
   var chargedPages = 0
@@ -129,7 +119,6 @@ public final class FileSystem: FileService {
 
   // MARK: Logs
 
-  @exclusivity(unchecked)
   var log = Log()
   var checkpoint = Checkpoint()
   var cleaner = Cleaner()
@@ -138,7 +127,6 @@ public final class FileSystem: FileService {
   var isStopping = false
   /// Requests that wait for room are to try again at the next `advance`.
   var needsWake = false
-  @exclusivity(unchecked)
   var counters = Counters()
   @exclusivity(unchecked)
   var misses = PlannedMisses()
