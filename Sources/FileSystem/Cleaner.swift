@@ -393,7 +393,7 @@ extension FileSystem {
     cleaner.writesInFlight -= 1
     counters.movedBlocks += UInt64(write.moves.count)
     guard code == 0 else {
-      notices.append("the cleaner could not write (errno \(code)); what it moved stays where it was")
+      notices.append("the cleaner could not write (\(Code.text(code))); what it moved stays where it was")
       if let segment = cleaner.head.segment { usage.close(segment) }
       cleaner.head.segment = nil
       return

@@ -62,12 +62,12 @@ extension FileSystem {
   func jobFailed(_ job: Job, _ code: Int32) {
     switch job {
     case .mount:
-      failure = failure ?? "the filesystem is damaged (errno \(code)); run fsck.varve"
+      failure = failure ?? "the filesystem is damaged (\(Code.text(code))); run fsck.varve"
       if mounting.phase == .apply, mounting.applyIndex < mounting.entries.count {
         replayableThrough = mounting.entries[mounting.applyIndex].header.sequence - 1
       }
-    case .checkpoint, .commit: fail("the \(job) cannot go on: damage in the filesystem (errno \(code))")
-    case .cleaner, .reclaim: notices.append("the \(job) met damage (errno \(code)); run fsck.varve")
+    case .checkpoint, .commit: fail("the \(job) cannot go on: damage in the filesystem (\(Code.text(code)))")
+    case .cleaner, .reclaim: notices.append("the \(job) met damage (\(Code.text(code))); run fsck.varve")
     }
     if job == .reclaim { reclaim.scanCookie = nil }
   }

@@ -170,7 +170,7 @@ extension FileSystem {
     case .nodes:
       checkpoint.writesInFlight -= 1
       checkpoint.blocksInFlight -= write.count
-      if code != 0 { fail("a checkpoint's nodes could not be written (errno \(code))") }
+      if code != 0 { fail("a checkpoint's nodes could not be written (\(Code.text(code)))") }
       log.freeWrites.append(index)
     case .cleaner:
       cleanerWriteEnded(write, code)
@@ -201,7 +201,7 @@ extension FileSystem {
   private func endForeground(_ index: Int, _ write: LogWrite, _ code: Int32) {
     write.isDone = true
     if code != 0 {
-      notices.append("a log write failed (errno \(code)); the log goes on elsewhere")
+      notices.append("a log write failed (\(Code.text(code))); the log goes on elsewhere")
       log.isBroken = true
       log.failed.append(write.sequence)
       checkpoint.isWanted = true
@@ -241,7 +241,7 @@ extension FileSystem {
   func flushEnded(_ code: Int32) {
     let target = log.flushTarget ?? 0
     log.flushTarget = nil
-    guard code == 0 else { return fail("a flush failed (errno \(code))") }
+    guard code == 0 else { return fail("a flush failed (\(Code.text(code)))") }
     noteFlushed(target)
     wakeDurable()
     flushIfWanted()

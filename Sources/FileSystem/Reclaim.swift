@@ -105,7 +105,7 @@ extension FileSystem {
   private func giveUp(_ number: UInt64, _ code: Int32) {
     dequeue(number)
     reclaim.damaged.insert(number)
-    notices.append("inode \(number) cannot be freed: it is damaged (errno \(code)); run fsck.varve")
+    notices.append("inode \(number) cannot be freed: it is damaged (\(Code.text(code))); run fsck.varve")
   }
 
   private func dequeue(_ number: UInt64) {

@@ -1,5 +1,6 @@
 import CMachine
 import Format
+import Glibc
 
 /// How far a request has come.
 struct SlotState {
@@ -244,6 +245,9 @@ extension FileSystem {
 
 /// errno values, by what they mean here.
 enum Code {
+  /// What an error number means, in words.
+  static func text(_ code: Int32) -> String { String(cString: strerror(code)) }
+
   static let io = EIO
   static let noEntry = ENOENT
   static let noDevice = ENODEV

@@ -7,6 +7,8 @@ final class DeviceBlocks: BlockWriter {
   private let device: SynchronousDevice
   /// The first block that could not be read.
   private(set) var firstFailure: BlockFailure?
+  /// The first block that could not be written.
+  private(set) var firstWriteFailure: BlockFailure?
   /// Whether the device has gone: nothing that was found since is true.
   private(set) var isGone = false
 
@@ -28,8 +30,10 @@ final class DeviceBlocks: BlockWriter {
 
   func write(_ bytes: UnsafeRawBufferPointer, at block: UInt64) throws(BlockFailure) {
     do throws(BlockDeviceError) { try device.write(block: block, bytes) } catch {
-      note(BlockFailure(block: block, errno: error.errno))
-      throw BlockFailure(block: block, errno: error.errno)
+      let failure = BlockFailure(block: block, errno: error.errno)
+      firstWriteFailure = firstWriteFailure ?? failure
+      if failure.errno == ENODEV { isGone = true }
+      throw failure
     }
   }
 

@@ -4,6 +4,7 @@ import Checker
 import Control
 import Device
 import Format
+import Glibc
 import ToolSupport
 
 /// One run of fsck: from the device's name to what came of it.
@@ -51,8 +52,14 @@ struct Inspection {
     }
     let blocks = DeviceBlocks(block)
     let result = inspect(blocks, block)
-    return blocks.isGone
-      ? .failure("\(device) went away while it was examined: nothing can be said of it") : result
+    if blocks.isGone {
+      return .failure("\(device) went away while it was examined: nothing can be said of it")
+    }
+    // What passes is no reason to give anything up.
+    if let failure = blocks.firstWriteFailure, [ENOSPC, EROFS].contains(failure.errno) {
+      return .failure("\(device) cannot be written (\(failure)); mend that, and run it again")
+    }
+    return result
   }
 
   private func inspect(_ blocks: DeviceBlocks, _ block: any BlockDevice) -> Result {

@@ -8,7 +8,8 @@ extension Controller {
 
   /// A medium that cannot be written; a host disk that is full will be full the next time too.
   static func writeError(_ code: Int32) -> Status {
-    Status(.writeFault, doNotRetry: code == ENOSPC || code == EDQUOT || code == EFBIG)
+    let isFull = [ENOSPC, EDQUOT, EFBIG].contains(code)
+    return isFull ? Status(.capacityExceeded, doNotRetry: true) : Status(.writeFault)
   }
 
   /// Makes all written so far durable, in a thread where that may block.
