@@ -103,7 +103,7 @@ public final class Runner {
       return
     }
     actions += 1
-    if let trace { trace("client \(client): \(action)") }
+    if let trace { trace("\(harness.clock.now.realtime) client \(client): \(action)") }
     if case .idle(let nanoseconds) = action {
       clients[client].wakes = harness.clock.now.monotonic + nanoseconds
     } else {
@@ -136,7 +136,9 @@ public final class Runner {
     } else {
       throw SimulationFailure("slot \(slot) was answered twice")
     }
-    if let trace { trace("client \(entry.client): answer \(answer.error)") }
+    if let trace {
+      trace("\(harness.clock.now.realtime) client \(entry.client): answer \(answer.error)")
+    }
     clients[entry.client].steps += try entry.step.then(answer).reversed()
   }
 

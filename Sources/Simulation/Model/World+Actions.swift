@@ -158,7 +158,8 @@ extension World {
       // Punching a hole changes nothing, the times neither; zeros that were written look like one here.
       let inFile = offset < history.size ? min(length, history.size - offset) : 0
       let isHole = history.read(offset, count: inFile).allSatisfy { $0 == 0 }
-      let before = history.modified?.earliest ?? 0
+      // The time may have been set to one that is still to come.
+      let before = min(history.modified?.earliest ?? 0, pending.moment.earliest)
       history.clear(
         offset, count: length, tick: pending.begun,
         moment: isHole && mode & LinuxFlag.punchHole != 0 ? Moment(from: before) : pending.moment)
