@@ -127,7 +127,7 @@ let package = Package(
       path: "Tools/fuzzing/Targets", swiftSettings: settings),
     tests("Fuzz", ["FuzzTargets"]),
     tests("FaultLoad", ["FaultLoad"]),
-    command("crash", path: "Tools/explorer", ["Simulation", arguments]),
+    command("crash", path: "Tools/explorer", ["FileSystem", "Simulation", arguments]),
 
     // Tests.
     tests("FileSystem", ["FileSystem", "Simulation", "Format"]),

@@ -1,4 +1,5 @@
 import ArgumentParser
+import FileSystem
 import Glibc
 import Simulation
 
@@ -64,6 +65,9 @@ struct Crash: ParsableCommand {
       total.add(explore(scenario, states: max(1, states / scenarios.count)))
     }
     print("of them without the newest checkpoint \(total.lostCheckpoints), not mounted \(total.refusals)")
+    print(
+      "longest wait \(total.longestWait / 1000) simulated us, longest step \(total.mostWork) of \(FileSystem.stepLimit) units"
+    )
     print("states \(total.states) violations \(total.violations.count)")
     if !total.violations.isEmpty { throw ExitCode(1) }
   }

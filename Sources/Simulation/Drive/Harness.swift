@@ -14,6 +14,8 @@ public final class Harness {
   public var afterEvent: (() throws -> Void)?
   /// Called with each answer.
   public var answered: ((_ slot: Int, Answer) throws -> Void)?
+  /// The longest that a request waited for its answer, in simulated nanoseconds.
+  public private(set) var longestWait: UInt64 = 0
   /// Times each node was looked up and not forgotten, as the kernel counts.
   public private(set) var lookups: [UInt64: UInt64] = [:]
 
@@ -271,6 +273,7 @@ public final class Harness {
       let start = memory.base + memory.firstFrame(slot: slot) * Page.size + offset
       answer.data = Array(UnsafeRawBufferPointer(start: start, count: count))
     }
+    longestWait = max(longestWait, clock.now.monotonic - begun[slot].time)
     countLookups(call, answer.reply)
     calls[slot] = nil
     if service.replies[slot].keepsSlot { kept.insert(slot) }

@@ -36,6 +36,9 @@ public final class Explorer {
     public var lostCheckpoints = 0
     public var refusals = 0
     public var violations: [Violation] = []
+    /// The longest that a request of a run waited, in simulated nanoseconds, and the most work that an event did; see `FileSystem.stepLimit`.
+    public var longestWait: UInt64 = 0
+    public var mostWork: UInt64 = 0
 
     public init() {}
 
@@ -46,6 +49,8 @@ public final class Explorer {
       lostCheckpoints += other.lostCheckpoints
       refusals += other.refusals
       violations += other.violations
+      longestWait = max(longestWait, other.longestWait)
+      mostWork = max(mostWork, other.mostWork)
     }
   }
 
@@ -104,6 +109,8 @@ public final class Explorer {
         throw SimulationFailure("the same run went differently: \(run.harness.events) events, not \(events)")
       }
       try examineEnd(run, seed: seed)
+      result.longestWait = run.harness.longestWait
+      result.mostWork = (run.harness.service as? FileSystem)?.statistics.mostWorkPerStep ?? 0
     } catch {
       report(seed: seed, point: 0, state: 0, choice: "none", "\(error)")
     }
