@@ -12,7 +12,7 @@ struct UmountCommand: ParsableCommand {
 
   @Argument(help: "Where it is mounted.") var directory: String
   @Flag(name: .customShort("f"), help: "Unmount though the daemon does not answer.") var isForced = false
-  @Flag(name: .customShort("l"), help: "Take it out of the tree now, whoever uses it.") var isLazy = false
+  @Flag(name: .customShort("l"), help: "Detach it now, though processes use it.") var isLazy = false
   @Flag(name: .customShort("r"), help: "Mount it read-only when it cannot be unmounted.") var remounts = false
   @Flag(name: .customShort("v"), help: .hidden) var isVerbose = false
   @Flag(name: .customShort("n"), help: .hidden) var noTable = false

@@ -43,6 +43,8 @@ class Churn:
         self.kept = sorted(synced(log))
         self.stem = f"{seed}-"
         self.number = 0
+        # Between blocks of a file: a map node of its own for each, or neighbours.
+        self.step = 1 << (20 if kind == "maps" else 12)
         self.target = None
         self.others = [name for name in os.listdir(folder) if name not in set(self.kept)]
 
@@ -77,18 +79,11 @@ class Churn:
             os.close(self.make(name))
             for key in ("user.a", "user.b"):
                 os.setxattr(self.path(name), key, b"v" * self.random.randint(100, 9000))
-        elif self.kind == "maps":
-            file = self.make(self.fresh())
-            try:
-                for index in range(self.random.randint(1, 60)):
-                    os.pwrite(file, b"m" * 4096, index << 20)
-            finally:
-                os.close(file)
         else:
             file = self.make(self.fresh())
             try:
                 for index in range(self.random.randint(1, 60)):
-                    os.pwrite(file, b"d" * 4096, index << 12)
+                    os.pwrite(file, b"d" * 4096, index * self.step)
             finally:
                 os.close(file)
 
@@ -98,10 +93,9 @@ class Churn:
         file = os.open(self.path(name), os.O_RDWR)
         try:
             size = os.fstat(file).st_size
-            step = 1 << (20 if self.kind == "maps" else 12)
             if size >= 4096:
                 for _ in range(self.random.randint(1, 10)):
-                    os.pwrite(file, b"o" * 4096, self.random.randrange((size - 4096) // step + 1) * step)
+                    os.pwrite(file, b"o" * 4096, self.random.randrange((size - 4096) // self.step + 1) * self.step)
         finally:
             os.close(file)
 

@@ -181,7 +181,7 @@ public final class Explorer {
     }
   }
 
-  /// After an orderly end nothing is lost, and what nobody could reach any longer has been freed before it.
+  /// After an orderly end nothing is lost, and inodes with neither a name nor an opener have been freed before it.
   private func examineEnd(_ run: Run, seed: UInt64) throws {
     guard settings.point == nil, scenario.tolerated.isEmpty else { return }
     try run.runner.letGo()
