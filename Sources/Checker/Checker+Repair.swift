@@ -20,6 +20,11 @@ public struct RepairOutcome: Sendable {
   }
 }
 
+extension Repair {
+  fileprivate var isOfTable: Bool { if case .retireTableBlock = self { true } else { false } }
+  fileprivate var isOfDamagedDirectory: Bool { if case .salvageDirectory = self { true } else { false } }
+}
+
 extension Checker {
   /// Mending one thing brings another to light at most this often: names, then inodes without one, then their counts.
   private static let maximumRounds = 8
@@ -66,12 +71,14 @@ extension Checker {
     return outcome
   }
 
-  /// The findings to be mended next. Damaged directories come first and alone: what seems to have no name may have one there.
+  /// The findings to be mended next. What others depend on comes first and alone: tables lead to all else, and what seems to
+  /// have no name may have one in a damaged directory.
   private static func choices(_ findings: [Finding], choose: (Finding) -> Bool) -> [Finding] {
-    let salvages = findings.filter { finding in
-      finding.repairs.contains { if case .salvageDirectory = $0 { true } else { false } } && choose(finding)
+    for isFirst in [\Repair.isOfTable, \Repair.isOfDamagedDirectory] {
+      let chosen = findings.filter { $0.repairs.contains { $0[keyPath: isFirst] } && choose($0) }
+      if !chosen.isEmpty { return chosen }
     }
-    return salvages.isEmpty ? findings.filter(choose) : salvages
+    return findings.filter(choose)
   }
 
   /// Mends what keeps a log from being replayed: superblocks, packs, usage table and counts, as of the last checkpoint. The

@@ -314,7 +314,7 @@ extension ImageBuilder {
 
   func node(_ number: UInt64) throws -> Page { try page(try address(.internalNode, number)) }
 
-  private func page(_ block: UInt64) throws -> Page {
+  func page(_ block: UInt64) throws -> Page {
     let buffer = PageBuffer()
     _ = image.read(block: block, count: 1, into: buffer.page.base)
     kept.append(buffer)

@@ -103,4 +103,69 @@ import Testing
       }
     }
   }
+
+  /// An image whose crowded directory lies partly in nodes below the last block of the node table.
+  private func straddling() throws -> (ImageBuilder, ImageBuilder.Tree, lastTableBlock: UInt64) {
+    let (builder, tree) = try ImageBuilder.populated()
+    try builder.change { transaction in
+      let table = transaction.nodeTable
+      table.setCounts(used: table.root.used, limit: UInt64(Entry.perBlock) - 4)
+      try transaction.changeNames(of: tree.crowded) { _ in }
+    }
+    let root = try builder.pack().internals
+    try #require(root.height == 2 && root.limit > Entry.perBlock)
+    return (builder, tree, Entry(try builder.page(root.address), at: Entry.size).address)
+  }
+
+  @Test("A directory keeps the names that do not lie below a table block that is dropped")
+  func directoryBelowDroppedTable() throws {
+    let (builder, tree, block) = try straddling()
+    let all = try builder.names(in: tree.crowded)
+    let before = try Checker.check(builder.image).files
+    try spoil(builder, block)
+    let outcome = try mend(builder, dropsTables: true)
+    #expect(outcome.failures.isEmpty && outcome.after.isClean, "\(outcome.after.findings.text)")
+    #expect(outcome.after.files == before)
+    let left = try builder.names(in: tree.crowded)
+    #expect(!left.isEmpty && left.count < all.count && left.isSubset(of: all))
+  }
+
+  @Test("What may lie below a table block that stays is not given up, and new nodes lie elsewhere")
+  func directoryBelowKeptTable() throws {
+    let (builder, tree, block) = try straddling()
+    let all = try builder.names(in: tree.crowded)
+    try spoil(builder, block)
+    _ = try mend(builder)
+    try builder.change { transaction in
+      let number = try transaction.makeNode().number
+      #expect(number == 2 * UInt64(Entry.perBlock))
+    }
+    try spoil(builder, block)
+    let outcome = try mend(builder)
+    #expect(outcome.after.isClean, "\(outcome.after.findings.text)")
+    #expect(try builder.names(in: tree.crowded) == all)
+  }
+
+  @Test("What has no name left stays where it is while an inode table block is kept")
+  func inodesBelowKeptTable() throws {
+    let (builder, tree) = try ImageBuilder.populated()
+    try builder.change { transaction in
+      let table = transaction.inodeTable
+      table.setCounts(used: table.root.used, limit: UInt64(Entry.perBlock))
+      let directory = try transaction.makeDirectory(in: .root)
+      try transaction.name([("late", directory)], in: .root)
+      let medium = try transaction.inode(tree.medium)
+      try transaction.changeNames(of: 1) { $0.removeAll { $0.node == medium.id } }
+      try transaction.name([("medium", medium)], in: directory.id)
+    }
+    let root = try builder.pack().inodes
+    let block = Entry(try builder.page(root.address), at: Entry.size).address
+    try spoil(builder, block)
+    _ = try mend(builder)
+    try spoil(builder, block)
+    let outcome = try mend(builder)
+    #expect(outcome.after.isClean, "\(outcome.after.findings.text)")
+    let names = try builder.names(in: 1)
+    #expect(names.contains("late") && names.isDisjoint(with: ["medium", "lost+found"]))
+  }
 }

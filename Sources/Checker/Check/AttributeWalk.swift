@@ -66,7 +66,8 @@ struct AttributeWalk {
   }
 
   private func note(_ severity: Finding.Severity, _ place: Finding.Place, _ detail: String) {
-    check.note(Finding(.attributes, severity, place, detail, repairs: [.rebuildAttributes(inode)]))
+    check.note(
+      Finding(.attributes, severity, place, detail, repairs: check.givingUp(.rebuildAttributes(inode))))
   }
 }
 
@@ -79,6 +80,6 @@ extension Check {
     note(
       Finding(
         .attributes, .damage, .inode(number), "some of its extended attributes cannot be read",
-        repairs: [.rebuildAttributes(number)]))
+        repairs: givingUp(.rebuildAttributes(number))))
   }
 }

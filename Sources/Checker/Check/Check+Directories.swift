@@ -34,7 +34,7 @@ extension Check {
       note(
         Finding(
           .directoryNames, .damage, .inode(number), "some of its names cannot be read",
-          repairs: [.salvageDirectory(number)]))
+          repairs: givingUp(.salvageDirectory(number))))
       return
     }
     if inode.entryCount != names || inode.size != bytes {

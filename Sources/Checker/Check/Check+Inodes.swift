@@ -86,12 +86,12 @@ extension Check {
       note(
         Finding(
           .orphan, .damage, .inode(number), "about to be freed, and its map is damaged",
-          repairs: [.clearInode(number)]))
+          repairs: givingUp(.clearInode(number))))
     } else if !cut.isComplete {
       note(
         Finding(
           .orphan, .damage, .inode(number), "what was cut off from it is damaged and cannot be freed",
-          repairs: [.dropCutOff(inode: number)]))
+          repairs: givingUp(.dropCutOff(inode: number))))
     }
   }
 

@@ -71,7 +71,7 @@ extension Check {
         note(
           Finding(
             .unreachable, .inconsistency, .inode(number), "no directory has a name for it",
-            repairs: [.reattach(inode: number)]))
+            repairs: givingUp(.reattach(inode: number))))
       } else if let held = directories[number]?.names, held > 0 {
         note(
           Finding(

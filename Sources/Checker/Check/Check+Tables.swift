@@ -56,15 +56,20 @@ extension Check {
     options.dropsTables && level < 2 ? [.retireTableBlock(kind, level: level, index: index)] : []
   }
 
+  /// Repairs that give up what cannot be read: none while it may only lie below a table's block that is kept.
+  func givingUp(_ repairs: Repair...) -> [Repair] { keepsTableBlock ? [] : repairs }
+
   private func walkTable(
     _ kind: OwnerKind, level: Int, _ blocks: [BlockReference], into leaves: TableLeaves,
     _ body: (UInt64, Page) -> Void
   ) {
+    var read = 0
     let places = Dictionary(blocks.map { ($0.tag, $0.entry) }, uniquingKeysWith: { first, _ in first })
     fetch(
       blocks, claiming: true, .tableBlock, place: { .tableBlock(kind, level: level, index: $0) },
       repairs: { repairs(ofTable: kind, level: level, index: $0) }
     ) { index, page in
+      read += 1
       guard level > 0 else {
         leaves.add(index, at: places[index] ?? Entry(), page)
         body(index << 8, page)
@@ -76,5 +81,6 @@ extension Check {
       let present = children.filter { $0.entry.address != 0 }
       walkTable(kind, level: level - 1, present, into: leaves, body)
     }
+    if read < blocks.count, !options.dropsTables { keepsTableBlock = true }
   }
 }

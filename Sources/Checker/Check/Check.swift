@@ -31,6 +31,8 @@ final class Check {
   var nodeNumbers = NumberCount()
   /// Whether everything that refers to something could be read: only then what nothing refers to is surely dead.
   var isWhole = true
+  /// Whether a table's block cannot be read and is not to be given up: then neither is anything that may lie below it.
+  var keepsTableBlock = false
   var report = CheckReport()
 
   init(_ image: Image, reader: any BlockReader, options: CheckOptions) {

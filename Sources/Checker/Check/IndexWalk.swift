@@ -76,7 +76,7 @@ struct IndexWalk {
           Finding(
             wording.rangeKind, .inconsistency, .node(number, inode: owner),
             "slots \(slot)...\(end - 1)\(wording.slots) cannot belong to one reference",
-            repairs: [wording.repair]))
+            repairs: check.givingUp(wording.repair)))
       }
       let first = prefix | UInt64(slot) << shift
       if isIndex {

@@ -81,15 +81,29 @@ final class EditedTable {
     }
   }
 
-  /// A number never given out before.
+  /// A number never given out before, and not below a block that cannot be read.
   func newNumber() throws(RepairError) -> UInt64 {
-    let number = max(root.limit, 1)
-    guard number < NodeID.maximumNumber else { throw .noSpace }
-    while number >> (8 * UInt64(root.height)) != 0 { try grow() }
+    var number = max(root.limit, 1)
+    repeat {
+      guard number < NodeID.maximumNumber else { throw .noSpace }
+      while number >> (8 * UInt64(root.height)) != 0 { try grow() }
+    } while passUnreadable(&number)
     root.limit = number + 1
     root.cursor = max(root.cursor, 1)
     root.used += 1
     return number
+  }
+
+  /// Moves `number` behind all numbers below the highest block above it that cannot be read.
+  /// - Returns: false when all blocks above it can be read.
+  private func passUnreadable(_ number: inout UInt64) -> Bool {
+    for level in (0..<Int(root.height)).reversed() {
+      let shift = 8 * UInt64(level + 1)
+      guard (try? block(Position(level: level, index: number >> shift))) == nil else { continue }
+      number = (number >> shift + 1) << shift
+      return true
+    }
+    return false
   }
 
   /// One level more: the old root becomes the first child of a new one.

@@ -1,9 +1,5 @@
 import Format
 
-extension Repair {
-  fileprivate var isOfTable: Bool { if case .retireTableBlock = self { true } else { false } }
-}
-
 /// Carries out the repairs of one round in a transaction.
 struct Repairer {
   private struct RecordKey: Hashable {
@@ -30,8 +26,7 @@ struct Repairer {
 
   /// Applies repairs; one that cannot be carried out is left and named in `failures`.
   mutating func apply(_ repairs: [Repair]) throws(RepairError) {
-    // Table blocks first: other repairs may need what it leads to.
-    for repair in repairs.sorted(by: { $0.isOfTable && !$1.isOfTable }) {
+    for repair in repairs {
       try attempt { (this) throws(RepairError) in try this.apply(repair) }
     }
     for directory in Set(dropped.keys).union(added.keys).union(rebuilt).union(salvaged).sorted() {
