@@ -1,8 +1,9 @@
-import FileSystem
 import Format
 import Glibc
 import Simulation
 import Testing
+
+@testable import FileSystem
 
 /// What fsync costs, and what crashes leave: a slice of what the `crash` tool does at length.
 @Suite struct DurabilityTests {
@@ -57,28 +58,48 @@ import Testing
     #expect(refusals >= (times == 1 ? 0 : 7))
   }
 
-  /// A checkpoint that is made when a segment of the log is just full leads into the next one.
+  /// A checkpoint that is made when a segment of the log is just full leads into the next one, which is not its neighbour.
   @Test func checkpointsAtTheEndsOfSegments() throws {
     var options = Options()
     options.checkpointBlocks = 1
     let mounted = try Mounted(options: options)
     let other = try Mounted(options: options)
+    try leaveHoles(in: mounted)
     let files = try ["f", "g"].map { try mounted.makeFile($0) }
-    for step in 0..<300 as Range<UInt64> {
+    let geometry = try Geometry.fitting(blockCount: 64 * 256)
+    var fullSegments = 0
+    for step in 0..<200 as Range<UInt64> {
       for (index, file) in files.enumerated() {
-        let count = index == 0 ? 4096 * Int(1 + step % 3) : 4096
-        try mounted.write(file, pattern(count, seed: step), at: step * 4096)
+        let log = try #require(mounted.fileSystem).log
+        let left = Int(geometry.segmentBlocks) - Int(log.position.offset)
+        // A header and these blocks fill the segment.
+        let fills = index == 0 && (2...17).contains(left)
+        try mounted.write(file, pattern(4096 * (fills ? left - 1 : 2), seed: step), at: step * 65536)
         try mounted.sync(file)
         // The checkpoint comes before the next write.
         if index == 0 { try mounted.harness.idle(100_000_000) }
+        if fills { fullSegments += 1 }
       }
       try other.mountAgain(mounted.harness.disk.crashImage(.none), nil)
       for name in ["f", "g"] {
-        let found = try other.read(try other.path(name), at: step * 4096, count: 4096)
-        let isThere =
-          found == Array(pattern(4096 * (name == "f" ? Int(1 + step % 3) : 1), seed: step)[..<4096])
-        #expect(isThere, "\(name) in step \(step)")
+        let found = try other.read(try other.path(name), at: step * 65536, count: 4096)
+        #expect(found == pattern(4096, seed: step), "\(name) in step \(step)")
       }
+    }
+    #expect(fullSegments > 3)
+  }
+
+  /// Fills a filesystem with data of which a part in each 4 MiB goes away: free segments have no free neighbours.
+  private func leaveHoles(in mounted: Mounted) throws {
+    let file = try mounted.makeFile("filler")
+    let mebibyte: UInt64 = 1 << 20
+    for step in 0..<36 as Range<UInt64> {
+      try #require(try mounted.write(file, pattern(Int(mebibyte), seed: step), at: step * mebibyte) == 0)
+      try mounted.sync(file)
+    }
+    for step in stride(from: 0, to: 36, by: 4) as StrideTo<UInt64> {
+      let hole = LinuxFlag.punchHole | LinuxFlag.keepSize
+      try #require(try mounted.allocate(file, hole, step * mebibyte, mebibyte) == 0)
     }
   }
 
