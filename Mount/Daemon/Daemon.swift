@@ -25,6 +25,8 @@ final class Daemon {
   /// The mount that the daemon was started for.
   private weak var own: ServedMount?
   private var isRemoved = false
+  /// Whether it was last said that the controller does not answer.
+  private var isOffline = false
   /// Whether no more is to be mounted.
   private var hasFinished = false
   /// Why the daemon's own mount could not be made, or not all of it could be written.
@@ -79,7 +81,7 @@ final class Daemon {
   /// Takes what a mount needs. The caller begins it.
   func mount(_ order: MountOrder, _ place: ServedDevice) throws -> ServedMount {
     let mount = try ServedMount(order, place, controller, loop, log)
-    mount.whenLost = { [unowned self] in leaveRemoved() }
+    mount.whenAdvanced = { [unowned self] in noteController() }
     mount.whenGivenBack = { [unowned self, unowned mount] failure in
       if mount === own, self.failure == nil { self.failure = failure }
       control?.forget(mount, failure)
@@ -90,6 +92,20 @@ final class Daemon {
     mount.whenGone = { [unowned self, unowned mount] in mounts.removeAll { $0 === mount } }
     mounts.append(mount)
     return mount
+  }
+
+  /// Notes that the controller does not answer, or answers again, or will not.
+  private func noteController() {
+    switch controller.state {
+    case .failed where controller.lostErrno == ENODEV: leaveRemoved()
+    case .offline where !isOffline:
+      isOffline = true
+      log.error("\(controller.function.name) does not answer; waiting for it")
+    case .ready where isOffline:
+      isOffline = false
+      log.warning("\(controller.function.name) answers again")
+    default: break
+    }
   }
 
   /// Unmounts everything.

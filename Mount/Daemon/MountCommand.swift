@@ -21,6 +21,7 @@ struct MountCommand: ParsableCommand {
         noatime, relatime     never or seldom note that a file was read (relatime)
         commit=SECONDS        write what nobody synced after this time at the latest (5)
         cache=SIZE            memory for cached blocks (128M)
+        device_timeout=SECONDS  how long to wait for a device that does not answer (600)
         nodiscard             do not tell the device of freed space
         allow_other           let other users in (the default for root)
         nofuseblk             let umount and sync return before everything is written

@@ -3,6 +3,7 @@ import Device
 import FileSystem
 import Glibc
 import MountSession
+import NVMe
 import PCI
 
 /// What is to be mounted, and how.
@@ -32,6 +33,12 @@ struct MountOrder {
 
   /// The frames of the arena that are the filesystem's.
   var cacheFrames: Int { Int(options.cacheBytes) / DMAArena.frameSize }
+
+  var controllerOptions: ControllerOptions {
+    var controller = ControllerOptions()
+    controller.offlineTimeout = options.deviceTimeoutSeconds * 1_000_000_000
+    return controller
+  }
 
   var filesystemOptions: Options {
     var filesystem = Options()

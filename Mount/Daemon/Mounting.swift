@@ -75,7 +75,8 @@ struct Mounting {
       case .none:
         Survival.prepare()
         do throws(DeviceError) {
-          let (controller, namespace) = try DeviceLocator.openController(order.device, patience: 0)
+          let (controller, namespace) = try DeviceLocator.openController(
+            order.device, options: order.controllerOptions, patience: 0)
           return .here(controller, namespace: namespace)
         } catch {
           guard error.isBusy else { throw error }

@@ -25,8 +25,8 @@ final class ServedMount {
   var whenGivenBack: (MountError?) -> Void = { _ in }
   /// Called after that, once nobody uses the mount any more.
   var whenGone: () -> Void = {}
-  /// Called when the controller is found to be gone.
-  var whenLost: () -> Void = {}
+  /// Called now and then while the mount is served.
+  var whenAdvanced: () -> Void = {}
 
   private let place: ServedDevice
   private let session: MountSession
@@ -71,7 +71,7 @@ final class ServedMount {
     trace = TraceService(block)
     reactor.afterAdvance = { [unowned self] in
       passNotices()
-      if !isRemoved, block.controller.lostErrno == ENODEV { whenLost() }
+      whenAdvanced()
     }
     reactor.whenEnded = { [unowned self] in end($0) }
   }

@@ -11,6 +11,8 @@ public struct MountOptions: Sendable, Equatable {
   public var commitSeconds: UInt64 = 5
   /// The memory for cached blocks, in bytes.
   public var cacheBytes: UInt64 = 128 << 20
+  /// How long requests wait for a controller that does not answer before they fail, in seconds.
+  public var deviceTimeoutSeconds: UInt64 = 600
   /// Whether freed space is deallocated on the device.
   public var discards = true
   /// Whether others than the one who mounts may use it; nil to leave it to who that is.
@@ -105,6 +107,11 @@ public struct MountOptions: Sendable, Equatable {
         throw MountError("cache=\(value) is not a size of at least 16M", remedy: "write it like cache=256M")
       }
       cacheBytes = bytes
+    case "device_timeout":
+      guard let seconds = UInt64(value), seconds <= 86_400 else {
+        throw MountError("device_timeout=\(value) is not a number of seconds from 0 to 86400")
+      }
+      deviceTimeoutSeconds = seconds
     case "fsname": source = value
     case "subtype": break
     default:

@@ -161,7 +161,7 @@ public final class NamespaceDevice: BlockDevice {
       controller.serviceFunction()
     }
     ring()
-    return !queue.pointee.hasEnds && !queue.pointee.pair.hasCompletion && !controller.hasEvent
+    return !queue.pointee.hasEnds && !controller.canCollect(from: queue.pointee.pair) && !controller.hasEvent
   }
 
   public func close() {

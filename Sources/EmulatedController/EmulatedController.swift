@@ -65,13 +65,14 @@ extension EmulatedController: Function {
   public var removalDescriptor: Int32? { controller.removal >= 0 ? controller.removal : nil }
 
   public func readConfiguration(at offset: Int, width: Int) -> UInt32 {
-    controller.isRemoved ? .max : space.read(at: offset, width: width)
+    controller.isUnreachable ? .max : space.read(at: offset, width: width)
   }
 
   public func writeConfiguration(_ value: UInt32, at offset: Int, width: Int) {
-    if controller.isRemoved { return }
+    if controller.isUnreachable { return }
     space.write(value, at: offset, width: width)
     if space.takeResetRequest() { controller.resetFunction() }
+    if space.answers { controller.isDeaf = false }
     if space.busMaster != controller.iommu.busMaster { controller.iommu.busMaster = space.busMaster }
   }
 
@@ -101,7 +102,7 @@ extension EmulatedController: Function {
   }
 
   public func reset() throws(FunctionError) {
-    guard !controller.isRemoved else { throw FunctionError("\(name) is gone", errno: ENODEV) }
+    guard !controller.isUnreachable else { throw FunctionError("\(name) does not answer", errno: ENODEV) }
     if case .stuck = controller.faults.actionOnFunctionReset() {
       throw FunctionError("the reset of \(name) failed", errno: EIO)
     }
@@ -110,7 +111,21 @@ extension EmulatedController: Function {
 
   public var needsService: Bool { true }
 
-  public func service(now: UInt64) -> UInt64 { controller.service(now: now) }
+  public func service(now: UInt64) -> UInt64 {
+    let due = controller.service(now: now)
+    if controller.linkWasReset { resetConfiguration() }
+    return due
+  }
+
+  public func restoreChannel() { enableMemorySpace() }
+
+  /// A reset of the link clears the configuration: the host has to place the function's registers again, and let it access memory.
+  private func resetConfiguration() {
+    controller.linkWasReset = false
+    controller.isDeaf = true
+    space.reset()
+    controller.iommu.busMaster = false
+  }
 
   public func close() {
     controller.resetFunction()
@@ -152,11 +167,12 @@ extension EmulatedController {
   /// Takes the function away, as if it were pulled out: registers read as all ones from now on.
   public func surpriseRemove() { controller.remove() }
 
-  /// Shows a fault now, without a command to show it on: `fatal`, `remove`, `resetItself` or `losePower`.
+  /// Shows a fault now, without a command to show it on: `fatal`, `remove`, `dropLink`, `resetItself` or `losePower`.
   public func show(_ fault: FaultAction) {
     switch fault {
     case .fatal: controller.fail()
     case .remove: controller.remove()
+    case .dropLink(let duration, let resets): controller.dropLink(for: duration, resets: resets)
     case .resetItself: controller.resetFunction()
     case .losePower: controller.losePower()
     default: break

@@ -118,8 +118,9 @@ extension Controller {
       if let end = callerResponse { return end }
       let status = controllerStatus
       if status.isGone {
+        // It reaches no memory, and will have been reset before it takes another command.
         let failure = error(.removed)
-        fail(failure)
+        goOffline()
         throw failure
       }
       let isHealthy = isHealthy(status)

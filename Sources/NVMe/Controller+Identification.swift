@@ -205,6 +205,7 @@ extension Controller {
   func becomeReady() {
     namespaces = bringUp.namespaces
     bringUp.failures = 0
+    bringUp.offlineEnd = nil
     requestEvents()
   }
 }

@@ -180,11 +180,14 @@ extension Controller {
     if needsService { serviceDue = function.service(now: now) }
   }
 
+  /// Whether a completion waits for `poll`. Those of a controller that is being reset, or is offline, are not collected any more.
+  public func canCollect(from queue: borrowing QueuePair) -> Bool { state == .ready && queue.hasCompletion }
+
   /// When `poll` is to be called although no interrupt may come (ns, monotonic); `UInt64.max` for never. Gives an
   /// emulated function the processor for what was submitted since the last poll.
   public func nextDeadline(of queue: borrowing QueuePair) -> UInt64 {
     serviceFunction()
-    if queue.generation != generation || queue.hasCompletion { return 0 }
+    if queue.generation != generation || canCollect(from: queue) { return 0 }
     switch state {
     case .ready:
       return min(min(serviceDue, adminDue), min(queue.nextDue, queue.inFlight > 0 ? queue.nextWatch : .max))

@@ -12,8 +12,8 @@ extension Controller {
     guard queue.inFlight > 0 else { return }
     let status = controllerStatus
     if status.isGone {
-      fail(error(.removed))
-      return resume(&queue)
+      goOffline()
+      return state == .failed ? resume(&queue) : ()
     }
     guard isHealthy(status) else { return reset() }
     guard !isPaused(status), queue.hasOverdue(for: options.commandTimeout, since: lastPause) else { return }
@@ -27,6 +27,8 @@ extension Controller {
       counters.fatalErrors += 1
     } else if !status.ready {
       counters.lostReadiness += 1
+      // A function reset brings back what else may have been lost, such as interrupts.
+      bringUp.failures = max(bringUp.failures, 1)
     } else {
       return true
     }
@@ -98,6 +100,9 @@ extension Controller {
 
   private func restart() {
     counters.resets += 1
+    // Whatever reset the controller may have reset its configuration as well.
+    function.restoreChannel()
+    function.setBusMaster(true)
     do throws(ControllerError) {
       try enter(.disabling)
     } catch {
@@ -109,9 +114,11 @@ extension Controller {
   @inline(never)
   func recover() {
     guard state != .failed, state != .closed else { return }
+    guard state != .offline else { return lookForChannel() }
     do throws(ControllerError) {
       try advance()
     } catch {
+      if error.isRemoved { return goOffline() }
       bringUp.failures += 1
       if !error.mayPass || bringUp.failures > options.maximumResets {
         fail(error)
@@ -121,13 +128,40 @@ extension Controller {
     }
   }
 
-  /// Waits until a reset that is under way has ended, well or not.
+  /// Waits until a reset that is under way has ended, well or not, or the controller is offline.
   func settle() {
     var pause = Pause(self)
-    while state != .ready, state != .failed, state != .closed {
+    while ![.ready, .offline, .failed, .closed].contains(state) {
       recover()
       pause.wait()
     }
+  }
+
+  // MARK: Offline
+
+  /// How often a controller that is offline is looked for (ns).
+  private static let offlineInterval: UInt64 = 10 * .millisecond
+
+  /// The registers read as all ones: the controller is waited for, or given up at once where it will not come back.
+  func goOffline() {
+    if bringUp.offlineEnd == nil {
+      counters.lostChannels += 1
+      bringUp.offlineEnd = now + min(options.offlineTimeout, .max - now)
+    }
+    state = .offline
+    lookForChannel()
+  }
+
+  /// Looks whether a controller that is offline answers again. Its former life is over then: completions may have been lost on
+  /// the way, and it may have been reset, so a function reset and a bring-up follow.
+  private func lookForChannel() {
+    guard !function.isTakenAway, now < bringUp.offlineEnd ?? 0 else { return fail(error(.removed)) }
+    bringUp.nextStep = now + Self.offlineInterval
+    _ = function.service(now: now)
+    function.restoreChannel()
+    guard !controllerStatus.isGone else { return }
+    bringUp.failures = 1
+    restart()
   }
 
   /// Gives the controller up, after making sure that it no longer reaches memory.

@@ -13,6 +13,8 @@ extension Controller {
     guard state != .closed else { return }
     if state == .ready { deleteQueues() }
     settle()
+    // Nothing is in flight that a controller that is offline would have to be waited for.
+    if state == .offline { fail(error(.removed)) }
     if state == .ready {
       takeHostMemory()
       shutDown()

@@ -23,6 +23,9 @@ public struct ControllerOptions {
   public var adminTimeout: UInt64 = 60 * .second
   /// How often the controller's health and the age of commands are looked at while commands are under way (ns).
   public var watchInterval: UInt64 = .second
+  /// How long a controller whose registers read as all ones is waited for (ns) before it is taken for gone. Commands wait as
+  /// long. By default it is not waited for; Linux waits 600 s for a controller on a network (NVMF_DEF_CTRL_LOSS_TMO).
+  public var offlineTimeout: UInt64 = 0
   /// When failed commands are tried again. The controller's delay times are filled in at bring-up.
   public var retry = RetryPolicy()
   /// How many resets in a row may be needed before the controller is given up.

@@ -37,6 +37,9 @@ public enum ControllerState: Hashable, Sendable {
   case creatingSubmissionQueues
   /// Commands are taken.
   case ready
+  /// Its registers read as all ones: the link is down, or the device is being reset from outside, or is gone. Commands wait
+  /// until it answers again or `ControllerOptions.offlineTimeout` has passed.
+  case offline
   /// It cannot be used any more, for the reason in `Controller.failure`; it is known not to touch memory.
   case failed
   /// Given back.

@@ -1,3 +1,5 @@
+import Glibc
+
 /// A PCI function as a driver sees it: configuration space, BARs, DMA mappings, interrupts, reset.
 ///
 /// Kernel VFIO, vfio-user and the emulated controller each are one. A function belongs to one thread at a
@@ -44,6 +46,10 @@ public protocol Function: AnyObject {
   /// An eventfd that fires when the function is asked back (removal), where the transport has one.
   var removalDescriptor: Int32? { get }
 
+  /// Makes a function answer again whose registers have read as all ones, as far as that is the host's to do: what a reset of
+  /// the link has cleared in its configuration is written anew.
+  func restoreChannel()
+
   /// Whether `service` does anything.
   var needsService: Bool { get }
 
@@ -60,6 +66,14 @@ extension Function {
   public var needsService: Bool { false }
   public var needsSharedMemory: Bool { false }
   public func service(now: UInt64) -> UInt64 { .max }
+  public func restoreChannel() {}
+
+  /// Whether the function was asked back: it will not answer again.
+  public var isTakenAway: Bool {
+    guard let removalDescriptor else { return false }
+    var entry = pollfd(fd: removalDescriptor, events: Int16(POLLIN), revents: 0)
+    return poll(&entry, 1, 0) > 0
+  }
 }
 
 /// Why a PCI function could not be used, and what mends it.

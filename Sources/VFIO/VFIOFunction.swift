@@ -22,6 +22,8 @@ public final class VFIOFunction: Function {
   private var accesses: [RegionAccess] = []
   private var eventfds: [Int32] = []
   private var removal: Int32 = -1
+  /// `BusErrorGuard.count` when the BARs were mapped last.
+  private var busErrors = BusErrorGuard.count
 
   /// Opens the function at an address, lets it answer in memory space, and keeps it from DMA.
   /// - Throws: `FunctionError` saying what is missing and the command that mends it.
@@ -86,6 +88,18 @@ extension VFIOFunction {
     let code = device?.reset() ?? ENODEV
     guard code == 0 else { throw FunctionError("the reset of \(name) failed", errno: code) }
     enableMemorySpace()
+  }
+
+  /// Has the kernel write the BARs anew, which a reset of the link has cleared, and maps again what bus errors took away.
+  public func restoreChannel() {
+    enableMemorySpace()
+    guard BusErrorGuard.count != busErrors, let descriptor = device?.descriptor.number else { return }
+    busErrors = BusErrorGuard.count
+    for (index, mapping) in mappings {
+      guard let region = device?.region(UInt32(index)) else { continue }
+      _ = mmap(
+        mapping, region.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, descriptor, region.offset)
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 import CMachine
 import DriverTestSupport
 import EmulatedController
+import Glibc
 import NVMe
 import NVMeSpec
 import Testing
@@ -193,6 +194,103 @@ import Testing
     let start = machine.time.now
     #expect(driver.run(.read, block: 0, count: 1, frames: [0]) == 0)
     #expect(machine.time.now == start)
+    device.close()
+  }
+
+  // MARK: Links that go down
+
+  /// The time a link is down, whether that resets the controller, and whether it is noticed, being longer than the interval at
+  /// which the driver looks.
+  @Test(arguments: [
+    (100_000_000, false), (100_000_000, true), (3 * second, false), (3 * second, true), (20 * second, false),
+    (20 * second, true), (599 * second, false), (599 * second, true),
+  ])
+  func aLinkThatComesBackCostsTimeAndNoCommand(duration: UInt64, resets: Bool) throws {
+    let (machine, device, driver) = try open { $0.options.offlineTimeout = 600 * Self.second }
+    for index in 0..<16 { Self.fill(device, frame: index) }
+    for block in 0..<8 as Range<UInt64> {
+      #expect(driver.run(.write, block: block, count: 1, frames: [UInt32(block)]) == 0)
+    }
+    machine.device.faultRules = [
+      FaultRule(io: .write, .dropLink(duration, resets: resets), skipping: 3, limit: 1)
+    ]
+    for block in 8..<16 as Range<UInt64> {
+      _ = driver.submit(.write, block: block, count: 1, frames: [UInt32(block)])
+    }
+    _ = driver.submit(.flush)
+    let start = machine.time.now
+    #expect(driver.drain())
+    #expect(driver.ends.values.allSatisfy { $0 == 0 })
+    #expect(machine.time.now - start < duration + 40 * Self.second)
+    let isNoticed = resets || duration > machine.options.watchInterval
+    #expect(device.controller.counters.lostChannels == (isNoticed ? 1 : 0))
+    for block in 0..<16 as Range<UInt64> {
+      #expect(driver.run(.read, block: block, count: 1, frames: [32]) == 0)
+      #expect(cm_load32(device.arena.pointer(32)) == UInt32(block) + 1)
+    }
+    device.close()
+    #expect(machine.device.dmaFaultCount == 0 && machine.device.mappedArenas == 0)
+  }
+
+  private static func fill(_ device: NamespaceDevice, frame: Int) {
+    device.arena.pointer(UInt32(frame)).storeBytes(of: UInt32(frame + 1), as: UInt32.self)
+  }
+
+  @Test func aLinkThatStaysDownLosesTheController() throws {
+    let (machine, device, driver) = try open { $0.options.offlineTimeout = 30 * Self.second }
+    machine.device.faultRules = [
+      FaultRule(io: .write, .dropLink(1000 * Self.second, resets: false), limit: 1)
+    ]
+    let start = machine.time.now
+    #expect(driver.run(.write, block: 0, count: 1, frames: [0]) == ENODEV)
+    #expect((30...32).contains((machine.time.now - start) / Self.second))
+    #expect(driver.run(.read, block: 0, count: 1, frames: [0]) == ENODEV)
+    device.close()
+  }
+
+  @Test func aLinkThatComesAndGoesIsWaitedForNoLonger() throws {
+    let (machine, device, driver) = try open { $0.options.offlineTimeout = 30 * Self.second }
+    machine.device.faultRules = [
+      FaultRule(io: nil, .dropLink(2 * Self.second, resets: true), limit: 1),
+      FaultRule(admin: .identify, .dropLink(2 * Self.second, resets: true)),
+    ]
+    let start = machine.time.now
+    #expect(driver.run(.write, block: 0, count: 1, frames: [0]) == ENODEV)
+    #expect((30...33).contains((machine.time.now - start) / Self.second))
+    device.close()
+  }
+
+  @Test func aControllerThatIsTakenAwayIsNotWaitedFor() throws {
+    let (machine, device, driver) = try open { $0.options.offlineTimeout = 600 * Self.second }
+    machine.device.faultRules = [FaultRule(io: .write, .remove, limit: 1)]
+    let start = machine.time.now
+    #expect(driver.run(.write, block: 0, count: 1, frames: [0]) == ENODEV)
+    #expect(machine.time.now - start < 3 * Self.second)
+    device.close()
+  }
+
+  @Test func closingADeviceThatIsOfflineWaitsForNothing() throws {
+    let (machine, device, driver) = try open { $0.options.offlineTimeout = 600 * Self.second }
+    #expect(driver.run(.write, block: 0, count: 1, frames: [0]) == 0)
+    machine.device.show(.dropLink(1000 * Self.second, resets: false))
+    let start = machine.time.now
+    device.close()
+    #expect(machine.time.now - start < 20 * Self.second)
+    #expect(device.controller.state == .closed && machine.device.mappedArenas == 0)
+  }
+
+  @Test func aCallerSleepsWhileADeviceIsOfflineWithCompletionsLeft() throws {
+    let (machine, device, driver) = try open { $0.options.offlineTimeout = 600 * Self.second }
+    for index in 0..<24 { _ = driver.submit(.read, block: UInt64(index), count: 1, frames: [UInt32(index)]) }
+    device.ring()
+    device.controller.serviceFunction()
+    machine.device.show(.dropLink(5 * Self.second, resets: false))
+    machine.time.pass(2 * Self.second)
+    driver.poll(limit: 4)
+    #expect(device.controller.state == .offline && driver.ends.count == 4)
+    #expect(device.prepareToSleep() && device.nextDeadline > machine.time.now)
+    #expect(driver.drain())
+    #expect(driver.ends.count == 24 && driver.ends.values.allSatisfy { $0 == 0 })
     device.close()
   }
 }

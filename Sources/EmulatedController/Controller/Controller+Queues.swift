@@ -99,6 +99,7 @@ extension Controller {
       switch command.fault {
       case .fatal: return fail()
       case .remove: return remove()
+      case .dropLink(let duration, let resets): return dropLink(for: duration, resets: resets)
       case .resetItself: return resetFunction()
       case .losePower: return losePower()
       case .delay(let time): due = now.saturatingAdd(time)

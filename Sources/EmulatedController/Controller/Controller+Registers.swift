@@ -4,12 +4,12 @@ import NVMeSpec
 /// Register accesses and the enable, ready and shutdown state machine (Base 2.0, sections 3.1.3, 3.5, 3.6).
 extension Controller {
   mutating func load32(_ offset: Int) -> UInt32 {
-    if isRemoved { return .max }
+    if isUnreachable || isDeaf { return .max }
     return memoryBuffer.load(offset & ~3) ?? registers.load(offset & ~3)
   }
 
   mutating func store32(_ value: UInt32, _ offset: Int) {
-    if isRemoved { return }
+    if isUnreachable || isDeaf { return }
     if offset >= Register.doorbells {
       ring(offset, value)
     } else if offset == Register.configuration {
@@ -117,5 +117,24 @@ extension Controller {
     isRunning = false
     var one: UInt64 = 1
     if removal >= 0 { _ = Glibc.write(removal, &one, 8) }
+  }
+
+  /// The link goes down: the host's accesses go nowhere, and what the controller completes is lost.
+  mutating func dropLink(for duration: UInt64, resets: Bool) {
+    finishWork()
+    deferred.removeWaiting()
+    isRunning = false
+    linkReturn = (now.saturatingAdd(duration), resets)
+  }
+
+  /// The link is up again. Doorbells that were rung meanwhile have not been heard.
+  mutating func restoreLink() {
+    if linkReturn?.resets == true {
+      resetFunction()
+      linkWasReset = true
+    }
+    linkReturn = nil
+    isRunning =
+      registers.status.ready && !registers.status.fatal && registers.status.shutdown == .none && !isRemoved
   }
 }

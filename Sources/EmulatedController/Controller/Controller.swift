@@ -58,6 +58,14 @@ struct Controller: ~Copyable {
   var isRunning = false
   /// Whether the function is gone.
   var isRemoved = false
+  /// When the link that is down comes back (ns), and whether it has been reset then; nil while it is up.
+  var linkReturn: (due: UInt64, resets: Bool)?
+  /// Whether the function's configuration has yet to be as after a reset.
+  var linkWasReset = false
+  /// Whether the registers lie nowhere, as they do after a reset of the link.
+  var isDeaf = false
+  /// Whether the host reaches nothing.
+  var isUnreachable: Bool { isRemoved || linkReturn != nil }
   /// Whether a fault rule, the timing model or the recorder has to see commands before they are carried out.
   var isPlain = true
   /// Whether making data durable has failed: the system may have dropped what it could not write, so that no
@@ -118,6 +126,10 @@ struct Controller: ~Copyable {
   /// - Returns: when to be called next.
   mutating func service(now time: UInt64) -> UInt64 {
     now = max(now, time)
+    if let linkReturn {
+      guard now >= linkReturn.due else { return linkReturn.due }
+      restoreLink()
+    }
     guard isRunning else { return .max }
     if shadows != nil { followShadows() }
     collectResults()

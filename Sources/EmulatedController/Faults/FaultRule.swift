@@ -104,6 +104,9 @@ public enum FaultAction: Sendable, Equatable {
   case fatal
   /// The function is gone: registers read as all ones and nothing is carried out.
   case remove
+  /// The link is down for so many nanoseconds: registers read as all ones, and nothing is heard or answered. Then the controller
+  /// is as it was, or, if that `resets` it, as after a reset of the link.
+  case dropLink(UInt64, resets: Bool)
   /// The controller resets itself: registers are as after power-on, what was under way is forgotten. Media and the
   /// volatile cache stay.
   case resetItself

@@ -12,6 +12,7 @@ struct ConfigurationSpace {
   /// The BAR that holds the MSI-X table and the pending bits.
   static let tableBAR = 4
   private static let pageSize = 4096
+  private static let memorySpaceBit: UInt32 = 1 << 1
   private static let busMasterBit: UInt32 = 1 << 2
   private static let msixEnableBit: UInt32 = 1 << 15
 
@@ -90,6 +91,9 @@ struct ConfigurationSpace {
     get { read(at: Self.commandOffset, width: 2) & Self.busMasterBit != 0 }
     set { change(Self.busMasterBit, to: newValue, at: Self.commandOffset) }
   }
+
+  /// Whether the command register lets the function answer at its BARs.
+  var answers: Bool { read(at: Self.commandOffset, width: 2) & Self.memorySpaceBit != 0 }
 
   /// Whether MSI-X is on.
   var msixEnabled: Bool {

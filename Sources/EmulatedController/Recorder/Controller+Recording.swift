@@ -68,6 +68,8 @@ extension Controller {
     let cut = PowerCut(at: cut.moment ?? recorder.now, survivors: cut.survivors, tears: cut.tears)
     resetFunction()
     isRemoved = false
+    linkReturn = nil
+    isDeaf = false
     var images: [SparseImage] = []
     for identifier in namespaces.identifiers {
       guard let medium = namespaces[identifier]?.medium else { continue }

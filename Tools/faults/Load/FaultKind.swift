@@ -24,6 +24,7 @@ public enum FaultKind: String, CaseIterable, Sendable {
   case lostAbort = "lost Abort"
   case lostAdmin = "lost admin completion"
   case failedReset = "failed function reset"
+  case linkLoss = "link loss"
   case removal = "removal"
 
   private static let second: UInt64 = 1_000_000_000
@@ -73,6 +74,9 @@ public enum FaultKind: String, CaseIterable, Sendable {
         io(.loseCompletion), FaultRule(.disable, .stuck, limit: 1),
         FaultRule(.functionReset, .stuck, limit: times),
       ]
+    case .linkLoss:
+      let duration = UInt64.random(in: Self.second / 10...20 * Self.second, using: &random)
+      return [io(.dropLink(duration, resets: Bool.random(using: &random)))]
     case .removal: return [io(.remove)]
     }
   }

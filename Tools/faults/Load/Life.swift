@@ -80,6 +80,7 @@ final class Life {
     self.clock = clock
     var options = ControllerOptions()
     options.queueEntries = [3, 8, 64].randomElement(using: &self.random) ?? 64
+    options.offlineTimeout = 600 * Self.second
     options.time = TimeSource(now: { clock.now }, sleep: { clock.now += $0 })
     let frames = Self.depth * Self.blocksPerCommand
     device = try NamespaceDevice(
