@@ -43,6 +43,7 @@ final class Daemon {
     self.controller = controller
     self.log = log
     loop = try EventLoop()
+    for remark in controller.remarks { log.notice("\(controller.function.name): \(remark)") }
     removal = controller.function.removalDescriptor
     loop.watch(signals.descriptor) { [unowned self] in while signals.take() != nil { leave() } }
     if let removal { loop.watch(removal) { [unowned self] in leaveRemoved() } }

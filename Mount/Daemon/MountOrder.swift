@@ -36,6 +36,8 @@ struct MountOrder {
 
   var controllerOptions: ControllerOptions {
     var controller = ControllerOptions()
+    // A namespace takes a pair each; the controller grants what it has.
+    controller.queuePairs = 64
     controller.offlineTimeout = options.deviceTimeoutSeconds * 1_000_000_000
     return controller
   }

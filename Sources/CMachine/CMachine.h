@@ -27,10 +27,17 @@ static inline void cm_store16(volatile void *p, uint16_t v) { *(volatile uint16_
 static inline void cm_store32(volatile void *p, uint32_t v) { *(volatile uint32_t *)p = v; }
 static inline void cm_store64(volatile void *p, uint64_t v) { *(volatile uint64_t *)p = v; }
 
-// Fences between memory shared with a device and its doorbells.
+// Fences between memory shared with a device and its doorbells. On arm64 a device may lie outside the inner shareable domain that
+// the language's fences order, so they reach the outer one, as Linux' dma_rmb, dma_wmb and dma_mb do.
+#if defined(__aarch64__)
+static inline void cm_acquire_fence(void) { __asm__ volatile("dmb oshld" ::: "memory"); }
+static inline void cm_release_fence(void) { __asm__ volatile("dmb osh" ::: "memory"); }
+static inline void cm_full_fence(void) { __asm__ volatile("dmb osh" ::: "memory"); }
+#else
 static inline void cm_acquire_fence(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
 static inline void cm_release_fence(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }
 static inline void cm_full_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+#endif
 
 #if defined(__x86_64__)
 static inline void cm_pause(void) { __builtin_ia32_pause(); }

@@ -4,6 +4,8 @@ import NVMeSpec
 struct BringUp {
   /// When the present state must be over (ns, monotonic).
   var deadline: UInt64 = 0
+  /// Until when CSTS is not to be read (ns, monotonic).
+  var quietEnd: UInt64 = 0
   /// When to look again (ns, monotonic).
   var nextStep: UInt64 = 0
   /// The admin command that the present state sent.

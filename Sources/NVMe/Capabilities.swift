@@ -5,6 +5,8 @@ import PCI
 public struct Capabilities: Sendable {
   /// Read, write: the most frames of 4 KiB of one command, by MDTS and the driver's own list pages.
   public internal(set) var transferFrames: UInt32 = 1
+  /// Multiples of so many frames are better not crossed by a command where a namespace names no boundary; 0 for none.
+  public internal(set) var stripeFrames: UInt32 = 0
   /// Whether I/O commands may use SGLs. Frames have any alignment that a controller may ask for.
   public internal(set) var takesSGLs = false
   /// Whether there is a Compare command.
@@ -38,7 +40,7 @@ public struct Capabilities: Sendable {
     let metadataLimit = UInt32(clamping: namespace.protection?.frameLimit ?? .max)
     return TransferLimits(
       maximum: min(transferFrames, Self.lbaLimit(namespace), metadataLimit),
-      boundary: namespace.boundaryFrames)
+      boundary: namespace.boundaryFrames == 0 ? stripeFrames : namespace.boundaryFrames)
   }
 
   /// The limits of Write Zeroes to `namespace`.

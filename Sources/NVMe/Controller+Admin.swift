@@ -145,9 +145,9 @@ extension QueueMemory {
   }
 
   /// Create I/O Submission Queue, for this memory.
-  var createSubmissionQueue: SubmissionEntry {
+  func createSubmissionQueue(_ quirks: Quirks) -> SubmissionEntry {
     SubmissionEntry(
       createSubmissionQueue: identifier, entries: entries, at: submissionAddress,
-      completionQueue: identifier)
+      completionQueue: identifier, priority: quirks.contains(.mediumPriority) ? 2 : 0)
   }
 }

@@ -10,15 +10,35 @@ extension Controller {
     let isBeingEnabled = configuration.enabled && !found.ready && !found.fatal
     do throws(ControllerError) {
       try enter(isBeingEnabled ? .awaitingFormerEnable : .disabling)
-      var pause = Pause(self)
-      while state != .ready {
-        if try advance() { pause = Pause(self) } else { pause.wait() }
-      }
+      try awaitReady()
     } catch {
       fail(error)
       letGo()
       throw error
     }
+  }
+
+  /// Goes on until the controller is ready, sleeping between the steps.
+  private func awaitReady() throws(ControllerError) {
+    var pause = Pause(self)
+    while state != .ready {
+      do throws(ControllerError) {
+        if try advance() { pause = Pause(self) } else { pause.wait() }
+      } catch {
+        guard passesOver(error) else { throw error }
+        try enter(.disabling)
+      }
+    }
+  }
+
+  /// Whether the bring-up can do without what failed. The command may still be under way: only a reset ends it.
+  private func passesOver(_ error: ControllerError) -> Bool {
+    guard case .commandTimeout = error.reason, error.state == .describingNamespaces, !skipsDescriptors else {
+      return false
+    }
+    skipsDescriptors = true
+    remarks.append("it does not answer when asked for descriptors of namespaces, and is not asked again")
+    return true
   }
 
   /// Goes from state to state until one has to wait.
@@ -52,8 +72,10 @@ extension Controller {
     switch next {
     case .awaitingFormerEnable: bringUp.deadline = now + readyTimeout
     case .disabling:
+      let wasEnabled = configuration.enabled
       disable()
-      bringUp.deadline = now + readyTimeout
+      bringUp.quietEnd = wasEnabled && quirks.contains(.delaysReadiness) ? now + Quirks.readinessDelay : 0
+      bringUp.deadline = now + readyTimeout + (bringUp.quietEnd == 0 ? 0 : Quirks.readinessDelay)
     case .enabling:
       enable()
       admin.isOnline = true
@@ -82,6 +104,7 @@ extension Controller {
   }
 
   private func awaitDisabled() throws(ControllerError) -> Bool {
+    guard now >= bringUp.quietEnd else { return false }
     if try liveStatus().ready {
       guard now >= bringUp.deadline else { return false }
       // It does not listen to CC.EN; a function-level reset ends its DMA as well.
@@ -131,6 +154,7 @@ extension Controller {
   private func awaitEnabled() throws(ControllerError) -> Bool {
     let status = try liveStatus()
     if status.ready {
+      if let memoryBuffer, memoryBuffer.hasInvalidAddress(registers) { refuseMemoryBuffer() }
       try enter(.identifyingController)
       return true
     }

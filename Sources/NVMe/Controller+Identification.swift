@@ -6,11 +6,16 @@ extension Controller {
   /// Sends the command of the present state; where there is nothing to ask, goes on as if it had been answered.
   func sendCommand() throws(ControllerError) {
     guard let command = command() else { return try handle(nil) }
-    bringUp.deadline = now + options.adminTimeout
+    let isOptional = state == .describingNamespaces
+    bringUp.deadline =
+      now + (isOptional ? min(options.adminTimeout, Self.descriptorTimeout) : options.adminTimeout)
     guard admin.post(command, context: AdminContext.bringUp.rawValue) != nil else { throw error(.notUsable) }
     bringUp.command = command
     admin.ring()
   }
+
+  /// How long the answer to what some controllers never answer is waited for (ns).
+  private static let descriptorTimeout: UInt64 = 5 * .second
 
   /// The command of the present state, nil when there is nothing to ask.
   private func command() -> SubmissionEntry? {
@@ -19,6 +24,8 @@ extension Controller {
     case .identifyingCommandSet:
       version >= Version(2, 0) ? withData(SubmissionEntry(identify: .commandSetController)) : nil
     case .settingHostBehavior: hostBehaviorCommand()
+    case .settingTimestamp: timestampCommand()
+    case .settingHostIdentifier: hostIdentifierCommand()
     case .settingQueueCounts:
       SubmissionEntry(setFeature: .numberOfQueues, value: wantedQueues.rawValue)
     case .configuringDoorbells: doorbellCommand()
@@ -36,13 +43,14 @@ extension Controller {
           SubmissionEntry(identify: .activeNamespaces, namespace: bringUp.identifiers.last ?? 0)) : nil
     case .identifyingNamespaces:
       pendingNamespace.map { withData(SubmissionEntry(identify: .namespace, namespace: $0)) }
+    case .identifyingGuards: guardCommand()
     case .describingNamespaces:
-      version >= Version(1, 3)
+      version >= Version(1, 3) && !skipsDescriptors
         ? pendingNamespace.map {
           withData(SubmissionEntry(identify: .namespaceDescriptors, namespace: $0))
         } : nil
     case .creatingCompletionQueues: pendingQueue.map { $0.createCompletionQueue }
-    case .creatingSubmissionQueues: pendingQueue.map { $0.createSubmissionQueue }
+    case .creatingSubmissionQueues: pendingQueue.map { $0.createSubmissionQueue(quirks) }
     default: nil
     }
   }
@@ -63,6 +71,32 @@ extension Controller {
     guard identity.retryDelays != (0, 0, 0) else { return nil }
     HostBehavior(advancedRetry: true).encode(into: dataBuffer(HostBehavior.size))
     return withData(SubmissionEntry(setFeature: .hostBehaviorSupport, value: 0))
+  }
+
+  /// Timestamp: milliseconds since 1970, 48 bits (Base 2.0, section 5.27.1.12).
+  private func timestampCommand() -> SubmissionEntry? {
+    guard identity.ioCommands.contains(.timestamp) else { return nil }
+    dataBuffer(8).put(TimeSource.millisecondsSince1970 & 0xffff_ffff_ffff, at: 0)
+    return withData(SubmissionEntry(setFeature: .timestamp, value: 0))
+  }
+
+  /// Host Identifier, of 16 bytes where the controller takes that (CTRATT.HIDS), of 8 otherwise (Base 2.0, section 5.27.1.25).
+  private func hostIdentifierCommand() -> SubmissionEntry? {
+    guard identity.ioCommands.contains(.reservations), let identifier = HostIdentifier.machine else {
+      return nil
+    }
+    let isExtended = identity.attributes & 1 != 0
+    dataBuffer(16).put(bytes: isExtended ? identifier : Array(identifier[..<8]), at: 0)
+    return withData(SubmissionEntry(setFeature: .hostIdentifier, value: isExtended ? 1 : 0))
+  }
+
+  /// Asks for the guards of a namespace with protection information, where the controller has others than of 16 bits
+  /// (CTRATT.ELBAS).
+  private func guardCommand() -> SubmissionEntry? {
+    guard identity.attributes & 1 << 15 != 0, let last = bringUp.namespaces.last,
+      last.identifier == pendingNamespace, last.identity.protectionSettings & 7 != 0
+    else { return nil }
+    return withData(SubmissionEntry(identify: .commandSetNamespace, namespace: last.identifier))
   }
 
   private var pendingNamespace: UInt32? {
@@ -86,10 +120,11 @@ extension Controller {
       try enter(.settingHostBehavior)
     case .settingHostBehavior:
       understandsDelays = succeeded(response)
-      try enter(.settingQueueCounts)
+      try enter(.settingTimestamp)
+    case .settingTimestamp: try enter(.settingHostIdentifier)
+    case .settingHostIdentifier: try enter(.settingQueueCounts)
     case .settingQueueCounts:
-      try require(response)
-      grantQueues(QueueCounts(rawValue: response?.result ?? 0))
+      if let response { receiveQueueCounts(response) }
       try enter(.configuringDoorbells)
     case .configuringDoorbells:
       shadowDoorbells?.end(succeeded: succeeded(response))
@@ -109,7 +144,10 @@ extension Controller {
       try enter(listNamespaces(response) ? .listingNamespaces : .identifyingNamespaces)
     case .identifyingNamespaces:
       if succeeded(response) { identifyNamespace() }
-      try enter(response == nil ? .creatingCompletionQueues : .describingNamespaces)
+      try enter(response == nil ? .creatingCompletionQueues : .identifyingGuards)
+    case .identifyingGuards:
+      if succeeded(response) { identifyGuards() }
+      try enter(.describingNamespaces)
     case .describingNamespaces:
       if succeeded(response) { describeNamespace() }
       bringUp.identified += 1
@@ -141,6 +179,8 @@ extension Controller {
     capabilities = Capabilities(
       identity, minimumPageSize: registerCapabilities.minimumPageSize,
       maximumFrames: options.maximumTransferFrames)
+    if quirks.contains(.noWriteZeroes) { capabilities.canWriteZeroes = false }
+    if quirks.contains(.stripes) { capabilities.stripeFrames = capabilities.transferFrames }
     bringUp.identifiers = []
     bringUp.identified = 0
     bringUp.namespaces = []
@@ -160,6 +200,17 @@ extension Controller {
   private func limitCommands() {
     capabilities.apply(
       CommandSetLimits(decoding: answer), minimumPageSize: registerCapabilities.minimumPageSize)
+  }
+
+  /// A controller that does not say how many queues it has serves admin commands all the same.
+  private func receiveQueueCounts(_ response: FinishedCommand) {
+    guard response.end == .succeeded else {
+      queueRefusal = CommandError(queue: 0, command: bringUp.command, ended: response)
+      queuePairLimit = 0
+      return
+    }
+    queueRefusal = nil
+    grantQueues(QueueCounts(rawValue: response.result))
   }
 
   private func grantQueues(_ counts: QueueCounts) {
@@ -189,16 +240,25 @@ extension Controller {
 
   private func identifyNamespace() {
     guard let identifier = pendingNamespace else { return }
-    let identity = IdentifyNamespace(decoding: answer)
+    var identity = IdentifyNamespace(decoding: answer)
     // An inactive namespace is described by zeros.
     guard identity.size != 0 else { return }
+    if quirks.contains(.bogusIdentifiers) { identity.forgetIdentifiers() }
     bringUp.namespaces.append(Namespace(identifier: identifier, identity: identity))
+  }
+
+  private func identifyGuards() {
+    let last = bringUp.namespaces.count - 1
+    let format = bringUp.namespaces[last].identity.formatIndex
+    bringUp.namespaces[last].guardBits = CommandSetNamespace(decoding: answer).guardBits(ofFormat: format)
   }
 
   private func describeNamespace() {
     guard bringUp.namespaces.last?.identifier == pendingNamespace else { return }
     let last = bringUp.namespaces.count - 1
-    bringUp.namespaces[last].descriptors = NamespaceDescriptor.decodeList(answer)
+    bringUp.namespaces[last].descriptors = NamespaceDescriptor.decodeList(answer).filter {
+      !quirks.contains(.bogusIdentifiers) || $0.type == NamespaceDescriptor.commandSetType
+    }
   }
 
   /// The last state of the bring-up is done.

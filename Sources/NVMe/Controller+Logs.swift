@@ -11,8 +11,10 @@ extension Controller {
   public func readLog(
     _ page: LogPage, namespace: UInt32 = SubmissionEntry.allNamespaces, length: Int
   ) throws(ControllerError) -> [UInt8] {
-    let limit = Int(capabilities.transferFrames) * DMAArena.frameSize
-    let most = min(limit, Self.commandFrames * DMAArena.frameSize)
+    let most = longestLogPart
+    guard length <= most || hasLongLogs else {
+      throw error(.unsupported("the controller gives no more than \(most) bytes of a log page (LPA, bit 2)"))
+    }
     var log: [UInt8] = []
     while log.count < length {
       let part = min(length - log.count, most)
@@ -23,9 +25,19 @@ extension Controller {
     return log
   }
 
-  /// The error log's used entries, newest first.
+  /// LPA bit 2: a log page may be read from an offset on, and more than 16 KiB of it.
+  private var hasLongLogs: Bool { identity.logPageAttributes & 1 << 2 != 0 }
+
+  /// The most bytes of a log page that one command brings: without LPA bit 2, NUMD has 12 bits.
+  private var longestLogPart: Int {
+    let limit = min(Int(capabilities.transferFrames), Self.commandFrames) * DMAArena.frameSize
+    return hasLongLogs ? limit : min(limit, 4 << 12)
+  }
+
+  /// The error log's used entries, newest first; the oldest are left out where the controller gives no more.
   public func readErrorLog() throws(ControllerError) -> [ErrorLogEntry] {
-    let limit = Int(identity.errorLogEntries) + 1
+    let entries = Int(identity.errorLogEntries) + 1
+    let limit = hasLongLogs ? entries : min(entries, longestLogPart / ErrorLogEntry.size)
     let bytes = try readLog(.error, length: limit * ErrorLogEntry.size)
     return bytes.withUnsafeBytes { bytes in
       (0..<limit).map { index in

@@ -11,8 +11,37 @@ extension Controller {
   ) throws(ControllerError) -> QueuePair {
     guard state == .ready else { throw failure ?? error(.notUsable) }
     guard canMakeQueuePair else {
-      throw error(.unsupported("the controller grants no more than \(queuePairLimit) I/O queue pairs"))
+      throw error(.unsupported(queueShortage))
     }
+    let memory: QueueMemory
+    do throws(ControllerError) {
+      memory = try createQueues(protection)
+    } catch {
+      // Where it does not take them in its own memory, it may in the host's.
+      guard case .command = error.reason, state == .ready, let memoryBuffer, !memoryBuffer.isRefused else {
+        throw error
+      }
+      refuseMemoryBuffer()
+      memory = try createQueues(protection)
+    }
+    queues.append(memory)
+    var queue = QueuePair(
+      memory: memory, registers: registers, doorbellStride: registerCapabilities.doorbellStride,
+      policy: retryPolicy, time: options.time, dataPointers: dataPointers, protection: protection)
+    queue.generation = generation
+    queue.useShadows(shadowDoorbells)
+    return queue
+  }
+
+  private var queueShortage: String {
+    if let queueRefusal { return "the controller grants no I/O queues: \(queueRefusal)" }
+    let isOurs = queuePairLimit >= options.queuePairs
+    return "the controller grants no more than \(queuePairLimit) I/O queue pairs"
+      + (isOurs ? ", as many as were asked for" : "")
+  }
+
+  /// Makes the memory of a queue pair, and both queues at the controller.
+  private func createQueues(_ protection: NamespaceProtection?) throws(ControllerError) -> QueueMemory {
     let identifier = freeIdentifier()
     let memory: QueueMemory
     let buffered = memoryBuffer?.allocate(QueueMemory.submissionBytes(entries: queueEntries))
@@ -33,20 +62,14 @@ extension Controller {
       release(memory)
       throw error
     }
-    queues.append(memory)
-    var queue = QueuePair(
-      memory: memory, registers: registers, doorbellStride: registerCapabilities.doorbellStride,
-      policy: retryPolicy, time: options.time, dataPointers: dataPointers, protection: protection)
-    queue.generation = generation
-    queue.useShadows(shadowDoorbells)
-    return queue
+    return memory
   }
 
   /// Creates both queues at the controller, or neither.
   private func create(_ memory: QueueMemory) throws(ControllerError) {
     _ = try execute(memory.createCompletionQueue)
     do throws(ControllerError) {
-      _ = try execute(memory.createSubmissionQueue)
+      _ = try execute(memory.createSubmissionQueue(quirks))
     } catch {
       // Where it does not go, only a reset takes the memory from the controller.
       let isGone = (try? execute(SubmissionEntry(deleteCompletionQueue: memory.identifier))) != nil

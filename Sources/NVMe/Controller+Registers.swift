@@ -38,8 +38,11 @@ extension Controller {
   var readyTimeout: UInt64 {
     let timeouts = ReadyTimeouts(rawValue: registers.load32(at: Register.readyTimeouts))
     let asked = registerCapabilities.readyTimeout(timeouts) + 500 * .millisecond
-    return min(asked, Self.longestReadyTimeout)
+    return min(max(asked, Self.shortestReadyTimeout), Self.longestReadyTimeout)
   }
+
+  /// Some controllers say 0, or less than they need; one that is ready sooner is not kept waiting.
+  private static let shortestReadyTimeout: UInt64 = 5_000 * .millisecond
 
   /// CRTO can ask for nine hours. No controller needs that long, and whoever waits for one that lies is told in time.
   private static let longestReadyTimeout: UInt64 = 300_000 * .millisecond

@@ -37,6 +37,14 @@ public final class Controller {
   public internal(set) var counters = ControllerCounters()
   /// SMART / Health Information, as of the last bring-up or SMART event; nil where the controller does not tell.
   public internal(set) var health: SMARTLog?
+  /// What was found in the bring-up that people should know.
+  public internal(set) var remarks: [String] = []
+  /// What the controller needs beside what the specification says.
+  let quirks: Quirks
+  /// Why the controller grants no I/O queues, where it refused to say how many.
+  var queueRefusal: CommandError?
+  /// Whether namespaces are not asked for their descriptors, since the controller did not answer or is known not to.
+  var skipsDescriptors: Bool
   /// The firmware slots, as of the last firmware event; nil before the first.
   public internal(set) var firmware: FirmwareSlotLog?
 
@@ -108,6 +116,9 @@ public final class Controller {
     self.function = function
     self.options = options
     needsService = function.needsService
+    quirks = Quirks(of: function)
+    skipsDescriptors = quirks.contains(.noDescriptors)
+    remarks = quirks.remarks
     do throws(FunctionError) {
       function.setBusMaster(true)
       registers = try function.openBAR(0)

@@ -13,6 +13,10 @@ public enum ControllerState: Hashable, Sendable {
   case identifyingCommandSet
   /// Set Features, Host Behavior Support: retry delays are understood.
   case settingHostBehavior
+  /// Set Features, Timestamp: the controller's logs tell the time.
+  case settingTimestamp
+  /// Set Features, Host Identifier.
+  case settingHostIdentifier
   /// Set Features, Number of Queues.
   case settingQueueCounts
   /// Doorbell Buffer Config: doorbells have shadows in memory.
@@ -29,6 +33,8 @@ public enum ControllerState: Hashable, Sendable {
   case listingNamespaces
   /// Identify Namespace, for one namespace after another.
   case identifyingNamespaces
+  /// Identify Namespace for the NVM command set, for each that may have protection information with wide guards.
+  case identifyingGuards
   /// Identify, Namespace Identification Descriptor list, for one namespace after another.
   case describingNamespaces
   /// Create I/O Completion Queue, for the queue pairs that existed before a reset.

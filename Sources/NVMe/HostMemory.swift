@@ -49,10 +49,22 @@ extension Controller {
   /// The command that lends memory to a controller that asks for some; nil where it does not, and where there is none.
   func hostMemoryCommand() -> SubmissionEntry? {
     let pages = HostMemory.pages(for: identity, limit: options.hostMemoryLimit)
-    guard pages > 0 else { return nil }
+    guard pages > 0 else {
+      noteHostMemory()
+      return nil
+    }
     // It works without, only slower.
     if hostMemory == nil { hostMemory = try? HostMemory(pages: pages, function: function) }
     return hostMemory?.lend()
+  }
+
+  /// Says when the controller wants more memory than it can have.
+  private func noteHostMemory() {
+    let (wanted, given) = (UInt64(identity.minimumHostMemory) * 4096, options.hostMemoryLimit)
+    guard identity.preferredHostMemory > 0, wanted > given else { return }
+    let remark =
+      "it asks for at least \(wanted >> 20) MiB of the host's memory (HMMIN), and can have \(given >> 20)"
+    if !remarks.contains(remark) { remarks.append(remark) }
   }
 
   /// Takes lent memory back. Until the controller has agreed it may write there; where it does not, the shutdown ends

@@ -12,6 +12,8 @@ final class MemoryBuffer {
   /// The buffer, as the BAR has it mapped.
   private let base: UnsafeMutableRawPointer
   private let pageCount: Int
+  /// Whether the controller has refused a queue in it, or its address: no more queues come to lie there.
+  private(set) var isRefused = false
   /// The pages that queues lie in, by rising start.
   private var used: [Range<Int>] = []
 
@@ -67,6 +69,7 @@ final class MemoryBuffer {
 
   /// Room for a queue; nil where there is not enough in one piece.
   func allocate(_ bytes: Int) -> Part? {
+    guard !isRefused else { return nil }
     let count = (bytes + Self.pageSize - 1) / Self.pageSize
     var start = 0
     for (index, range) in used.enumerated() {
@@ -83,6 +86,14 @@ final class MemoryBuffer {
       pages: start..<start + count)
   }
 
+  /// The controller does not take queues in it.
+  func refuse() { isRefused = true }
+
+  /// Whether the controller has refused the address that it was given (CMBSTS.CBAI).
+  func hasInvalidAddress(_ registers: RegisterWindow) -> Bool {
+    registers.load32(at: Register.memoryBufferStatus) & 1 != 0
+  }
+
   /// Takes room back, which the controller no longer uses.
   func free(_ part: Part) { used.removeAll { $0 == part.pages } }
 
@@ -91,6 +102,13 @@ final class MemoryBuffer {
 }
 
 extension Controller {
+  /// Queues come to lie in the host's memory from here on.
+  func refuseMemoryBuffer() {
+    guard let memoryBuffer, !memoryBuffer.isRefused else { return }
+    memoryBuffer.refuse()
+    remarks.append("it takes no queues in its own memory (CMB); they lie in the host's")
+  }
+
   /// Bytes of the controller's memory buffer that submission queues lie in.
   public var memoryBufferUsed: Int { memoryBuffer?.bytesUsed ?? 0 }
 }

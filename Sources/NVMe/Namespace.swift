@@ -10,6 +10,9 @@ public struct Namespace: Sendable, Hashable {
   /// The identification descriptors, empty where the controller has none.
   public internal(set) var descriptors: [NamespaceDescriptor] = []
 
+  /// Bits of the guard of its protection information.
+  public internal(set) var guardBits = 16
+
   /// What Identify tells of a namespace.
   public init(identifier: UInt32, identity: IdentifyNamespace, descriptors: [NamespaceDescriptor] = []) {
     self.identifier = identifier
@@ -54,6 +57,10 @@ public struct Namespace: Sendable, Hashable {
     guard lbasPerFrame != nil else {
       return "namespace \(identifier) has logical blocks of an unsupported size; "
         + "format it with 512 or 4096 bytes (nvme format --block-size=4096)"
+    }
+    guard guardBits == 16 else {
+      return "namespace \(identifier) has protection information with guards of \(guardBits) bits; "
+        + "format it with guards of 16 bits, or without (nvme format --pi=0, see nvme nvm-id-ns)"
     }
     if metadataSize != 0, protection == nil {
       return "namespace \(identifier) has \(metadataSize) bytes of metadata between its blocks; "

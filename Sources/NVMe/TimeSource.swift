@@ -31,6 +31,15 @@ public struct TimeSource {
   }
 }
 
+extension TimeSource {
+  /// Milliseconds since 1970.
+  static var millisecondsSince1970: UInt64 {
+    var time = timespec()
+    clock_gettime(CLOCK_REALTIME, &time)
+    return UInt64(max(time.tv_sec, 0)) &* 1000 &+ UInt64(max(time.tv_nsec, 0)) / 1_000_000
+  }
+}
+
 extension UInt64 {
   /// One millisecond in nanoseconds.
   static let millisecond: UInt64 = 1_000_000

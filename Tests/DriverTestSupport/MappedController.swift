@@ -7,7 +7,7 @@ import PCI
 /// The emulated controller behind registers that lie in mapped memory, as those of hardware do, which can be taken
 /// away under the driver.
 public final class MappedController: DeviceFunction {
-  let device: EmulatedController
+  public let device: EmulatedController
   private let descriptor: Int32
   private let base: UnsafeMutableRawPointer
   private var known: [Int: UInt32] = [:]

@@ -115,6 +115,8 @@ struct Make: ParsableCommand {
     try Daemons.requireNone(on: device)
     let (controller, namespace) = try DeviceLocator.openController(device) { Self.say("mkfs.varve: \($0)") }
     defer { controller.close() }
+    let obstacle = controller.namespaces.first { $0.identifier == namespace }?.obstacle
+    if format == nil, let obstacle { throw Refusal("\(device): \(obstacle)") }
     if !force, let found = try Signature.find(on: namespace, of: controller) {
       throw Refusal("\(device) holds \(found); use -f to overwrite it")
     }

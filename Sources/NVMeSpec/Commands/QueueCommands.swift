@@ -10,13 +10,15 @@ extension SubmissionEntry {
   }
 
   /// Create I/O Submission Queue `queue` of `entries` entries in contiguous memory at `address`.
+  /// - Parameter priority: QPRIO: 0 urgent, 1 high, 2 medium, 3 low; without weighted arbitration it is to be ignored.
   public init(
-    createSubmissionQueue queue: UInt16, entries: Int, at address: UInt64, completionQueue: UInt16
+    createSubmissionQueue queue: UInt16, entries: Int, at address: UInt64, completionQueue: UInt16,
+    priority: UInt8 = 0
   ) {
     self.init(.createSubmissionQueue)
     prp1 = address
     cdw10 = Self.queueWord(queue, entries)
-    cdw11 = UInt32(completionQueue) << 16 | 1
+    cdw11 = UInt32(completionQueue) << 16 | UInt32(priority & 3) << 1 | 1
   }
 
   /// Delete I/O Submission Queue `queue`.

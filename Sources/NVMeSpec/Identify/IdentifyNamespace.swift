@@ -55,6 +55,12 @@ public struct IdentifyNamespace: Hashable, Sendable {
 
   public init() {}
 
+  /// Takes the identifiers for none.
+  public mutating func forgetIdentifiers() {
+    nguid = [UInt8](repeating: 0, count: 16)
+    eui64 = [UInt8](repeating: 0, count: 8)
+  }
+
   /// The index of the format in use.
   public var formatIndex: Int { Int(formattedSize & 0xf) | Int(formattedSize >> 5 & 0x3) << 4 }
 
