@@ -1,7 +1,7 @@
 import CMachine
 import Glibc
 
-/// A use of one of a function's block devices that taking the function away would break.
+/// A use of one of a function's devices, block or character, that taking the function away would break.
 public enum BlockUse: Hashable, Sendable, CustomStringConvertible {
   /// A file system on the block device is mounted at a folder.
   case mounted(block: String, folder: String)
@@ -9,6 +9,10 @@ public enum BlockUse: Hashable, Sendable, CustomStringConvertible {
   case swap(block: String)
   /// Another block device stands on it: LVM, RAID, encryption.
   case holder(block: String, holder: String)
+  /// A loop device lies over it.
+  case loop(block: String, loop: String)
+  /// The kernel's NVMe target exports it to other machines.
+  case exported(block: String, subsystem: String)
   /// Something in the kernel has it to itself, such as a mount in another namespace.
   case claimed(block: String)
   /// A process has it open.
@@ -19,6 +23,8 @@ public enum BlockUse: Hashable, Sendable, CustomStringConvertible {
     case .mounted(let block, let folder): "\(block) is mounted at \(folder)"
     case .swap(let block): "\(block) is used as swap space"
     case .holder(let block, let holder): "\(block) is part of \(holder)"
+    case .loop(let block, let loop): "\(block) is used by \(loop)"
+    case .exported(let block, let subsystem): "\(block) is exported as \(subsystem)"
     case .claimed(let block): "\(block) is in use by the kernel"
     case .open(let block, let process): "\(block) is open in \(process)"
     }
@@ -28,22 +34,67 @@ public enum BlockUse: Hashable, Sendable, CustomStringConvertible {
   /// kernel's stands on it.
   var canBeOverridden: Bool { if case .open = self { true } else { false } }
 
-  /// The uses of the function's block devices, disks and partitions alike; none where its driver makes no such.
+  /// The uses of the function's block devices, disks and partitions alike, and of the character devices of the controller and its
+  /// namespaces; none where its driver makes no such.
   public static func all(of function: FunctionInfo, in tree: SystemTree = SystemTree()) -> [BlockUse] {
     let blocks = Blocks(of: function, in: tree)
+    let exports = exports(in: tree)
+    return uses(ofCharacters: blocks.characters, exports, tree) + uses(ofBlocks: blocks.names, exports, tree)
+  }
+
+  private static func uses(
+    ofCharacters names: [String], _ exports: [Export], _ tree: SystemTree
+  ) -> [BlockUse] {
+    names.flatMap { name -> [BlockUse] in
+      let exported = exports.filter { $0.path == "/dev/\(name)" }
+      let holders = OpenFiles.holders(of: "\(tree.dev)/\(name)", in: tree)
+      return exported.map { .exported(block: name, subsystem: $0.subsystem) }
+        + holders.map { .open(block: name, process: $0) }
+    }
+  }
+
+  private static func uses(ofBlocks names: [String], _ exports: [Export], _ tree: SystemTree) -> [BlockUse] {
     let mounts = Mounts(in: tree)
     let swaps = swapSpaces(in: tree)
-    return blocks.names.flatMap { block -> [BlockUse] in
-      let number = tree.text(of: "\(tree.sys)/class/block/\(block)/dev") ?? ""
-      var uses = mounts.folders(of: block, number: number).map { BlockUse.mounted(block: block, folder: $0) }
+    let loops = loopDevices(in: tree)
+    return names.flatMap { block -> [BlockUse] in
+      let folder = "\(tree.sys)/class/block/\(block)"
+      let folders = mounts.folders(of: block, number: tree.text(of: "\(folder)/dev") ?? "")
+      var uses = folders.map { BlockUse.mounted(block: block, folder: $0) }
       if swaps.contains(block) { uses.append(.swap(block: block)) }
-      uses += tree.names(in: "\(tree.sys)/class/block/\(block)/holders").map {
+      uses += tree.names(in: "\(folder)/holders").map {
         .holder(block: block, holder: name(ofHolder: $0, in: tree))
       }
-      let node = "\(tree.dev)/\(block)"
+      let (path, node) = ("/dev/\(block)", "\(tree.dev)/\(block)")
+      uses += loops.filter { $0.path == path }.map { .loop(block: block, loop: $0.loop) }
+      let exported = exports.filter { tree.canonical($0.path) == path }
+      uses += exported.map { .exported(block: block, subsystem: $0.subsystem) }
       uses += OpenFiles.holders(of: node, in: tree).map { .open(block: block, process: $0) }
       if uses.isEmpty && isClaimed(node) { uses.append(.claimed(block: block)) }
       return uses
+    }
+  }
+
+  /// The loop devices, with the file that each lies over.
+  private static func loopDevices(in tree: SystemTree) -> [(loop: String, path: String)] {
+    tree.names(in: "\(tree.sys)/class/block").compactMap { name in
+      tree.text(of: "\(tree.sys)/class/block/\(name)/loop/backing_file").map { (name, $0) }
+    }
+  }
+
+  private typealias Export = (subsystem: String, path: String)
+
+  /// What the kernel's NVMe target exports: namespaces by the path of their block device, whole controllers by that of their
+  /// character device.
+  private static func exports(in tree: SystemTree) -> [Export] {
+    let subsystems = "\(tree.sys)/kernel/config/nvmet/subsystems"
+    return tree.names(in: subsystems).flatMap { subsystem -> [Export] in
+      let folder = "\(subsystems)/\(subsystem)"
+      let namespaces = tree.names(in: "\(folder)/namespaces").map { "\(folder)/namespaces/\($0)" }
+      return (namespaces + ["\(folder)/passthru"]).compactMap { export in
+        guard tree.text(of: "\(export)/enable") == "1" else { return nil }
+        return tree.text(of: "\(export)/device_path").map { (subsystem, $0) }
+      }
     }
   }
 
@@ -92,20 +143,26 @@ extension FunctionInfo {
   }
 }
 
-/// The block devices of a function, by name.
+/// The devices of a function, by name.
 private struct Blocks {
   let names: [String]
+  /// Character devices: the controller's, and the generic ones of its namespaces.
+  let characters: [String]
 
   init(of function: FunctionInfo, in tree: SystemTree) {
     guard let folder = tree.resolved(function.folder) else {
-      names = []
+      (names, characters) = ([], [])
       return
     }
-    let subsystems = Self.subsystems(of: folder, in: tree)
-    names = tree.names(in: "\(tree.sys)/class/block").filter { name in
-      guard let path = tree.resolved("\(tree.sys)/class/block/\(name)") else { return false }
-      return path.hasPrefix(folder + "/") || subsystems.contains { path.hasPrefix($0 + "/") }
+    let folders = [folder] + Self.subsystems(of: folder, in: tree)
+    func devices(_ kind: String) -> [String] {
+      tree.names(in: "\(tree.sys)/class/\(kind)").filter { name in
+        guard let path = tree.resolved("\(tree.sys)/class/\(kind)/\(name)") else { return false }
+        return folders.contains { path.hasPrefix($0 + "/") }
+      }
     }
+    names = devices("block")
+    characters = devices("nvme") + devices("nvme-generic")
   }
 
   /// With native multipath, a namespace's block device hangs on a virtual NVM subsystem that links to its controllers.

@@ -79,6 +79,12 @@ public struct SystemTree: Sendable {
     target(of: link)?.split(separator: "/").last.map(String.init)
   }
 
+  /// The path of a device node without any symbolic link in it, as the system names it; the path itself where it leads nowhere.
+  func canonical(_ path: String) -> String {
+    let root = String(dev.dropLast("/dev".count))
+    return resolved(root + path).map { String($0.dropFirst(root.count)) } ?? path
+  }
+
   /// The path without any symbolic link in it; nil when it leads nowhere.
   func resolved(_ path: String) -> String? {
     guard let resolved = realpath(path, nil) else { return nil }

@@ -99,6 +99,44 @@ import Testing
     #expect(try refusal(system).contains("nvme0n1 is open in mkfs.ext4 (process 4711)"))
   }
 
+  @Test func refusesADiskUnderALoopDevice() throws {
+    let system = try system()
+    try system.write("/dev/nvme0n1p1", to: "sys/class/block/loop4/loop/backing_file")
+    #expect(try refusal(system).contains("nvme0n1p1 is used by loop4"))
+  }
+
+  @Test func refusesWhatIsExported() throws {
+    let system = try system()
+    let subsystem = "sys/kernel/config/nvmet/subsystems/nqn.test"
+    try system.write("/dev/nvme0n1", to: "\(subsystem)/namespaces/1/device_path")
+    try system.write("0", to: "\(subsystem)/namespaces/1/enable")
+    let function = try Discovery.function(at: try address(), in: system.tree)
+    #expect(BlockUse.all(of: function, in: system.tree).isEmpty)
+    try system.write("1", to: "\(subsystem)/namespaces/1/enable")
+    #expect(try refusal(system).contains("nvme0n1 is exported as nqn.test"))
+    try system.write("0", to: "\(subsystem)/namespaces/1/enable")
+    try addCharacters(system)
+    try system.write("/dev/nvme0", to: "\(subsystem)/passthru/device_path")
+    try system.write("1", to: "\(subsystem)/passthru/enable")
+    #expect(try refusal(system).contains("nvme0 is exported as nqn.test"))
+  }
+
+  @Test(arguments: ["nvme0", "ng0n1"]) func refusesACharacterDeviceThatAProcessHasOpen(name: String) throws {
+    let system = try system()
+    try addCharacters(system)
+    try system.write("fio", to: "proc/4711/comm")
+    try system.makeFolder("proc/4711/fd")
+    #expect(symlink("\(system.root)/dev/\(name)", "\(system.root)/proc/4711/fd/3") == 0)
+    #expect(try refusal(system).contains("\(name) is open in fio (process 4711)"))
+  }
+
+  private func addCharacters(_ system: FakeSystem) throws {
+    let folder = "sys/devices/pci0000:00/\(controller)/nvme/nvme0"
+    try system.makeFolder("\(folder)/ng0n1")
+    try system.link("sys/class/nvme/nvme0", to: folder)
+    try system.link("sys/class/nvme-generic/ng0n1", to: "\(folder)/ng0n1")
+  }
+
   @Test func refusesANamespaceReachedThroughASubsystem() throws {
     let system = try system()
     try system.makeFolder("sys/devices/pci0000:00/\(controller)/nvme/nvme0")
