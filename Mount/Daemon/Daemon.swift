@@ -5,6 +5,7 @@ import Glibc
 import Logging
 import MountSession
 import NVMe
+import NVMeSpec
 import Reactor
 
 /// The process that drives a controller, and serves all of its namespaces that are mounted.
@@ -27,6 +28,8 @@ final class Daemon {
   private var isRemoved = false
   /// Whether it was last said that the controller does not answer.
   private var isOffline = false
+  /// The controller's critical warning when it was last looked at.
+  private var heededWarning: UInt8 = 0
   /// Whether no more is to be mounted.
   private var hasFinished = false
   /// Why the daemon's own mount could not be made, or not all of it could be written.
@@ -95,8 +98,9 @@ final class Daemon {
     return mount
   }
 
-  /// Notes that the controller does not answer, or answers again, or will not.
+  /// Notes that the controller does not answer, or answers again, or will not, and how it is.
   private func noteController() {
+    noteHealth()
     switch controller.state {
     case .failed where controller.lostErrno == ENODEV: leaveRemoved()
     case .offline where !isOffline:
@@ -107,6 +111,15 @@ final class Daemon {
       log.warning("\(controller.function.name) answers again")
     default: break
     }
+  }
+
+  /// Logs what the controller newly warns of, and has the mounts heed it.
+  private func noteHealth() {
+    guard let warning = controller.health?.criticalWarning, warning != heededWarning else { return }
+    let news = SMARTLog.meanings(of: warning & ~heededWarning)
+    heededWarning = warning
+    for meaning in news { log.critical("\(controller.function.name) warns: \(meaning)") }
+    if controller.endangersData { for mount in mounts { mount.heed() } }
   }
 
   /// Unmounts everything.

@@ -22,6 +22,7 @@ struct MountCommand: ParsableCommand {
         commit=SECONDS        write what nobody synced after this time at the latest (5)
         cache=SIZE            memory for cached blocks (128M)
         device_timeout=SECONDS  how long to wait for a device that does not answer (600)
+        health=warn|ro        what to do when the device warns of its own end (warn)
         nodiscard             do not tell the device of freed space
         allow_other           let other users in (the default for root)
         nofuseblk             let umount and sync return before everything is written
@@ -52,6 +53,9 @@ struct MountCommand: ParsableCommand {
 
   static func main() {
     if CommandLine.arguments.dropFirst().first == PageForgetter.flag { ForgettingProcess.run() }
+    if CommandLine.arguments.dropFirst().first == ReadOnlyTurn.flag, let path = CommandLine.arguments.last {
+      ReadOnlyTurn.run(path)
+    }
     do {
       if UmountCommand.isMeant {
         try UmountCommand.parse().run()

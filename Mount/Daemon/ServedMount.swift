@@ -32,6 +32,7 @@ final class ServedMount {
   private let session: MountSession
   private let departure: Departure
   private let log: Logger
+  private var readOnlyTurn: ReadOnlyTurn?
   private var isUsable = false
   private var isLeaving = false
   /// Whether the controller has gone, or is to go, whoever uses the mount.
@@ -71,6 +72,9 @@ final class ServedMount {
     trace = TraceService(block)
     reactor.afterAdvance = { [unowned self] in
       passNotices()
+      if let readOnlyTurn, isUsable, readOnlyTurn.advance() {
+        log.error("\(block.name) is read-only from here on")
+      }
       whenAdvanced()
     }
     reactor.whenEnded = { [unowned self] in end($0) }
@@ -103,9 +107,18 @@ final class ServedMount {
       isUsable = true
       session.raiseReadahead()
       log.info("mounted \(block.name) at \(point.path)")
+      if block.controller.endangersData { heed() }
       whenUsable()
     }
     reactor.take(session)
+  }
+
+  /// What is done when the device warns that what is written may be lost.
+  func heed() {
+    guard order.options.health == .becomeReadOnly, !order.options.readOnly, readOnlyTurn == nil,
+      let point = session.mountPoint
+    else { return }
+    readOnlyTurn = ReadOnlyTurn(point.path)
   }
 
   /// Begins to unmount.

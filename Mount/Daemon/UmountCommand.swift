@@ -35,7 +35,7 @@ struct UmountCommand: ParsableCommand {
       try point.unmount(lazily: isLazy, forcibly: isForced)
     } catch {
       guard remounts else { throw error }
-      return try point.remount(try MountOptions(["ro"]))
+      return try point.becomeReadOnly()
     }
     guard let daemon, waits, point.places.isEmpty else { return }
     let holders = point.device.map(MountHolders.describe) ?? []

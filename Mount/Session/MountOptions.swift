@@ -5,7 +5,11 @@ public struct MountOptions: Sendable, Equatable {
   /// When reading a file moves its access time.
   public enum AccessTimes: Sendable { case never, relative, always }
 
+  /// What is done when the device warns that what is written may be lost.
+  public enum HealthPolicy: Sendable { case warn, becomeReadOnly }
+
   public var readOnly = false
+  public var health = HealthPolicy.warn
   public var accessTimes = AccessTimes.relative
   /// A background commit starts within this many seconds of the oldest change.
   public var commitSeconds: UInt64 = 5
@@ -112,6 +116,11 @@ public struct MountOptions: Sendable, Equatable {
         throw MountError("device_timeout=\(value) is not a number of seconds from 0 to 86400")
       }
       deviceTimeoutSeconds = seconds
+    case "health":
+      guard let policy = ["warn": HealthPolicy.warn, "ro": .becomeReadOnly][value] else {
+        throw MountError("health=\(value) is neither health=warn nor health=ro")
+      }
+      health = policy
     case "fsname": source = value
     case "subtype": break
     default:

@@ -22,6 +22,17 @@ extension MountPoint {
       remedy: code == EPERM ? "become root" : "")
   }
 
+  /// Has the kernel refuse writes from here on; what the place had of other flags stays.
+  /// - Throws: `MountError` when it refuses, as while files are open for writing.
+  public func becomeReadOnly() throws(MountError) {
+    var options = MountOptions()
+    options.readOnly = true
+    options.mountFlags = ["ro"]
+    var status = statvfs()
+    if statvfs(path, &status) == 0 { options.take(flags: status.f_flag) }
+    try remount(options)
+  }
+
   /// Shows what is mounted here at another directory too.
   public func bind(to other: MountPoint, _ options: MountOptions) throws(MountError) {
     guard mount(path, other.path, nil, UInt(MS_BIND), nil) == 0 else {
@@ -36,6 +47,24 @@ extension MountPoint {
 }
 
 extension MountOptions {
+  /// Takes over flags as statvfs(3) tells them.
+  fileprivate mutating func take(flags: UInt) {
+    let known = [
+      (Self.noSetuid, "nosuid"), (Self.noDevices, "nodev"), (Self.noPrograms, "noexec"),
+      (Self.synchronous, "sync"),
+    ]
+    mountFlags += known.filter { flags & $0.0 != 0 }.map(\.1)
+    accessTimes = flags & Self.noAccessTimes != 0 ? .never : .relative
+    if accessTimes == .never { mountFlags.append("noatime") }
+  }
+
+  // Those of statvfs(3), most of which the C library's header has only with _GNU_SOURCE.
+  private static let noSetuid: UInt = 2
+  private static let noDevices: UInt = 4
+  private static let noPrograms: UInt = 8
+  private static let synchronous: UInt = 16
+  private static let noAccessTimes: UInt = 1024
+
   /// The flags of mount(2) that the options mean.
   var kernelFlags: UInt {
     let known: [String: Int] = [

@@ -31,7 +31,8 @@ import Testing
   }
 
   @Test(arguments: [
-    "bogus", "commit=0", "device_timeout=x", "device_timeout=86401", "commit=x", "cache=1", "cache=",
+    "bogus", "commit=0", "device_timeout=x", "health=bad", "device_timeout=86401", "commit=x", "cache=1",
+    "cache=",
     "cache=99999999999999999999T", "bogus=1",
   ])
   func nonsenseIsNamed(option: String) {

@@ -115,6 +115,9 @@ struct Make: ParsableCommand {
     try Daemons.requireNone(on: device)
     let (controller, namespace) = try DeviceLocator.openController(device) { Self.say("mkfs.varve: \($0)") }
     defer { controller.close() }
+    for warning in controller.warnings {
+      Self.say("mkfs.varve: \(device) warns: \(warning)")
+    }
     let obstacle = controller.namespaces.first { $0.identifier == namespace }?.obstacle
     if format == nil, let obstacle { throw Refusal("\(device): \(obstacle)") }
     if !force, let found = try Signature.find(on: namespace, of: controller) {

@@ -69,6 +69,7 @@ extension Controller {
       ("state", .text("\(state)")), ("resets", .integer(Int(clamping: counters.resets))),
       ("events", .integer(events.count)),
       ("model", .text(identity.modelNumber)), ("serial", .text(identity.serialNumber)),
+      ("critical_warning", .text(warnings.isEmpty ? "none" : warnings.joined(separator: "; "))),
     ])
   }
 }

@@ -25,6 +25,8 @@ extension EmulatedController {
     public var queueDepth = 1024
     /// CAP.DSTRD, 0...8.
     public var doorbellStride: UInt8 = 0
+    /// The critical warning of the SMART log.
+    public var criticalWarning: UInt8 = 0
     /// Whether there is a volatile write cache; without one every write is durable when it completes.
     public var volatileWriteCache = true
     /// ONCS: the I/O commands offered beside Read, Write and Flush.

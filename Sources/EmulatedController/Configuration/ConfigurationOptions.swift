@@ -17,6 +17,7 @@ extension EmulatedController.Configuration {
     ("sgl", "whether SGLs are taken: 0 or 1"),
     ("shadow", "whether doorbells may have shadows in memory: 0 or 1"),
     ("vwc", "whether there is a volatile write cache: 0 or 1"),
+    ("warning", "critical warning of the SMART log: 0...63"),
     ("wp", "whether the namespaces are write protected: 0 or 1"),
   ]
 
@@ -73,6 +74,7 @@ extension EmulatedController.Configuration {
     case "sgl": sgl = try option.flag()
     case "shadow": shadowDoorbells = try option.flag()
     case "vwc": volatileWriteCache = try option.flag()
+    case "warning": criticalWarning = UInt8(truncatingIfNeeded: try option.integer(in: 0...63))
     case "wp":
       let isWriteProtected = try option.flag()
       for index in namespaces.indices { namespaces[index].isWriteProtected = isWriteProtected }

@@ -78,6 +78,7 @@ struct Controller: ~Copyable {
 
   init(_ configuration: EmulatedController.Configuration) throws(FunctionError) {
     self.configuration = configuration
+    criticalWarning = configuration.criticalWarning
     isInService = configuration.mode == .inService
     records = configuration.records
     maximumBytes = configuration.maximumTransfer == 0 ? .max : 4096 << Int(configuration.maximumTransfer)
