@@ -56,6 +56,8 @@ public enum DeviceLocator {
     whenWaiting: (String) -> Void = { _ in }
   ) throws(DeviceError) -> (controller: Controller, namespace: UInt32) {
     let device = try DeviceName(name)
+    var options = options
+    try DriverKeys(of: name).apply(to: &options)
     var waited = 0
     while true {
       do throws(DeviceError) {

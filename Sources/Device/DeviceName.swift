@@ -4,6 +4,7 @@ import PCI
 ///
 ///     nvme://0000:01:00.0/1              a PCI function through kernel VFIO, namespace 1 (the default)
 ///     vfio-user:///run/ctl/cntrl?nsid=1  a controller behind a vfio-user socket
+///     nvme://0000:01:00.0/1?queues=4&…   either with options for the driver (`DriverKeys`)
 ///     /path/disk.img                     an image file behind the emulated controller
 ///     emulated:/path/disk.img?key=value  the same, with the controller's options
 ///     UUID=…, LABEL=…                    the namespace whose superblock says so
@@ -36,9 +37,7 @@ public enum DeviceName: Equatable, Sendable {
       self = try Self.function(rest, text)
     } else if let rest = Self.rest(of: text, after: "vfio-user://") {
       let (path, options) = try Self.split(rest)
-      if let unknown = options.first(where: { $0.key != "nsid" }) {
-        throw DeviceError("'\(unknown.key)' is no option of vfio-user://; there is only nsid, the namespace")
-      }
+      _ = try DriverKeys(options.filter { $0.key != "nsid" })
       self = .vfioUser(path: path, namespace: try Self.namespace(options))
     } else if let value = Self.rest(of: text, after: "UUID=") {
       self = .uuid(value.lowercased())
@@ -58,7 +57,9 @@ public enum DeviceName: Equatable, Sendable {
   }
 
   private static func function(_ rest: String, _ text: String) throws(DeviceError) -> DeviceName {
-    let parts = rest.split(separator: "/", omittingEmptySubsequences: false)
+    let (name, options) = try split(rest)
+    _ = try DriverKeys(options)
+    let parts = name.split(separator: "/", omittingEmptySubsequences: false)
     guard let first = parts.first, let address = FunctionAddress(String(first)), parts.count <= 2 else {
       throw DeviceError("'\(text)' names no PCI function; write nvme://0000:01:00.0/1")
     }
@@ -69,7 +70,8 @@ public enum DeviceName: Equatable, Sendable {
     return .function(address, namespace: namespace)
   }
 
-  private static func split(_ rest: String) throws(DeviceError) -> (path: String, options: [Option]) {
+  /// Splits a name from the options behind it.
+  static func split(_ rest: String) throws(DeviceError) -> (path: String, options: [Option]) {
     let parts = rest.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
     var options: [Option] = []
     for word in parts.count > 1 ? parts[1].split(separator: "&") : [] {
