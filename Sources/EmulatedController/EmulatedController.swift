@@ -186,6 +186,12 @@ extension EmulatedController {
     controller.report(event)
   }
 
+  /// The composite temperature in kelvin. That it reaches one of its thresholds is an asynchronous event.
+  public var temperature: UInt16 {
+    get { controller.temperature }
+    set { controller.setTemperature(newValue) }
+  }
+
   /// Reports that a namespace has changed: the log of changed namespaces names it.
   public func reportChange(ofNamespace identifier: UInt32) {
     let changed = Set(controller.changedNamespaces.identifiers).union([identifier])

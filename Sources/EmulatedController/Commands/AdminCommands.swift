@@ -47,7 +47,7 @@ extension Controller {
     while let (request, event) = events.next() { finish(request, .success, UInt64(event.rawValue)) }
   }
 
-  /// Takes in an event that is no command's doing; notices only if the host wants them.
+  /// Takes in an event that is no command's doing; warnings and notices only if the host wants them.
   @inline(never)
   mutating func report(_ event: AsynchronousEvent) {
     if event.log == .error {
@@ -57,8 +57,7 @@ extension Controller {
       entry.parameterLocation = .max
       errorLog.append(entry)
     }
-    let wanted = features.value(.asynchronousEventConfiguration, .current) ?? 0
-    if event.type == 2, event.information < 8, wanted >> UInt32(8 + event.information) & 1 == 0 { return }
+    guard features.wants(event) else { return }
     events.add(event)
     tellEvents()
     raiseInterrupts()

@@ -29,11 +29,14 @@ extension SubmissionEntry {
   }
 
   /// Get Features: the value is the completion's result.
+  /// - Parameter value: CDW11, of a feature of which it names one of several values.
   public init(
-    getFeature feature: Feature, select: FeatureSelection = .current, namespace: UInt32 = 0
+    getFeature feature: Feature, select: FeatureSelection = .current, namespace: UInt32 = 0,
+    value: UInt32 = 0
   ) {
     self.init(.getFeatures, namespace: namespace)
     cdw10 = UInt32(feature.rawValue) | UInt32(select.rawValue) << 8
+    cdw11 = value
   }
 
   /// Abort command `identifier` of submission queue `queue`. Bit 0 of the result: 0 when it was aborted.
