@@ -87,6 +87,12 @@ extension SubmissionEntry {
   public var abortQueue: UInt16 { UInt16(truncatingIfNeeded: cdw10) }
   /// LBAF, of Format NVM.
   public var formatIndex: UInt8 { UInt8(truncatingIfNeeded: cdw10.field(0, 4) | cdw10.field(12, 2) << 4) }
+  /// MSET, of Format NVM: metadata follows each block's data.
+  public var extendedMetadata: Bool { cdw10.flag(4) }
+  /// PI, of Format NVM: the type of protection information, 0 for none.
+  public var formatProtection: UInt8 { UInt8(truncatingIfNeeded: cdw10.field(5, 3)) }
+  /// PIL, of Format NVM: protection information is the first 8 bytes of metadata.
+  public var protectionFirst: Bool { cdw10.flag(8) }
   /// SES, of Format NVM: 0 none, 1 user data erase, 2 cryptographic erase.
   public var secureErase: UInt8 { UInt8(truncatingIfNeeded: cdw10.field(9, 3)) }
 }
