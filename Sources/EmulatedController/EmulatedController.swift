@@ -33,7 +33,10 @@ public final class EmulatedController {
       vectors: configuration.queuePairs + 1, barSize: barSize, bufferSize: controller.memoryBuffer.barSize)
   }
 
-  deinit { controller.finishWork() }
+  deinit {
+    controller.finishWork()
+    controller.keepCounters()
+  }
 
   private static func powerOfTwo(atLeast size: Int) -> Int {
     var power = 0x2000
@@ -133,6 +136,8 @@ extension EmulatedController: Function {
     controller.iommu.busMaster = false
     space.msixEnabled = false
     space.busMaster = false
+    controller.readClock()
+    controller.keepCounters()
     controller.namespaces.close()
   }
 }

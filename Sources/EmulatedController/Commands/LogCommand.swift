@@ -6,6 +6,11 @@ extension Controller {
     let entry = command.entry
     let length = entry.logLength
     guard length <= UInt64(min(maximumBytes, 1 << 24)) else { return .refused(.invalidField) }
+    if entry.logPage == .smart {
+      readClock()
+      // What was told is never taken back, however the process ends.
+      keepCounters()
+    }
     guard let page = page(entry.logPage) else { return .refused(.invalidLogPage) }
     // Every page is the controller's: LPA does not offer SMART by namespace.
     guard entry.namespace == 0 || entry.namespace == SubmissionEntry.allNamespaces else {
@@ -39,18 +44,21 @@ extension Controller {
 
   private var smartLog: SMARTLog {
     var log = SMARTLog()
+    let counters = counters
     log.criticalWarning = criticalWarning | (hasReachedThreshold ? 1 << 1 : 0)
     log.temperature = temperature
     log.availableSpare = 100
     log.spareThreshold = 10
     let unit = 512_000
-    log.dataUnitsRead = UInt128((statistics.bytesRead + unit - 1) / unit)
-    log.dataUnitsWritten = UInt128((statistics.bytesWritten + unit - 1) / unit)
-    log.readCommands = UInt128(statistics.reads)
-    log.writeCommands = UInt128(statistics.writes)
-    log.powerCycles = UInt128(1 + statistics.unsafeShutdowns)
-    log.unsafeShutdowns = UInt128(statistics.unsafeShutdowns)
-    log.errorLogEntries = UInt128(errorLog.total)
+    log.dataUnitsRead = UInt128((counters.bytesRead + unit - 1) / unit)
+    log.dataUnitsWritten = UInt128((counters.bytesWritten + unit - 1) / unit)
+    log.readCommands = UInt128(counters.reads)
+    log.writeCommands = UInt128(counters.writes)
+    log.powerCycles = UInt128(counters.powerCycles)
+    log.powerOnHours = UInt128(counters.secondsOn / 3600)
+    log.unsafeShutdowns = UInt128(counters.unsafeShutdowns)
+    log.mediaErrors = UInt128(counters.mediaErrors)
+    log.errorLogEntries = UInt128(counters.errors)
     return log
   }
 

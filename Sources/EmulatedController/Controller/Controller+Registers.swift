@@ -56,6 +56,7 @@ extension Controller {
     sharedDoorbells?.clear()
     registers.status.ready = true
     isRunning = registers.status.shutdown == .none
+    if isRunning { noteShutdown(false) }
   }
 
   private var adminQueuesAreSound: Bool {
@@ -109,6 +110,7 @@ extension Controller {
     if registers.configuration.shutdown == .normal { synchronizeAll() }
     isRunning = false
     registers.status.shutdown = .complete
+    noteShutdown(true)
   }
 
   /// A fatal error: only a reset helps.

@@ -32,6 +32,10 @@ struct Controller: ~Copyable {
   var criticalWarning: UInt8 = 0
   /// The composite temperature in kelvin.
   var temperature: UInt16 = 300
+  /// What the SMART log has counted up to the beginning of this process, and whether power may go.
+  var lifetime = LifetimeCounters()
+  /// When the controller was made, in monotonic ns.
+  var start: UInt64 = 0
   var statistics = Statistics()
   var faults = FaultInjector()
   var timing: TimingModel
@@ -104,6 +108,7 @@ struct Controller: ~Copyable {
       if removal >= 0 { close(removal) }
       throw error
     }
+    loadCounters()
     if records { restartRecorder() }
     updatePlainness()
   }

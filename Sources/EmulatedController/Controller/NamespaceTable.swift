@@ -98,6 +98,11 @@ struct NamespaceTable: ~Copyable {
     return 0
   }
 
+  /// Where the device's counters are kept: with the first image that may be written; nil where there is none.
+  var counters: ImageCounters? {
+    backings.lazy.compactMap { $0 as? ImageBacking }.first { !$0.isReadOnly }?.counters
+  }
+
   /// The identifiers in use.
   var identifiers: Range<UInt32> { 1..<UInt32(truncatingIfNeeded: count) + 1 }
 
