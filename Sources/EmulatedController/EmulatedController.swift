@@ -33,7 +33,10 @@ public final class EmulatedController {
       vectors: configuration.queuePairs + 1, barSize: barSize, bufferSize: controller.memoryBuffer.barSize)
   }
 
-  deinit { controller.finishWork() }
+  deinit {
+    controller.finishWork()
+    controller.keepCounters()
+  }
 
   private static func powerOfTwo(atLeast size: Int) -> Int {
     var power = 0x2000
@@ -133,6 +136,8 @@ extension EmulatedController: Function {
     controller.iommu.busMaster = false
     space.msixEnabled = false
     space.busMaster = false
+    controller.readClock()
+    controller.keepCounters()
     controller.namespaces.close()
   }
 }
@@ -184,6 +189,12 @@ extension EmulatedController {
   public func report(_ event: AsynchronousEvent, warning: UInt8? = nil) {
     if let warning { controller.criticalWarning = warning }
     controller.report(event)
+  }
+
+  /// The composite temperature in kelvin. That it reaches one of its thresholds is an asynchronous event.
+  public var temperature: UInt16 {
+    get { controller.temperature }
+    set { controller.setTemperature(newValue) }
   }
 
   /// Reports that a namespace has changed: the log of changed namespaces names it.

@@ -47,15 +47,38 @@ struct BringUpTests {
     #expect(host.status.fatal && !host.status.ready)
   }
 
-  @Test("a normal shutdown completes")
-  func shutdown() throws {
+  @Test(
+    "a shutdown completes, normal or abrupt, enabled or not", arguments: [1, 2] as [UInt8], [true, false])
+  func shutdown(notification: UInt8, isEnabled: Bool) throws {
     let host = try TestHost.memory()
-    var configuration = ControllerConfiguration(rawValue: host.window.load32(at: Register.configuration))
-    configuration.shutdown = .normal
-    host.window.store32(configuration.rawValue, at: Register.configuration)
+    if !isEnabled { host.disable() }
+    host.announceShutdown(ShutdownNotification(rawValue: notification))
     #expect(host.status.shutdown == .complete)
     host.disable()
     #expect(host.status.shutdown == .none)
+    host.enable()
+    #expect(host.status.ready && host.data(SubmissionEntry(identify: .controller)) != nil)
+  }
+
+  @Test("a controller that was shut down while disabled is enabled by one store")
+  func enableAfterShutdown() throws {
+    let host = try TestHost.memory()
+    host.disable()
+    host.announceShutdown(.normal)
+    host.enable()
+    #expect(host.status.ready && host.status.shutdown == .none)
+    #expect(host.data(SubmissionEntry(identify: .controller)) != nil)
+  }
+
+  @Test("the reserved shutdown notification is ignored, and reserved bits of CC read as 0")
+  func reservedConfiguration() throws {
+    let host = try TestHost.memory()
+    host.announceShutdown(ShutdownNotification(rawValue: 3))
+    #expect(host.status.shutdown == .none && host.status.ready)
+    #expect(host.data(SubmissionEntry(identify: .controller)) != nil)
+    let value = host.window.load32(at: Register.configuration)
+    host.window.store32(value | 0xff00_000e, at: Register.configuration)
+    #expect(host.window.load32(at: Register.configuration) == value)
   }
 
   @Test("configuration space tells of an NVMe function")

@@ -158,4 +158,26 @@ struct IOTests {
     #expect(host.bytes(frame, 4096).allSatisfy { $0 == 0 })
     #expect(host.status(SubmissionEntry(formatNamespace: 1, format: 5)).code == .invalidFormat)
   }
+
+  @Test("Format NVM changes the protection information, where there is metadata for it")
+  func formatProtection() throws {
+    let host = try TestHost.memory {
+      $0.namespaces[0].metadataSize = 8
+      $0.namespaces.append(.init(.memory(bytes: 1 << 20)))
+    }
+    for type in [1, 2, 3, 0] as [UInt8] {
+      let entry = SubmissionEntry(formatNamespace: 1, format: 0, protection: type)
+      #expect(host.status(entry).isSuccess)
+      let page = try #require(host.data(SubmissionEntry(identify: .namespace, namespace: 1)))
+      #expect(IdentifyNamespace(decoding: page).protectionSettings == type)
+    }
+    for entry in [
+      SubmissionEntry(formatNamespace: 1, format: 0, protection: 4),
+      SubmissionEntry(formatNamespace: 1, format: 0, protection: 1, protectionFirst: true),
+      SubmissionEntry(formatNamespace: 1, format: 0, extendedMetadata: true),
+      SubmissionEntry(formatNamespace: 2, format: 0, protection: 1),
+    ] {
+      #expect(host.status(entry).code == .invalidFormat)
+    }
+  }
 }

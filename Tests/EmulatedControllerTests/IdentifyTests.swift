@@ -4,17 +4,6 @@ import Testing
 
 @Suite("Identify, features and logs")
 struct IdentifyTests {
-  /// Runs an admin command that returns data, and gives the data.
-  private func data(_ host: TestHost, _ entry: SubmissionEntry, _ count: Int = 4096)
-    -> UnsafeRawBufferPointer?
-  {
-    var entry = entry
-    let frame = host.allocate((count + 4095) / 4096)
-    host.point(&entry, at: host.arena.address(frame), length: count)
-    guard host.status(entry).isSuccess else { return nil }
-    return UnsafeRawBufferPointer(host.bytes(frame, count))
-  }
-
   @Test("Identify Controller tells what was configured")
   func controller() throws {
     let host = try TestHost.memory {
@@ -22,7 +11,7 @@ struct IdentifyTests {
       $0.maximumTransfer = 3
       $0.sgl = false
     }
-    let page = try #require(data(host, SubmissionEntry(identify: .controller)))
+    let page = try #require(host.data(SubmissionEntry(identify: .controller)))
     let identity = IdentifyController(decoding: page)
     #expect(identity.serialNumber == "ABC123")
     #expect(identity.maximumTransferBytes(minimumPageSize: 0) == 32_768)
@@ -39,18 +28,18 @@ struct IdentifyTests {
         .init(.memory(bytes: 1 << 20), blockSize: 4096), .init(.memory(bytes: 2 << 20), blockSize: 512),
       ]
     }
-    let list = try #require(data(host, SubmissionEntry(identify: .activeNamespaces)))
+    let list = try #require(host.data(SubmissionEntry(identify: .activeNamespaces)))
     #expect(NamespaceList(decoding: list).identifiers == [1, 2])
-    let rest = try #require(data(host, SubmissionEntry(identify: .activeNamespaces, namespace: 1)))
+    let rest = try #require(host.data(SubmissionEntry(identify: .activeNamespaces, namespace: 1)))
     #expect(NamespaceList(decoding: rest).identifiers == [2])
     var identifiers: Set<[UInt8]> = []
     for (namespace, blocks, size) in [(UInt32(1), UInt64(256), 4096), (2, 4096, 512)] {
-      let page = try #require(data(host, SubmissionEntry(identify: .namespace, namespace: namespace)))
+      let page = try #require(host.data(SubmissionEntry(identify: .namespace, namespace: namespace)))
       let identity = IdentifyNamespace(decoding: page)
       #expect(identity.size == blocks && identity.format?.blockSize == size)
       #expect(identity.deallocatedReadsZero)
       let entry = SubmissionEntry(identify: .namespaceDescriptors, namespace: namespace)
-      let descriptors = NamespaceDescriptor.decodeList(try #require(data(host, entry)))
+      let descriptors = NamespaceDescriptor.decodeList(try #require(host.data(entry)))
       let uuid = try #require(descriptors.first { $0.type == NamespaceDescriptor.uuidType })
       #expect(uuid.value.count == 16)
       identifiers.insert(uuid.value)
@@ -58,7 +47,31 @@ struct IdentifyTests {
     #expect(identifiers.count == 2)
     #expect(
       host.status(SubmissionEntry(identify: .namespace, namespace: 3)).code == .invalidNamespaceOrFormat)
-    #expect(host.status(SubmissionEntry(identify: .init(rawValue: 0x77))).code == .invalidField)
+    for structure in [IdentifyStructure.namespace, .allocatedNamespace] {
+      let all = SubmissionEntry(identify: structure, namespace: SubmissionEntry.allNamespaces)
+      #expect(host.status(all).code == .invalidNamespaceOrFormat)
+    }
+    // 1Ch and the structures of a command set came with version 2.0.
+    for structure in [0x77, 0x05, 0x06, 0x08, 0x1c] as [UInt8] {
+      #expect(host.status(SubmissionEntry(identify: .init(rawValue: structure))).code == .invalidField)
+    }
+  }
+
+  @Test("the vendor is the same wherever it is told, and so is the OUI")
+  func vendor() throws {
+    let host = try TestHost.memory()
+    let page = try #require(host.data(SubmissionEntry(identify: .controller)))
+    let identity = IdentifyController(decoding: page)
+    let ids = host.controller.readConfiguration(at: 0x2c, width: 4)
+    #expect(UInt32(identity.vendor) == host.controller.readConfiguration(at: 0, width: 2))
+    #expect(UInt32(identity.subsystemVendor) == ids & 0xffff && identity.vendor != 0)
+    let other = try #require(host.data(SubmissionEntry(identify: .namespace, namespace: 1)))
+    let nguid = IdentifyNamespace(decoding: other).nguid
+    let organization = nguid[8..<11].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+    #expect(organization == identity.organization && organization != 0)
+    let list = try #require(host.data(SubmissionEntry(identify: .namespaceDescriptors, namespace: 1)))
+    let descriptors = NamespaceDescriptor.decodeList(list)
+    #expect(descriptors.first { $0.type == NamespaceDescriptor.nguidType }?.value == nguid)
   }
 
   @Test("Number of Queues grants what there is, and only before there are queues")
@@ -68,6 +81,9 @@ struct IdentifyTests {
     let completion = host.run(SubmissionEntry(setFeature: .numberOfQueues, value: asked.rawValue))
     let granted = QueueCounts(rawValue: completion?.result ?? 0)
     #expect(granted.submission == 2 && granted.completion == 3)
+    let memory = host.arena.address(host.allocate())
+    let beyond = SubmissionEntry(createSubmissionQueue: 3, entries: 2, at: memory, completionQueue: 1)
+    #expect(host.status(beyond).code == .invalidQueueIdentifier)
     _ = host.makeQueue()
     let late = host.status(SubmissionEntry(setFeature: .numberOfQueues, value: asked.rawValue))
     #expect(late.code == .commandSequenceError)
@@ -93,7 +109,7 @@ struct IdentifyTests {
   @Test("without a volatile cache there is none to ask for")
   func noCache() throws {
     let host = try TestHost.memory { $0.volatileWriteCache = false }
-    let page = try #require(data(host, SubmissionEntry(identify: .controller)))
+    let page = try #require(host.data(SubmissionEntry(identify: .controller)))
     #expect(!IdentifyController(decoding: page).hasVolatileWriteCache)
     #expect(host.status(SubmissionEntry(getFeature: .volatileWriteCache)).code == .invalidField)
   }
@@ -106,7 +122,7 @@ struct IdentifyTests {
     var entry = SubmissionEntry(setFeature: .hostBehaviorSupport, value: 0)
     entry.prp1 = host.arena.address(frame)
     #expect(host.status(entry).isSuccess)
-    let page = try #require(data(host, SubmissionEntry(getFeature: .hostBehaviorSupport), HostBehavior.size))
+    let page = try #require(host.data(SubmissionEntry(getFeature: .hostBehaviorSupport), HostBehavior.size))
     #expect(HostBehavior(decoding: page).advancedRetry)
   }
 
@@ -116,23 +132,23 @@ struct IdentifyTests {
     let queue = host.makeQueue()
     let entry = host.transfer(.read, block: 1 << 40, count: 1, frame: host.allocate())
     #expect(host.status(entry, queue) == Status(.lbaOutOfRange, doNotRetry: true))
-    let log = try #require(data(host, SubmissionEntry(getLogPage: .error, length: 4096)))
+    let log = try #require(host.data(SubmissionEntry(getLogPage: .error, length: 4096)))
     let newest = ErrorLogEntry(decoding: log)
     #expect(newest.count == 1 && newest.block == 1 << 40 && newest.submissionQueue == 1)
     #expect(newest.status.code == .lbaOutOfRange && newest.namespace == 1)
-    let smart = try #require(data(host, SubmissionEntry(getLogPage: .smart, length: 512), 512))
+    let smart = try #require(host.data(SubmissionEntry(getLogPage: .smart, length: 512), 512))
     #expect(SMARTLog(decoding: smart).errorLogEntries == 1)
   }
 
   @Test("log pages: firmware, command effects, an unknown one, an offset")
   func logs() throws {
     let host = try TestHost.memory()
-    let firmware = try #require(data(host, SubmissionEntry(getLogPage: .firmwareSlots, length: 512), 512))
+    let firmware = try #require(host.data(SubmissionEntry(getLogPage: .firmwareSlots, length: 512), 512))
     #expect(FirmwareSlotLog(decoding: firmware).activeSlot == 1)
-    let effects = try #require(data(host, SubmissionEntry(getLogPage: .commandEffects, length: 4096)))
+    let effects = try #require(host.data(SubmissionEntry(getLogPage: .commandEffects, length: 4096)))
     #expect(effects[1024 + 4] & 1 == 1)
     let part = SubmissionEntry(getLogPage: .commandEffects, length: 64, offset: 1024)
-    #expect(try #require(data(host, part, 64))[4] & 1 == 1)
+    #expect(try #require(host.data(part, 64))[4] & 1 == 1)
     #expect(
       host.status(SubmissionEntry(getLogPage: .init(rawValue: 0xee), length: 64)).code == .invalidLogPage)
     let beyond = SubmissionEntry(getLogPage: .smart, length: 64, offset: 1 << 40)
@@ -150,7 +166,7 @@ struct IdentifyTests {
     #expect(event == .invalidDoorbellRegister)
     host.window.store32(1 << 20, at: Doorbell.submissionTail(queue: 0, stride: 0))
     #expect(host.poll(host.admin) == nil)
-    _ = try #require(data(host, SubmissionEntry(getLogPage: .error, length: 64), 64))
+    _ = try #require(host.data(SubmissionEntry(getLogPage: .error, length: 64), 64))
     host.window.store32(1 << 20, at: Doorbell.submissionTail(queue: 0, stride: 0))
     let second = AsynchronousEvent(rawValue: try #require(host.poll(host.admin)).result)
     #expect(second == .invalidDoorbellValue)

@@ -8,42 +8,6 @@ import Testing
 
 @Suite("Image files")
 struct ImageTests {
-  /// A file that goes with its owner, in memory or on a disk.
-  private final class TemporaryImage {
-    let path: String
-
-    init(bytes: Int, folder: String = "/dev/shm") throws {
-      var template = Array("\(folder)/emulated-XXXXXX".utf8CString)
-      let descriptor = mkstemp(&template)
-      path = template.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
-      guard descriptor >= 0, ftruncate(descriptor, bytes) == 0 else {
-        throw FunctionError("no temporary file", errno: errno)
-      }
-      close(descriptor)
-    }
-
-    deinit { unlink(path) }
-
-    /// What the file holds, whoever else may have it open.
-    func contents() throws -> [UInt8] {
-      let descriptor = open(path, O_RDONLY)
-      defer { close(descriptor) }
-      var status = stat()
-      guard fstat(descriptor, &status) == 0 else { throw FunctionError("no image", errno: errno) }
-      var bytes = [UInt8](repeating: 0xEE, count: Int(status.st_size))
-      guard read(descriptor, &bytes, bytes.count) == bytes.count else {
-        throw FunctionError("the image cannot be read", errno: errno)
-      }
-      return bytes
-    }
-
-    /// What the file takes of its disk, in bytes.
-    var allocated: Int {
-      var status = stat()
-      return stat(path, &status) == 0 ? Int(status.st_blocks) * 512 : -1
-    }
-  }
-
   private func host(
     _ image: TemporaryImage, blockSize: Int = 4096, mode: EmulatedController.Configuration.Mode = .inService
   ) throws -> TestHost {
@@ -300,6 +264,24 @@ struct ImageTests {
     let status = host.status(host.transfer(.write, block: 100, count: 1, frame: frame), queue)
     #expect(status == Status(.writeFault))
     #expect(host.status(host.transfer(.read, block: 0, count: 1, frame: frame), queue).isSuccess)
+  }
+
+  @Test("protection information that Format NVM has given an image is there after a restart")
+  func keptProtection() throws {
+    let image = try TemporaryImage(bytes: 1 << 20, folder: "/var/tmp")
+    var configuration = EmulatedController.Configuration(namespaces: [.init(.image(path: image.path))])
+    configuration.mode = .stepped
+    configuration.namespaces[0].metadataSize = 8
+    configuration.namespaces[0].protectionType = 1
+    for (before, after) in [(UInt8(1), UInt8(3)), (3, 0), (0, 2)] {
+      let host = try TestHost(configuration)
+      host.enable()
+      let page = try #require(host.data(SubmissionEntry(identify: .namespace, namespace: 1)))
+      #expect(IdentifyNamespace(decoding: page).protectionSettings == before)
+      let format = SubmissionEntry(formatNamespace: 1, format: 0, protection: after)
+      #expect(host.status(format).isSuccess)
+      host.controller.close()
+    }
   }
 
   @Test("threads' completions raise the queue's interrupt and come in with service")

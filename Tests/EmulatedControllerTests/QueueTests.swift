@@ -27,6 +27,11 @@ struct QueueTests {
     #expect(create(1, 16, memory, vector: 1) == .invalidInterruptVector)
     let orphan = SubmissionEntry(createSubmissionQueue: 1, entries: 16, at: memory, completionQueue: 1)
     #expect(host.status(orphan).code == .completionQueueInvalid)
+    for completion in [0, 3, .max] as [UInt16] {
+      let entry = SubmissionEntry(
+        createSubmissionQueue: 1, entries: 16, at: memory, completionQueue: completion)
+      #expect(host.status(entry).code == .invalidQueueIdentifier)
+    }
     #expect(create(1, 16, memory) == .success)
     #expect(create(1, 16, memory) == .invalidQueueIdentifier)
     #expect(host.status(orphan).isSuccess)

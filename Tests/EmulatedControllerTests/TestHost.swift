@@ -152,6 +152,28 @@ final class TestHost {
     run(entry, queue)?.status ?? Status(.abortedByHost)
   }
 
+  /// Runs an admin command that returns data, and gives the data; nil when it failed.
+  func data(_ entry: SubmissionEntry, _ count: Int = 4096) -> UnsafeRawBufferPointer? {
+    var entry = entry
+    let frame = allocate((count + 4095) / 4096)
+    point(&entry, at: arena.address(frame), length: count)
+    guard status(entry).isSuccess else { return nil }
+    return UnsafeRawBufferPointer(bytes(frame, count))
+  }
+
+  /// The SMART log.
+  func health() -> SMARTLog? {
+    data(SubmissionEntry(getLogPage: .smart, length: SMARTLog.size), SMARTLog.size)
+      .map { SMARTLog(decoding: $0) }
+  }
+
+  /// Writes CC.SHN.
+  func announceShutdown(_ notification: ShutdownNotification) {
+    var configuration = ControllerConfiguration(rawValue: window.load32(at: Register.configuration))
+    configuration.shutdown = notification
+    window.store32(configuration.rawValue, at: Register.configuration)
+  }
+
   /// A write or read of `count` blocks through contiguous frames that begin at `frame`.
   func transfer(
     _ opcode: IOOpcode, block: UInt64, count: UInt32, frame: UInt32, namespace: UInt32 = 1,

@@ -66,7 +66,9 @@ import Testing
     #expect((try json("log")["errors"] as? [Any])?.isEmpty == true)
     #expect(try json("log", "firmware")["active_slot"] as? Int == 1)
     #expect((try json("log", "changed")["namespaces"] as? [Any])?.isEmpty == true)
-    #expect((try json("log", "supported")["pages"] as? [Int])?.contains(2) == true)
+    // The list of log pages came with version 2.0; the emulated controller follows 1.4.
+    let supported = try Command.run("varve", "log", image.path, "supported")
+    #expect(supported.status != 0)
     let commands = try #require(try json("log", "effects")["commands"] as? [[String: Any]])
     let format = commands.first { $0["command"] as? String == "Format NVM" }
     #expect((format?["changes"] as? [String])?.contains("data") == true)

@@ -47,7 +47,7 @@ extension Controller {
     while let (request, event) = events.next() { finish(request, .success, UInt64(event.rawValue)) }
   }
 
-  /// Takes in an event that is no command's doing; notices only if the host wants them.
+  /// Takes in an event that is no command's doing; warnings and notices only if the host wants them.
   @inline(never)
   mutating func report(_ event: AsynchronousEvent) {
     if event.log == .error {
@@ -57,23 +57,27 @@ extension Controller {
       entry.parameterLocation = .max
       errorLog.append(entry)
     }
-    let wanted = features.value(.asynchronousEventConfiguration, .current) ?? 0
-    if event.type == 2, event.information < 8, wanted >> UInt32(8 + event.information) & 1 == 0 { return }
+    guard features.wants(event) else { return }
     events.add(event)
     tellEvents()
     raiseInterrupts()
   }
 
-  /// Format NVM: a namespace loses its contents and may change its block size. Whether data or the key to it is to be
-  /// erased, the namespace reads as zeros afterwards.
+  /// Format NVM: a namespace loses its contents and may change its block size or the type of its protection information.
+  /// Whether data or the key to it is to be erased, the namespace reads as zeros afterwards.
   private mutating func format(_ entry: SubmissionEntry) -> Outcome {
     let wanted =
       entry.namespace == SubmissionEntry.allNamespaces
       ? Array(namespaces.identifiers) : [entry.namespace]
-    guard entry.secureErase <= 2, entry.cdw10 & 0x1f0 == 0 else { return .refused(.invalidFormat) }
+    // Metadata lies in a buffer of its own, and protection information in its last bytes.
+    guard entry.secureErase <= 2, !entry.extendedMetadata, !entry.protectionFirst else {
+      return .refused(.invalidFormat)
+    }
     for identifier in wanted {
       guard let namespace = namespaces[identifier] else { return .refused(.invalidNamespaceOrFormat) }
-      guard Int(entry.formatIndex) < namespace.formats.count else { return .refused(.invalidFormat) }
+      guard Int(entry.formatIndex) < namespace.formats.count,
+        namespace.mayHave(protectionType: entry.formatProtection)
+      else { return .refused(.invalidFormat) }
       guard !namespace.isWriteProtected else { return .refused(.namespaceWriteProtected) }
     }
     completeWork()
@@ -82,7 +86,7 @@ extension Controller {
       let failure = namespace.medium.zero(at: 0, count: namespace.medium.size)
       guard failure == 0 else { return .done(Self.writeError(failure), 0) }
       let shift = Int(namespace.formats[Int(entry.formatIndex)].exponent)
-      let unkept = namespaces.setShift(identifier, shift)
+      let unkept = namespaces.setFormat(identifier, shift, protectionType: entry.formatProtection)
       guard unkept == 0 else { return .done(Self.writeError(unkept), 0) }
       let durable = namespace.medium.synchronize()
       guard durable == 0 else { return .done(Self.writeError(durable), 0) }

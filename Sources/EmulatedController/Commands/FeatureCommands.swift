@@ -4,31 +4,95 @@ import NVMeSpec
 extension Controller {
   mutating func getFeatures(_ command: FetchedCommand) -> Outcome {
     let entry = command.entry
-    guard let value = features.value(entry.feature, entry.featureSelection) else {
-      return .refused(.invalidField)
+    let selection = entry.featureSelection
+    guard features.has(entry.feature) else { return .refused(.invalidField) }
+    // What a feature can is the same for all its values.
+    if selection != .capabilities, let refusal = refusalToGet(entry) { return .refused(refusal) }
+    guard let value = features.value(key(of: entry), selection) else { return .refused(.invalidField) }
+    switch entry.feature {
+    case .hostBehaviorSupport where selection != .capabilities:
+      return sendHostBehavior(selection == .current ? features.hostBehavior : HostBehavior(), command)
+    case .hostMemoryBuffer where selection != .capabilities:
+      return sendHostMemory(selection == .current ? hostMemory : HostMemoryAttributes(), value, command)
+    default: return .done(.success, UInt64(value))
     }
-    if entry.feature == .hostBehaviorSupport, entry.featureSelection != .capabilities {
-      return sendHostBehavior(command)
-    }
-    return .done(.success, UInt64(value))
   }
 
   mutating func setFeatures(_ command: FetchedCommand) -> Outcome {
     let entry = command.entry
     guard !entry.saveFeature else { return .refused(.featureNotSaveable) }
+    guard features.has(entry.feature) else { return .refused(.invalidField) }
+    if let refusal = refusalToSet(entry) { return .refused(refusal) }
     switch entry.feature {
     case .numberOfQueues: return setQueueCounts(QueueCounts(rawValue: entry.cdw11))
     case .hostBehaviorSupport: return receiveHostBehavior(command)
     case .hostMemoryBuffer: return setHostMemory(entry)
+    case .temperatureThreshold: return setThreshold(TemperatureThreshold(rawValue: entry.cdw11))
+    case .errorRecovery where entry.namespace == SubmissionEntry.allNamespaces:
+      for namespace in namespaces.identifiers {
+        features.set(FeatureKey(feature: .errorRecovery, part: namespace), entry.cdw11)
+      }
+      return .success
     case .volatileWriteCache:
+      features.set(key(of: entry), entry.cdw11)
       // What is in the cache goes to the medium before the cache is switched off.
-      let status = features.set(entry.feature, entry.cdw11)
-      return status.isSuccess && !features.writeCache
-        ? synchronize(namespaces.identifiers.compactMap { namespaces[$0]?.medium }, command)
-        : .done(status, 0)
-    default: return .done(features.set(entry.feature, entry.cdw11), 0)
+      guard !features.writeCache else { return .success }
+      return synchronize(namespaces.identifiers.compactMap { namespaces[$0]?.medium }, command)
+    default:
+      features.set(key(of: entry), entry.cdw11)
+      return .success
     }
   }
+
+  /// The value that a command names.
+  private func key(of entry: SubmissionEntry) -> FeatureKey {
+    switch entry.feature {
+    case .errorRecovery: FeatureKey(feature: entry.feature, part: entry.namespace)
+    case .interruptVectorConfiguration: FeatureKey(feature: entry.feature, part: entry.cdw11 & 0xffff)
+    case .temperatureThreshold:
+      FeatureKey(feature: entry.feature, part: TemperatureThreshold(rawValue: entry.cdw11).selectors)
+    default: FeatureKey(feature: entry.feature)
+    }
+  }
+
+  /// Why the value that a command names cannot be read; nil when it can.
+  private func refusalToGet(_ entry: SubmissionEntry) -> StatusCode? {
+    switch entry.feature {
+    case .errorRecovery: return namespaces[entry.namespace] == nil ? .invalidNamespaceOrFormat : nil
+    case .interruptVectorConfiguration: return hasVector(entry.cdw11 & 0xffff) ? nil : .invalidField
+    case .temperatureThreshold:
+      let threshold = TemperatureThreshold(rawValue: entry.cdw11)
+      return threshold.kind <= 1 && threshold.sensor <= Self.lastSensor ? nil : .invalidField
+    default: return nil
+    }
+  }
+
+  /// Why the value that a command names cannot be what the command wants; nil when it can.
+  private func refusalToSet(_ entry: SubmissionEntry) -> StatusCode? {
+    let isForAll = entry.namespace == SubmissionEntry.allNamespaces
+    guard isForAll || entry.feature.isNamespaceSpecific || entry.namespace == 0 else {
+      return namespaces[entry.namespace] == nil ? .invalidNamespaceOrFormat : .featureNotNamespaceSpecific
+    }
+    switch entry.feature {
+    // NPSS is 0: there is one power state.
+    case .powerManagement: return entry.cdw11 & 0x1f == 0 ? nil : .invalidField
+    case .errorRecovery:
+      if !isForAll, namespaces[entry.namespace] == nil { return .invalidNamespaceOrFormat }
+      // DULBE: NSFEAT does not offer errors of deallocated blocks.
+      return entry.cdw11 & 1 << 16 == 0 ? nil : .invalidField
+    case .temperatureThreshold:
+      let threshold = TemperatureThreshold(rawValue: entry.cdw11)
+      let isEvery = threshold.sensor == TemperatureThreshold.everySensor
+      return threshold.kind <= 1 && isEvery ? nil : refusalToGet(entry)
+    default: return refusalToGet(entry)
+    }
+  }
+
+  /// The highest TMPSEL of a sensor.
+  private static var lastSensor: UInt8 { 8 }
+
+  /// Whether completion queues may use an interrupt vector.
+  func hasVector(_ vector: UInt32) -> Bool { vector < (interrupts.isEnabled ? interrupts.vectors : 1) }
 
   /// Number of Queues: grants what is asked for, up to what there is.
   private mutating func setQueueCounts(_ asked: QueueCounts) -> Outcome {
@@ -37,13 +101,24 @@ extension Controller {
     let granted = QueueCounts(
       submission: min(asked.submission, configuration.queuePairs),
       completion: min(asked.completion, configuration.queuePairs))
-    let status = features.set(.numberOfQueues, granted.rawValue)
-    return .done(status, UInt64(granted.rawValue))
+    features.set(FeatureKey(feature: .numberOfQueues), granted.rawValue)
+    return .done(.success, UInt64(granted.rawValue))
   }
 
-  private mutating func sendHostBehavior(_ command: FetchedCommand) -> Outcome {
+  /// Temperature Threshold: the event comes at once where the temperature has reached the new threshold.
+  private mutating func setThreshold(_ threshold: TemperatureThreshold) -> Outcome {
+    let isEvery = threshold.sensor == TemperatureThreshold.everySensor
+    for sensor in isEvery ? 0...Self.lastSensor : threshold.sensor...threshold.sensor {
+      let one = TemperatureThreshold(threshold.temperature, sensor: sensor, isUnder: threshold.kind == 1)
+      features.set(FeatureKey(feature: .temperatureThreshold, part: one.selectors), one.rawValue)
+    }
+    if hasReachedThreshold { report(.temperature) }
+    return .success
+  }
+
+  private mutating func sendHostBehavior(_ behavior: HostBehavior, _ command: FetchedCommand) -> Outcome {
     let buffer = UnsafeMutableRawBufferPointer(rebasing: scratch[..<HostBehavior.size])
-    features.hostBehavior.encode(into: buffer)
+    behavior.encode(into: buffer)
     return send(UnsafeRawBufferPointer(buffer), for: command)
   }
 

@@ -6,7 +6,6 @@ import NVMeSpec
 extension Controller {
   mutating func setHostMemory(_ entry: SubmissionEntry) -> Outcome {
     let wanted = entry.hostMemory
-    guard configuration.hostMemory > 0 else { return .refused(.invalidField) }
     guard wanted.isLent else { return returnHostMemory() }
     guard lentMemory.isEmpty else { return .refused(.commandSequenceError) }
     guard let pages = lentPages(wanted.list, wanted.count), pages.count == Int(wanted.pages),
@@ -23,6 +22,10 @@ extension Controller {
       }
     }
     lentMemory = pages
+    hostMemory.pages = wanted.pages
+    hostMemory.list = wanted.list
+    hostMemory.count = wanted.count
+    features.set(FeatureKey(feature: .hostMemoryBuffer), 1)
     return .success
   }
 
@@ -35,7 +38,23 @@ extension Controller {
       }
     }
     lentMemory = []
+    hostMemory = HostMemoryAttributes()
+    features.set(FeatureKey(feature: .hostMemoryBuffer), 0)
     return .success
+  }
+
+  /// HMMAXD: the most descriptors that lend memory.
+  static var hostMemoryDescriptors: UInt16 { 256 }
+
+  /// Get Features: sends what memory is lent.
+  mutating func sendHostMemory(
+    _ attributes: HostMemoryAttributes, _ value: UInt32, _ command: FetchedCommand
+  ) -> Outcome {
+    let buffer = UnsafeMutableRawBufferPointer(rebasing: scratch[..<HostMemoryAttributes.size])
+    attributes.encode(into: buffer)
+    let outcome = send(UnsafeRawBufferPointer(buffer), for: command)
+    guard case .done(let status, _) = outcome, status.isSuccess else { return outcome }
+    return .done(status, UInt64(value))
   }
 
   /// What each page of lent memory holds, beside its own address.
@@ -43,7 +62,7 @@ extension Controller {
 
   /// The pages that a descriptor list names; nil when it is not sound.
   private mutating func lentPages(_ list: UInt64, _ count: UInt32) -> [UInt64]? {
-    guard list & 15 == 0, (1...256).contains(count), pageShift == 12,
+    guard list & 15 == 0, count >= 1, count <= UInt32(Self.hostMemoryDescriptors), pageShift == 12,
       let table = iommu.translate(list, Int(count) * HostMemoryDescriptor.size, write: false)
     else { return nil }
     var pages: [UInt64] = []

@@ -1,5 +1,16 @@
 /// Identifiers that are always the same for the same name.
 enum Identifiers {
+  /// The PCI vendor, one that the PCI-SIG has given to nobody.
+  static let vendor: UInt16 = 0xfff1
+  /// The OUI, 02-56-56; that it is locally administered makes it nobody's.
+  static let organization: UInt32 = 0x02_5656
+
+  /// An NGUID with bytes of a UUID around the OUI.
+  static func nguid(_ uuid: [UInt8]) -> [UInt8] {
+    let bytes = (0..<3).map { UInt8(truncatingIfNeeded: organization >> (16 - 8 * $0)) }
+    return Array(uuid.prefix(8)) + bytes + uuid.suffix(5)
+  }
+
   /// A UUID of version 8 that follows from a name.
   static func uuid(_ name: String) -> [UInt8] {
     var bytes = bytes(hash("uuid 1 \(name)")) + bytes(hash("uuid 2 \(name)"))

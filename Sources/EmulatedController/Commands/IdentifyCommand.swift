@@ -29,6 +29,9 @@ extension Controller {
 
   private var identity: IdentifyController {
     var identity = IdentifyController()
+    identity.vendor = Identifiers.vendor
+    identity.subsystemVendor = Identifiers.vendor
+    identity.organization = Identifiers.organization
     identity.serialNumber = configuration.serialNumber
     identity.modelNumber = "Varve emulated NVMe controller"
     identity.firmwareRevision = Self.firmwareRevision
@@ -43,12 +46,13 @@ extension Controller {
     identity.asynchronousEventLimit = UInt8(AsynchronousEvents.limit - 1)
     // One slot, read-only.
     identity.firmwareUpdates = 1 << 1 | 1
-    // Command effects, an offset in Get Log Page, and the list of log pages.
-    identity.logPageAttributes = 1 << 1 | 1 << 2 | 1 << 5
+    // Command effects, and an offset in Get Log Page.
+    identity.logPageAttributes = 1 << 1 | 1 << 2
     identity.errorLogEntries = UInt8(ErrorLog.limit - 1)
-    identity.warningTemperature = 343
+    identity.warningTemperature = FeatureTable.warningTemperature
     identity.preferredHostMemory = UInt32(truncatingIfNeeded: configuration.hostMemory / 4096)
     identity.minimumHostMemory = UInt32(truncatingIfNeeded: configuration.hostMemory / 8192)
+    if configuration.hostMemory > 0 { identity.hostMemoryDescriptorLimit = Self.hostMemoryDescriptors }
     identity.criticalTemperature = 353
     // A second of pause for new firmware.
     identity.firmwareActivationTime = 10
@@ -71,14 +75,11 @@ extension Controller {
 
   static var firmwareRevision: String { "1.0" }
 
-  /// Identify Namespace; zeros for an identifier that could be a namespace's but is none.
+  /// Identify Namespace; nil where there is no such namespace. What namespaces have in common is told of none, as there
+  /// is no Namespace Management.
   private func namespaceIdentity(_ entry: SubmissionEntry) -> IdentifyNamespace? {
-    var identity = IdentifyNamespace()
-    if entry.namespace == SubmissionEntry.allNamespaces {
-      identity.formats = namespaces[1]?.formats ?? []
-      return identity
-    }
     guard let namespace = namespaces[entry.namespace] else { return nil }
+    var identity = IdentifyNamespace()
     identity.size = namespace.blocks
     identity.capacity = namespace.blocks
     identity.utilization = namespace.blocks
@@ -102,13 +103,13 @@ extension Controller {
     identity.preferredDeallocateGranularity = perPage
     identity.preferredDeallocateAlignment = perPage
     identity.byteCapacity = UInt128(namespace.medium.size)
-    identity.nguid = uuid(entry.namespace)
+    identity.nguid = Identifiers.nguid(uuid(entry.namespace))
     return identity
   }
 
   private func descriptors(_ namespace: UInt32) -> [NamespaceDescriptor] {
     [
-      NamespaceDescriptor(type: NamespaceDescriptor.nguidType, value: uuid(namespace)),
+      NamespaceDescriptor(type: NamespaceDescriptor.nguidType, value: Identifiers.nguid(uuid(namespace))),
       NamespaceDescriptor(type: NamespaceDescriptor.uuidType, value: uuid(namespace)),
     ]
   }

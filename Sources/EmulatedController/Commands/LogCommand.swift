@@ -6,7 +6,16 @@ extension Controller {
     let entry = command.entry
     let length = entry.logLength
     guard length <= UInt64(min(maximumBytes, 1 << 24)) else { return .refused(.invalidField) }
+    if entry.logPage == .smart {
+      readClock()
+      // What was told is never taken back, however the process ends.
+      keepCounters()
+    }
     guard let page = page(entry.logPage) else { return .refused(.invalidLogPage) }
+    // Every page is the controller's: LPA does not offer SMART by namespace.
+    guard entry.namespace == 0 || entry.namespace == SubmissionEntry.allNamespaces else {
+      return .refused(.invalidField)
+    }
     guard entry.logOffset <= UInt64(page.count), entry.logOffset & 3 == 0 else {
       return .refused(.invalidField)
     }
@@ -29,26 +38,27 @@ extension Controller {
     case .firmwareSlots: encoded(FirmwareSlotLog.size) { firmwareLog.encode(into: $0) }
     case .changedNamespaces: encoded(ChangedNamespaceLog.size) { changedNamespaces.encode(into: $0) }
     case .commandEffects: encoded(CommandEffectsLog.size) { commandEffects.encode(into: $0) }
-    case .supported:
-      encoded(SupportedLogPages.size) { SupportedLogPages(Self.pages).encode(into: $0) }
     default: nil
     }
   }
 
   private var smartLog: SMARTLog {
     var log = SMARTLog()
-    log.criticalWarning = criticalWarning
-    log.temperature = 300
+    let counters = counters
+    log.criticalWarning = criticalWarning | (hasReachedThreshold ? 1 << 1 : 0)
+    log.temperature = temperature
     log.availableSpare = 100
     log.spareThreshold = 10
     let unit = 512_000
-    log.dataUnitsRead = UInt128((statistics.bytesRead + unit - 1) / unit)
-    log.dataUnitsWritten = UInt128((statistics.bytesWritten + unit - 1) / unit)
-    log.readCommands = UInt128(statistics.reads)
-    log.writeCommands = UInt128(statistics.writes)
-    log.powerCycles = UInt128(1 + statistics.unsafeShutdowns)
-    log.unsafeShutdowns = UInt128(statistics.unsafeShutdowns)
-    log.errorLogEntries = UInt128(errorLog.total)
+    log.dataUnitsRead = UInt128((counters.bytesRead + unit - 1) / unit)
+    log.dataUnitsWritten = UInt128((counters.bytesWritten + unit - 1) / unit)
+    log.readCommands = UInt128(counters.reads)
+    log.writeCommands = UInt128(counters.writes)
+    log.powerCycles = UInt128(counters.powerCycles)
+    log.powerOnHours = UInt128(counters.secondsOn / 3600)
+    log.unsafeShutdowns = UInt128(counters.unsafeShutdowns)
+    log.mediaErrors = UInt128(counters.mediaErrors)
+    log.errorLogEntries = UInt128(counters.errors)
     return log
   }
 
@@ -59,10 +69,7 @@ extension Controller {
     return log
   }
 
-  private static let pages: [LogPage] = [
-    .supported, .error, .smart, .firmwareSlots, .changedNamespaces, .commandEffects,
-  ]
-
+  /// The commands that are carried out, and no other.
   private var commandEffects: CommandEffectsLog {
     var log = CommandEffectsLog()
     let admin: [AdminOpcode] = [
@@ -71,10 +78,13 @@ extension Controller {
     ]
     for opcode in admin { log.admin[opcode] = .supported }
     log.admin[.formatNVM] = [.supported, .changesData, .changesNamespace]
-    for opcode in [IOOpcode.flush, .read, .compare, .verify] { log.io[opcode] = .supported }
-    for opcode in [IOOpcode.write, .writeZeroes, .datasetManagement] {
-      log.io[opcode] = [.supported, .changesData]
-    }
+    if configuration.shadowDoorbells { log.admin[.doorbellBufferConfig] = .supported }
+    log.io = [.flush: .supported, .read: .supported, .write: [.supported, .changesData]]
+    let offered = configuration.ioCommands
+    if offered.contains(.compare) { log.io[.compare] = .supported }
+    if offered.contains(.verify) { log.io[.verify] = .supported }
+    if offered.contains(.writeZeroes) { log.io[.writeZeroes] = [.supported, .changesData] }
+    if offered.contains(.datasetManagement) { log.io[.datasetManagement] = [.supported, .changesData] }
     return log
   }
 

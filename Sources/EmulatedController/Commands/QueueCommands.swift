@@ -4,12 +4,11 @@ import NVMeSpec
 extension Controller {
   mutating func createCompletionQueue(_ entry: SubmissionEntry) -> Outcome {
     let queue = Int(entry.queueIdentifier)
-    guard queue >= 1, queue < queues.count, !queues.completion[queue].exists else {
+    guard mayComplete(queue), !queues.completion[queue].exists else {
       return .refused(.invalidQueueIdentifier)
     }
     if let refusal = refusal(ofQueue: entry, entrySize: CompletionEntry.size) { return refusal }
-    let vectors = interrupts.isEnabled ? interrupts.vectors : 1
-    guard !entry.interruptsEnabled || Int(entry.interruptVector) < vectors else {
+    guard !entry.interruptsEnabled || hasVector(UInt32(entry.interruptVector)) else {
       return .refused(.invalidInterruptVector)
     }
     queues.completion[queue] = CompletionQueue(
@@ -22,18 +21,21 @@ extension Controller {
 
   mutating func createSubmissionQueue(_ entry: SubmissionEntry) -> Outcome {
     let (queue, completion) = (Int(entry.queueIdentifier), entry.completionQueueIdentifier)
-    guard completion >= 1, Int(completion) < queues.count, queues.completion[Int(completion)].exists else {
-      return .refused(.completionQueueInvalid)
-    }
-    guard queue >= 1, queue < queues.count, !queues.submission[queue].exists else {
-      return .refused(.invalidQueueIdentifier)
-    }
+    guard queue >= 1, queue <= min(features.queueCounts.submission, queues.count - 1),
+      !queues.submission[queue].exists, mayComplete(Int(completion))
+    else { return .refused(.invalidQueueIdentifier) }
+    guard queues.completion[Int(completion)].exists else { return .refused(.completionQueueInvalid) }
     if let refusal = refusal(ofQueue: entry, entrySize: SubmissionEntry.size) { return refusal }
     queues.submission[queue] = SubmissionQueue(
       address: entry.prp1, entries: UInt32(entry.queueEntries), completionQueue: completion)
     queues.noteCreation(queue)
     sharedDoorbells?.clear(queue, isCompletion: false)
     return .success
+  }
+
+  /// Whether there may be an I/O completion queue with an identifier: Number of Queues grants it.
+  private func mayComplete(_ queue: Int) -> Bool {
+    queue >= 1 && queue <= min(features.queueCounts.completion, queues.count - 1)
   }
 
   /// Deletes a submission queue, whose outstanding commands end before the deletion does.

@@ -72,16 +72,11 @@ extension EmulatedController {
     public var blockSize: Int
     /// Metadata of a logical block in bytes: 0, 8, 16 or 64. It lies behind the blocks in the medium.
     public var metadataSize = 0
-    /// The type of protection information, 0...3; 0 for none, without metadata always.
+    /// The type of protection information, 0...3; 0 for none, without metadata always. An image that Format NVM has
+    /// given another type keeps that.
     public var protectionType: UInt8 = 0
     /// Whether it may not be written. An image file that may not be written makes it so too.
     public var isWriteProtected = false
-
-    /// What the metadata of blocks of so many bytes is for; nil where there is none.
-    func protection(blockSize: Int) -> ProtectionFormat? {
-      metadataSize == 0
-        ? nil : ProtectionFormat(blockSize: blockSize, metadataSize: metadataSize, type: protectionType)
-    }
 
     public init(_ medium: Medium, blockSize: Int = 4096) {
       self.medium = medium

@@ -62,10 +62,16 @@ extension Controller {
     spoilCompletion(of: command)
   }
 
+  /// What tells that data is damaged.
+  private static let dataErrors: Set<StatusCode> = [
+    .unrecoveredReadError, .guardCheckError, .applicationTagCheckError, .referenceTagCheckError,
+  ]
+
   /// Takes a failure down in the error log.
   @inline(never)
   private mutating func note(_ command: FetchedCommand, _ status: Status) {
     statistics.errors += 1
+    if Self.dataErrors.contains(status.code) { statistics.mediaErrors += 1 }
     var entry = ErrorLogEntry()
     entry.submissionQueue = command.queue
     entry.commandIdentifier = command.entry.commandIdentifier

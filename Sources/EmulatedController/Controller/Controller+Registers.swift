@@ -24,13 +24,18 @@ extension Controller {
   /// A store to CC.
   private mutating func configure(_ new: ControllerConfiguration) {
     let old = registers.configuration
+    let new = ControllerConfiguration(rawValue: new.rawValue & Self.definedConfiguration)
     registers.configuration = new
+    // A controller that is enabled again after a shutdown is to find that taken back.
+    if !new.announcesShutdown, old.announcesShutdown { registers.status.shutdown = .none }
     if new.enabled, !old.enabled { enable() }
     if !new.enabled, old.enabled { disable() }
-    if new.shutdown != .none, old.shutdown == .none { shutDown() }
-    if new.shutdown == .none, old.shutdown != .none { registers.status.shutdown = .none }
+    if new.announcesShutdown, !old.announcesShutdown { shutDown() }
     raiseInterrupts()
   }
+
+  /// The bits of CC that mean something before version 2.0.
+  private static var definedConfiguration: UInt32 { 0x00ff_fff1 }
 
   /// CC.EN going to 1: checks what the host has set up and becomes ready.
   private mutating func enable() {
@@ -51,6 +56,7 @@ extension Controller {
     sharedDoorbells?.clear()
     registers.status.ready = true
     isRunning = registers.status.shutdown == .none
+    if isRunning { noteShutdown(false) }
   }
 
   private var adminQueuesAreSound: Bool {
@@ -81,6 +87,7 @@ extension Controller {
     timing.reset()
     shadows = nil
     lentMemory = []
+    hostMemory = HostMemoryAttributes()
     features = FeatureTable(configuration)
     events = AsynchronousEvents()
     statistics.resets += 1
@@ -103,6 +110,7 @@ extension Controller {
     if registers.configuration.shutdown == .normal { synchronizeAll() }
     isRunning = false
     registers.status.shutdown = .complete
+    noteShutdown(true)
   }
 
   /// A fatal error: only a reset helps.
@@ -137,4 +145,9 @@ extension Controller {
     isRunning =
       registers.status.ready && !registers.status.fatal && registers.status.shutdown == .none && !isRemoved
   }
+}
+
+extension ControllerConfiguration {
+  /// Whether SHN announces a shutdown; its reserved value does not.
+  fileprivate var announcesShutdown: Bool { [.normal, .abrupt].contains(shutdown) }
 }

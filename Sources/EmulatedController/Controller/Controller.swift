@@ -28,8 +28,14 @@ struct Controller: ~Copyable {
   var errorLog = ErrorLog()
   /// What the log of changed namespaces tells.
   var changedNamespaces = ChangedNamespaceLog()
-  /// The SMART log's critical warning.
+  /// The SMART log's critical warning, but for what the temperature adds.
   var criticalWarning: UInt8 = 0
+  /// The composite temperature in kelvin.
+  var temperature: UInt16 = 300
+  /// What the SMART log has counted up to the beginning of this process, and whether power may go.
+  var lifetime = LifetimeCounters()
+  /// When the controller was made, in monotonic ns.
+  var start: UInt64 = 0
   var statistics = Statistics()
   var faults = FaultInjector()
   var timing: TimingModel
@@ -50,6 +56,8 @@ struct Controller: ~Copyable {
   var memoryBuffer: MemoryBuffer
   /// The pages of memory that the host has lent.
   var lentMemory: [UInt64] = []
+  /// What Get Features tells of that memory.
+  var hostMemory = HostMemoryAttributes()
   /// Where the doorbells' shadows lie, once the host has said so.
   var shadows: ShadowDoorbells?
   /// Whether the host calls `service` before it waits, so that no doorbell is needed.
@@ -101,6 +109,7 @@ struct Controller: ~Copyable {
       if removal >= 0 { close(removal) }
       throw error
     }
+    loadCounters()
     if records { restartRecorder() }
     updatePlainness()
   }

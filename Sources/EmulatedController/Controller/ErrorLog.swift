@@ -7,7 +7,10 @@ struct ErrorLog {
 
   private(set) var entries: [ErrorLogEntry] = []
   /// How many failures there were.
-  private(set) var total: UInt64 = 0
+  private(set) var total: UInt64
+
+  /// A log without entries, after so many failures that are forgotten.
+  init(total: UInt64 = 0) { self.total = total }
 
   /// Takes a failure down and numbers it.
   mutating func append(_ entry: ErrorLogEntry) {

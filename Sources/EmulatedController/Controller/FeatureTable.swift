@@ -1,33 +1,30 @@
 import NVMeSpec
 
+/// Names one value of a feature.
+struct FeatureKey: Hashable {
+  let feature: Feature
+  /// The namespace, the interrupt vector, or the selectors of the threshold; 0 for a feature with a single value.
+  var part: UInt32 = 0
+}
+
 /// The values of the features the host may read and change.
 struct FeatureTable {
-  /// What Get Features says of a feature.
-  private struct Entry {
-    var value: UInt32
-    let initial: UInt32
-    let isChangeable: Bool
-
-    init(_ initial: UInt32, isChangeable: Bool = true) {
-      value = initial
-      self.initial = initial
-      self.isChangeable = isChangeable
-    }
-  }
-
-  private var entries: [Feature: Entry] = [
-    .arbitration: Entry(0),
-    .powerManagement: Entry(0),
-    .temperatureThreshold: Entry(0x157),
-    .errorRecovery: Entry(0),
-    .volatileWriteCache: Entry(1),
-    .numberOfQueues: Entry(0),
-    .interruptCoalescing: Entry(0),
-    .interruptVectorConfiguration: Entry(0),
-    .writeAtomicityNormal: Entry(0),
-    .asynchronousEventConfiguration: Entry(0),
-    .hostBehaviorSupport: Entry(0),
+  /// The values at first, of every feature there is.
+  private var initial: [Feature: UInt32] = [
+    .arbitration: 0,
+    .powerManagement: 0,
+    .temperatureThreshold: 0,
+    .errorRecovery: 0,
+    .volatileWriteCache: 1,
+    .numberOfQueues: 0,
+    .interruptCoalescing: 0,
+    .interruptVectorConfiguration: 0,
+    .writeAtomicityNormal: 0,
+    .asynchronousEventConfiguration: 0,
+    .hostBehaviorSupport: 0,
   ]
+  /// The values that the host has given.
+  private var values: [FeatureKey: UInt32] = [:]
 
   /// Whether the volatile write cache is on, for the path of a write.
   private(set) var writeCache = true
@@ -35,33 +32,100 @@ struct FeatureTable {
   /// status is shown as it is.)
   var hostBehavior = HostBehavior()
 
+  /// WCTEMP, which is the composite temperature's threshold at first, in kelvin.
+  static let warningTemperature: UInt16 = 343
+
   /// Gives the controller's own values in place of the specification's.
   init(_ configuration: EmulatedController.Configuration) {
     let pairs = configuration.queuePairs
-    entries[.numberOfQueues] = Entry(QueueCounts(submission: pairs, completion: pairs).rawValue)
-    entries[.volatileWriteCache] = configuration.volatileWriteCache ? Entry(1) : nil
+    initial[.numberOfQueues] = QueueCounts(submission: pairs, completion: pairs).rawValue
+    initial[.volatileWriteCache] = configuration.volatileWriteCache ? 1 : nil
+    initial[.hostMemoryBuffer] = configuration.hostMemory > 0 ? 0 : nil
     writeCache = configuration.volatileWriteCache
   }
 
-  /// The value of a feature; nil when there is no such feature.
-  func value(_ feature: Feature, _ selection: FeatureSelection) -> UInt32? {
-    guard let entry = entries[feature] else { return nil }
+  /// Whether there is a feature.
+  func has(_ feature: Feature) -> Bool { initial[feature] != nil }
+
+  /// A value of a feature; nil when there is none.
+  func value(_ key: FeatureKey, _ selection: FeatureSelection = .current) -> UInt32? {
+    guard let initial = initialValue(key) else { return nil }
     switch selection {
-    case .current: return entry.value
-    case .defaultValue, .saved: return entry.initial
-    // Nothing can be saved and nothing belongs to one namespace.
-    case .capabilities: return entry.isChangeable ? 1 << 2 : 0
+    case .current: return values[key] ?? initial
+    case .defaultValue, .saved: return initial
+    // All can be changed and nothing can be saved.
+    case .capabilities: return 1 << 2 | (key.feature.isNamespaceSpecific ? 1 << 1 : 0)
     default: return nil
     }
   }
 
-  /// Changes a feature.
-  /// - Returns: success, or why not.
-  mutating func set(_ feature: Feature, _ value: UInt32) -> Status {
-    guard let entry = entries[feature] else { return Status(.invalidField, doNotRetry: true) }
-    guard entry.isChangeable else { return Status(.featureNotChangeable, doNotRetry: true) }
-    entries[feature]?.value = value
-    if feature == .volatileWriteCache { writeCache = value & 1 != 0 }
-    return .success
+  private func initialValue(_ key: FeatureKey) -> UInt32? {
+    switch key.feature {
+    case .interruptVectorConfiguration: return key.part
+    case .temperatureThreshold:
+      let selectors = TemperatureThreshold(rawValue: key.part << 16)
+      guard selectors.kind == 0 else { return key.part << 16 }
+      let isComposite = selectors.sensor == TemperatureThreshold.composite
+      return key.part << 16 | UInt32(isComposite ? Self.warningTemperature : .max)
+    default: return initial[key.feature]
+    }
+  }
+
+  /// Changes a value of a feature; bits that mean nothing are dropped.
+  mutating func set(_ key: FeatureKey, _ value: UInt32) {
+    values[key] = value & key.feature.definedBits
+    if key.feature == .volatileWriteCache { writeCache = value & 1 != 0 }
+  }
+
+  /// The queues that the host may create.
+  var queueCounts: QueueCounts {
+    QueueCounts(rawValue: value(FeatureKey(feature: .numberOfQueues)) ?? 0)
+  }
+
+  /// Whether the host wants to be told of an event.
+  func wants(_ event: AsynchronousEvent) -> Bool {
+    let configuration = value(FeatureKey(feature: .asynchronousEventConfiguration)) ?? 0
+    return event.configurationBits.map { configuration & $0 != 0 } ?? true
+  }
+
+  /// A threshold of the composite temperature.
+  func threshold(isUnder: Bool) -> UInt16 {
+    let selectors = TemperatureThreshold(0, isUnder: isUnder).selectors
+    let value = value(FeatureKey(feature: .temperatureThreshold, part: selectors)) ?? 0
+    return TemperatureThreshold(rawValue: value).temperature
+  }
+}
+
+extension AsynchronousEvent {
+  /// The bits of Asynchronous Event Configuration of which one has to be set for the event to be told; nil for one that
+  /// is always told.
+  fileprivate var configurationBits: UInt32? {
+    switch (type, information) {
+    case (1, Self.reliability.information): 0x3c
+    case (1, Self.temperature.information): 1 << 1
+    case (1, Self.spareLow.information): 1 << 0
+    case (2, 0..<8): 1 << UInt32(8 + information)
+    default: nil
+    }
+  }
+}
+
+extension Feature {
+  /// Whether each namespace has a value of its own.
+  var isNamespaceSpecific: Bool { self == .errorRecovery }
+
+  /// The bits of the value that mean something to this controller.
+  fileprivate var definedBits: UInt32 {
+    switch self {
+    case .arbitration: 0xffff_ff07
+    case .powerManagement: 0xff
+    case .temperatureThreshold: 0x3f_ffff
+    case .errorRecovery, .interruptVectorConfiguration: 0x1_ffff
+    case .volatileWriteCache, .writeAtomicityNormal, .hostMemoryBuffer: 1
+    case .interruptCoalescing: 0xffff
+    // The critical warnings, and the notices that OAES offers.
+    case .asynchronousEventConfiguration: 0x3ff
+    default: .max
+    }
   }
 }

@@ -6,14 +6,31 @@ struct NamespaceRecord {
   let medium: Medium
   /// A logical block is `1 << shift` bytes.
   var shift: Int
-  /// Whether Format NVM may change the block size; not where the image would forget it.
-  let canReformat: Bool
+  /// Whether the medium remembers what Format NVM has made of it.
+  let keepsFormat: Bool
   /// Whether commands that write are refused.
   let isWriteProtected: Bool
 
   /// Metadata of a logical block in bytes, and what it is for.
   var metadataSize = 0
   var protection: ProtectionFormat?
+
+  /// Whether Format NVM may change the block size; not where the image would forget it.
+  var canReformat: Bool { metadataSize == 0 && keepsFormat }
+
+  /// Whether Format NVM may give it a type of protection information; no other where the image would forget it.
+  func mayHave(protectionType type: UInt8) -> Bool {
+    let isPossible = type == 0 || type <= 3 && metadataSize >= ProtectionFormat.tupleSize
+    return isPossible && (keepsFormat || type == protection?.type ?? 0)
+  }
+
+  /// Gives it blocks of another size, and protection information of another type.
+  mutating func setFormat(_ shift: Int, protectionType: UInt8) {
+    self.shift = shift
+    protection =
+      metadataSize == 0
+      ? nil : ProtectionFormat(blockSize: 1 << shift, metadataSize: metadataSize, type: protectionType)
+  }
 
   /// The size in logical blocks.
   @inline(__always)
@@ -47,13 +64,13 @@ struct NamespaceTable: ~Copyable {
     for (index, namespace) in namespaces.enumerated() {
       let format = (backings[index] as? ImageBacking)?.format
       let shift = format?.shift ?? (namespace.blockSize == 512 ? 9 : 12)
-      (records + index).initialize(
-        to: NamespaceRecord(
-          medium: backings[index].medium, shift: shift,
-          canReformat: namespace.metadataSize == 0 && format?.isKept ?? true,
-          isWriteProtected: namespace.isWriteProtected
-            || (backings[index] as? ImageBacking)?.isReadOnly ?? false,
-          metadataSize: namespace.metadataSize, protection: namespace.protection(blockSize: 1 << shift)))
+      var record = NamespaceRecord(
+        medium: backings[index].medium, shift: shift, keepsFormat: format?.isKept ?? true,
+        isWriteProtected: namespace.isWriteProtected
+          || (backings[index] as? ImageBacking)?.isReadOnly ?? false,
+        metadataSize: namespace.metadataSize)
+      record.setFormat(shift, protectionType: format?.protectionType ?? namespace.protectionType)
+      (records + index).initialize(to: record)
     }
   }
 
@@ -65,17 +82,25 @@ struct NamespaceTable: ~Copyable {
     identifier &- 1 < UInt32(truncatingIfNeeded: count) ? records[Int(identifier) - 1] : nil
   }
 
-  /// Gives a namespace another block size, for good.
-  /// - Returns: 0, or the errno of an image that did not keep it and so has its former size.
-  mutating func setShift(_ identifier: UInt32, _ shift: Int) -> Int32 {
-    guard let namespace = self[identifier] else { return 0 }
+  /// Gives a namespace another block size and type of protection information, for good.
+  /// - Returns: 0, or the errno of an image that did not keep them and so has its former format.
+  mutating func setFormat(_ identifier: UInt32, _ shift: Int, protectionType: UInt8) -> Int32 {
+    guard var namespace = self[identifier] else { return 0 }
     let index = Int(identifier) - 1
-    if namespace.canReformat, let image = backings[index] as? ImageBacking {
-      let failure = image.format.keep(shift: shift)
+    if namespace.keepsFormat, let image = backings[index] as? ImageBacking {
+      let failure =
+        namespace.metadataSize == 0
+        ? image.format.keep(shift: shift) : image.format.keep(protectionType: protectionType)
       guard failure == 0 else { return failure }
     }
-    records[index].shift = shift
+    namespace.setFormat(shift, protectionType: protectionType)
+    records[index] = namespace
     return 0
+  }
+
+  /// Where the device's counters are kept: with the first image that may be written; nil where there is none.
+  var counters: ImageCounters? {
+    backings.lazy.compactMap { $0 as? ImageBacking }.first { !$0.isReadOnly }?.counters
   }
 
   /// The identifiers in use.

@@ -14,6 +14,8 @@ public struct Statistics: Hashable, Sendable {
   public var blocksDeallocated = 0
   /// Commands that failed.
   public var errors = 0
+  /// Commands that failed because of a medium.
+  public var mediaErrors = 0
   /// Controller resets, by CC.EN or of the function.
   public var resets = 0
   /// Times a fault rule has acted.

@@ -27,7 +27,7 @@ extension Controller {
   /// Power goes and comes back.
   mutating func losePower() {
     if records { return cutPower(PowerCut()) }
-    statistics.unsafeShutdowns += 1
+    countPowerCut()
     resetFunction()
   }
 }

@@ -37,13 +37,15 @@ struct ConfigurationSpace {
 
   /// - Parameter bufferSize: that of the BAR of the controller memory buffer; 0 for none.
   init(vectors: Int, barSize: Int, bufferSize: Int = 0) {
-    // The vendor is one that the PCI-SIG has given to nobody.
-    put(0xfff1, at: 0x00, width: 2)
+    put(UInt32(Identifiers.vendor), at: 0x00, width: 2)
     put(0x0001, at: 0x02, width: 2)
     put(0x0010, at: 0x06, width: 2)
     put(0x01_0802, at: 0x09, width: 3)
     put(0x04, at: 0x10, width: 4)
     put(0x04, at: 0x20, width: 4)
+    // The subsystem's vendor and identifier.
+    put(UInt32(Identifiers.vendor), at: 0x2c, width: 2)
+    put(0x0001, at: 0x2e, width: 2)
     put(UInt32(Self.msixOffset), at: 0x34, width: 1)
     put(UInt32(Self.expressOffset) << 8 | 0x11, at: Self.msixOffset, width: 2)
     put(UInt32(max(vectors, 1) - 1), at: Self.msixOffset + 2, width: 2)

@@ -14,6 +14,9 @@ final class ImageBacking: Backing {
   /// Where the image's LBA format is kept.
   var format: ImageFormat { ImageFormat(descriptor: file.descriptor) }
 
+  /// Where the counters of the image's device are kept.
+  var counters: ImageCounters { ImageCounters(descriptor: file.descriptor) }
+
   var medium: Medium { mapping.map { .mapped($0.medium) } ?? .image(file) }
 
   /// Opens and locks the image, for reading only where it may not be written.

@@ -64,7 +64,7 @@ extension Controller {
   /// Cuts the power: media hold what the cut left, and the controller is as after power-on.
   mutating func cutPower(_ cut: PowerCut) {
     guard let recorder else { return }
-    if registers.status.shutdown != .complete { statistics.unsafeShutdowns += 1 }
+    countPowerCut()
     let cut = PowerCut(at: cut.moment ?? recorder.now, survivors: cut.survivors, tears: cut.tears)
     resetFunction()
     isRemoved = false

@@ -29,11 +29,14 @@ extension SubmissionEntry {
   }
 
   /// Get Features: the value is the completion's result.
+  /// - Parameter value: CDW11, of a feature of which it names one of several values.
   public init(
-    getFeature feature: Feature, select: FeatureSelection = .current, namespace: UInt32 = 0
+    getFeature feature: Feature, select: FeatureSelection = .current, namespace: UInt32 = 0,
+    value: UInt32 = 0
   ) {
     self.init(.getFeatures, namespace: namespace)
     cdw10 = UInt32(feature.rawValue) | UInt32(select.rawValue) << 8
+    cdw11 = value
   }
 
   /// Abort command `identifier` of submission queue `queue`. Bit 0 of the result: 0 when it was aborted.
@@ -84,6 +87,12 @@ extension SubmissionEntry {
   public var abortQueue: UInt16 { UInt16(truncatingIfNeeded: cdw10) }
   /// LBAF, of Format NVM.
   public var formatIndex: UInt8 { UInt8(truncatingIfNeeded: cdw10.field(0, 4) | cdw10.field(12, 2) << 4) }
+  /// MSET, of Format NVM: metadata follows each block's data.
+  public var extendedMetadata: Bool { cdw10.flag(4) }
+  /// PI, of Format NVM: the type of protection information, 0 for none.
+  public var formatProtection: UInt8 { UInt8(truncatingIfNeeded: cdw10.field(5, 3)) }
+  /// PIL, of Format NVM: protection information is the first 8 bytes of metadata.
+  public var protectionFirst: Bool { cdw10.flag(8) }
   /// SES, of Format NVM: 0 none, 1 user data erase, 2 cryptographic erase.
   public var secureErase: UInt8 { UInt8(truncatingIfNeeded: cdw10.field(9, 3)) }
 }

@@ -16,6 +16,37 @@ public struct HostMemoryDescriptor: BitwiseCopyable, Hashable, Sendable {
   }
 }
 
+/// What Get Features returns of the memory lent, 4096 bytes: the Host Memory Buffer Attributes (Base 2.0, section
+/// 5.27.1.10).
+public struct HostMemoryAttributes: Hashable, Sendable {
+  /// The size of the structure in bytes.
+  public static let size = 4096
+
+  /// HSIZE: the size of the memory in memory pages.
+  public var pages: UInt32 = 0
+  /// HMDLAL and HMDLAU: the address of the descriptor list.
+  public var list: UInt64 = 0
+  /// HMDLEC: the descriptors in it.
+  public var count: UInt32 = 0
+
+  public init() {}
+
+  /// Reads the structure; what a short buffer lacks reads as zero.
+  public init(decoding data: UnsafeRawBufferPointer) {
+    pages = data.value(at: 0)
+    list = data.value(at: 4)
+    count = data.value(at: 12)
+  }
+
+  /// Writes the structure over a zeroed buffer; what does not fit is left out.
+  public func encode(into data: UnsafeMutableRawBufferPointer) {
+    data.clear()
+    data.put(pages, at: 0)
+    data.put(list, at: 4)
+    data.put(count, at: 12)
+  }
+}
+
 extension SubmissionEntry {
   /// Set Features, Host Memory Buffer: lends memory.
   /// - Parameters:

@@ -60,6 +60,8 @@ public struct IdentifyController: Hashable, Sendable {
   public var preferredHostMemory: UInt32 = 0
   /// HMMIN: how little of it is of use, in 4 KiB.
   public var minimumHostMemory: UInt32 = 0
+  /// HMMAXD: descriptors of such memory that the controller can use; 0 for no limit.
+  public var hostMemoryDescriptorLimit: UInt16 = 0
   /// TNVMCAP: total capacity in bytes, 0 when not told.
   public var totalCapacity: UInt128 = 0
   /// UNVMCAP: capacity in no namespace, in bytes.
@@ -148,6 +150,7 @@ extension IdentifyController {
     minimumHostMemory = data.value(at: 276)
     totalCapacity = data.value(at: 280)
     unallocatedCapacity = data.value(at: 296)
+    hostMemoryDescriptorLimit = data.value(at: 336)
     submissionEntrySizes = data.value(at: 512)
     completionEntrySizes = data.value(at: 513)
     maximumCommands = data.value(at: 514)
@@ -197,6 +200,7 @@ extension IdentifyController {
     data.put(minimumHostMemory, at: 276)
     data.put(totalCapacity, at: 280)
     data.put(unallocatedCapacity, at: 296)
+    data.put(hostMemoryDescriptorLimit, at: 336)
     data.put(submissionEntrySizes, at: 512)
     data.put(completionEntrySizes, at: 513)
     data.put(maximumCommands, at: 514)

@@ -1,0 +1,60 @@
+import EmulatedController
+import NVMeSpec
+import Testing
+
+@Suite("Log pages")
+struct LogTests {
+  @Test("a log page of the controller is not read for a namespace")
+  func scope() throws {
+    let host = try TestHost.memory()
+    let page = try #require(host.data(SubmissionEntry(identify: .controller)))
+    #expect(IdentifyController(decoding: page).logPageAttributes & 1 == 0)
+    for log in [LogPage.smart, .error, .commandEffects] {
+      let one = SubmissionEntry(getLogPage: log, namespace: 1, length: 512)
+      #expect(host.status(one) == Status(.invalidField, doNotRetry: true))
+      for namespace in [0, SubmissionEntry.allNamespaces] {
+        let entry = SubmissionEntry(getLogPage: log, namespace: namespace, length: 512)
+        #expect(host.data(entry, 512) != nil)
+      }
+    }
+  }
+
+  @Test("what came with version 2.0 is not there")
+  func version() throws {
+    let host = try TestHost.memory()
+    #expect(host.window.load32(at: Register.version) == Version(1, 4).rawValue)
+    let page = try #require(host.data(SubmissionEntry(identify: .controller)))
+    let identity = IdentifyController(decoding: page)
+    // LPA bit 5 tells of the log page that lists log pages.
+    #expect(identity.version == Version(1, 4) && identity.logPageAttributes & 1 << 5 == 0)
+    let supported = SubmissionEntry(getLogPage: .supported, length: 1024)
+    #expect(host.status(supported).code == .invalidLogPage)
+    #expect(!host.capabilities.readyWithMedia && !host.capabilities.readyIndependentOfMedia)
+    #expect(!host.capabilities.subsystemShutdownSupported)
+  }
+
+  /// Every opcode is tried: one that is carried out, or refused for what it asks, is supported.
+  @Test("the effects log names the commands there are and no other", arguments: [true, false])
+  func effects(isRich: Bool) throws {
+    let host = try TestHost.memory {
+      $0.shadowDoorbells = isRich
+      if !isRich { $0.ioCommands = [.writeZeroes] }
+    }
+    let entry = SubmissionEntry(getLogPage: .commandEffects, length: CommandEffectsLog.size)
+    let log = CommandEffectsLog(decoding: try #require(host.data(entry)))
+    let queue = host.makeQueue()
+    for opcode in UInt8.min...UInt8.max {
+      let kind = AdminOpcode(rawValue: opcode)
+      // Its completion comes with an event.
+      if kind != .asynchronousEventRequest {
+        let code = host.status(SubmissionEntry(opcode: opcode, namespace: 77)).code
+        #expect((log.admin[kind] != nil) == (code != .invalidOpcode), "admin \(opcode)")
+      }
+      let code = host.status(SubmissionEntry(opcode: opcode, namespace: 77), queue).code
+      #expect((log.io[IOOpcode(rawValue: opcode)] != nil) == (code != .invalidOpcode), "I/O \(opcode)")
+    }
+    #expect(log.admin[.asynchronousEventRequest] != nil)
+    #expect((log.admin[.doorbellBufferConfig] != nil) == isRich)
+    #expect(log.admin[.formatNVM] == [.supported, .changesData, .changesNamespace])
+  }
+}
