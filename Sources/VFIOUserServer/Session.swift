@@ -110,7 +110,8 @@ final class Session {
     guard (limits == nil) == (command == .version) else { throw Refusal(EINVAL) }
     let payload = message.payload
     let descriptors = message.descriptors
-    guard descriptors.count == 0 || command == .dmaMap || command == .setInterrupts else {
+    // SPDK's client sends the file along when it takes memory back; it is not looked at.
+    guard descriptors.count == 0 || [.dmaMap, .dmaUnmap, .setInterrupts].contains(command) else {
       throw Refusal(EINVAL)
     }
     switch command {

@@ -73,7 +73,9 @@ import VFIOUserServer
     #expect(try map(0x20000, 0x4000, .max) == EINVAL)
     #expect(try map(0x20000, 0x4000, 1) == EINVAL, "not on a page")
     #expect(try peer.refusal(.dmaUnmap, DMAUnmap(address: 0x10000, length: 0x3000).encoded) == ENOENT)
-    #expect(try peer.refusal(.dmaUnmap, DMAUnmap(address: 0x10000, length: 0x4000).encoded) == 0)
+    let unmap = DMAUnmap(address: 0x10000, length: 0x4000).encoded
+    #expect(try peer.refusal(.dmaUnmap, unmap, descriptors: [memory]) == 0, "as SPDK's client does")
+    #expect(try map(0x12000, 0x4000, 0) == 0, "nothing is left of the former mapping")
     // Something that cannot be mapped, and too many descriptors.
     let eventfd = cm_eventfd()
     defer { close(eventfd) }
