@@ -32,6 +32,7 @@ final class ServedMount {
   private let session: MountSession
   private let departure: Departure
   private let log: Logger
+  /// Makes the mount read-only, once the device's warning asks for it.
   private var readOnlyTurn: ReadOnlyTurn?
   private var isUsable = false
   private var isLeaving = false

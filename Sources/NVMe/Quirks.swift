@@ -11,7 +11,7 @@ public struct Quirks: OptionSet, Hashable, Sendable {
   public static let delaysReadiness = Quirks(rawValue: 1 << 0)
   /// Commands that cross a multiple of the largest transfer are slow, though no namespace says so (NOIOB).
   public static let stripes = Quirks(rawValue: 1 << 1)
-  /// Submission queues have to be created with medium priority, whatever the arbitration.
+  /// Submission queues have to be created with medium priority, under round robin arbitration too.
   public static let mediumPriority = Quirks(rawValue: 1 << 2)
   /// There is no list of namespace identification descriptors; some controllers hang when asked for it.
   public static let noDescriptors = Quirks(rawValue: 1 << 3)

@@ -17,7 +17,7 @@ final class TemporaryImage {
 
   deinit { unlink(path) }
 
-  /// What the file holds, whoever else may have it open.
+  /// What the file holds, though other descriptors may be open on it.
   func contents() throws -> [UInt8] {
     let descriptor = open(path, O_RDONLY)
     defer { close(descriptor) }

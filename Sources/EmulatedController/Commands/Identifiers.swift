@@ -1,8 +1,8 @@
 /// Identifiers that are always the same for the same name.
 enum Identifiers {
-  /// The PCI vendor, one that the PCI-SIG has given to nobody.
+  /// The PCI vendor, which the PCI-SIG has not assigned.
   static let vendor: UInt16 = 0xfff1
-  /// The OUI, 02-56-56; that it is locally administered makes it nobody's.
+  /// The OUI, 02-56-56: locally administered, so not assigned to any vendor.
   static let organization: UInt32 = 0x02_5656
 
   /// An NGUID with bytes of a UUID around the OUI.
