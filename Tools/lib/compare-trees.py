@@ -3,12 +3,28 @@
 messages, or lies in something that is. Prints what is not, and how much was; ends with 1 when anything was not."""
 
 import os
+import re
 import stat
 import sys
 
 truth, found, said = sys.argv[1:4]
-with open(said, "rb") as file:
-    messages = file.read().decode(errors="replace").replace("/:", ":").replace("/'", "'").replace('/"', '"')
+
+
+def named_paths(path):
+    """All that a program's messages may name: each of their words, and what follows each slash in it, as paths."""
+    with open(path, "rb") as file:
+        words = set(re.split(r"""[\s'"‘’]+""", file.read().decode(errors="replace")))
+    paths = set()
+    for word in words:
+        word = word.rstrip(":").rstrip("/")
+        paths.add(word)
+        while "/" in word:
+            word = word.partition("/")[2]
+            paths.add(word)
+    return paths
+
+
+messages = named_paths(said)
 
 
 def same(left, right):
@@ -26,11 +42,11 @@ def same(left, right):
 
 def is_named(path):
     while path:
-        if path + "'" in messages or path + '"' in messages or path + ":" in messages or path + " " in messages:
+        if path in messages:
             return True
         path = os.path.dirname(path)
     # The top folder itself.
-    return any(line.rstrip().split(": ")[0].endswith(mark) for line in messages.splitlines() for mark in ("'.'", "/."))
+    return "." in messages
 
 
 # A file of several names may be reported by any of them.
