@@ -63,7 +63,8 @@ let package = Package(
     module("EmulatedController", ["NVMeSpec", "PCI", "CMachine"]),
     module("VFIOUserServer", ["VFIOUser", "EmulatedController", "NVMeSpec", "PCI", "CMachine"]),
     module("NVMe", ["NVMeSpec", "PCI", "CMachine"]),
-    module("Block", ["NVMe", "NVMeSpec", "PCI", "CMachine"]),
+    module("BlockCRC", ["CMachine"]),
+    module("Block", ["NVMe", "NVMeSpec", "PCI", "BlockCRC", "CMachine"]),
     module(
       "Device",
       ["Block", "NVMe", "NVMeSpec", "PCI", "VFIO", "VFIOUser", "EmulatedController", "Format"]),
@@ -72,7 +73,7 @@ let package = Package(
     module("Control", ["JSONValue", "Device", "Block", "NVMe", "NVMeSpec", "CMachine"]),
 
     // The filesystem, which names no device.
-    module("Format", ["CMachine"]),
+    module("Format", ["BlockCRC", "CMachine"]),
     module("FileSystem", ["Format", "CMachine"]),
     module("Checker", ["Format", "FileSystem"]),
     module("Simulation", ["FileSystem", "Format", "Checker"]),
@@ -140,7 +141,7 @@ let package = Package(
       ]),
     tests("VFIO", ["VFIO", "Block", "NVMe", "PCI", "CMachine", "TestSupport"]),
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
-    tests("Format", ["Format", "CMachine", "TestSupport"]),
+    tests("Format", ["Format", "BlockCRC", "CMachine", "TestSupport"]),
     tests(
       "Tools",
       [

@@ -1,3 +1,4 @@
+import Glibc
 import NVMe
 
 /// The way up: ends of NVMe commands become completions.
@@ -5,14 +6,16 @@ extension BlockQueue {
   /// Appends at most `limit` completions that have arrived.
   mutating func poll(_ completions: inout [BlockCompletion], limit: Int) {
     controller.poll(&pair, limit: limit)
+    if controller.cacheLosses != cacheLosses { beginProof() }
     var room = limit
     for finished in pair.takeFinished() {
-      guard finished.context & Self.deallocationMark == 0 else {
-        endDeallocation(Int(finished.context & ~Self.deallocationMark), errno: finished.errno)
+      guard finished.context < Self.proofMark else {
+        endOther(finished)
         continue
       }
       let index = UInt32(truncatingIfNeeded: finished.context)
       guard endPart(index, errno: finished.errno) else { continue }
+      guard pool[index].pointee.errno != 0 || settle(index) else { continue }
       if room > 0 {
         deliver(index, &completions)
         room &-= 1
@@ -21,10 +24,21 @@ extension BlockQueue {
       }
     }
     if !waiting.isEmpty || !discards.isEmpty { goOn() }
+    if proof.isUnderWay { goOnProving() }
     controller.ring(&pair)
     while room > 0, !ended.isEmpty {
       deliver(ended.removeFirst(in: pool), &completions)
       room &-= 1
+    }
+  }
+
+  /// A command has ended that belongs to no single request.
+  @inline(never)
+  private mutating func endOther(_ finished: FinishedCommand) {
+    if finished.context & Self.deallocationMark != 0 {
+      endDeallocation(Int(finished.context & ~Self.deallocationMark), errno: finished.errno)
+    } else {
+      endMarked(finished)
     }
   }
 
@@ -43,14 +57,18 @@ extension BlockQueue {
 
   /// Posts what waits, or ends it where the controller is lost.
   @inline(never)
-  private mutating func goOn() {
+  mutating func goOn() {
     if let errno = controller.lostErrno {
       while !waiting.isEmpty { abandon(waiting.removeFirst(in: pool), errno: errno) }
-      while !discards.isEmpty { abandon(discards.removeFirst(in: pool), errno: errno) }
+      abandonDiscards(errno)
     } else {
       postWaiting()
-      postDiscards()
+      if proof == .failed { abandonDiscards(EIO) } else if proof == .none { postDiscards() }
     }
+  }
+
+  private mutating func abandonDiscards(_ errno: Int32) {
+    while !discards.isEmpty { abandon(discards.removeFirst(in: pool), errno: errno) }
   }
 
   /// An NVMe command of a request has ended.

@@ -28,6 +28,10 @@ extension BlockQueue {
     else { return false }
     let request = pool[index]
     request.pointee.tag = command.tag
+    request.pointee.operation = command.operation
+    request.pointee.block = command.block &+ count
+    request.pointee.frames = frames + Int(command.count)
+    request.pointee.count = command.count
     request.pointee.remaining = 0
     request.pointee.outstanding = 1
     request.pointee.errno = 0
@@ -38,20 +42,51 @@ extension BlockQueue {
   private mutating func submitInParts(_ command: BlockCommand, _ index: UInt32) {
     pool[index].initialize(
       to: BlockRequest(
-        tag: command.tag, block: command.block, frames: command.frames,
+        tag: command.tag, block: command.block, frames: command.frames, count: command.count,
         remaining: command.operation == .flush ? 0 : command.count, operation: command.operation,
         forceUnitAccess: command.forceUnitAccess))
     guard isAcceptable(command) else { return end(index, errno: EIO) }
+    guard proof == .none || !waitsForProof(command, index) else { return }
     switch command.operation {
     case .read, .write:
       if !waiting.isEmpty || !postTransfers(index) { waiting.append(index, in: pool) }
     case .writeZeroes:
+      noteUnknown(command)
       if !waiting.isEmpty || !postZeroes(index) { waiting.append(index, in: pool) }
     case .verify: submitIfOffered(index, canVerify)
     case .compare: submitIfOffered(index, canCompare)
     case .flush: submitFlush(index)
-    case .discard: submitDiscard(index)
+    case .discard: submitDiscard(command, index)
     }
+  }
+
+  /// A command that comes while the device is being looked at after a loss of power waits; where something was found
+  /// missing, all but reads end at once.
+  /// - Returns: whether the command is done with for now.
+  @inline(never)
+  private mutating func waitsForProof(_ command: BlockCommand, _ index: UInt32) -> Bool {
+    guard proof.isUnderWay else {
+      guard !isPossibleAfterLoss(command.operation) else { return false }
+      end(index, errno: EIO)
+      return true
+    }
+    if command.operation == .writeZeroes || command.operation == .discard { noteUnknown(command) }
+    if command.operation == .discard {
+      discards.append(index, in: pool)
+    } else {
+      waiting.append(index, in: pool)
+    }
+    return true
+  }
+
+  /// Whether an operation can be carried out on a device that lost what was written to it.
+  private func isPossibleAfterLoss(_ operation: BlockCommand.Operation) -> Bool {
+    operation == .read || operation == .verify || operation == .compare
+  }
+
+  /// Whether NVMe commands have been posted for a request that waits.
+  func hasBegun(_ index: UInt32) -> Bool {
+    pool[index].pointee.remaining < pool[index].pointee.count
   }
 
   /// Posts a command that not every controller offers, or refuses it.
@@ -69,14 +104,15 @@ extension BlockQueue {
     if !waiting.isEmpty || !postFlush(index) { waiting.append(index, in: pool) }
   }
 
-  private mutating func submitDiscard(_ index: UInt32) {
+  private mutating func submitDiscard(_ command: BlockCommand, _ index: UInt32) {
     guard canDiscard else { return end(index, errno: EOPNOTSUPP) }
+    noteUnknown(command)
     discards.append(index, in: pool)
   }
 
   /// Tells the controller of what was submitted.
   mutating func ring() {
-    if !discards.isEmpty { postDiscards() }
+    if !discards.isEmpty, proof == .none { postDiscards() }
     controller.ring(&pair)
   }
 
@@ -106,11 +142,9 @@ extension BlockQueue {
     repeat {
       let count = transferLimits.chunk(at: request.pointee.block, remaining: request.pointee.remaining)
       let posted = postPart(opcode, request, index, frames, count, base, memory)
-      guard posted else {
-        request.pointee.frames = frames
-        return false
-      }
+      guard posted else { return false }
       frames += Int(count)
+      request.pointee.frames = frames
       advance(request, by: count)
     } while request.pointee.remaining > 0
     return true
@@ -191,6 +225,7 @@ extension BlockQueue {
     guard pair.post(flush, context: UInt64(index)) != nil else { return false }
     let request = pool[index]
     request.pointee.outstanding &+= 1
+    request.pointee.block = unflushed.end
     return true
   }
 
@@ -198,6 +233,8 @@ extension BlockQueue {
   mutating func postWaiting() {
     while !waiting.isEmpty {
       let index = waiting.first
+      guard !proof.isUnderWay || hasBegun(index) else { return }
+      if proof == .failed, !isPossibleAfterLoss(pool[index].pointee.operation) { pool[index].pointee.errno = EIO }
       let errno = pool[index].pointee.errno
       if errno != 0 {
         // Of a request that failed nothing more is posted.

@@ -32,8 +32,9 @@ struct BlockQueue: ~Copyable {
   let writeZeroesLimits: TransferLimits
   let verifyLimits: TransferLimits
   /// Blocks of which one NVMe command transfers any number up to this, wherever they lie; 0 where there is a
-  /// boundary.
-  let wholeLimit: UInt64
+  /// boundary, and while the device has to be looked at after a loss of power.
+  var wholeLimit: UInt64
+  let wholeLimitOfReadyDevice: UInt64
   let readOpcode = IOOpcode.read
   let writeOpcode = IOOpcode.write
 
@@ -46,6 +47,17 @@ struct BlockQueue: ~Copyable {
   /// Requests that are over and have not been reported.
   var ended = RequestQueue()
   var deallocation: Deallocation
+
+  // What is not durable, and the proof that it is there.
+  var unflushed = UnflushedWrites()
+  var proof = Proof.none
+  var readBack: ReadBack?
+  /// What was found missing, once a proof has failed.
+  var loss: String?
+  /// `Controller.cacheLosses` when it was last looked at.
+  var cacheLosses: UInt64
+  /// Where `unflushed` ended when the flush was posted that is to make room in it; nil while none is under way.
+  var ownFlushPlace: UInt64?
   /// As many zeros as a command may have frames: all name the frame of zeros.
   private let zeroFrameList: ZeroFrames
 
@@ -78,7 +90,9 @@ struct BlockQueue: ~Copyable {
     transferLimits = limits
     writeZeroesLimits = capabilities.writeZeroesLimits(for: namespace)
     verifyLimits = capabilities.verifyLimits(for: namespace)
-    wholeLimit = limits.boundary == 0 && !isProtected ? UInt64(limits.maximum) : 0
+    wholeLimitOfReadyDevice = limits.boundary == 0 && !isProtected ? UInt64(limits.maximum) : 0
+    wholeLimit = wholeLimitOfReadyDevice
+    cacheLosses = controller.cacheLosses
     self.pair = pair
     pool = RequestPool(count: requests)
     deallocation = Deallocation(capabilities, lbasPerBlock: lbasPerBlock)

@@ -4,10 +4,12 @@ struct BlockRequest {
   static let none = UInt32.max
 
   var tag: UInt64 = 0
-  /// The next block that no NVMe command has been posted for.
+  /// The next block that no NVMe command has been posted for; of a flush, the end of `UnflushedWrites` when it was posted.
   var block: UInt64 = 0
   /// The frame of that block.
   var frames: UnsafePointer<UInt32>?
+  /// All of its blocks.
+  var count: UInt32 = 0
   /// Blocks that no NVMe command has been posted for.
   var remaining: UInt32 = 0
   /// NVMe commands under way.

@@ -63,6 +63,7 @@ public final class NamespaceDevice: BlockDevice {
     } catch {
       throw BlockDeviceError(name, .function(error))
     }
+    controller.beginUse(of: namespace)
     queue = .allocate(capacity: 1)
     do throws(ControllerError) {
       let pair = try controller.makeQueuePair(protection: namespace.protection)
@@ -73,6 +74,7 @@ public final class NamespaceDevice: BlockDevice {
           pair: pair, requests: Self.commandLimit))
     } catch {
       isClosed = true
+      controller.endUse(of: namespace)
       queue.deallocate()
       unmapMemory()
       throw BlockDeviceError(name, .controller(error))
@@ -111,6 +113,10 @@ public final class NamespaceDevice: BlockDevice {
   /// The device's queue pair: its identifier, and how many commands can be under way in it; 0 once it is closed.
   public var queueIdentifier: UInt16 { isClosed ? 0 : queue.pointee.pair.identifier }
   public var queueDepth: Int { isClosed ? 0 : queue.pointee.pair.depth }
+
+  /// What the device lost of what was written to it, once that was found after a loss of power or a new start: every command but a
+  /// read ends with EIO from then on.
+  public var loss: String? { isClosed ? nil : queue.pointee.loss }
 
   /// Begins to record NVMe commands, `capacity` of them at a time.
   public func startTrace(capacity: Int) { if !isClosed { queue.pointee.pair.startTrace(capacity: capacity) } }
@@ -167,8 +173,12 @@ public final class NamespaceDevice: BlockDevice {
   public func close() {
     guard !isClosed else { return }
     isClosed = true
+    // Reads into it end only with the queue pair.
+    let readBack = queue.pointee.readBack
     controller.delete(queue.move().takePair())
+    withExtendedLifetime(readBack) {}
     queue.deallocate()
+    controller.endUse(of: namespace)
     unmapMemory()
     if closesController && !controller.hasQueuePairs { controller.close() }
   }

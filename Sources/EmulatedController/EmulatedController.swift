@@ -172,7 +172,7 @@ extension EmulatedController {
   /// Takes the function away, as if it were pulled out: registers read as all ones from now on.
   public func surpriseRemove() { controller.remove() }
 
-  /// Shows a fault now, without a command to show it on: `fatal`, `remove`, `dropLink`, `resetItself` or `losePower`.
+  /// Shows a fault now, without a command to show it on: `fatal`, `remove`, `dropLink`, `resetItself`, `losePower` or `replace`.
   public func show(_ fault: FaultAction) {
     switch fault {
     case .fatal: controller.fail()
@@ -180,6 +180,7 @@ extension EmulatedController {
     case .dropLink(let duration, let resets): controller.dropLink(for: duration, resets: resets)
     case .resetItself: controller.resetFunction()
     case .losePower: controller.losePower()
+    case .replace(let serialNumber): controller.replace(serialNumber)
     default: break
     }
   }

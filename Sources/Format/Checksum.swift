@@ -1,3 +1,4 @@
+import BlockCRC
 import CMachine
 
 /// CRC-32C (Castagnoli), begun from the filesystem's nonce.
@@ -19,7 +20,7 @@ public struct Checksum: Sendable {
   private init() { seed = .max }
 
   /// The checksum of one block.
-  public func of(_ page: Page) -> UInt32 { ~BlockChecksum.run(seed, page.base) }
+  public func of(_ page: Page) -> UInt32 { ~BlockCRC.run(seed, page.base) }
 
   /// The checksum of any bytes.
   public func of(_ bytes: UnsafeRawBufferPointer) -> UInt32 {

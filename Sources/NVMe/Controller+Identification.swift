@@ -113,7 +113,7 @@ extension Controller {
     switch state {
     case .identifyingController:
       try require(response)
-      identify()
+      try identify()
       try enter(.identifyingCommandSet)
     case .identifyingCommandSet:
       if succeeded(response) { limitCommands() }
@@ -138,12 +138,13 @@ extension Controller {
       if let response, succeeded(response) { capabilities.hasVolatileCache = response.result & 1 != 0 }
       try enter(.readingHealth)
     case .readingHealth:
-      if succeeded(response) { try checkPower(SMARTLog(decoding: answer)) }
+      checkPower(succeeded(response) ? SMARTLog(decoding: answer) : nil)
       try enter(.listingNamespaces)
     case .listingNamespaces:
       try enter(listNamespaces(response) ? .listingNamespaces : .identifyingNamespaces)
     case .identifyingNamespaces:
       if succeeded(response) { identifyNamespace() }
+      if response == nil { try checkNamespaces() }
       try enter(response == nil ? .creatingCompletionQueues : .identifyingGuards)
     case .identifyingGuards:
       if succeeded(response) { identifyGuards() }
@@ -174,8 +175,10 @@ extension Controller {
 
   // MARK: Answers
 
-  private func identify() {
-    identity = IdentifyController(decoding: answer)
+  private func identify() throws(ControllerError) {
+    let found = IdentifyController(decoding: answer)
+    if hasBeenReady { try checkSameness(found) }
+    identity = found
     capabilities = Capabilities(
       identity, minimumPageSize: registerCapabilities.minimumPageSize,
       maximumFrames: options.maximumTransferFrames)
@@ -187,14 +190,41 @@ extension Controller {
     bringUp.queuesCreated = 0
   }
 
-  /// Finds out whether the controller has lost power since the last bring-up. What its volatile cache held is lost
-  /// then, and nobody can tell what that was: no Flush may succeed any more.
-  private func checkPower(_ new: SMARTLog) throws(ControllerError) {
+  /// What answers after a reset must be the controller that was there before.
+  private func checkSameness(_ found: IdentifyController) throws(ControllerError) {
+    let capabilities = ControllerCapabilities(rawValue: registers.load64(at: Register.capabilities))
+    guard found.serialNumber == identity.serialNumber, found.modelNumber == identity.modelNumber,
+      found.vendor == identity.vendor
+    else {
+      throw error(
+        .replaced(
+          "\(found.modelNumber), serial number \(found.serialNumber), instead of \(identity.serialNumber)"))
+    }
+    guard capabilities == registerCapabilities else { throw error(.replaced("its capabilities (CAP) differ")) }
+  }
+
+  /// Namespaces that are in use must be what they were: the same by their identifiers, in the same format, and no smaller.
+  private func checkNamespaces() throws(ControllerError) {
+    for old in namespacesInUse {
+      // Of one that is gone the commands say so.
+      guard let new = bringUp.namespaces.first(where: { $0.identifier == old.identifier }) else { continue }
+      guard new.isSame(as: old) else {
+        throw error(.replaced("namespace \(old.identifier) is another one, or has another format"))
+      }
+    }
+  }
+
+  /// Finds out whether the controller has lost power since the last bring-up, or was started anew: what its volatile cache
+  /// held may be lost then.
+  private func checkPower(_ new: SMARTLog?) {
     let old = health
-    health = new
-    guard let old, new.powerCycles != old.powerCycles else { return }
-    counters.powerLosses += 1
-    if capabilities.hasVolatileCache { throw error(.cacheLost) }
+    if let new { health = new }
+    let hasLostPower = if let old, let new { new.powerCycles != old.powerCycles } else { false }
+    if hasLostPower { counters.powerLosses += 1 }
+    let isStartedAnew = function.starts != lastStart
+    lastStart = function.starts
+    guard hasBeenReady, isStartedAnew || hasLostPower && capabilities.hasVolatileCache else { return }
+    cacheLosses += 1
   }
 
   private func limitCommands() {
@@ -266,6 +296,7 @@ extension Controller {
     namespaces = bringUp.namespaces
     bringUp.failures = 0
     bringUp.offlineEnd = nil
+    hasBeenReady = true
     requestEvents()
   }
 }

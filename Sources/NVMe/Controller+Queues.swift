@@ -203,6 +203,14 @@ extension Controller {
     if needsService { serviceDue = function.service(now: now) }
   }
 
+  /// A namespace is being used: should another be found in its place after a reset, the controller is given up.
+  public func beginUse(of namespace: Namespace) { namespacesInUse.append(namespace) }
+
+  /// Ends one use of a namespace.
+  public func endUse(of namespace: Namespace) {
+    if let index = namespacesInUse.firstIndex(of: namespace) { namespacesInUse.remove(at: index) }
+  }
+
   /// Whether a completion waits for `poll`. Those of a controller that is being reset, or is offline, are not collected any more.
   public func canCollect(from queue: borrowing QueuePair) -> Bool { state == .ready && queue.hasCompletion }
 

@@ -187,6 +187,6 @@ extension Controller {
   func resume(_ queue: inout QueuePair) {
     queue.generation = generation
     let isLost = state == .failed || state == .closed
-    queue.takeBack(end: failure?.isRemoved == true ? .removed : .interrupted, mayResubmit: !isLost)
+    queue.takeBack(end: failure?.isGone == true ? .removed : .interrupted, mayResubmit: !isLost)
   }
 }

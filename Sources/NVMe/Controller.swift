@@ -35,6 +35,16 @@ public final class Controller {
   public internal(set) var events = EventLog()
   /// What befell the controller.
   public internal(set) var counters = ControllerCounters()
+  /// How often what completed writes had left in a volatile cache may have been lost, or the device was started anew: whoever wrote
+  /// has to look, before a flush may count, whether all is still there.
+  @exclusivity(unchecked)
+  public internal(set) var cacheLosses: UInt64 = 0
+  /// The namespaces that are in use: when the controller comes back after a reset they must be the same.
+  var namespacesInUse: [Namespace] = []
+  /// Whether it has been ready before.
+  var hasBeenReady = false
+  /// `Function.starts` at the last bring-up.
+  var lastStart = 0
   /// SMART / Health Information, as of the last bring-up or SMART event; nil where the controller does not tell.
   public internal(set) var health: SMARTLog?
   /// What was found in the bring-up that people should know.
@@ -165,7 +175,7 @@ public final class Controller {
   /// Once the controller cannot be used any more: what commands end with.
   public var lostErrno: Int32? {
     switch state {
-    case .failed, .closed: failure?.isRemoved == true ? ENODEV : EIO
+    case .failed, .closed: failure?.isGone == true ? ENODEV : EIO
     default: nil
     }
   }

@@ -22,8 +22,8 @@ public struct ControllerError: Error, CustomStringConvertible, Sendable {
     case command(CommandError)
     /// An admin command did not complete within so many nanoseconds.
     case commandTimeout(after: UInt64)
-    /// It lost power, and with it writes that had completed and were not flushed.
-    case cacheLost
+    /// Another controller, or another namespace, answers where this one did.
+    case replaced(String)
     /// The controller is not in a state to take commands.
     case notUsable
   }
@@ -43,10 +43,13 @@ public struct ControllerError: Error, CustomStringConvertible, Sendable {
   /// Whether the device is gone.
   public var isRemoved: Bool { if case .removed = reason { true } else { false } }
 
+  /// Whether there is nothing to be used any more where the device was.
+  var isGone: Bool { errno == ENODEV }
+
   /// Whether another attempt to bring the controller up may succeed.
   var mayPass: Bool {
     switch reason {
-    case .removed, .cacheLost: false
+    case .removed, .replaced: false
     default: true
     }
   }
@@ -55,11 +58,11 @@ public struct ControllerError: Error, CustomStringConvertible, Sendable {
   public var errno: Int32 {
     switch reason {
     case .function(let error): error.errno == 0 ? EIO : error.errno
-    case .removed: ENODEV
+    case .removed, .replaced: ENODEV
     case .unsupported: EOPNOTSUPP
     case .notReady, .commandTimeout: ETIMEDOUT
     case .command(let error): error.errno
-    case .fatal, .resetItself, .cacheLost, .notUsable: EIO
+    case .fatal, .resetItself, .notUsable: EIO
     }
   }
 
@@ -76,8 +79,7 @@ public struct ControllerError: Error, CustomStringConvertible, Sendable {
     case .resetItself: "the controller reset itself (\(state)); check its power supply"
     case .command(let error): "\(state): \(error)"
     case .commandTimeout(let limit): "an admin command took longer than \(limit / .millisecond) ms (\(state))"
-    case .cacheLost:
-      "the device lost power, and with it writes that were not flushed; open it again to use what it holds"
+    case .replaced(let what): "another device answers in its place: \(what)"
     case .notUsable: "the controller takes no commands (\(state))"
     }
   }

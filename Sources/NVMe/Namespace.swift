@@ -35,6 +35,16 @@ public struct Namespace: Sendable, Hashable {
   /// The UUID, where there is one.
   public var uuid: [UInt8]? { descriptors.first { $0.type == NamespaceDescriptor.uuidType }?.value }
 
+  /// Whether it is, after a reset, what another description was of before it: of the same identifiers, in the same format, and no
+  /// smaller.
+  func isSame(as former: Namespace) -> Bool {
+    identity.nguid == former.identity.nguid && identity.eui64 == former.identity.eui64
+      // It may not have been asked again.
+      && (uuid == nil || former.uuid == nil || uuid == former.uuid)
+      && lbaSize == former.lbaSize && metadataSize == former.metadataSize
+      && identity.protectionSettings == former.identity.protectionSettings && lbaCount >= former.lbaCount
+  }
+
   /// How its metadata is dealt with; nil where it has none, or some that cannot be used.
   public var protection: NamespaceProtection? { NamespaceProtection(identity) }
 

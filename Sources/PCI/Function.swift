@@ -50,6 +50,9 @@ public protocol Function: AnyObject {
   /// the link has cleared in its configuration is written anew.
   func restoreChannel()
 
+  /// How often what is behind the function has been started anew while the function was held, as far as that is known.
+  var starts: Int { get }
+
   /// Whether `service` does anything.
   var needsService: Bool { get }
 
@@ -63,6 +66,7 @@ public protocol Function: AnyObject {
 }
 
 extension Function {
+  public var starts: Int { 0 }
   public var needsService: Bool { false }
   public var needsSharedMemory: Bool { false }
   public func service(now: UInt64) -> UInt64 { .max }

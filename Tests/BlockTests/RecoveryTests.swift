@@ -118,33 +118,6 @@ import Testing
     device.close()
   }
 
-  @Test func whatAVolatileCacheLostIsNotFlushedAsIfItWereThere() throws {
-    let (machine, device, driver) = try open()
-    #expect(driver.run(.write, block: 0, count: 1, frames: [0]) == 0)
-    machine.device.show(.losePower)
-    #expect(driver.run(.flush) == EIO)
-    #expect(driver.run(.write, block: 0, count: 1, frames: [0]) == EIO)
-    #expect(device.controller.counters.powerLosses == 1)
-    device.close()
-    let again = try machine.openDevice()
-    #expect(BlockDriver(again, machine.time).run(.flush) == 0)
-    again.close()
-  }
-
-  @Test func withoutAVolatileCacheAPowerCutCostsNothing() throws {
-    let machine = try TestMachine {
-      $0.records = true
-      $0.volatileWriteCache = false
-    }
-    let device = try machine.openDevice()
-    let driver = BlockDriver(device, machine.time)
-    #expect(driver.run(.write, block: 0, count: 1, frames: [0]) == 0)
-    machine.device.show(.losePower)
-    #expect(driver.run(.read, block: 0, count: 1, frames: [1]) == 0)
-    #expect(device.controller.counters.powerLosses == 1)
-    device.close()
-  }
-
   @Test func aRemovedDeviceLeavesNothingToWaitFor() throws {
     let (machine, device, driver) = try open()
     machine.device.surpriseRemove()

@@ -2,6 +2,7 @@ import CMachine
 import TestSupport
 import Testing
 
+@testable import BlockCRC
 @testable import Format
 
 @Suite("Checksums and hashes")

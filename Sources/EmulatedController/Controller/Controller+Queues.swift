@@ -102,6 +102,7 @@ extension Controller {
       case .dropLink(let duration, let resets): return dropLink(for: duration, resets: resets)
       case .resetItself: return resetFunction()
       case .losePower: return losePower()
+      case .replace(let serialNumber): return replace(serialNumber)
       case .delay(let time): due = now.saturatingAdd(time)
       default: break
       }

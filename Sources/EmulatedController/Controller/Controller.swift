@@ -8,7 +8,7 @@ import PCI
 /// It belongs to the thread that calls it. Every entry from outside is one call of a mutating method, and nothing
 /// calls back out, so that no state is ever seen half-changed. What may block is given to `workers`.
 struct Controller: ~Copyable {
-  let configuration: EmulatedController.Configuration
+  var configuration: EmulatedController.Configuration
   /// Whether time is the monotonic clock and blocking work goes to threads.
   let isInService: Bool
   /// Whether events are recorded.

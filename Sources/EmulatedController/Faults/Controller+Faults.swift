@@ -24,6 +24,12 @@ extension Controller {
     }
   }
 
+  /// Another controller takes this one's place.
+  mutating func replace(_ serialNumber: String) {
+    configuration.serialNumber = serialNumber
+    resetFunction()
+  }
+
   /// Power goes and comes back.
   mutating func losePower() {
     if records { return cutPower(PowerCut()) }

@@ -113,6 +113,8 @@ public enum FaultAction: Sendable, Equatable {
   /// Power goes and comes back: as `resetItself`, and where the configuration asks for a recording, media hold
   /// nothing that was not flushed.
   case losePower
+  /// The controller makes way for another with this serial number, whose namespaces hold the same.
+  case replace(serialNumber: String)
   /// CSTS does not follow CC: RDY or SHST stays as it is. Of a function-level reset: it fails.
   case stuck
 }

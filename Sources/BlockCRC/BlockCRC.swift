@@ -1,10 +1,12 @@
 import CMachine
 
-/// CRC-32C of a 4 KiB block, in the way that the processor is best at.
-enum BlockChecksum {
-  /// The CRC going on from `crc`, without the final inversion.
-  @inline(__always)
-  static func run(_ crc: UInt32, _ block: UnsafeMutableRawPointer) -> UInt32 {
+/// CRC-32C (Castagnoli) of a 4 KiB block, in the way that the processor is best at.
+public enum BlockCRC {
+  /// The size of a block in bytes.
+  static let blockSize = 4096
+
+  /// The CRC of the 4096 bytes at `block`, going on from `crc`, without the final inversion.
+  public static func run(_ crc: UInt32, _ block: UnsafeMutableRawPointer) -> UInt32 {
     #if arch(x86_64)
       if WideChecksum.isPossible { return WideChecksum.run(crc, block) }
     #endif
@@ -25,7 +27,7 @@ enum BlockChecksum {
     nonisolated(unsafe) private static let near = factors(movingBy: 64)
 
     static func run(_ crc: UInt32, _ block: UnsafeMutableRawPointer) -> UInt32 {
-      cm_crc32c_wide(crc, block, Page.size, far, near)
+      cm_crc32c_wide(crc, block, BlockCRC.blockSize, far, near)
     }
 
     /// The factors for the two halves of 128 bits. Bits are reflected, so the lower half is the higher power, and a product
@@ -79,6 +81,6 @@ enum ThreefoldChecksum {
       guard let base = table.baseAddress else { return 0 }
       return moved(moved(parts.0, base) ^ parts.1, base) ^ parts.2
     }
-    return cm_crc32c(joined, block + 3 * part, Page.size - 3 * part)
+    return cm_crc32c(joined, block + 3 * part, BlockCRC.blockSize - 3 * part)
   }
 }
