@@ -28,6 +28,8 @@ final class Daemon {
   private var isRemoved = false
   /// Whether it was last said that the controller does not answer.
   private var isOffline = false
+  /// How many of its new starts and losses of power were logged.
+  private var heededLosses: UInt64 = 0
   /// The controller's critical warning when it was last looked at.
   private var heededWarning: UInt8 = 0
   /// Whether no more is to be mounted.
@@ -108,7 +110,9 @@ final class Daemon {
       log.error("\(controller.function.name) does not answer; waiting for it")
     case .ready where isOffline:
       isOffline = false
-      log.warning("\(controller.function.name) answers again")
+      log.warning(
+        "\(controller.function.name) answers again\(controller.cacheLosses == heededLosses ? "" : ", started anew or after a loss of power")")
+      heededLosses = controller.cacheLosses
     default: break
     }
   }

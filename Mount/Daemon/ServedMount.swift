@@ -35,6 +35,7 @@ final class ServedMount {
   /// Makes the mount read-only, once the device's warning asks for it.
   private var readOnlyTurn: ReadOnlyTurn?
   private var isUsable = false
+  private var hasToldLoss = false
   private var isLeaving = false
   /// Whether the controller has gone, or is to go, whoever uses the mount.
   private var isRemoved = false
@@ -72,6 +73,7 @@ final class ServedMount {
     departure = Departure(reactor, session)
     trace = TraceService(block)
     reactor.afterAdvance = { [unowned self] in
+      noteLoss()
       passNotices()
       if let readOnlyTurn, isUsable, readOnlyTurn.advance() {
         log.error("\(block.name) is read-only from here on")
@@ -178,6 +180,15 @@ final class ServedMount {
     }
     log.error("\(path) stays mounted, and every operation there fails, until it is unmounted")
     session.refuse(ENODEV, on: reactor.loop) { [self] in departure.end { [self] in whenGone() } }
+  }
+
+  /// Logs that the device lost what was written to it.
+  private func noteLoss() {
+    guard !hasToldLoss, let loss = block.loss else { return }
+    hasToldLoss = true
+    log.critical(
+      "\(block.name) was started anew, or lost power, and \(loss), written before, is not there: nothing is written any more; unmount it, and mount it again to have what was synced"
+    )
   }
 
   /// Logs what the filesystem has to say.

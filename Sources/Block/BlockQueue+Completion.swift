@@ -14,7 +14,7 @@ extension BlockQueue {
         continue
       }
       let index = UInt32(truncatingIfNeeded: finished.context)
-      guard endPart(index, errno: finished.errno) else { continue }
+      guard endPart(index, errno: finished.errno, isRecalled: finished.end == .recalled) else { continue }
       guard pool[index].pointee.errno != 0 || settle(index) else { continue }
       if room > 0 {
         deliver(index, &completions)
@@ -36,7 +36,9 @@ extension BlockQueue {
   @inline(never)
   private mutating func endOther(_ finished: FinishedCommand) {
     if finished.context & Self.deallocationMark != 0 {
-      endDeallocation(Int(finished.context & ~Self.deallocationMark), errno: finished.errno)
+      endDeallocation(
+        Int(finished.context & ~Self.deallocationMark), errno: finished.errno,
+        isRecalled: finished.end == .recalled)
     } else {
       endMarked(finished)
     }
@@ -74,10 +76,16 @@ extension BlockQueue {
   /// An NVMe command of a request has ended.
   /// - Returns: whether that was the last of the request.
   @inline(__always)
-  mutating func endPart(_ index: UInt32, errno: Int32) -> Bool {
+  mutating func endPart(_ index: UInt32, errno: Int32, isRecalled: Bool) -> Bool {
     let request = pool[index]
     request.pointee.outstanding &-= 1
-    if errno != 0, request.pointee.errno == 0 { request.pointee.errno = errno }
+    if errno != 0 {
+      if isRecalled {
+        request.pointee.isRecalled = true
+      } else if request.pointee.errno == 0 {
+        request.pointee.errno = errno
+      }
+    }
     return request.pointee.outstanding == 0 && request.pointee.remaining == 0
   }
 

@@ -33,9 +33,9 @@ extension BlockQueue {
   }
 
   /// A Dataset Management command has ended.
-  mutating func endDeallocation(_ number: Int, errno: Int32) {
-    for index in deallocation.end(number) where endPart(index, errno: errno) {
-      ended.append(index, in: pool)
+  mutating func endDeallocation(_ number: Int, errno: Int32, isRecalled: Bool = false) {
+    for index in deallocation.end(number) where endPart(index, errno: errno, isRecalled: isRecalled) {
+      if pool[index].pointee.errno != 0 || settle(index) { ended.append(index, in: pool) }
     }
   }
 }

@@ -8,12 +8,12 @@ import PCI
 /// How far the proof has come that a device still holds what was written to it although it lost power, or was started
 /// anew.
 ///
-///     none ──power lost──► draining ──all earlier commands have ended──► reading ──all is there──► none
-///                                                                           └────something is not──► failed
+///     none ──power lost: all commands come back──► begun ──► reading ──all is there──► none
+///                                                               └────something is not──► failed
 enum Proof: Equatable {
   case none
-  /// Commands from before have to end; those that the device had not answered are carried out again meanwhile. New ones wait.
-  case draining
+  /// Nothing is under way, and new commands wait.
+  case begun
   /// Blocks are read back; the place of the next one in `UnflushedWrites`. New commands wait.
   case reading(next: UInt64)
   /// Something is lost: only reads are carried out.
@@ -37,24 +37,56 @@ extension BlockQueue {
   // MARK: The account
 
   /// A request has ended with success.
-  /// - Returns: whether its end is to be reported: a flush that a loss of power overtook has to be carried out again.
+  /// - Returns: whether its end is to be reported. What a loss of power overtook is carried out again; so is what would be durable by
+  ///   it, which counts only when what was durable before is there.
   @inline(__always)
   mutating func settle(_ index: UInt32) -> Bool {
-    switch pool[index].pointee.operation {
-    case .write: noteWrite(index)
+    let request = pool[index]
+    switch request.pointee.operation {
+    case .write: return settleWrite(index)
     case .flush: return settleFlush(index)
-    default: break
+    default: return !request.pointee.isRecalled || restart(index)
     }
-    return true
   }
 
   @inline(never)
-  private mutating func noteWrite(_ index: UInt32) {
+  private mutating func settleWrite(_ index: UInt32) -> Bool {
     let request = pool[index]
+    let isDurable = request.pointee.forceUnitAccess || !hasVolatileCache
+    guard !request.pointee.isRecalled, proof == .none || !isDurable else { return restart(index) }
+    noteWrite(request)
+    return true
+  }
+
+  private mutating func settleFlush(_ index: UInt32) -> Bool {
+    let request = pool[index]
+    guard !request.pointee.isRecalled, proof == .none else { return restart(index) }
+    // Where its end was noted when it was posted.
+    unflushed.noteFlushed(request.pointee.block)
+    return true
+  }
+
+  /// Makes a request wait as it was when it was submitted.
+  /// - Returns: false.
+  private mutating func restart(_ index: UInt32) -> Bool {
+    let request = pool[index]
+    let done = request.pointee.count - request.pointee.remaining
+    request.pointee.block &-= UInt64(done)
+    request.pointee.frames? -= Int(done)
+    request.pointee.remaining = request.pointee.count
+    request.pointee.isRecalled = false
+    if request.pointee.operation == .discard {
+      discards.append(index, in: pool)
+    } else {
+      waiting.append(index, in: pool)
+    }
+    return false
+  }
+
+  private mutating func noteWrite(_ request: UnsafeMutablePointer<BlockRequest>) {
     let count = Int(request.pointee.count)
     guard let end = request.pointee.frames else { return }
-    let frames = end - count
-    let first = request.pointee.block &- UInt64(count)
+    let (first, frames) = (request.pointee.block &- UInt64(count), end - count)
     for offset in 0..<count {
       unflushed.append(
         UnflushedWrites.Entry(
@@ -69,16 +101,6 @@ extension BlockQueue {
     guard ownFlushPlace == nil, proof == .none else { return }
     let flush = SubmissionEntry(.flush, namespace: namespace)
     if pair.post(flush, context: Self.ownFlush) != nil { ownFlushPlace = unflushed.end }
-  }
-
-  private mutating func settleFlush(_ index: UInt32) -> Bool {
-    guard proof == .none else {
-      waiting.append(index, in: pool)
-      return false
-    }
-    // Where its end was noted when it was posted.
-    unflushed.noteFlushed(pool[index].pointee.block)
-    return true
   }
 
   /// Blocks are discarded or filled with zeros.
@@ -99,15 +121,19 @@ extension BlockQueue {
   mutating func beginProof() {
     cacheLosses = controller.cacheLosses
     guard proof != .failed else { return }
-    proof = .draining
+    proof = .begun
     wholeLimit = 0
+    // Of what was posted in part, that part may be lost.
+    for list in [waiting, discards] where !list.isEmpty {
+      let first = pool[list.first]
+      if first.pointee.remaining < first.pointee.count { first.pointee.isRecalled = true }
+    }
   }
 
   /// Goes on with a proof as far as the queue pair has room.
   @inline(never)
   mutating func goOnProving() {
-    // A write that is carried out in part goes on: its end is to be noted with all of its blocks.
-    if proof == .draining, pair.underWay == 0, waiting.isEmpty || !hasBegun(waiting.first) { beginReading() }
+    if proof == .begun { beginReading() }
     guard case .reading(var next) = proof, let readBack else { return }
     while next < unflushed.end {
       let entry = unflushed[next]

@@ -29,6 +29,8 @@ extension BlockQueue {
     let request = pool[index]
     request.pointee.tag = command.tag
     request.pointee.operation = command.operation
+    request.pointee.forceUnitAccess = command.forceUnitAccess
+    request.pointee.isRecalled = false
     request.pointee.block = command.block &+ count
     request.pointee.frames = frames + Int(command.count)
     request.pointee.count = command.count
@@ -82,11 +84,6 @@ extension BlockQueue {
   /// Whether an operation can be carried out on a device that lost what was written to it.
   private func isPossibleAfterLoss(_ operation: BlockCommand.Operation) -> Bool {
     operation == .read || operation == .verify || operation == .compare
-  }
-
-  /// Whether NVMe commands have been posted for a request that waits.
-  func hasBegun(_ index: UInt32) -> Bool {
-    pool[index].pointee.remaining < pool[index].pointee.count
   }
 
   /// Posts a command that not every controller offers, or refuses it.
@@ -233,7 +230,7 @@ extension BlockQueue {
   mutating func postWaiting() {
     while !waiting.isEmpty {
       let index = waiting.first
-      guard !proof.isUnderWay || hasBegun(index) else { return }
+      guard !proof.isUnderWay else { return }
       if proof == .failed, !isPossibleAfterLoss(pool[index].pointee.operation) { pool[index].pointee.errno = EIO }
       let errno = pool[index].pointee.errno
       if errno != 0 {

@@ -20,4 +20,7 @@ struct BlockRequest {
   var next = BlockRequest.none
   var operation = BlockCommand.Operation.read
   var forceUnitAccess = false
+  /// Whether the device lost power, or was started anew, while NVMe commands of it had ended and others had not: all of it is posted
+  /// again.
+  var isRecalled = false
 }

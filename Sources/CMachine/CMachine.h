@@ -176,6 +176,9 @@ static inline int64_t cm_realtime_ns(void) {
 
 // Calls whose arguments Swift cannot spell.
 static inline int cm_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
+// A descriptor that is readable once the process has ended; -1 where that cannot be had.
+extern long syscall(long number, ...);
+static inline int cm_pidfd_open(int process) { return (int)syscall(434 /* SYS_pidfd_open */, process, 0); }
 // (memfd_create and its flag are hidden without _GNU_SOURCE, which Swift's own import of the C library lacks.)
 extern int memfd_create(const char *name, unsigned int flags);
 static inline int cm_memfd(const char *name) {
@@ -255,6 +258,12 @@ static inline int64_t cm_socket_user(int fd) {
   struct { pid_t process; uid_t user; gid_t group; } peer;
   socklen_t length = sizeof peer;
   return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 ? (int64_t)peer.user : -1;
+}
+// The process that listens, or connected, at the other end of a socket; 0 where it is not known.
+static inline int cm_peer_process(int descriptor) {
+  struct { int32_t pid; uint32_t uid, gid; } peer = {0, 0, 0};
+  socklen_t size = sizeof peer;
+  return getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? peer.pid : 0;
 }
 static inline int cm_timerfd(void) { return timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC); }
 // Fires once after so many nanoseconds; 0 stops it.

@@ -182,6 +182,10 @@ extension Controller {
     if queue.generation != generation { resume(&queue) }
     guard state == .ready else { return false }
     if !queue.isOnline {
+      if queue.cacheLosses != cacheLosses {
+        queue.cacheLosses = cacheLosses
+        queue.recall()
+      }
       queue.policy = retryPolicy
       queue.useShadows(shadowDoorbells)
       queue.isOnline = true

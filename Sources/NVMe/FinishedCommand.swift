@@ -13,6 +13,9 @@ public enum CommandEnd: UInt8, Sendable {
   case interrupted
   /// The device is gone.
   case removed
+  /// It was under way when the device lost power or was started anew: whoever posted it looks first at what the device holds, and
+  /// posts it again or not.
+  case recalled
 }
 
 /// A command that has ended, as a queue pair reports it.
@@ -58,7 +61,7 @@ public struct FinishedCommand: Sendable {
     case .succeeded: 0
     case .failed: BlockStatus(status).errno
     case .timedOut: ETIMEDOUT
-    case .interrupted: EIO
+    case .interrupted, .recalled: EIO
     case .removed: ENODEV
     }
   }

@@ -85,6 +85,20 @@ extension QueuePair {
     }
   }
 
+  /// Ends the commands that wait to be submitted again: the device is not as they found it.
+  mutating func recall() {
+    firstDelayed = Tracker.none
+    nextDue = .max
+    for index in 0..<trackers.count where trackers[index].pointee.state == .delayed {
+      // Full only where nobody takes the ends: then there is nobody to miss this one.
+      if finishedCount < finishedCapacity {
+        finish(trackers[index], .recalled, status: .success, result: 0)
+      } else {
+        trackers.give(trackers[index])
+      }
+    }
+  }
+
   /// Forgets every command without reporting it, for a controller that has been disabled.
   mutating func forgetAll() {
     isOnline = false

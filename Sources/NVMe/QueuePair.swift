@@ -38,6 +38,8 @@ public struct QueuePair: ~Copyable {
   @usableFromInline private(set) var plainGeneration = QueuePair.notPlain - 1
   /// No generation.
   static let notPlain = UInt64.max
+  /// `Controller.cacheLosses` when the queue was last online.
+  var cacheLosses: UInt64 = 0
   var policy: RetryPolicy
   /// The list of commands to be submitted again, linked through their trackers, and when the first is due.
   var firstDelayed = Tracker.none

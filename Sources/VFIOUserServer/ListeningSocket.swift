@@ -36,8 +36,9 @@ final class ListeningSocket {
   }
 
   deinit {
-    close(descriptor)
+    // In this order: a server that is started meanwhile finds this one, or nothing, and its own socket is not removed.
     unlink(path)
+    close(descriptor)
   }
 
   /// The next client; nil when none waits.

@@ -32,8 +32,6 @@ import Testing
     }
     device.ring()
     server.stop()
-    var entry = pollfd(fd: try #require(device.removalDescriptor), events: Int16(POLLIN), revents: 0)
-    #expect(poll(&entry, 1, 10_000) == 1)
     var done: [BlockCompletion] = []
     let deadline = cm_monotonic_ns() + 10_000_000_000
     while done.count < 8, cm_monotonic_ns() < deadline {

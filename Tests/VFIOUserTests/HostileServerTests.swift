@@ -108,8 +108,6 @@ import Testing
     let goesOn = ["short", "error"].contains(kind)
     #expect(registers.load32(at: 8) == (goesOn ? 0 : .max))
     if !goesOn {
-      var entry = pollfd(fd: try #require(function.removalDescriptor), events: Int16(POLLIN), revents: 0)
-      #expect(poll(&entry, 1, 5_000) == 1)
       let error = #expect(throws: FunctionError.self) { try function.reset() }
       #expect(error?.errno == ENODEV && error?.problem.contains(path) == true)
     }

@@ -17,10 +17,10 @@ final class RunningServer: @unchecked Sendable {
   static let blocks = 512
 
   init(
-    _ options: ServerOptions = ServerOptions(),
+    _ options: ServerOptions = ServerOptions(), at path: String = RunningServer.freshPath(),
     _ configure: (inout EmulatedController.Configuration) -> Void = { _ in }
   ) throws {
-    path = Self.freshPath()
+    self.path = path
     var configuration = EmulatedController.Configuration(namespaces: [
       .init(.memory(bytes: Self.blocks * 4096))
     ])

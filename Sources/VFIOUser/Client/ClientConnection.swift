@@ -22,7 +22,7 @@ final class ClientConnection: @unchecked Sendable {
   /// An eventfd that fires when the server is gone.
   let removalDescriptor: Int32
   /// The memory that the server may ask for.
-  let memory = ClientMemory()
+  let memory: ClientMemory
 
   private let socket: MessageSocket
   private let sending = Mutex(UInt16(0))
@@ -40,8 +40,11 @@ final class ClientConnection: @unchecked Sendable {
   }
 
   /// Takes a connected socket over and begins to listen.
-  init(_ socket: MessageSocket, path: String) throws(FunctionError) {
+  init(
+    _ socket: MessageSocket, path: String, memory: ClientMemory = ClientMemory()
+  ) throws(FunctionError) {
     self.path = path
+    self.memory = memory
     self.socket = socket
     removalDescriptor = cm_eventfd()
     replied = cm_eventfd()

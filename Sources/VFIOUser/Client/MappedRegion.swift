@@ -27,6 +27,18 @@ final class MappedRegion {
     self.offsets = offsets
   }
 
+  /// Maps the same offsets of another file in the same place.
+  /// - Returns: false when that cannot be done; the place is as it was then.
+  func replace(_ descriptor: Int32, start: UInt64) -> Bool {
+    var status = stat()
+    guard let start = Int(exactly: start), start <= .max - offsets.upperBound, fstat(descriptor, &status) == 0,
+      start + offsets.upperBound <= Int(status.st_size), (start + offsets.lowerBound) % 4096 == 0
+    else { return false }
+    let mapped = mmap(
+      base, offsets.count, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, descriptor, start + offsets.lowerBound)
+    return mapped == base
+  }
+
   deinit {
     BusErrorGuard.release(base)
     munmap(base, offsets.count)

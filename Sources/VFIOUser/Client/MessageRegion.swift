@@ -6,13 +6,13 @@ import PCI
 /// A server that is gone reads as all ones, as a device that was pulled out. Stores to doorbells need no answer and
 /// wait for none; every other store has reached the device when it returns.
 final class MessageRegion: RegisterAccess, ValueAccess {
-  private let connection: ClientConnection
+  private let link: ServerLink
   private let index: UInt32
   /// Stores from this offset on are not waited for.
   private let posted: Int
 
-  init(_ connection: ClientConnection, _ index: UInt32, postedFrom offset: Int = .max) {
-    self.connection = connection
+  init(_ link: ServerLink, _ index: UInt32, postedFrom offset: Int = .max) {
+    self.link = link
     self.index = index
     posted = offset
   }
@@ -27,7 +27,7 @@ final class MessageRegion: RegisterAccess, ValueAccess {
     let size = MemoryLayout<Value>.size
     let request = RegionAccessMessage(
       offset: UInt64(clamping: offset), region: index, count: UInt32(truncatingIfNeeded: size))
-    guard let reply = try? connection.request(.regionRead, request.encoded),
+    guard let reply = try? link.connection.request(.regionRead, request.encoded),
       let access = RegionAccessMessage(decoding: reply.payload), access.data.count == size
     else { return ~0 }
     return access.data.withUnsafeBytes { Value(littleEndian: $0.loadUnaligned(as: Value.self)) }
@@ -40,9 +40,9 @@ final class MessageRegion: RegisterAccess, ValueAccess {
       offset: UInt64(clamping: offset), region: index, count: UInt32(truncatingIfNeeded: data.count),
       data: data)
     if offset >= posted {
-      connection.post(.regionWrite, request.encoded)
+      link.connection.post(.regionWrite, request.encoded)
     } else {
-      _ = try? connection.request(.regionWrite, request.encoded)
+      _ = try? link.connection.request(.regionWrite, request.encoded)
     }
   }
 }

@@ -6,7 +6,7 @@ import PCI
 enum ServerSocket {
   /// How long a server may take to answer the first message, in milliseconds. One that serves somebody else may
   /// leave the connection unanswered.
-  private static let patience: Int32 = 5_000
+  static let patience: Int32 = 5_000
 
   /// Connects to the socket at `path`.
   static func connect(_ path: String) throws(FunctionError) -> MessageSocket {
@@ -46,14 +46,15 @@ enum ServerSocket {
   }
 
   /// Sends the version and takes the server's.
+  /// - Parameter patience: how long the answer is waited for, in milliseconds.
   static func negotiate(
-    _ socket: MessageSocket, _ path: String
+    _ socket: MessageSocket, _ path: String, patience: Int32 = ServerSocket.patience
   ) throws(FunctionError) -> VersionMessage.Capabilities {
     let answer: Message?
     do throws(SocketError) {
       let ours = VersionMessage(capabilities: .init(maximumDescriptors: socket.descriptorLimit))
       try socket.send(identifier: 0, command: MessageCommand.version.rawValue, payload: ours.encoded)
-      answer = try next(socket)
+      answer = try next(socket, patience)
     } catch {
       throw FunctionError(
         "\(path): the server left during the negotiation: \(error)",
@@ -68,7 +69,7 @@ enum ServerSocket {
   }
 
   /// The next message; nil when none comes in time.
-  private static func next(_ socket: MessageSocket) throws(SocketError) -> Message? {
+  private static func next(_ socket: MessageSocket, _ patience: Int32) throws(SocketError) -> Message? {
     while true {
       if let message = try socket.receive() { return message }
       guard socket.wait(timeout: patience) else { return nil }

@@ -10,15 +10,32 @@ public final class VFIOUserFunction: Function {
   public let name: String
   public var numaNode: Int? { nil }
 
-  private let connection: ClientConnection
-  private let limits: VersionMessage.Capabilities
+  public internal(set) var starts = 0
+
+  var path: String { link.path }
+  let link: ServerLink
+  var server: ServerProcess
+  var limits: VersionMessage.Capabilities
+  let info: DeviceInfo
+  var regions: [OpenRegion] = []
+  /// Interrupt vectors that are enabled.
+  private(set) var vectorsInUse = 0
+  private(set) var isClosed = false
+  /// When a server that is gone is next looked for (ns, monotonic).
+  var nextAttempt: UInt64 = 0
+
   private let configuration: ConfigurationAccess<MessageRegion>
-  private let info: DeviceInfo
   private let mapsRegions: Bool
   private let sharesMemory: Bool
-  private var mappings: [MappedRegion] = []
   private var eventfds: [Int32] = []
-  private var isClosed = false
+
+  /// A region that was opened, as far as a server that is started again has to have it too.
+  struct OpenRegion {
+    let index: UInt32
+    /// In bytes.
+    let size: Int
+    let mapping: MappedRegion?
+  }
 
   /// Connects to a server, agrees on a version, and finds out what it has.
   /// - Parameters:
@@ -35,21 +52,32 @@ public final class VFIOUserFunction: Function {
     self.sharesMemory = sharesMemory
     let socket = try ServerSocket.connect(path)
     limits = try ServerSocket.negotiate(socket, path)
-    connection = try ClientConnection(socket, path: path)
-    configuration = ConfigurationAccess(MessageRegion(connection, Region.configuration), size: 4096)
+    server = ServerProcess(behind: socket)
+    let connection = try ClientConnection(socket, path: path)
+    link = ServerLink(connection)
+    configuration = ConfigurationAccess(MessageRegion(link, Region.configuration), size: 4096)
     do throws(FunctionError) {
-      let reply = try connection.request(.deviceInfo, DeviceInfo().encoded)
-      guard let info = DeviceInfo(decoding: reply.payload), info.flags & DeviceInfo.isPCI != 0,
-        info.regions > Region.configuration
-      else {
-        throw FunctionError("\(path): the server has no PCI function", errno: ENODEV)
-      }
-      self.info = info
+      info = try Self.askDevice(connection)
     } catch {
       connection.close()
       throw error
     }
-    // A server keeps the device's state from client to client.
+    prepare()
+  }
+
+  /// Asks a server what it has.
+  static func askDevice(_ connection: ClientConnection) throws(FunctionError) -> DeviceInfo {
+    let reply = try connection.request(.deviceInfo, DeviceInfo().encoded)
+    guard let info = DeviceInfo(decoding: reply.payload), info.flags & DeviceInfo.isPCI != 0,
+      info.regions > Region.configuration
+    else {
+      throw FunctionError("\(connection.path): the server has no PCI function", errno: ENODEV)
+    }
+    return info
+  }
+
+  /// Makes the function as a driver expects to find it: a server keeps the device's state from client to client.
+  func prepare() {
     setInterrupts(enabled: false)
     enableMemorySpace()
     setBusMaster(false)
@@ -63,18 +91,21 @@ public final class VFIOUserFunction: Function {
     setBusMaster(false)
     disconnectInterrupts()
     setInterrupts(enabled: false)
-    connection.close()
+    link.connection.close()
     for eventfd in eventfds { Glibc.close(eventfd) }
     eventfds = []
   }
 
-  public var removalDescriptor: Int32? { isClosed ? nil : connection.removalDescriptor }
+  /// A server that is gone may be started again, where it can be seen that it is gone.
+  public var removalDescriptor: Int32? {
+    isClosed || server.canBeWatched ? nil : link.connection.removalDescriptor
+  }
 
   public func reset() throws(FunctionError) {
     guard info.flags & DeviceInfo.canReset != 0 else {
       throw FunctionError("\(name) cannot be reset by itself", errno: ENOTSUP)
     }
-    _ = try connection.request(.reset)
+    _ = try link.connection.request(.reset)
     enableMemorySpace()
   }
 }
@@ -129,7 +160,7 @@ extension VFIOUserFunction {
   public func openBAR(_ index: Int) throws(FunctionError) -> RegisterWindow {
     guard (0...5).contains(index) else { throw FunctionError("\(name) has no BAR \(index)", errno: ENODEV) }
     let number = Region.bar0 + UInt32(index)
-    let reply = try connection.request(.regionInfo, RegionInfo(index: number).encoded)
+    let reply = try link.connection.request(.regionInfo, RegionInfo(index: number).encoded)
     guard let region = RegionInfo(decoding: reply.payload), region.index == number,
       let size = Int(exactly: region.length), size < 1 << 40
     else {
@@ -137,12 +168,12 @@ extension VFIOUserFunction {
         "\(name): the server does not describe BAR \(index) as the protocol wants", errno: EPROTO)
     }
     guard size > 0 else { throw FunctionError("\(name) has no BAR \(index)", errno: ENODEV) }
-    let access = MessageRegion(
-      connection, number, postedFrom: index == 0 ? Self.doorbells : .max)
-    guard let mapping = map(region, size, reply.descriptors.take()) else {
+    let access = MessageRegion(link, number, postedFrom: index == 0 ? Self.doorbells : .max)
+    let mapping = map(region, size, reply.descriptors.take())
+    regions.append(OpenRegion(index: number, size: size, mapping: mapping))
+    guard let mapping else {
       return RegisterWindow(access: access, size: size)
     }
-    mappings.append(mapping)
     return RegisterWindow(mapping: mapping.base, at: mapping.offsets, access: access, size: size)
   }
 
@@ -170,32 +201,36 @@ extension VFIOUserFunction {
   public var needsSharedMemory: Bool { sharesMemory }
 
   public func map(_ arena: DMAArena) throws(FunctionError) {
-    let descriptors = sharesMemory ? arena.descriptor.map { [$0] } : []
-    guard let descriptors else {
-      throw FunctionError("\(name) cannot be given memory that this process does not share", errno: EINVAL)
-    }
-    guard let address = connection.memory.allocate(arena.size) else {
+    guard let address = link.memory.allocate(arena.size) else {
       throw FunctionError("\(name) has no \(arena.size) bytes of addresses left", errno: ENOSPC)
     }
-    // The server must not be able to cut the memory short under us.
-    for descriptor in descriptors { _ = cm_seal_size(descriptor) }
-    connection.memory.insert(arena, at: address)
-    let message = DMAMap(offset: 0, address: address, length: UInt64(arena.size))
+    link.memory.insert(arena, at: address)
     do throws(FunctionError) {
-      _ = try connection.request(
-        .dmaMap, message.encoded, descriptors: descriptors)
+      try share(arena, at: address, link.connection)
     } catch {
-      connection.memory.remove(address)
+      link.memory.remove(address)
       throw error
     }
     arena.iova = address
   }
 
+  /// Gives a server an arena.
+  func share(_ arena: DMAArena, at address: UInt64, _ connection: ClientConnection) throws(FunctionError) {
+    let descriptors = sharesMemory ? arena.descriptor.map { [$0] } : []
+    guard let descriptors else {
+      throw FunctionError("\(name) cannot be given memory that this process does not share", errno: EINVAL)
+    }
+    // The server must not be able to cut the memory short under us.
+    for descriptor in descriptors { _ = cm_seal_size(descriptor) }
+    let message = DMAMap(offset: 0, address: address, length: UInt64(arena.size))
+    _ = try connection.request(.dmaMap, message.encoded, descriptors: descriptors)
+  }
+
   public func unmap(_ arena: DMAArena) {
     guard arena.iova != .max else { return }
     let message = DMAUnmap(address: arena.iova, length: UInt64(arena.size))
-    _ = try? connection.request(.dmaUnmap, message.encoded)
-    connection.memory.remove(arena.iova)
+    _ = try? link.connection.request(.dmaUnmap, message.encoded)
+    link.memory.remove(arena.iova)
     arena.iova = .max
   }
 }
@@ -204,7 +239,7 @@ extension VFIOUserFunction {
 extension VFIOUserFunction {
   public var interruptVectors: Int {
     guard
-      let reply = try? connection.request(.interruptInfo, InterruptInfo(index: InterruptKind.msix).encoded),
+      let reply = try? link.connection.request(.interruptInfo, InterruptInfo(index: InterruptKind.msix).encoded),
       let info = InterruptInfo(decoding: reply.payload), info.flags & InterruptInfo.eventfd != 0
     else { return 0 }
     return Int(min(info.count, 2048))
@@ -231,9 +266,10 @@ extension VFIOUserFunction {
       let message = SetInterrupts(
         flags: SetInterrupts.eventfds | SetInterrupts.trigger, index: InterruptKind.msix,
         start: UInt32(start), count: UInt32(part.count))
-      _ = try connection.request(.setInterrupts, message.encoded, descriptors: part)
+      _ = try link.connection.request(.setInterrupts, message.encoded, descriptors: part)
     }
     setInterrupts(enabled: true)
+    vectorsInUse = count
     return chosen
   }
 
@@ -242,6 +278,6 @@ extension VFIOUserFunction {
     guard !eventfds.isEmpty else { return }
     let message = SetInterrupts(
       flags: SetInterrupts.noData | SetInterrupts.trigger, index: InterruptKind.msix, start: 0, count: 0)
-    _ = try? connection.request(.setInterrupts, message.encoded)
+    _ = try? link.connection.request(.setInterrupts, message.encoded)
   }
 }

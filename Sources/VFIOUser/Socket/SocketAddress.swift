@@ -13,9 +13,10 @@ public struct SocketAddress {
     withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
   }
 
-  /// A socket that blocks; negative with `errno` when the system has none.
+  /// A socket that never blocks: a server that takes no client in time does not keep one waiting. Negative with `errno` when the
+  /// system has none.
   public static func makeSocket() -> Int32 {
-    socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+    socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0)
   }
 
   /// - Returns: 0, or -1 with `errno`.

@@ -65,6 +65,14 @@ struct Ledger {
     }
   }
 
+  /// The power was cut, and all that was written is still there: discards alone may have been undone.
+  mutating func undoDiscards() {
+    for index in records.indices where records[index].visible.contains(0) {
+      let possible = records[index].surviving.map(\.version)
+      records[index].visible += possible.filter { !records[index].visible.contains($0) }
+    }
+  }
+
   /// The device starts anew with what it holds: all of it is durable.
   mutating func restart() {
     for index in records.indices {

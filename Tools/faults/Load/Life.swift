@@ -35,6 +35,11 @@ final class Life {
   private var nextVersion: UInt64
   private var completions: [BlockCompletion] = []
 
+  /// Losses of power that the driver has found so far.
+  private var powerLosses: UInt64 = 0
+  /// Whether one of them took something: what a block may hold is known again once the device is reopened.
+  private var hasLostCache = false
+
   private(set) var contents: SparseImage
   private(set) var ledger: Ledger
   private(set) var random: SeededRandom
@@ -90,7 +95,7 @@ final class Life {
   }
 
   /// Whether commands can succeed.
-  var isUsable: Bool { device.controller.lostErrno == nil }
+  var isUsable: Bool { device.controller.lostErrno == nil && device.loss == nil }
 
   /// Resets so far.
   var resets: UInt64 { device.controller.counters.resets }
@@ -115,14 +120,15 @@ final class Life {
   func end() {
     controller.faultRules = []
     drain()
-    if isUsable { readAll() }
+    if device.controller.lostErrno == nil { readAll() }
     let left = device.underWay
     if left.requests != 0 || left.commands != 0 {
       violations.append("\(left.requests) requests and \(left.commands) commands were left")
     }
     checkPoison()
     contents = controller.contents(namespace: 1) ?? contents
-    if hasLostCache { ledger.cutPower() }
+    // Whether a device that is lost had kept what was in its cache is not known.
+    if hasCache, device.controller.lostErrno != nil, controller.statistics.unsafeShutdowns > 0 { ledger.cutPower() }
     checkContents()
     device.close()
     if controller.mappedArenas != 0 {
@@ -155,6 +161,7 @@ final class Life {
   /// Polls once, and lets time pass when that is all that can help.
   private func step() {
     device.poll(&completions, limit: 16)
+    notePowerLoss()
     for completion in completions { finish(completion) }
     let isQuiet = completions.isEmpty
     completions.removeAll(keepingCapacity: true)
@@ -166,6 +173,18 @@ final class Life {
       }
     } else if deadline > clock.now {
       clock.now = deadline
+    }
+  }
+
+  /// Learns what the device has found after a loss of power: what is read from now on may be older, or no discard.
+  private func notePowerLoss() {
+    guard device.controller.cacheLosses != powerLosses || (device.loss != nil) != hasLostCache else { return }
+    powerLosses = device.controller.cacheLosses
+    if device.loss == nil {
+      ledger.undoDiscards()
+    } else if !hasLostCache {
+      hasLostCache = true
+      ledger.cutPower()
     }
   }
 
@@ -260,16 +279,13 @@ final class Life {
   /// Reads every block.
   private func readAll() {
     var block = 0
-    while block < FaultRun.blocks, isUsable, violations.isEmpty {
+    while block < FaultRun.blocks, device.controller.lostErrno == nil, violations.isEmpty {
       let count = min(Self.blocksPerCommand, FaultRun.blocks - block)
       submit(.read, UInt64(block), count)
       drain()
       block += count
     }
   }
-
-  /// Whether power was lost, and with it a cache: what a block may hold is known again once the device is reopened.
-  private var hasLostCache: Bool { hasCache && controller.statistics.unsafeShutdowns > 0 }
 
   /// The medium itself must hold what its blocks may hold.
   private func checkContents() {

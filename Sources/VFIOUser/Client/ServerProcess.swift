@@ -1,0 +1,33 @@
+import CMachine
+import Glibc
+
+/// The process that listens at the other end of a socket.
+///
+/// It has the memory that was shared with it until it ends: only then, or when the same process has taken a new connection, which
+/// ends the former, may another be given that memory.
+struct ServerProcess: ~Copyable {
+  /// The process identifier; 0 where it is in a namespace that this process does not see.
+  let identifier: pid_t
+  /// Readable once the process has ended; negative where it cannot be watched.
+  private let descriptor: Int32
+
+  /// The process behind a connected socket.
+  init(behind socket: borrowing MessageSocket) {
+    identifier = cm_peer_process(socket.descriptor)
+    descriptor = identifier > 0 ? cm_pidfd_open(identifier) : -1
+  }
+
+  deinit { if descriptor >= 0 { close(descriptor) } }
+
+  /// Whether it can be told that the process has ended.
+  var canBeWatched: Bool { descriptor >= 0 }
+
+  /// Whether the process is known to have ended.
+  var hasEnded: Bool {
+    var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+    return descriptor >= 0 && poll(&entry, 1, 0) > 0
+  }
+
+  /// Whether what this process had of the memory is given up once `other` serves.
+  func makesWay(for other: borrowing ServerProcess) -> Bool { hasEnded || identifier == other.identifier }
+}

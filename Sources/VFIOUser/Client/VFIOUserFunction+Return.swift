@@ -1,0 +1,62 @@
+import CMachine
+import Glibc
+import PCI
+
+/// A server that ended and is started again: the function is taken up at the new one, with the memory, registers and interrupts that
+/// the former had.
+extension VFIOUserFunction {
+  /// How often a server that is gone is looked for (ns).
+  private static let interval: UInt64 = 100_000_000
+  /// How long one that is there again may take to answer the first message, in milliseconds.
+  private static let patience: Int32 = 1_000
+
+  public func restoreChannel() {
+    guard !isClosed, link.connection.isLost, server.canBeWatched, cm_monotonic_ns() >= nextAttempt else { return }
+    // A server that is not there yet, or is not ready, is tried again.
+    try? takeUp()
+    nextAttempt = cm_monotonic_ns() + Self.interval
+  }
+
+  private func takeUp() throws(FunctionError) {
+    let socket = try ServerSocket.connect(path)
+    let other = ServerProcess(behind: socket)
+    guard server.makesWay(for: other) else {
+      throw FunctionError(
+        "\(path): process \(server.identifier) still has this process's memory", remedy: "end it first", errno: EBUSY)
+    }
+    let limits = try ServerSocket.negotiate(socket, path, patience: Self.patience)
+    let connection = try ClientConnection(socket, path: path, memory: link.memory)
+    do throws(FunctionError) {
+      guard try Self.askDevice(connection) == info else {
+        throw FunctionError("\(path): the server has another function now", errno: ENODEV)
+      }
+      for region in regions { try remap(region, connection) }
+      for (address, arena) in link.memory.all { try share(arena, at: address, connection) }
+    } catch {
+      connection.close()
+      throw error
+    }
+    link.replace(by: connection)
+    server = other
+    self.limits = limits
+    starts += 1
+    prepare()
+    if vectorsInUse > 0 { _ = try? enableInterrupts(count: vectorsInUse) }
+  }
+
+  /// Puts a region of the new server where that of the former one was.
+  private func remap(_ region: OpenRegion, _ connection: ClientConnection) throws(FunctionError) {
+    let reply = try connection.request(.regionInfo, RegionInfo(index: region.index).encoded)
+    let descriptor = reply.descriptors.take()
+    defer { if let descriptor { Glibc.close(descriptor) } }
+    guard let found = RegionInfo(decoding: reply.payload), found.index == region.index,
+      found.length == UInt64(region.size)
+    else {
+      throw FunctionError("\(path): the server's BAR \(region.index) is another one now", errno: ENODEV)
+    }
+    guard let mapping = region.mapping else { return }
+    guard let descriptor, found.flags & RegionInfo.mappable != 0, mapping.replace(descriptor, start: found.offset) else {
+      throw FunctionError("\(path): the server shares BAR \(region.index) no more", errno: ENODEV)
+    }
+  }
+}
