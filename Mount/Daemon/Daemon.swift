@@ -110,9 +110,9 @@ final class Daemon {
       log.error("\(controller.function.name) does not answer; waiting for it")
     case .ready where isOffline:
       isOffline = false
-      log.warning(
-        "\(controller.function.name) answers again\(controller.cacheLosses == heededLosses ? "" : ", started anew or after a loss of power")")
+      let how = controller.cacheLosses == heededLosses ? "" : ", started anew or after a loss of power"
       heededLosses = controller.cacheLosses
+      log.warning("\(controller.function.name) answers again\(how)")
     default: break
     }
   }

@@ -54,7 +54,7 @@ extension BlockQueue {
     let request = pool[index]
     let isDurable = request.pointee.forceUnitAccess || !hasVolatileCache
     guard !request.pointee.isRecalled, proof == .none || !isDurable else { return restart(index) }
-    noteWrite(request)
+    if keepsAccount { noteWrite(request) }
     return true
   }
 
@@ -105,6 +105,7 @@ extension BlockQueue {
 
   /// Blocks are discarded or filled with zeros.
   mutating func noteUnknown(_ command: BlockCommand) {
+    guard keepsAccount else { return }
     if command.operation == .discard {
       unflushed.append(
         UnflushedWrites.Entry(block: command.block, count: command.count, checksum: 0, isData: false))
@@ -139,7 +140,9 @@ extension BlockQueue {
       let entry = unflushed[next]
       if entry.isData {
         guard pair.hasRoom, let frame = readBack.take(for: next) else { break }
-        guard postRead(entry.block, into: frame, of: readBack) else { return failProof("block \(entry.block)") }
+        guard postRead(entry.block, into: frame, of: readBack) else {
+          return failProof("block \(entry.block)")
+        }
       }
       next += 1
     }
@@ -148,7 +151,9 @@ extension BlockQueue {
   }
 
   private mutating func beginReading() {
-    guard unflushed.isComplete else { return failProof("more was written than can be looked for") }
+    guard keepsAccount, unflushed.isComplete else {
+      return failProof("more was written than can be looked for")
+    }
     if readBack == nil { readBack = try? ReadBack(controller.function) }
     guard readBack != nil else { return failProof("there is no memory to look for it") }
     proof = .reading(next: unflushed.first)

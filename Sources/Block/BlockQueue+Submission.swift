@@ -231,7 +231,9 @@ extension BlockQueue {
     while !waiting.isEmpty {
       let index = waiting.first
       guard !proof.isUnderWay else { return }
-      if proof == .failed, !isPossibleAfterLoss(pool[index].pointee.operation) { pool[index].pointee.errno = EIO }
+      if proof == .failed, !isPossibleAfterLoss(pool[index].pointee.operation) {
+        pool[index].pointee.errno = EIO
+      }
       let errno = pool[index].pointee.errno
       if errno != 0 {
         // Of a request that failed nothing more is posted.

@@ -50,6 +50,8 @@ struct BlockQueue: ~Copyable {
 
   // What is not durable, and the proof that it is there.
   var unflushed = UnflushedWrites()
+  /// Whether `unflushed` is kept: the device may lose power while this process lives.
+  let keepsAccount: Bool
   var proof = Proof.none
   var readBack: ReadBack?
   /// What was found missing, once a proof has failed.
@@ -93,6 +95,7 @@ struct BlockQueue: ~Copyable {
     wholeLimitOfReadyDevice = limits.boundary == 0 && !isProtected ? UInt64(limits.maximum) : 0
     wholeLimit = wholeLimitOfReadyDevice
     cacheLosses = controller.cacheLosses
+    keepsAccount = controller.function.mayLosePower
     self.pair = pair
     pool = RequestPool(count: requests)
     deallocation = Deallocation(capabilities, lbasPerBlock: lbasPerBlock)

@@ -113,6 +113,8 @@ extension EmulatedController: Function {
   }
 
   public var needsService: Bool { true }
+  /// Of a controller in service the power is this process's own; that of one that goes by steps is a test's.
+  public var mayLosePower: Bool { controller.configuration.mode == .stepped }
 
   public func service(now: UInt64) -> UInt64 {
     let due = controller.service(now: now)

@@ -200,7 +200,9 @@ extension Controller {
         .replaced(
           "\(found.modelNumber), serial number \(found.serialNumber), instead of \(identity.serialNumber)"))
     }
-    guard capabilities == registerCapabilities else { throw error(.replaced("its capabilities (CAP) differ")) }
+    guard capabilities == registerCapabilities else {
+      throw error(.replaced("its capabilities (CAP) differ"))
+    }
   }
 
   /// Namespaces that are in use must be what they were: the same by their identifiers, in the same format, and no smaller.

@@ -53,6 +53,9 @@ public protocol Function: AnyObject {
   /// How often what is behind the function has been started anew while the function was held, as far as that is known.
   var starts: Int { get }
 
+  /// Whether what is behind the function may lose power, or be started anew, while this process lives.
+  var mayLosePower: Bool { get }
+
   /// Whether `service` does anything.
   var needsService: Bool { get }
 
@@ -67,6 +70,7 @@ public protocol Function: AnyObject {
 
 extension Function {
   public var starts: Int { 0 }
+  public var mayLosePower: Bool { true }
   public var needsService: Bool { false }
   public var needsSharedMemory: Bool { false }
   public func service(now: UInt64) -> UInt64 { .max }

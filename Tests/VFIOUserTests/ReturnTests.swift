@@ -17,7 +17,8 @@ import VFIOUserServer
   private let image = RunningServer.freshPath() + ".img"
 
   private func serve(
-    _ options: ServerOptions = ServerOptions(), _ configure: (inout EmulatedController.Configuration) -> Void = { _ in }
+    _ options: ServerOptions = ServerOptions(),
+    _ configure: (inout EmulatedController.Configuration) -> Void = { _ in }
   ) throws -> RunningServer {
     close(Glibc.open(image, O_CREAT | O_RDWR, 0o600))
     truncate(image, RunningServer.blocks * 4096)
@@ -46,9 +47,13 @@ import VFIOUserServer
     } catch { return (error as? BlockDeviceError)?.errno ?? -1 }
   }
 
-  private func pattern(_ byte: Int) -> [UInt8] { [UInt8](repeating: UInt8(truncatingIfNeeded: byte), count: 4096) }
+  private func pattern(_ byte: Int) -> [UInt8] {
+    [UInt8](repeating: UInt8(truncatingIfNeeded: byte), count: 4096)
+  }
 
-  @Test("Work goes on at a server that is started again", arguments: [(true, true), (false, true), (false, false)])
+  @Test(
+    "Work goes on at a server that is started again",
+    arguments: [(true, true), (false, true), (false, false)])
   func goesOn(sharesDoorbells: Bool, sharesMemory: Bool) throws {
     defer { unlink(image) }
     let options = sharesDoorbells ? ServerOptions() : RunningServer.withoutMapping

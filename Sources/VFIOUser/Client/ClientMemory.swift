@@ -36,7 +36,9 @@ final class ClientMemory: Sendable {
   }
 
   /// All that is open, by address.
-  var all: [(address: UInt64, arena: DMAArena)] { table.withLock { $0.mappings.map { ($0.start, $0.arena) } } }
+  var all: [(address: UInt64, arena: DMAArena)] {
+    table.withLock { $0.mappings.map { ($0.start, $0.arena) } }
+  }
 
   /// Closes what begins at an address; no access is under way afterwards.
   func remove(_ address: UInt64) { table.withLock { $0.mappings.removeAll { $0.start == address } } }

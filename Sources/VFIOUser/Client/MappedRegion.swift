@@ -31,11 +31,13 @@ final class MappedRegion {
   /// - Returns: false when that cannot be done; the place is as it was then.
   func replace(_ descriptor: Int32, start: UInt64) -> Bool {
     var status = stat()
-    guard let start = Int(exactly: start), start <= .max - offsets.upperBound, fstat(descriptor, &status) == 0,
+    guard let start = Int(exactly: start), start <= .max - offsets.upperBound,
+      fstat(descriptor, &status) == 0,
       start + offsets.upperBound <= Int(status.st_size), (start + offsets.lowerBound) % 4096 == 0
     else { return false }
     let mapped = mmap(
-      base, offsets.count, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, descriptor, start + offsets.lowerBound)
+      base, offsets.count, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, descriptor,
+      start + offsets.lowerBound)
     return mapped == base
   }
 

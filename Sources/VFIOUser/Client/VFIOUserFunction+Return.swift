@@ -11,7 +11,9 @@ extension VFIOUserFunction {
   private static let patience: Int32 = 1_000
 
   public func restoreChannel() {
-    guard !isClosed, link.connection.isLost, server.canBeWatched, cm_monotonic_ns() >= nextAttempt else { return }
+    guard !isClosed, link.connection.isLost, server.canBeWatched, cm_monotonic_ns() >= nextAttempt else {
+      return
+    }
     // A server that is not there yet, or is not ready, is tried again.
     try? takeUp()
     nextAttempt = cm_monotonic_ns() + Self.interval
@@ -22,7 +24,8 @@ extension VFIOUserFunction {
     let other = ServerProcess(behind: socket)
     guard server.makesWay(for: other) else {
       throw FunctionError(
-        "\(path): process \(server.identifier) still has this process's memory", remedy: "end it first", errno: EBUSY)
+        "\(path): process \(server.identifier) still has this process's memory", remedy: "end it first",
+        errno: EBUSY)
     }
     let limits = try ServerSocket.negotiate(socket, path, patience: Self.patience)
     let connection = try ClientConnection(socket, path: path, memory: link.memory)
@@ -55,7 +58,9 @@ extension VFIOUserFunction {
       throw FunctionError("\(path): the server's BAR \(region.index) is another one now", errno: ENODEV)
     }
     guard let mapping = region.mapping else { return }
-    guard let descriptor, found.flags & RegionInfo.mappable != 0, mapping.replace(descriptor, start: found.offset) else {
+    guard let descriptor, found.flags & RegionInfo.mappable != 0,
+      mapping.replace(descriptor, start: found.offset)
+    else {
       throw FunctionError("\(path): the server shares BAR \(region.index) no more", errno: ENODEV)
     }
   }

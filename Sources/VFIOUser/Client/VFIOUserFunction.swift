@@ -239,7 +239,8 @@ extension VFIOUserFunction {
 extension VFIOUserFunction {
   public var interruptVectors: Int {
     guard
-      let reply = try? link.connection.request(.interruptInfo, InterruptInfo(index: InterruptKind.msix).encoded),
+      let reply = try? link.connection.request(
+        .interruptInfo, InterruptInfo(index: InterruptKind.msix).encoded),
       let info = InterruptInfo(decoding: reply.payload), info.flags & InterruptInfo.eventfd != 0
     else { return 0 }
     return Int(min(info.count, 2048))

@@ -128,7 +128,9 @@ final class Life {
     checkPoison()
     contents = controller.contents(namespace: 1) ?? contents
     // Whether a device that is lost had kept what was in its cache is not known.
-    if hasCache, device.controller.lostErrno != nil, controller.statistics.unsafeShutdowns > 0 { ledger.cutPower() }
+    if hasCache, device.controller.lostErrno != nil, controller.statistics.unsafeShutdowns > 0 {
+      ledger.cutPower()
+    }
     checkContents()
     device.close()
     if controller.mappedArenas != 0 {
