@@ -17,7 +17,7 @@ final class LogWrite {
   var head = LogHead.foreground
   var sequence: UInt64 = 0
   var segment: UInt32 = 0
-  /// The block of its header, from when that is known until the device has ended it.
+  /// The block of its header, from when that is known until the device has written it.
   var address: UInt64?
   /// Arena frames of the header and what follows it.
   let frames: UnsafeMutablePointer<UInt32>
@@ -144,9 +144,9 @@ extension FileSystem {
         forceUnitAccess: write.forcesUnitAccess, tag: Tag(.logWrite, UInt64(index)).raw))
   }
 
-  /// A node or table block that the device has not written yet: reading its place would find what was there before.
+  /// A node or table block that the device has not written yet, or could not write: reading its place would find what was there before.
   func nodeBeingWritten(at block: UInt64) -> UnsafeRawBufferPointer? {
-    guard checkpoint.writesInFlight > 0 || checkpoint.open != nil else { return nil }
+    guard checkpoint.writesInFlight > 0 || checkpoint.open != nil || hasFailed else { return nil }
     for write in log.writes where write.head == .nodes {
       guard let address = write.address, block >= address, block < address + UInt64(write.count) else {
         continue
@@ -161,6 +161,7 @@ extension FileSystem {
   func logWriteEnded(_ index: Int, _ code: Int32) {
     let write = log.writes[index]
     log.writesInFlight -= 1
+    guard write.head != .nodes || code == 0 else { return nodesNotWritten(write, code) }
     write.address = nil
     for frame in write.buffers { cache.giveBack(frame) }
     switch write.head {
@@ -170,13 +171,19 @@ extension FileSystem {
     case .nodes:
       checkpoint.writesInFlight -= 1
       checkpoint.blocksInFlight -= write.count
-      if code != 0 { fail("a checkpoint's nodes could not be written (\(Code.text(code)))") }
       log.freeWrites.append(index)
     case .cleaner:
       cleanerWriteEnded(write, code)
       log.freeWrites.append(index)
     }
     wakeStalled()
+  }
+
+  /// A checkpoint ends for good. The write keeps its frames: what they hold is nowhere else, and can still be read.
+  private func nodesNotWritten(_ write: LogWrite, _ code: Int32) {
+    checkpoint.writesInFlight -= 1
+    checkpoint.blocksInFlight -= write.count
+    fail("a checkpoint's nodes could not be written (\(Code.text(code)))")
   }
 
   private func endPages(_ write: LogWrite, _ code: Int32) {
