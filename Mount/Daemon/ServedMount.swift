@@ -1,7 +1,9 @@
 import Block
 import Control
 import Device
+import CMachine
 import FileSystem
+import Format
 import Glibc
 import Logging
 import MountSession
@@ -90,6 +92,7 @@ final class ServedMount {
       guard let failure else { return whenReady(nil) }
       isLeaving = true
       let found = service.hasNoSuperblock ? Signature.describe(block) : ""
+      noteRefusal()
       block.close()
       let error = MountError("\(place.device): \(failure.problem)\(found)", remedy: failure.remedy)
       whenReady(error)
@@ -180,6 +183,24 @@ final class ServedMount {
     }
     log.error("\(path) stays mounted, and every operation there fails, until it is unmounted")
     session.refuse(ENODEV, on: reactor.loop) { [self] in departure.end { [self] in whenGone() } }
+  }
+
+  /// Counts a mount that was refused, where there is a filesystem to count it in.
+  private func noteRefusal() {
+    guard let superblock = service.superblock, !order.options.readOnly,
+      let place = superblock.geometry.errorBlock,
+      place < block.blockCount
+    else { return }
+    var record = service.errorRecord
+    record.add(ErrorRecord.Event(.mount, time: cm_realtime_ns()))
+    var bytes = [UInt8](repeating: 0, count: Page.size)
+    bytes.withUnsafeMutableBytes { buffer in
+      if let base = buffer.baseAddress {
+        record.encode(into: Page(base), checksum: Checksum(nonce: superblock.nonce))
+      }
+    }
+    // A device that cannot be written has been told of.
+    try? SynchronousDevice(block).write(block: place, bytes, forceUnitAccess: true)
   }
 
   /// Logs that the device lost what was written to it.

@@ -58,7 +58,7 @@ extension FileSystem {
     guard checkpoint.writesInFlight == 0 else { return }
     if checkpoint.hasFailed {
       giveBackBuffers()
-      return fail("a checkpoint could not be written (\(Code.text(code)))")
+      return fail("a checkpoint could not be written (\(Code.text(code)))", .write, code)
     }
     switch checkpoint.phase {
     case .firstFlush:

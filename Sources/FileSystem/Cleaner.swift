@@ -227,7 +227,10 @@ extension FileSystem {
       return
     }
     guard code == 0, checksum.of(cache.page(frame)) == move.checksum else {
-      notices.append("block \(move.index) of inode \(move.inode) is damaged and cannot be moved")
+      noteError(
+        code == 0 ? .checksum : .read,
+        "block \(move.index) of inode \(move.inode) is damaged and cannot be moved\(Code.reason(code))",
+        block: move.from, inode: move.inode, code: code, place: move.from)
       if let victim = cleaner.victim { cleaner.unmovable.insert(victim) }
       cache.giveBack(frame)
       return
@@ -393,7 +396,9 @@ extension FileSystem {
     cleaner.writesInFlight -= 1
     counters.movedBlocks += UInt64(write.moves.count)
     guard code == 0 else {
-      notices.append("the cleaner could not write (\(Code.text(code))); what it moved stays where it was")
+      noteError(
+        .write, "the cleaner could not write (\(Code.text(code))); what it moved stays where it was",
+        code: code)
       if let segment = cleaner.head.segment { usage.close(segment) }
       cleaner.head.segment = nil
       return

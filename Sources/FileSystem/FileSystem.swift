@@ -24,6 +24,7 @@ public final class FileSystem: FileService {
   public internal(set) var lacksSegments = false
   /// Things a person should hear of, oldest first: damage found, writes that failed. The daemon empties it.
   public var notices: [String] = []
+  var errors = ErrorAccount()
 
   // MARK: What it works with
 
@@ -200,6 +201,7 @@ public final class FileSystem: FileService {
     case .discard: discardEnded(UInt32(truncatingIfNeeded: tag.value))
     case .cleanerRead: cleanerReadEnded(FrameIndex(truncatingIfNeeded: tag.value), errno)
     case .mount: mountReadEnded(Int(tag.value), errno)
+    case .errorRecord: errorRecordWritten()
     case .unknown: break
     }
     runRunnable()
@@ -234,6 +236,7 @@ public final class FileSystem: FileService {
     isJobsTurn = isSpent
     guard !isSpent else { return 0 }
     let isBusy = writeBorrowed()
+    if errors.isDirty { writeErrorRecord() }
     let next = advanceJobs()
     // A request that runs now may give work to a job that has already run.
     let isLate = !runnable.isEmpty

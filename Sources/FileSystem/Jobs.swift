@@ -67,7 +67,8 @@ extension FileSystem {
         replayableThrough = mounting.entries[mounting.applyIndex].header.sequence - 1
       }
     case .checkpoint, .commit: fail("the \(job) cannot go on: damage in the filesystem (\(Code.text(code)))")
-    case .cleaner, .reclaim: notices.append("the \(job) met damage (\(Code.text(code))); run fsck.varve")
+    case .cleaner, .reclaim:
+      noteError(.checksum, "the \(job) met damage (\(Code.text(code))); run fsck.varve", code: code)
     }
     if job == .reclaim { reclaim.scanCookie = nil }
   }
@@ -76,6 +77,7 @@ extension FileSystem {
 
   /// Writes everything, and a checkpoint that says that nothing follows it.
   private func advanceStop() -> UInt64 {
+    writeErrorRecord()
     if isReadOnly {
       isStopped = isQuiet
       return .max
@@ -111,7 +113,7 @@ extension FileSystem {
   var isQuiet: Bool {
     log.writesInFlight == 0 && log.flushTarget == nil && checkpoint.writesInFlight == 0
       && checkpoint.discarding == 0 && cleaner.reads.isEmpty && !cleaner.isReadingHeader
-      && loadWaiters.isEmpty && mounting.pendingReads == 0
+      && loadWaiters.isEmpty && errors.frame == .none && mounting.pendingReads == 0
       && (0..<memory.slots).allSatisfy { slots[$0].pendingReads == 0 }
   }
 }

@@ -183,7 +183,7 @@ extension FileSystem {
   private func nodesNotWritten(_ write: LogWrite, _ code: Int32) {
     checkpoint.writesInFlight -= 1
     checkpoint.blocksInFlight -= write.count
-    fail("a checkpoint's nodes could not be written (\(Code.text(code)))")
+    fail("a checkpoint's nodes could not be written (\(Code.text(code)))", .write, code)
   }
 
   private func endPages(_ write: LogWrite, _ code: Int32) {
@@ -208,7 +208,7 @@ extension FileSystem {
   private func endForeground(_ index: Int, _ write: LogWrite, _ code: Int32) {
     write.isDone = true
     if code != 0 {
-      notices.append("a log write failed (\(Code.text(code))); the log goes on elsewhere")
+      noteError(.write, "a log write failed (\(Code.text(code))); the log goes on elsewhere", code: code)
       log.isBroken = true
       log.failed.append(write.sequence)
       checkpoint.isWanted = true
@@ -248,7 +248,7 @@ extension FileSystem {
   func flushEnded(_ code: Int32) {
     let target = log.flushTarget ?? 0
     log.flushTarget = nil
-    guard code == 0 else { return fail("a flush failed (\(Code.text(code)))") }
+    guard code == 0 else { return fail("a flush failed (\(Code.text(code)))", .write, code) }
     noteFlushed(target)
     wakeDurable()
     flushIfWanted()
@@ -284,10 +284,10 @@ extension FileSystem {
   }
 
   /// The filesystem can only be read from now on: what it acknowledged is on the device as far as it was synced.
-  func fail(_ reason: String) {
+  func fail(_ reason: String, _ kind: ErrorRecord.Kind = .checksum, _ code: Int32 = 0) {
     guard !hasFailed else { return }
     hasFailed = true
-    notices.append(reason + "; the filesystem is read-only now")
+    noteError(kind, reason + "; the filesystem is read-only now", code: code)
     isReadOnly = true
     checkpoint.phase = .idle
     checkpoint.isWanted = false

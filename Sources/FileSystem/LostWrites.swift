@@ -17,8 +17,10 @@ extension FileSystem {
     urgentPages.removeAll { $0.inode == number }
     states.slots[state].hasUnloggedWrites = false
     states.slots[state].hasLostWrites = true
-    notices.append(
-      "inode \(number) is damaged: \(count) blocks that were written to it are lost; run fsck.varve")
+    noteError(
+      .checksum,
+      "inode \(number) is damaged: \(count) blocks that were written to it are lost; run fsck.varve",
+      inode: number)
   }
 
   private func loseDirtyPage(_ frame: FrameIndex, _ state: Int) {

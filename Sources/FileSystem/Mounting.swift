@@ -158,12 +158,15 @@ extension FileSystem {
     let blocks = (0..<4).flatMap { pack in
       (0..<geometry.packBlocks).map { geometry.packBlock(slot: pack >> 1, copy: pack & 1) + $0 }
     }
-    guard fetch(blocks) else { return }
+    guard fetch(blocks + (geometry.errorBlock.map { [$0] } ?? [])) else { return }
     defer { endFetch() }
     // One that cannot be read for a moment can be fallen back to later: it must not count as lost.
     if readsAgain() { return }
     let size = Int(geometry.packBlocks)
     let packs = (0..<4).compactMap { decodePack(Array(mounting.frames[$0 * size..<($0 + 1) * size])) }
+    if geometry.errorBlock != nil, let frame = mounting.frames.last {
+      errors.record = ErrorRecord(decoding: cache.page(frame), checksum: checksum)
+    }
     guard let newest = packs.max(by: { $0.sequence < $1.sequence }) else {
       failure = "no checkpoint can be read: all four copies are damaged; run fsck.varve"
       return

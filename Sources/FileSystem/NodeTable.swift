@@ -237,7 +237,8 @@ extension FileSystem {
     let leaf: Page
     do throws(Stop) { leaf = try dirtyTablePath(table, number) } catch .fail {
       table.clearedLast()
-      notices.append("\(table.nodeKind) \(number) cannot be freed: its table is damaged; run fsck.varve")
+      noteError(
+        .checksum, "\(table.nodeKind) \(number) cannot be freed: its table is damaged; run fsck.varve")
       return
     } catch .again {
       readTables(table, of: table.pendingFrees.suffix(Self.readsAhead).dropLast())

@@ -63,10 +63,8 @@ extension FileSystem {
     let key = cache.frames[Int(frame)].key
     work += Work.checksum
     let matches = code == 0 && checksum.of(cache.page(frame)) == expected
-    if code == 0, !matches {
-      counters.checksumErrors += 1
-      notices.append("checksum error: \(key.kind) \(key.number), block \(cache.frames[Int(frame)].index)")
-    }
+    if code == 0, !matches { counters.checksumErrors += 1 }
+    if !matches { noteUnreadable(frame, key, code) }
     cache.frames[Int(frame)].state = matches ? .ready : .failed
     if matches {
       switch key.kind {
@@ -76,6 +74,16 @@ extension FileSystem {
       }
     }
     wakeLoadWaiters(frame, pinning: true)
+  }
+
+  private func noteUnreadable(_ frame: FrameIndex, _ key: NodeKey, _ code: Int32) {
+    let index = cache.frames[Int(frame)].index
+    let what = key.kind == .data ? "block \(index) of inode \(key.number)" : "\(key.kind) \(key.number)"
+    noteError(
+      code == 0 ? .checksum : .read,
+      code == 0 ? "checksum error: \(what)" : "\(what) cannot be read\(Code.reason(code))",
+      inode: key.kind == .data || key.kind == .inode ? key.number : 0, code: code,
+      place: key.raw ^ index << 24)
   }
 
   /// Everyone who waited for a frame goes on; `pinning` keeps the frame until they have run.

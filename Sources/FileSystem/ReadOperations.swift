@@ -103,10 +103,12 @@ extension FileSystem {
     slots[slot].pendingReads -= 1
     if code != 0 {
       if slots[slot].readError == 0 { slots[slot].readError = code }
+      slots[slot].badBlock = min(slots[slot].badBlock, tag.first)
     } else {
       for block in tag.first..<tag.first + tag.count
       where checksum.of(slotPage(slot, block)) != slotChecksums[slot * SlotState.maximumBlocks + block] {
         slots[slot].hasMismatch = true
+        slots[slot].badBlock = min(slots[slot].badBlock, block)
       }
     }
     guard slots[slot].pendingReads == 0 else { return }
@@ -118,17 +120,31 @@ extension FileSystem {
     if slots[slot].readError == 0, slots[slot].hasMismatch, !slots[slot].isSecondTry {
       slots[slot].isSecondTry = true
       slots[slot].hasMismatch = false
+      slots[slot].badBlock = .max
       runnable.append(slot)
       return
     }
     if slots[slot].hasMismatch {
       counters.checksumErrors += 1
-      notices.append(
-        "checksum error in inode \(NodeID(raw: requests[slot].node).number) near byte \(requests[slot].offset)"
-      )
     }
+    noteFailedRead(slot)
     if slots[slot].readError != 0 || slots[slot].hasMismatch { replies[slot].error = Code.io }
     finish(slot)
+  }
+
+  /// Notes a file's blocks that could not be read.
+  private func noteFailedRead(_ slot: Int) {
+    let code = slots[slot].readError
+    guard code != 0 || slots[slot].hasMismatch else { return }
+    let inode = NodeID(raw: requests[slot].node).number
+    // A read that failed before it had blocks is named by its beginning.
+    let bad = slots[slot].badBlock == .max ? 0 : UInt64(slots[slot].badBlock)
+    let block = requests[slot].offset / UInt64(Page.size) &+ bad
+    let place = "inode \(inode) at byte \(block &* UInt64(Page.size))"
+    noteError(
+      code == 0 ? .checksum : .read,
+      code == 0 ? "checksum error in \(place)" : "\(place) cannot be read\(Code.reason(code))",
+      inode: inode, code: code, place: NodeKey(.data, inode).raw ^ block << 24)
   }
 
   /// The access time moves, when the mount wants it to: always, or at most once a day unless the file changed since.

@@ -105,7 +105,10 @@ extension FileSystem {
   private func giveUp(_ number: UInt64, _ code: Int32) {
     dequeue(number)
     reclaim.damaged.insert(number)
-    notices.append("inode \(number) cannot be freed: it is damaged (\(Code.text(code))); run fsck.varve")
+    noteError(
+      .checksum, "inode \(number) cannot be freed: it is damaged (\(Code.text(code))); run fsck.varve",
+      inode: number,
+      code: code)
   }
 
   private func dequeue(_ number: UInt64) {

@@ -13,6 +13,8 @@ struct SlotState {
   var readError: Int32 = 0
   /// A block did not match its checksum.
   var hasMismatch = false
+  /// The first of the read's blocks that did not match, or could not be read.
+  var badBlock = Int.max
   /// The read was run again after a mismatch.
   var isSecondTry = false
   /// fsync and O_SYNC: the log write that must be durable before the reply; nil until everything was written.
@@ -51,7 +53,7 @@ enum Job: Int, CaseIterable {
 /// What a device command was for.
 struct Tag {
   enum Kind: UInt8 {
-    case unknown, load, read, logWrite, flush, checkpoint, discard, cleanerRead, mount
+    case unknown, load, read, logWrite, flush, checkpoint, discard, cleanerRead, mount, errorRecord
   }
 
   let raw: UInt64
@@ -247,6 +249,8 @@ extension FileSystem {
 enum Code {
   /// What an error number means, in words.
   static func text(_ code: Int32) -> String { String(cString: strerror(code)) }
+  /// The reason in brackets, behind what failed; nothing where there is none.
+  static func reason(_ code: Int32) -> String { code == 0 ? "" : " (\(text(code)))" }
 
   static let io = EIO
   static let noEntry = ENOENT

@@ -35,6 +35,7 @@ public struct Formatter {
       try Self.pass(bytes, to: geometry.packBlock(slot: 1, copy: copy), false, write)
     }
     var block = [UInt8](repeating: 0, count: Page.size)
+    if let errors = geometry.errorBlock { try Self.pass(block, to: errors, false, write) }
     Self.withPage(&block) { superblock.encode(into: $0) }
     try Self.pass(block, to: geometry.blockCount - 1, true, write)
     try Self.pass(block, to: 0, true, write)

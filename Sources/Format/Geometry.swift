@@ -1,6 +1,6 @@
 /// Where everything lies, in 4 KiB blocks.
 ///
-///     0 | pack 0 A | pack 1 A | usage pairs | segment 0 … segment n-1 | pack 0 B | pack 1 B | unused | last
+///     0 | pack 0 A | pack 1 A | usage pairs | segment 0 … segment n-1 | pack 0 B | pack 1 B | unused | errors | last
 ///
 /// Superblocks are the first and the last block. Each pack lies in two copies, A and B.
 public struct Geometry: Sendable, Equatable {
@@ -44,6 +44,11 @@ public struct Geometry: Sendable, Equatable {
   /// The block of copy `copy` (0 or 1) of usage block `index`.
   public func usageBlock(_ index: UInt32, copy: UInt32) -> UInt64 {
     usageStart + 2 * UInt64(index) + UInt64(copy & 1)
+  }
+
+  /// The block of the error record, the last but one; nil where a pack lies there, as in a filesystem whose segments leave no block over.
+  public var errorBlock: UInt64? {
+    blockCount >= segmentEnd + 2 * packBlocks + 2 ? blockCount - 2 : nil
   }
 
   /// The first block of segment `segment`.
@@ -95,7 +100,9 @@ public struct Geometry: Sendable, Equatable {
     // What lies outside of segments takes the room of a few at most, so this ends soon.
     var count = UInt32(clamping: blockCount / UInt64(size))
     while count > minimumSegments {
-      if let geometry = try? Geometry(blockCount: blockCount, segmentBlocks: size, segmentCount: count) {
+      if let geometry = try? Geometry(blockCount: blockCount, segmentBlocks: size, segmentCount: count),
+        geometry.errorBlock != nil
+      {
         return geometry
       }
       count -= 1

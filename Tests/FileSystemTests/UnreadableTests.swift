@@ -121,7 +121,8 @@ extension DiskImage {
     }
   }
 
-  private mutating func damage(_ matches: (Page) -> Bool) throws {
+  /// Overwrites every block of which `matches` is true; there must be one.
+  mutating func damage(_ matches: (Page) -> Bool) throws {
     var found = 0
     for block in versions.indices where matches(Page(pool.bytes(versions[block]))) {
       let version = pool.add(pool.bytes(versions[block]))

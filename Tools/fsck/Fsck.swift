@@ -18,7 +18,9 @@ struct Fsck: ParsableCommand {
   var changesNothing = false
   @Flag(
     name: [.customShort("p"), .customShort("a")],
-    help: "Mend without asking what is safe: counts and copies. Does nothing when the filesystem is clean.")
+    help:
+      "Mend without asking what is safe: counts and copies. Does nothing when the filesystem is clean and no error was recorded."
+  )
   var preens = false
   @Flag(name: .customShort("y"), help: "Answer every question with yes.")
   var mendsAll = false
@@ -71,7 +73,7 @@ struct Fsck: ParsableCommand {
     signal(SIGINT) { _ in _exit(ExitStatus.cancelled.rawValue) }
     let console = Console(device: device, isQuiet: json, isVerbose: verbose, showsProgress: showsProgress)
     let inspection = Inspection(
-      device: device, consent: consent, isForced: isForced, readsData: !skipsData && (!preens || isForced),
+      device: device, consent: consent, isForced: isForced, skipsData: skipsData,
       dropsLog: dropsLog, dropsTables: dropsTables,
       takesLastSuperblock: takesLastSuperblock, console: console)
     let result = inspection.run()

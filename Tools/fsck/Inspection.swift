@@ -19,6 +19,8 @@ struct Inspection {
     /// Whether the filesystem was taken as clean without a look at it.
     var wasSkipped = false
     var outcome: RepairOutcome?
+    /// What went wrong since the last check in full, before this one.
+    var recordedErrors = ErrorRecord()
 
     fileprivate static func failure(_ problem: String, _ status: ExitStatus = .operational) -> Result {
       Result(status: status, problem: problem)
@@ -28,7 +30,7 @@ struct Inspection {
   let device: String
   let consent: Consent
   let isForced: Bool
-  let readsData: Bool
+  let skipsData: Bool
   let dropsLog: Bool
   let dropsTables: Bool
   let takesLastSuperblock: Bool
@@ -67,10 +69,20 @@ struct Inspection {
     do throws(ImageError) {
       if takesLastSuperblock { try restoreSuperblock(image) }
       let isNeeded = try Recovery.isNeeded(image)
-      if !isNeeded, consent == .safe, !isForced { return Result(wasSkipped: true) }
+      let superblock = try Image(image).superblock
+      let errors = RecordedErrors.read(image, superblock)
+      if !isNeeded, errors.isEmpty, consent == .safe, !isForced { return Result(wasSkipped: true) }
+      if !errors.isEmpty {
+        console.say(
+          "\(errors.total) errors since the last full check: \(errors.lines.joined(separator: "; "))")
+      }
       var log = LogState.clean
       if isNeeded || lacksSegments(image) { log = try replay(image) }
-      return try check(image, log)
+      var result = try check(
+        image, log, readsData: !skipsData && (consent != .safe || isForced || !errors.isEmpty))
+      result.recordedErrors = errors
+      if !errors.isEmpty { forget(image, superblock, result) }
+      return result
     } catch .noCheckpoint {
       guard let failure = blocks.firstFailure else {
         return .failure("\(device): \(ImageError.noCheckpoint)", .uncorrected)
@@ -79,6 +91,15 @@ struct Inspection {
     } catch {
       return .failure("\(device): \(error)\(explanation(of: error, blocks, block))")
     }
+  }
+
+  /// The record of errors begins anew once all was looked at, and is right.
+  private func forget(_ image: any BlockWriter, _ superblock: Superblock, _ result: Result) {
+    let isRight = result.status == .clean || result.status == .corrected
+    guard isRight, consent.mayWrite, !skipsData else { return }
+    do throws(BlockFailure) {
+      try RecordedErrors.write(ErrorRecord(), image, superblock)
+    } catch { console.say("the record of errors cannot be written (\(error))") }
   }
 
   /// What is on a device instead of a filesystem of ours, or what kept it from being looked at.
@@ -160,7 +181,9 @@ struct Inspection {
 
   // MARK: Check and repair
 
-  private func check(_ image: any BlockWriter, _ log: LogState) throws(ImageError) -> Result {
+  private func check(
+    _ image: any BlockWriter, _ log: LogState, readsData: Bool
+  ) throws(ImageError) -> Result {
     var options = CheckOptions()
     options.readsData = readsData
     options.dropsTables = dropsTables
@@ -215,7 +238,7 @@ struct Inspection {
     result.outcome = mended
     guard mended.repaired > 0 else { return result }
     if case .stuck = try replay(image) { return result }
-    var again = try check(image, .replayed)
+    var again = try check(image, .replayed, readsData: options.readsData)
     if again.status == .clean { again.status = .corrected }
     return again
   }

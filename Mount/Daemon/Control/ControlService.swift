@@ -1,7 +1,9 @@
 import Block
 import Control
+import Format
 import FileSystem
 import JSONValue
+import ToolSupport
 import MountSession
 import NVMe
 import Reactor
@@ -57,6 +59,17 @@ final class ControlService {
   }
 }
 
+extension ErrorRecord {
+  /// What went wrong since the last check in full.
+  fileprivate var json: JSON {
+    .object([
+      ("damaged_blocks", .integer(count(of: .checksum))), ("failed_reads", .integer(count(of: .read))),
+      ("failed_writes", .integer(count(of: .write))), ("refused_mounts", .integer(count(of: .mount))),
+      ("first", first.map { .text($0.text) } ?? .null), ("last", last.map { .text($0.text) } ?? .null),
+    ])
+  }
+}
+
 extension ServedMount {
   /// What `varve stat` shows of a mount.
   fileprivate var statistics: JSON {
@@ -66,6 +79,7 @@ extension ServedMount {
       ("queues", .array([QueueReport(adminOf: block.controller), QueueReport(of: block)].map(\.json))),
       ("reactor", .object(Counts.members(of: reactor.counters))),
       ("operations", .object(reactor.counters.byOperation.map { ("\($0.operation)", .integer($0.count)) })),
+      ("recorded_errors", service.errorRecord.json),
       ("filesystem", .object(Counts.members(of: service.state) + Counts.members(of: service.statistics))),
     ])
   }

@@ -171,6 +171,8 @@ public final class Runner {
     case .allocate(let node, _, _, _):
       // A long range is worked through in parts; those before the one that failed are done.
       world.node(node).isUncertain = true
+      pending.moment.latest = harness.clock.now.realtime
+      world.node(node).halfChanges.append(pending.moment)
       world.fail(pending)
     default:
       world.fail(pending)

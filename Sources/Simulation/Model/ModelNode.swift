@@ -35,6 +35,8 @@ public final class ModelNode {
   var openWrites: Set<UInt64> = []
   /// When it was read, each of which may have moved its access time.
   var readings: [Moment] = []
+  /// When a change of it failed half-way, which may have moved its change time.
+  var halfChanges: [Moment] = []
   /// A write failed in a way that leaves its contents open.
   var isUncertain = false
 
@@ -84,7 +86,9 @@ public final class ModelNode {
       return "was modified at \(found.modificationTime), "
         + "not within \(state.modified.earliest)-\(state.modified.latest)"
     }
-    if !state.changed.contains(found.changeTime), !wasWritten(at: found.changeTime, since: state.changed) {
+    if !state.changed.contains(found.changeTime), !wasWritten(at: found.changeTime, since: state.changed),
+      !halfChanges.contains(where: { $0.contains(found.changeTime) })
+    {
       return "was changed at \(found.changeTime), "
         + "not within \(state.changed.earliest)-\(state.changed.latest)"
     }

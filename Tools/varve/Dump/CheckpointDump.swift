@@ -1,5 +1,6 @@
 import Format
 import JSONValue
+import ToolSupport
 
 /// The checkpoint a mount would take, and the state of all four copies.
 struct CheckpointDump {

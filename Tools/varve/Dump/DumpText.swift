@@ -2,24 +2,6 @@ import Format
 import Glibc
 import JSONValue
 
-/// A moment as ISO 8601 has it, in UTC, from nanoseconds since 1970.
-func timeText(_ nanoseconds: Int64) -> String {
-  let billion: Int64 = 1_000_000_000
-  var seconds = time_t(nanoseconds / billion)
-  var fraction = nanoseconds % billion
-  if fraction < 0 {
-    seconds -= 1
-    fraction += billion
-  }
-  var parts = tm()
-  guard gmtime_r(&seconds, &parts) != nil else { return "\(nanoseconds) ns" }
-  var buffer = [CChar](repeating: 0, count: 40)
-  let count = strftime(&buffer, buffer.count, "%Y-%m-%dT%H:%M:%S", &parts)
-  let digits = String(fraction)
-  return String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self) + "."
-    + String(repeating: "0", count: 9 - digits.count) + digits + "Z"
-}
-
 extension NodeID {
   /// Number and generation: `12/3`.
   var text: String { "\(number)/\(generation)" }

@@ -1,5 +1,6 @@
 import Format
 import JSONValue
+import ToolSupport
 
 /// An inode: its attributes, its extended attributes, and where its data lies.
 struct InodeDump {

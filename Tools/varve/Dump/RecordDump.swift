@@ -1,4 +1,5 @@
 import Format
+import ToolSupport
 
 extension Fields {
   /// A record of the log; what it does comes first.

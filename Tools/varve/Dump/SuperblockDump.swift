@@ -1,5 +1,6 @@
 import Device
 import Format
+import ToolSupport
 
 extension Fields {
   /// The superblock, and what follows from it.

@@ -8,7 +8,7 @@ struct StatReport {
   init(_ json: JSON) { self.json = json }
 
   var text: String {
-    ([heading, controller, queues] + histograms + errors + [
+    ([heading, recordedErrors, controller, queues] + histograms + errors + [
       section("Event loop", json["reactor"]), section("Operations", json["operations"]),
       section("Filesystem", json["filesystem"]),
     ]).filter { !$0.isEmpty }.joined(separator: "\n\n")
@@ -18,6 +18,12 @@ struct StatReport {
     guard let serves = json["serves"].flatMap(ServedDevice.init) else { return "" }
     return "\(serves.device), namespace \(serves.namespace), mounted at \(serves.mountPoint) by process "
       + "\(serves.process)"
+  }
+
+  /// What went wrong since the last check in full; nothing where all went well.
+  private var recordedErrors: String {
+    guard json["recorded_errors"]?["first"]?.text != nil else { return "" }
+    return section("Errors since the last full check (fsck.varve -f)", json["recorded_errors"])
   }
 
   private var controller: String { section("Controller", json["controller"]) }
