@@ -21,6 +21,8 @@ final class Daemon {
 
   /// Readable when the controller is being taken away.
   private let removal: Int32?
+  /// Readable when the bus has reported an error of the controller.
+  private let busError: Int32?
   private let log: Logger
   private var control: ControlService?
   /// The mount that the daemon was started for.
@@ -50,8 +52,10 @@ final class Daemon {
     loop = try EventLoop()
     for remark in controller.remarks { log.notice("\(controller.function.name): \(remark)") }
     removal = controller.function.removalDescriptor
+    busError = controller.function.errorDescriptor
     loop.watch(signals.descriptor) { [unowned self] in while signals.take() != nil { leave() } }
     if let removal { loop.watch(removal) { [unowned self] in leaveRemoved() } }
+    if let busError { loop.watch(busError) { [unowned self] in noteBusError(busError) } }
   }
 
   /// Makes the daemon's own mount, then serves until the last mount is gone.
@@ -126,6 +130,14 @@ final class Daemon {
     if controller.endangersData { for mount in mounts { mount.heed() } }
   }
 
+  /// The bus reported an error: the controller is reset, and goes on with what was under way.
+  private func noteBusError(_ descriptor: Int32) {
+    var count: UInt64 = 0
+    _ = read(descriptor, &count, MemoryLayout<UInt64>.size)
+    log.error("the bus reports an error of \(controller.function.name) (AER); it is reset")
+    controller.noteBusError()
+  }
+
   /// Unmounts everything.
   func leave() {
     hasFinished = true
@@ -149,7 +161,7 @@ final class Daemon {
   }
 
   private func closeController() {
-    if let removal { loop.unwatch(removal) }
+    for descriptor in [removal, busError] { if let descriptor { loop.unwatch(descriptor) } }
     controller.close()
   }
 

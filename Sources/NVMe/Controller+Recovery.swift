@@ -98,6 +98,14 @@ extension Controller {
     restart()
   }
 
+  /// The bus has reported an uncorrectable error of the function: what it did may have been lost on the way, and it is reset, the
+  /// function too, as Linux does. Called by whoever waits for `Function.errorDescriptor`.
+  public func noteBusError() {
+    counters.busErrors += 1
+    bringUp.failures = max(bringUp.failures, 1)
+    reset()
+  }
+
   private func restart() {
     counters.resets += 1
     // Whatever reset the controller may have reset its configuration as well.

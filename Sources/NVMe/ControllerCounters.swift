@@ -10,6 +10,8 @@ public struct ControllerCounters: Sendable, Equatable {
   public var lostReadiness: UInt64 = 0
   /// Times its registers were found to read as all ones.
   public var lostChannels: UInt64 = 0
+  /// Errors of the function that the bus reported.
+  public var busErrors: UInt64 = 0
   /// Times the controller was found to have lost power.
   public var powerLosses: UInt64 = 0
   /// I/O commands that no Abort brought back, for which the controller was reset.

@@ -46,6 +46,10 @@ public protocol Function: AnyObject {
   /// An eventfd that fires when the function is asked back (removal), where the transport has one.
   var removalDescriptor: Int32? { get }
 
+  /// An eventfd that fires when the bus reports an uncorrectable error of the function (Advanced Error Reporting), where the
+  /// transport has one.
+  var errorDescriptor: Int32? { get }
+
   /// Makes a function answer again whose registers have read as all ones, as far as that is the host's to do: what a reset of
   /// the link has cleared in its configuration is written anew.
   func restoreChannel()
@@ -69,6 +73,7 @@ public protocol Function: AnyObject {
 }
 
 extension Function {
+  public var errorDescriptor: Int32? { nil }
   public var starts: Int { 0 }
   public var mayLosePower: Bool { true }
   public var needsService: Bool { false }

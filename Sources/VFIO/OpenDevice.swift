@@ -74,6 +74,17 @@ struct OpenDevice: ~Copyable {
     return Int(info.count)
   }
 
+  /// Has the kernel signal the first interrupt of the kind `index`, as if it had occurred.
+  /// - Returns: 0, or the system's error number.
+  func fire(_ index: UInt32) -> Int32 {
+    var request = vfio_irq_set()
+    request.argsz = UInt32(MemoryLayout<vfio_irq_set>.size)
+    request.flags = UInt32(VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER)
+    request.index = index
+    request.count = 1
+    return cm_ioctl(descriptor.number, cm_vfio_device_set_irqs, &request) == 0 ? 0 : errno
+  }
+
   /// Lets interrupts `0..<eventfds.count` of the kind `index` signal eventfds, one each; none turns the kind off.
   /// - Returns: 0, or the system's error number.
   func signal(_ index: UInt32, through eventfds: [Int32]) -> Int32 {

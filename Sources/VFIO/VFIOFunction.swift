@@ -22,6 +22,7 @@ public final class VFIOFunction: Function {
   private var accesses: [RegionAccess] = []
   private var eventfds: [Int32] = []
   private var removal: Int32 = -1
+  private var busError: Int32 = -1
   /// `BusErrorGuard.count` when the BARs were mapped last.
   private var busErrors = BusErrorGuard.count
 
@@ -44,7 +45,8 @@ public final class VFIOFunction: Function {
     self.device = consume device
     enableMemorySpace()
     setBusMaster(false)
-    listenForRemoval()
+    removal = listen(for: VFIO_PCI_REQ_IRQ_INDEX)
+    busError = listen(for: VFIO_PCI_ERR_IRQ_INDEX)
   }
 
   deinit { close() }
@@ -52,7 +54,7 @@ public final class VFIOFunction: Function {
   public func close() {
     guard device != nil else { return }
     setBusMaster(false)
-    for kind in [VFIO_PCI_MSIX_IRQ_INDEX, VFIO_PCI_REQ_IRQ_INDEX] {
+    for kind in [VFIO_PCI_MSIX_IRQ_INDEX, VFIO_PCI_REQ_IRQ_INDEX, VFIO_PCI_ERR_IRQ_INDEX] {
       _ = device?.signal(UInt32(kind), through: [])
     }
     for (index, mapping) in mappings {
@@ -62,9 +64,10 @@ public final class VFIOFunction: Function {
     mappings = [:]
     for access in accesses { access.retire() }
     accesses = []
-    for eventfd in eventfds + [removal] where eventfd >= 0 { Glibc.close(eventfd) }
+    for eventfd in eventfds + [removal, busError] where eventfd >= 0 { Glibc.close(eventfd) }
     eventfds = []
     removal = -1
+    busError = -1
     device = nil
     group = nil
     container = nil
@@ -147,7 +150,7 @@ extension VFIOFunction {
   }
 }
 
-// Interrupts and removal.
+// Interrupts, removal and errors.
 extension VFIOFunction {
   public var interruptVectors: Int { device?.interruptCount(UInt32(VFIO_PCI_MSIX_IRQ_INDEX)) ?? 0 }
 
@@ -174,12 +177,19 @@ extension VFIOFunction {
 
   public var removalDescriptor: Int32? { removal >= 0 ? removal : nil }
 
-  /// Kernels without device requests simply have no removal event.
-  private func listenForRemoval() {
-    let kind = UInt32(VFIO_PCI_REQ_IRQ_INDEX)
-    guard let count = device?.interruptCount(kind), count > 0 else { return }
+  public var errorDescriptor: Int32? { busError >= 0 ? busError : nil }
+
+  /// An eventfd for the only interrupt of a kind; negative where the kernel, or the function, has none such.
+  private func listen(for index: some BinaryInteger) -> Int32 {
+    let kind = UInt32(truncatingIfNeeded: index)
+    guard let count = device?.interruptCount(kind), count > 0 else { return -1 }
     let eventfd = cm_eventfd()
-    guard eventfd >= 0 else { return }
-    if device?.signal(kind, through: [eventfd]) == 0 { removal = eventfd } else { Glibc.close(eventfd) }
+    guard eventfd >= 0, device?.signal(kind, through: [eventfd]) != 0 else { return eventfd }
+    Glibc.close(eventfd)
+    return -1
   }
+
+  /// Has the kernel do what it does when the bus reports an error of the function.
+  /// - Returns: 0, or the system's error number.
+  func showBusError() -> Int32 { device?.fire(UInt32(VFIO_PCI_ERR_IRQ_INDEX)) ?? ENODEV }
 }

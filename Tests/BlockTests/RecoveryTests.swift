@@ -118,6 +118,22 @@ import Testing
     device.close()
   }
 
+  @Test func anErrorThatTheBusReportsLeadsToAResetOfTheFunctionAndToNoError() throws {
+    let (machine, device, driver) = try open()
+    driver.poll()
+    machine.device.faultRules = [FaultRule(io: .write, .delay(5 * Self.second), limit: 1)]
+    _ = driver.submit(.write, block: 3, count: 1, frames: [0])
+    device.ring()
+    device.controller.noteBusError()
+    // Once more while it is being reset.
+    device.controller.noteBusError()
+    #expect(driver.drain())
+    #expect(driver.ends == [0: 0])
+    let counters = device.controller.counters
+    #expect(counters.busErrors == 2 && counters.resets == 1 && counters.functionResets == 1)
+    device.close()
+  }
+
   @Test func aRemovedDeviceLeavesNothingToWaitFor() throws {
     let (machine, device, driver) = try open()
     machine.device.surpriseRemove()

@@ -1,4 +1,5 @@
 import CMachine
+import Glibc
 import PCI
 import Testing
 
@@ -28,6 +29,17 @@ private let controller = Discovery.functions().first { $0.isBoundToVFIO }
     #expect(function.readConfiguration(at: 4, width: 2) & 4 == 4)
     function.setBusMaster(false)
     #expect(function.readConfiguration(at: 4, width: 2) & 4 == 0)
+  }
+
+  @Test func isToldOfErrorsOfTheBus() throws {
+    let function = try open()
+    let descriptor = try #require(function.errorDescriptor)
+    var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+    #expect(poll(&entry, 1, 0) == 0)
+    #expect(function.showBusError() == 0)
+    #expect(poll(&entry, 1, 5_000) == 1)
+    function.close()
+    #expect(function.errorDescriptor == nil)
   }
 
   @Test func mapsRegisters() throws {

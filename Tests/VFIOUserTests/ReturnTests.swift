@@ -74,7 +74,8 @@ import VFIOUserServer
       #expect(errno { try device.write(block: 60, pattern(round)) } == 0)
       #expect(errno { try device.flush() } == 0)
       ready.wait()
-      server = try #require(box.server)
+      server = box.server
+      #expect(server != nil)
       for number in 0..<50 {
         #expect(try device.read(block: UInt64(number), count: 1) == pattern(round * 50 + number))
       }
