@@ -75,7 +75,7 @@ let package = Package(
     // The filesystem, which names no device.
     module("Format", ["BlockCRC", "CMachine"]),
     module("FileSystem", ["Format", "CMachine"]),
-    module("Checker", ["Format", "FileSystem"]),
+    module("Checker", ["Format", "FileSystem", "CMachine"]),
     module("Simulation", ["FileSystem", "Format", "Checker"]),
 
     // The two joined, and what users run.

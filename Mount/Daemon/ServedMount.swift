@@ -38,6 +38,9 @@ final class ServedMount {
   private var readOnlyTurn: ReadOnlyTurn?
   private var isUsable = false
   private var hasToldLoss = false
+  /// How many failed commands were logged, or counted in the log, and when more may be (ns, monotonic).
+  private var loggedFailures: UInt64 = 0
+  private var nextFailureLog: UInt64 = 0
   private var isLeaving = false
   /// Whether the controller has gone, or is to go, whoever uses the mount.
   private var isRemoved = false
@@ -76,6 +79,7 @@ final class ServedMount {
     trace = TraceService(block)
     reactor.afterAdvance = { [unowned self] in
       noteLoss()
+      noteFailedCommands()
       passNotices()
       if let readOnlyTurn, isUsable, readOnlyTurn.advance() {
         log.error("\(block.name) is read-only from here on")
@@ -210,6 +214,22 @@ final class ServedMount {
     log.critical(
       "\(block.name) was started anew, or lost power, and \(loss), written before, is not there: nothing is written any more; unmount it, and mount it again to have what was synced"
     )
+  }
+
+  /// Commands that failed are logged with what the device said of them, so many at a time, and not more often than this (ns).
+  private static let failuresAtATime = 4
+  private static let failureInterval: UInt64 = 15_000_000_000
+
+  /// Logs commands that failed since it was last called; what is left out is counted.
+  private func noteFailedCommands() {
+    let count = block.counters.errors
+    guard count > loggedFailures, service.now.monotonic >= nextFailureLog else { return }
+    let news = Int(min(count - loggedFailures, UInt64(Self.failuresAtATime)))
+    for error in block.errors.suffix(news) { log.error("\(block.name): \(error)") }
+    let others = count - loggedFailures - UInt64(news)
+    if others > 0 { log.error("\(block.name): \(others) more commands failed") }
+    loggedFailures = count
+    nextFailureLog = service.now.monotonic &+ Self.failureInterval
   }
 
   /// Logs what the filesystem has to say.

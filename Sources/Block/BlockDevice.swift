@@ -95,12 +95,16 @@ public protocol BlockDevice: AnyObject {
   /// Readable when the device is being taken away.
   var removalDescriptor: Int32? { get }
 
+  /// What the device said of the last command that failed, with its status; nil where it says nothing.
+  var lastFailure: String? { get }
+
   /// Shuts the device down in order and gives it back. Nothing may be in flight.
   func close()
 }
 
 extension BlockDevice {
   public var eventDescriptor: Int32? { nil }
+  public var lastFailure: String? { nil }
   public var isWriteProtected: Bool { false }
   public var canVerify: Bool { false }
   public var canCompare: Bool { false }

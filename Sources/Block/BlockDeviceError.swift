@@ -15,8 +15,8 @@ public struct BlockDeviceError: Error, CustomStringConvertible, Sendable {
     case function(FunctionError)
     /// The controller.
     case controller(ControllerError)
-    /// A command on blocks failed with an errno.
-    case command(BlockCommand.Operation, block: UInt64, errno: Int32)
+    /// A command on blocks failed with an errno, and what the device said of it.
+    case command(BlockCommand.Operation, block: UInt64, errno: Int32, said: String?)
   }
 
   /// The device's name.
@@ -35,7 +35,7 @@ public struct BlockDeviceError: Error, CustomStringConvertible, Sendable {
     case .unusable: EOPNOTSUPP
     case .function(let error): error.errno == 0 ? EIO : error.errno
     case .controller(let error): error.errno
-    case .command(_, _, let errno): errno
+    case .command(_, _, let errno, _): errno
     }
   }
 
@@ -47,8 +47,9 @@ public struct BlockDeviceError: Error, CustomStringConvertible, Sendable {
     case .unusable(let what): "\(device): \(what)"
     case .function(let error): "\(device): \(error)"
     case .controller(let error): "\(error)"
-    case .command(let operation, let block, let errno):
-      "\(device): \(operation) of block \(block): \(String(cString: strerror(errno)))"
+    case .command(let operation, let block, let errno, let said):
+      "\(device): \(operation) of block \(block): \(String(cString: cm_block_error(errno)))"
+        + (said.map { " (\($0))" } ?? "")
     }
   }
 }

@@ -132,6 +132,8 @@ public final class NamespaceDevice: BlockDevice {
   /// The last commands that failed, oldest first.
   public var errors: [CommandError] { isClosed ? [] : queue.pointee.pair.errors.entries }
 
+  public var lastFailure: String? { errors.last?.description }
+
   public func submit(_ command: BlockCommand) -> Bool { !isClosed && queue.pointee.submit(command) }
 
   public func ring() {

@@ -179,7 +179,8 @@ public final class SynchronousDevice {
       if let end = completions.first {
         guard end.errno == 0 else {
           throw BlockDeviceError(
-            device.name, .command(command.operation, block: command.block, errno: end.errno))
+            device.name,
+            .command(command.operation, block: command.block, errno: end.errno, said: device.lastFailure))
         }
         return
       }

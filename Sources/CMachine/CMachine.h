@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -175,6 +176,18 @@ static inline int64_t cm_realtime_ns(void) {
 }
 
 // Calls whose arguments Swift cannot spell.
+// What an errno of a block device means, in the words of Linux' block layer (blk_errors in block/blk-core.c) where strerror has others:
+// "No data available" is a medium error there.
+static inline const char *cm_block_error(int code) {
+  switch (code) {
+    case ENODATA: return "medium error";
+    case ENOLINK: return "transport error";
+    case EREMOTEIO: return "target error";
+    case EBADE: return "reservation conflict";
+    case EILSEQ: return "protection error";
+    default: return strerror(code);
+  }
+}
 static inline int cm_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
 // A descriptor that is readable once the process has ended; -1 where that cannot be had.
 extern long syscall(long number, ...);

@@ -248,7 +248,7 @@ extension FileSystem {
 /// errno values, by what they mean here.
 enum Code {
   /// What an error number means, in words.
-  static func text(_ code: Int32) -> String { String(cString: strerror(code)) }
+  static func text(_ code: Int32) -> String { String(cString: cm_block_error(code)) }
   /// The reason in brackets, behind what failed; nothing where there is none.
   static func reason(_ code: Int32) -> String { code == 0 ? "" : " (\(text(code)))" }
 

@@ -18,7 +18,9 @@ final class DeviceBlocks: BlockWriter {
   var blockCount: UInt64 { device.blockCount }
 
   func read(_ blocks: UnsafeBufferPointer<UInt64>, into memory: UnsafeMutableRawPointer) -> [BlockFailure] {
-    let failures = device.read(blocks, into: memory).map { BlockFailure(block: $0.block, errno: $0.errno) }
+    let failures = device.read(blocks, into: memory).map {
+      BlockFailure(block: $0.block, errno: $0.errno, said: device.device.lastFailure ?? "")
+    }
     if let failure = failures.first { note(failure) }
     return failures
   }
@@ -30,7 +32,7 @@ final class DeviceBlocks: BlockWriter {
 
   func write(_ bytes: UnsafeRawBufferPointer, at block: UInt64) throws(BlockFailure) {
     do throws(BlockDeviceError) { try device.write(block: block, bytes) } catch {
-      let failure = BlockFailure(block: block, errno: error.errno)
+      let failure = BlockFailure(block: block, errno: error.errno, said: device.device.lastFailure ?? "")
       firstWriteFailure = firstWriteFailure ?? failure
       if failure.errno == ENODEV { isGone = true }
       throw failure

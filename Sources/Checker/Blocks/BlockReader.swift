@@ -1,4 +1,4 @@
-import Glibc
+import CMachine
 
 /// A block that could not be read or written.
 public struct BlockFailure: Error, Sendable, Equatable, CustomStringConvertible {
@@ -6,12 +6,18 @@ public struct BlockFailure: Error, Sendable, Equatable, CustomStringConvertible 
   /// The error number; the block layer's, as Linux has it.
   public let errno: Int32
 
-  public init(block: UInt64, errno: Int32) {
+  /// What the device said of it; empty where it said nothing.
+  public let said: String
+
+  public init(block: UInt64, errno: Int32, said: String = "") {
     self.block = block
     self.errno = errno
+    self.said = said
   }
 
-  public var description: String { "block \(block): \(String(cString: strerror(errno)))" }
+  public var description: String {
+    "block \(block): \(String(cString: cm_block_error(errno)))\(said.isEmpty ? "" : " (\(said))")"
+  }
 }
 
 /// Something that holds blocks of 4 KiB and can be read.

@@ -1,5 +1,5 @@
+import CMachine
 import Format
-import Glibc
 
 extension ErrorRecord {
   /// What a person calls each kind, for more than one.
@@ -32,7 +32,7 @@ extension ErrorRecord.Event {
     }
     if inode != 0 { words.append("inode \(inode)") }
     if block != 0 { words.append("block \(block)") }
-    if code != 0 { words.append(String(cString: strerror(code))) }
+    if code != 0 { words.append(String(cString: cm_block_error(code))) }
     return words.joined(separator: ", ")
   }
 }
