@@ -29,6 +29,7 @@ extension Controller {
       memory: memory, registers: registers, doorbellStride: registerCapabilities.doorbellStride,
       policy: retryPolicy, time: options.time, dataPointers: dataPointers, protection: protection)
     queue.generation = generation
+    queue.cacheLosses = cacheLosses
     queue.useShadows(shadowDoorbells)
     return queue
   }
