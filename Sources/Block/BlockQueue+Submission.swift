@@ -42,11 +42,12 @@ extension BlockQueue {
 
   @inline(never)
   private mutating func submitInParts(_ command: BlockCommand, _ index: UInt32) {
+    // Whatever count a flush comes with, it has no blocks.
+    let count = command.operation == .flush ? 0 : command.count
     pool[index].initialize(
       to: BlockRequest(
-        tag: command.tag, block: command.block, frames: command.frames, count: command.count,
-        remaining: command.operation == .flush ? 0 : command.count, operation: command.operation,
-        forceUnitAccess: command.forceUnitAccess))
+        tag: command.tag, block: command.block, frames: command.frames, count: count, remaining: count,
+        operation: command.operation, forceUnitAccess: command.forceUnitAccess))
     guard isAcceptable(command) else { return end(index, errno: EIO) }
     guard proof == .none || !waitsForProof(command, index) else { return }
     switch command.operation {

@@ -68,8 +68,21 @@ import Testing
     fill(device, 0, 7)
     #expect(driver.run(.write, block: 9, count: 1, frames: [0]) == 0)
     machine.device.faultRules = [FaultRule(io: .flush, .losePower, limit: 1)]
-    #expect(driver.run(.flush) == EIO)
+    // The count of a flush means nothing.
+    #expect(driver.run(.flush, count: 3) == EIO)
     #expect(device.loss == "block 9")
+    device.close()
+  }
+
+  @Test(
+    "A flush that is carried out again ends once, whatever count it came with", arguments: [0, 3] as [UInt32])
+  func again(count: UInt32) throws {
+    let (machine, device, driver) = try open { $0.records = false }
+    fill(device, 0, 7)
+    #expect(driver.run(.write, block: 9, count: 1, frames: [0]) == 0)
+    machine.device.faultRules = [FaultRule(io: .flush, .losePower, limit: 1)]
+    #expect(driver.run(.flush, count: count) == 0)
+    #expect(device.controller.cacheLosses == 1 && device.loss == nil && device.underWay == (0, 0))
     device.close()
   }
 

@@ -43,7 +43,8 @@ for _ in range(dice.randrange(100, 400)):
     if kind < 0.05:
         os.symlink("x" * dice.randrange(1, 3000), path)
     elif kind < 0.1 and files:
-        os.link(dice.choice(files), path)
+        # Each file once: fsck.varve mends a file that lost one of several names only when it has no other.
+        os.link(files.pop(dice.randrange(len(files))), path)
     else:
         write(path)
         files.append(path)
