@@ -1,9 +1,7 @@
 import Block
 import Control
 import Device
-import CMachine
 import FileSystem
-import Format
 import Glibc
 import Logging
 import MountSession
@@ -189,22 +187,12 @@ final class ServedMount {
     session.refuse(ENODEV, on: reactor.loop) { [self] in departure.end { [self] in whenGone() } }
   }
 
-  /// Counts a mount that was refused, where there is a filesystem to count it in.
+  /// Counts a mount that was refused, where there is a filesystem to count it in, and a device that takes commands.
   private func noteRefusal() {
-    guard let superblock = service.superblock, !order.options.readOnly,
-      let place = superblock.geometry.errorBlock,
-      place < block.blockCount
+    guard block.controller.state == .ready, block.underWay.requests == 0, let record = service.recordOfRefusal
     else { return }
-    var record = service.errorRecord
-    record.add(ErrorRecord.Event(.mount, time: cm_realtime_ns()))
-    var bytes = [UInt8](repeating: 0, count: Page.size)
-    bytes.withUnsafeMutableBytes { buffer in
-      if let base = buffer.baseAddress {
-        record.encode(into: Page(base), checksum: Checksum(nonce: superblock.nonce))
-      }
-    }
     // A device that cannot be written has been told of.
-    try? SynchronousDevice(block).write(block: place, bytes, forceUnitAccess: true)
+    try? SynchronousDevice(block).write(block: record.block, record.bytes, forceUnitAccess: true)
   }
 
   /// Logs that the device lost what was written to it.

@@ -15,7 +15,7 @@ extension BlockQueue {
       }
       let index = UInt32(truncatingIfNeeded: finished.context)
       guard endPart(index, errno: finished.errno, isRecalled: finished.end == .recalled) else { continue }
-      guard pool[index].pointee.errno != 0 || settle(index) else { continue }
+      guard settle(index) else { continue }
       if room > 0 {
         deliver(index, &completions)
         room &-= 1

@@ -35,7 +35,7 @@ extension BlockQueue {
   /// A Dataset Management command has ended.
   mutating func endDeallocation(_ number: Int, errno: Int32, isRecalled: Bool = false) {
     for index in deallocation.end(number) where endPart(index, errno: errno, isRecalled: isRecalled) {
-      if pool[index].pointee.errno != 0 || settle(index) { ended.append(index, in: pool) }
+      if settle(index) { ended.append(index, in: pool) }
     }
   }
 }

@@ -36,33 +36,58 @@ extension BlockQueue {
 
   // MARK: The account
 
-  /// A request has ended with success.
+  /// How often a loss of power, or a new start, may overtake a request before it is given up: it may be what brings that about.
+  private static let recallLimit = 5
+
+  /// A request has ended.
   /// - Returns: whether its end is to be reported. What a loss of power overtook is carried out again; so is what would be durable by
   ///   it, which counts only when what was durable before is there.
   @inline(__always)
   mutating func settle(_ index: UInt32) -> Bool {
     let request = pool[index]
     switch request.pointee.operation {
-    case .write: return settleWrite(index)
-    case .flush: return settleFlush(index)
-    default: return !request.pointee.isRecalled || restart(index)
+    case .read where !request.pointee.isRecalled: return true
+    default: return settleInFull(index)
     }
   }
 
   @inline(never)
-  private mutating func settleWrite(_ index: UInt32) -> Bool {
+  private mutating func settleInFull(_ index: UInt32) -> Bool {
     let request = pool[index]
-    let isDurable = request.pointee.forceUnitAccess || !hasVolatileCache
-    guard !request.pointee.isRecalled, proof == .none || !isDurable else { return restart(index) }
-    if keepsAccount { noteWrite(request) }
+    let operation = request.pointee.operation
+    let changes = operation == .write || operation == .writeZeroes
+    if request.pointee.errno != 0 {
+      // What it has left is not known.
+      if changes { noteUnknown(index) }
+      return true
+    }
+    if request.pointee.isRecalled { return recall(index) }
+    let isDurable =
+      operation == .flush || operation == .write && (request.pointee.forceUnitAccess || !hasVolatileCache)
+    if isDurable, proof != .none { return restart(index) }
+    if isDurable, ownFlushErrno != 0 {
+      // The device may have dropped what it could not flush, and tell of it once.
+      request.pointee.errno = ownFlushErrno
+      ownFlushErrno = 0
+    }
+    switch operation {
+    case .write: if keepsAccount { noteWrite(request) }
+    case .writeZeroes: noteUnknown(index)
+    // Where the end was noted when it was posted.
+    case .flush: if request.pointee.errno == 0 { unflushed.noteFlushed(request.pointee.block) }
+    case .read, .discard, .verify, .compare: break
+    }
     return true
   }
 
-  private mutating func settleFlush(_ index: UInt32) -> Bool {
+  /// A request that was under way when power was lost is carried out again, unless that has happened too often.
+  private mutating func recall(_ index: UInt32) -> Bool {
     let request = pool[index]
-    guard !request.pointee.isRecalled, proof == .none else { return restart(index) }
-    // Where its end was noted when it was posted.
-    unflushed.noteFlushed(request.pointee.block)
+    // Its blocks may hold what they did, what it writes, or some of each.
+    if request.pointee.operation == .write || request.pointee.operation == .writeZeroes { noteUnknown(index) }
+    request.pointee.recalls += 1
+    guard request.pointee.recalls > Self.recallLimit else { return restart(index) }
+    request.pointee.errno = EIO
     return true
   }
 
@@ -70,9 +95,8 @@ extension BlockQueue {
   /// - Returns: false.
   private mutating func restart(_ index: UInt32) -> Bool {
     let request = pool[index]
-    let done = request.pointee.count - request.pointee.remaining
-    request.pointee.block &-= UInt64(done)
-    request.pointee.frames? -= Int(done)
+    request.pointee.block = firstBlock(request)
+    request.pointee.frames? -= Int(request.pointee.count - request.pointee.remaining)
     request.pointee.remaining = request.pointee.count
     request.pointee.isRecalled = false
     if request.pointee.operation == .discard {
@@ -81,6 +105,11 @@ extension BlockQueue {
       waiting.append(index, in: pool)
     }
     return false
+  }
+
+  /// The block that a request begins with.
+  private func firstBlock(_ request: UnsafeMutablePointer<BlockRequest>) -> UInt64 {
+    request.pointee.block &- UInt64(request.pointee.count - request.pointee.remaining)
   }
 
   private mutating func noteWrite(_ request: UnsafeMutablePointer<BlockRequest>) {
@@ -103,14 +132,16 @@ extension BlockQueue {
     if pair.post(flush, context: Self.ownFlush) != nil { ownFlushPlace = unflushed.end }
   }
 
-  /// Blocks are discarded or filled with zeros.
-  mutating func noteUnknown(_ command: BlockCommand) {
+  /// Nothing is known of what a request's blocks hold: they are being discarded, or filled with zeros that have no entry, or it is not
+  /// known how far a write has come.
+  mutating func noteUnknown(_ index: UInt32) {
     guard keepsAccount else { return }
-    if command.operation == .discard {
-      unflushed.append(
-        UnflushedWrites.Entry(block: command.block, count: command.count, checksum: 0, isData: false))
+    let request = pool[index]
+    let (block, count) = (firstBlock(request), request.pointee.count)
+    if request.pointee.operation == .writeZeroes {
+      unflushed.noteUnprovable(block, count)
     } else {
-      unflushed.noteUnprovable(command.block, command.count)
+      unflushed.append(UnflushedWrites.Entry(block: block, count: count, checksum: 0, isData: false))
     }
     if !hasVolatileCache { unflushed.noteFlushed(unflushed.end) }
   }
@@ -124,17 +155,20 @@ extension BlockQueue {
     guard proof != .failed else { return }
     proof = .begun
     wholeLimit = 0
-    // Of what was posted in part, that part may be lost.
+    // Of what was posted in part, that part may be lost, or may be there.
     for list in [waiting, discards] where !list.isEmpty {
       let first = pool[list.first]
-      if first.pointee.remaining < first.pointee.count { first.pointee.isRecalled = true }
+      guard first.pointee.remaining < first.pointee.count else { continue }
+      first.pointee.isRecalled = true
+      noteUnknown(list.first)
     }
   }
 
   /// Goes on with a proof as far as the queue pair has room.
   @inline(never)
   mutating func goOnProving() {
-    if proof == .begun { beginReading() }
+    // Until the queue is online again, more may come back that power was lost under.
+    if proof == .begun, pair.hasRoom { beginReading() }
     guard case .reading(var next) = proof, let readBack else { return }
     while next < unflushed.end {
       let entry = unflushed[next]
@@ -151,11 +185,9 @@ extension BlockQueue {
   }
 
   private mutating func beginReading() {
-    guard keepsAccount, unflushed.isComplete else {
+    guard readBack != nil, unflushed.isComplete else {
       return failProof("more was written than can be looked for")
     }
-    if readBack == nil { readBack = try? ReadBack(controller.function) }
-    guard readBack != nil else { return failProof("there is no memory to look for it") }
     proof = .reading(next: unflushed.first)
   }
 
@@ -176,25 +208,29 @@ extension BlockQueue {
   /// A command of the proof, or the flush that makes room, has ended.
   mutating func endMarked(_ finished: FinishedCommand) {
     guard finished.context != Self.ownFlush else {
-      if finished.errno == 0, proof == .none, let ownFlushPlace { unflushed.noteFlushed(ownFlushPlace) }
+      if finished.end == .recalled || proof != .none {
+        // The proof looks at what it should have covered.
+      } else if finished.errno != 0 {
+        ownFlushErrno = finished.errno
+      } else if let ownFlushPlace {
+        unflushed.noteFlushed(ownFlushPlace)
+      }
       ownFlushPlace = nil
       return
     }
     guard let readBack else { return }
     let frame = Int(finished.context & ~Self.proofMark)
     let place = readBack.give(frame)
-    if case .reading = proof {
-      let entry = unflushed[place]
-      let isThere =
-        finished.errno == 0 && Self.checksum(readBack.arena.pointer(UInt32(frame))) == entry.checksum
-      if !isThere, finished.errno != 0 || !unflushed.isOutdated(place) { failProof("block \(entry.block)") }
-    }
-    if !proof.isUnderWay, readBack.isIdle { self.readBack = nil }
+    // A read of a proof that is begun anew, or of a controller that is given up, says nothing.
+    guard case .reading = proof, finished.end != .recalled, controller.lostErrno == nil else { return }
+    let entry = unflushed[place]
+    let isThere =
+      finished.errno == 0 && Self.checksum(readBack.arena.pointer(UInt32(frame))) == entry.checksum
+    if !isThere, finished.errno != 0 || !unflushed.isOutdated(place) { failProof("block \(entry.block)") }
   }
 
   private mutating func endProof() {
     proof = .none
-    readBack = nil
     wholeLimit = wholeLimitOfReadyDevice
     goOn()
   }
@@ -202,7 +238,6 @@ extension BlockQueue {
   private mutating func failProof(_ missing: String) {
     proof = .failed
     loss = missing
-    if let readBack, readBack.isIdle { self.readBack = nil }
     goOn()
   }
 }

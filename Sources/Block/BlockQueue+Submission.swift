@@ -31,6 +31,7 @@ extension BlockQueue {
     request.pointee.operation = command.operation
     request.pointee.forceUnitAccess = command.forceUnitAccess
     request.pointee.isRecalled = false
+    request.pointee.recalls = 0
     request.pointee.block = command.block &+ count
     request.pointee.frames = frames + Int(command.count)
     request.pointee.count = command.count
@@ -49,17 +50,30 @@ extension BlockQueue {
         tag: command.tag, block: command.block, frames: command.frames, count: count, remaining: count,
         operation: command.operation, forceUnitAccess: command.forceUnitAccess))
     guard isAcceptable(command) else { return end(index, errno: EIO) }
-    guard proof == .none || !waitsForProof(command, index) else { return }
+    guard isOffered(command.operation) else { return end(index, errno: EOPNOTSUPP) }
+    if command.operation == .writeZeroes || command.operation == .discard { noteUnknown(index) }
+    guard proof == .none || !waitsForProof(index) else { return }
     switch command.operation {
     case .read, .write:
       if !waiting.isEmpty || !postTransfers(index) { waiting.append(index, in: pool) }
     case .writeZeroes:
-      noteUnknown(command)
       if !waiting.isEmpty || !postZeroes(index) { waiting.append(index, in: pool) }
-    case .verify: submitIfOffered(index, canVerify)
-    case .compare: submitIfOffered(index, canCompare)
+    case .verify:
+      if !waiting.isEmpty || !postVerifies(index) { waiting.append(index, in: pool) }
+    case .compare:
+      if !waiting.isEmpty || !postTransfers(index) { waiting.append(index, in: pool) }
     case .flush: submitFlush(index)
-    case .discard: submitDiscard(command, index)
+    case .discard: discards.append(index, in: pool)
+    }
+  }
+
+  /// Whether the controller has such a command, or none is needed.
+  private func isOffered(_ operation: BlockCommand.Operation) -> Bool {
+    switch operation {
+    case .read, .write, .flush, .writeZeroes: true
+    case .verify: canVerify
+    case .compare: canCompare
+    case .discard: canDiscard
     }
   }
 
@@ -67,14 +81,14 @@ extension BlockQueue {
   /// missing, all but reads end at once.
   /// - Returns: whether the command is done with for now.
   @inline(never)
-  private mutating func waitsForProof(_ command: BlockCommand, _ index: UInt32) -> Bool {
+  private mutating func waitsForProof(_ index: UInt32) -> Bool {
+    let operation = pool[index].pointee.operation
     guard proof.isUnderWay else {
-      guard !isPossibleAfterLoss(command.operation) else { return false }
+      guard !isPossibleAfterLoss(operation) else { return false }
       end(index, errno: EIO)
       return true
     }
-    if command.operation == .writeZeroes || command.operation == .discard { noteUnknown(command) }
-    if command.operation == .discard {
+    if operation == .discard {
       discards.append(index, in: pool)
     } else {
       waiting.append(index, in: pool)
@@ -87,25 +101,10 @@ extension BlockQueue {
     operation == .read || operation == .verify || operation == .compare
   }
 
-  /// Posts a command that not every controller offers, or refuses it.
-  private mutating func submitIfOffered(_ index: UInt32, _ isOffered: Bool) {
-    guard isOffered else { return end(index, errno: EOPNOTSUPP) }
-    let isVerify = pool[index].pointee.operation == .verify
-    if !waiting.isEmpty || !(isVerify ? postVerifies(index) : postTransfers(index)) {
-      waiting.append(index, in: pool)
-    }
-  }
-
   private mutating func submitFlush(_ index: UInt32) {
     // Without a volatile cache every completed write is durable already.
     guard hasVolatileCache else { return end(index, errno: 0) }
     if !waiting.isEmpty || !postFlush(index) { waiting.append(index, in: pool) }
-  }
-
-  private mutating func submitDiscard(_ command: BlockCommand, _ index: UInt32) {
-    guard canDiscard else { return end(index, errno: EOPNOTSUPP) }
-    noteUnknown(command)
-    discards.append(index, in: pool)
   }
 
   /// Tells the controller of what was submitted.

@@ -53,13 +53,16 @@ struct BlockQueue: ~Copyable {
   /// Whether `unflushed` is kept: the device may lose power while this process lives.
   let keepsAccount: Bool
   var proof = Proof.none
-  var readBack: ReadBack?
+  /// Where blocks are read back to; nil where no account is kept.
+  let readBack: ReadBack?
   /// What was found missing, once a proof has failed.
   var loss: String?
   /// `Controller.cacheLosses` when it was last looked at.
   var cacheLosses: UInt64
   /// Where `unflushed` ended when the flush was posted that is to make room in it; nil while none is under way.
   var ownFlushPlace: UInt64?
+  /// The error of such a flush, for the next who wants to know; 0 for none.
+  var ownFlushErrno: Int32 = 0
   /// As many zeros as a command may have frames: all name the frame of zeros.
   private let zeroFrameList: ZeroFrames
 
@@ -68,7 +71,7 @@ struct BlockQueue: ~Copyable {
 
   init(
     controller: Controller, namespace: Namespace, lbasPerBlock: UInt32, arena: DMAArena, zeros: DMAArena?,
-    pair: consuming QueuePair, requests: Int
+    readBack: ReadBack?, pair: consuming QueuePair, requests: Int
   ) {
     let capabilities = controller.capabilities
     self.controller = controller
@@ -95,7 +98,8 @@ struct BlockQueue: ~Copyable {
     wholeLimitOfReadyDevice = limits.boundary == 0 && !isProtected ? UInt64(limits.maximum) : 0
     wholeLimit = wholeLimitOfReadyDevice
     cacheLosses = controller.cacheLosses
-    keepsAccount = controller.function.mayLosePower
+    keepsAccount = readBack != nil
+    self.readBack = readBack
     self.pair = pair
     pool = RequestPool(count: requests)
     deallocation = Deallocation(capabilities, lbasPerBlock: lbasPerBlock)

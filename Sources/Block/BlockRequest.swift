@@ -23,4 +23,6 @@ struct BlockRequest {
   /// Whether the device lost power, or was started anew, while NVMe commands of it had ended and others had not: all of it is posted
   /// again.
   var isRecalled = false
+  /// How often that has been.
+  var recalls: UInt8 = 0
 }

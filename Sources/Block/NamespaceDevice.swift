@@ -29,6 +29,8 @@ public final class NamespaceDevice: BlockDevice {
   private let queue: UnsafeMutablePointer<BlockQueue>
   /// A frame of zeros, for controllers that have no Write Zeroes.
   private let zeros: DMAArena?
+  /// Memory for the proof after a loss of power, where there can be one.
+  private let readBack: ReadBack?
   private let ownsArena: Bool
   private var isClosed = false
 
@@ -60,6 +62,7 @@ public final class NamespaceDevice: BlockDevice {
       let canWriteZeroes = controller.capabilities.canWriteZeroes && namespace.protection == nil
       zeros = canWriteZeroes ? nil : try DMAArena(frames: 1, name: "varve-zeros")
       if let zeros { try function.map(zeros) }
+      readBack = function.mayLosePower ? try ReadBack(function) : nil
     } catch {
       throw BlockDeviceError(name, .function(error))
     }
@@ -70,8 +73,7 @@ public final class NamespaceDevice: BlockDevice {
       queue.initialize(
         to: BlockQueue(
           controller: controller, namespace: namespace, lbasPerBlock: lbasPerBlock, arena: arena,
-          zeros: zeros,
-          pair: pair, requests: Self.commandLimit))
+          zeros: zeros, readBack: readBack, pair: pair, requests: Self.commandLimit))
     } catch {
       isClosed = true
       controller.endUse(of: namespace)
@@ -175,10 +177,7 @@ public final class NamespaceDevice: BlockDevice {
   public func close() {
     guard !isClosed else { return }
     isClosed = true
-    // Reads into it end only with the queue pair.
-    let readBack = queue.pointee.readBack
     controller.delete(queue.move().takePair())
-    withExtendedLifetime(readBack) {}
     queue.deallocate()
     controller.endUse(of: namespace)
     unmapMemory()
@@ -187,6 +186,7 @@ public final class NamespaceDevice: BlockDevice {
 
   private func unmapMemory() {
     if let zeros { controller.function.unmap(zeros) }
+    readBack?.end()
     if ownsArena { controller.function.unmap(arena) }
   }
 }

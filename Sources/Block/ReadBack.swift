@@ -23,9 +23,12 @@ final class ReadBack {
   }
 
   deinit {
-    function.unmap(arena)
+    end()
     frameList.deallocate()
   }
+
+  /// Takes the memory back from the device, which must no longer use it.
+  func end() { function.unmap(arena) }
 
   /// Whether no read is under way.
   var isIdle: Bool { free.count == Self.frames }

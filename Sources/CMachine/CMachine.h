@@ -263,6 +263,12 @@ static inline long cm_filesystem_type(int fd) {
 static inline off_t cm_seek_data(int fd, off_t offset) { return lseek(fd, offset, 3 /* SEEK_DATA */); }
 static inline off_t cm_seek_hole(int fd, off_t offset) { return lseek(fd, offset, 4 /* SEEK_HOLE */); }
 
+// Puts a mapping in the place of another of the same size.
+extern void *mremap(void *old, size_t old_size, size_t new_size, int flags, ...);
+static inline int cm_replace_mapping(void *place, void *mapping, size_t size) {
+  return mremap(mapping, size, size, 1 | 2 /* MREMAP_MAYMOVE | MREMAP_FIXED */, place) == place ? 0 : -1;
+}
+
 // Local sockets and timers. (struct ucred is hidden without _GNU_SOURCE.)
 #include <sys/socket.h>
 #include <sys/timerfd.h>

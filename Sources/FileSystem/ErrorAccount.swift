@@ -5,6 +5,8 @@ import Format
 struct ErrorAccount {
   /// As it is, or will be, on the device.
   var record = ErrorRecord()
+  /// Whether it was read from the device.
+  var isKnown = false
   /// Whether the device does not have it yet.
   var isDirty = false
   /// The frame that is being written from; none otherwise.
@@ -62,6 +64,21 @@ extension FileSystem {
 
   /// What went wrong since the last check in full.
   public var errorRecord: ErrorRecord { errors.record }
+
+  /// The record with a mount that was refused, to be written by whoever has the device now; nil where there is none, or it must not be
+  /// written.
+  public var recordOfRefusal: (block: UInt64, bytes: [UInt8])? {
+    guard failure != nil, errors.isKnown, !options.readOnly, let superblock, !superblock.mustBeReadOnly,
+      let block = superblock.geometry.errorBlock, block < deviceBlocks
+    else { return nil }
+    var record = errors.record
+    record.add(ErrorRecord.Event(.mount, time: now.realtime))
+    var bytes = [UInt8](repeating: 0, count: Page.size)
+    bytes.withUnsafeMutableBytes { buffer in
+      if let base = buffer.baseAddress { record.encode(into: Page(base), checksum: checksum) }
+    }
+    return (block, bytes)
+  }
 
   /// Writes the record where it has changed, now and then, and at the end. It is written too when the filesystem has become
   /// read-only by an error, which is what it is for.

@@ -166,6 +166,7 @@ extension FileSystem {
     let packs = (0..<4).compactMap { decodePack(Array(mounting.frames[$0 * size..<($0 + 1) * size])) }
     if geometry.errorBlock != nil, let frame = mounting.frames.last {
       errors.record = ErrorRecord(decoding: cache.page(frame), checksum: checksum)
+      errors.isKnown = mounting.errors.last == 0
     }
     guard let newest = packs.max(by: { $0.sequence < $1.sequence }) else {
       failure = "no checkpoint can be read: all four copies are damaged; run fsck.varve"

@@ -193,6 +193,7 @@ extension Controller {
   /// What answers after a reset must be the controller that was there before.
   private func checkSameness(_ found: IdentifyController) throws(ControllerError) {
     let capabilities = ControllerCapabilities(rawValue: registers.load64(at: Register.capabilities))
+    guard capabilities.rawValue != .max else { throw error(.removed) }
     guard found.serialNumber == identity.serialNumber, found.modelNumber == identity.modelNumber,
       found.vendor == identity.vendor
     else {
@@ -207,6 +208,10 @@ extension Controller {
 
   /// Namespaces that are in use must be what they were: the same by their identifiers, in the same format, and no smaller.
   private func checkNamespaces() throws(ControllerError) {
+    // Whoever uses them does not flush a cache that was not there.
+    guard namespacesInUse.isEmpty || hadVolatileCache || !capabilities.hasVolatileCache else {
+      throw error(.replaced("it has a volatile write cache now"))
+    }
     for old in namespacesInUse {
       // Of one that is gone the commands say so.
       guard let new = bringUp.namespaces.first(where: { $0.identifier == old.identifier }) else { continue }
@@ -221,11 +226,13 @@ extension Controller {
   private func checkPower(_ new: SMARTLog?) {
     let old = health
     if let new { health = new }
-    let hasLostPower = if let old, let new { new.powerCycles != old.powerCycles } else { false }
+    // One that told of its power cycles before, and does not now, may have lost power.
+    let hasLostPower = hasBeenReady && (old.map { $0.powerCycles != new?.powerCycles } ?? false)
     if hasLostPower { counters.powerLosses += 1 }
     let isStartedAnew = function.starts != lastStart
     lastStart = function.starts
-    guard hasBeenReady, isStartedAnew || hasLostPower && capabilities.hasVolatileCache else { return }
+    let mayHaveLost = hadVolatileCache || capabilities.hasVolatileCache
+    guard hasBeenReady, isStartedAnew || hasLostPower && mayHaveLost else { return }
     cacheLosses += 1
   }
 
@@ -299,6 +306,7 @@ extension Controller {
     bringUp.failures = 0
     bringUp.offlineEnd = nil
     hasBeenReady = true
+    hadVolatileCache = capabilities.hasVolatileCache
     requestEvents()
   }
 }

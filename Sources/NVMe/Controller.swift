@@ -41,8 +41,9 @@ public final class Controller {
   public internal(set) var cacheLosses: UInt64 = 0
   /// The namespaces that are in use: when the controller comes back after a reset they must be the same.
   var namespacesInUse: [Namespace] = []
-  /// Whether it has been ready before.
+  /// Whether it has been ready before, and had a volatile cache then.
   var hasBeenReady = false
+  var hadVolatileCache = false
   /// `Function.starts` at the last bring-up.
   var lastStart = 0
   /// SMART / Health Information, as of the last bring-up or SMART event; nil where the controller does not tell.

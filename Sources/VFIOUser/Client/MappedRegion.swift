@@ -1,3 +1,4 @@
+import CMachine
 import Glibc
 import PCI
 
@@ -28,17 +29,22 @@ final class MappedRegion {
   }
 
   /// Maps the same offsets of another file in the same place.
-  /// - Returns: false when that cannot be done; the place is as it was then.
+  /// - Returns: false when that cannot be done; stores to the place then reach nobody.
   func replace(_ descriptor: Int32, start: UInt64) -> Bool {
     var status = stat()
     guard let start = Int(exactly: start), start <= .max - offsets.upperBound,
       fstat(descriptor, &status) == 0,
       start + offsets.upperBound <= Int(status.st_size), (start + offsets.lowerBound) % 4096 == 0
     else { return false }
-    let mapped = mmap(
-      base, offsets.count, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, descriptor,
-      start + offsets.lowerBound)
-    return mapped == base
+    let mapping = mmap(
+      nil, offsets.count, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, start + offsets.lowerBound)
+    guard let mapping, mapping != MAP_FAILED else { return false }
+    guard cm_replace_mapping(base, mapping, offsets.count) != 0 else { return true }
+    munmap(mapping, offsets.count)
+    // Nothing else may come to lie there.
+    _ = mmap(
+      base, offsets.count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
+    return false
   }
 
   deinit {

@@ -4,7 +4,8 @@ import Glibc
 /// The process that listens at the other end of a socket.
 ///
 /// It has the memory that was shared with it until it ends: only then, or when the same process has taken a new connection, which
-/// ends the former, may another be given that memory.
+/// ends the former, may another be given that memory. Where another process made the socket listen, as process 1 does for a server
+/// that it starts when it is wanted, or one that has ended since, the server is not known, and cannot be watched.
 struct ServerProcess: ~Copyable {
   /// The process identifier; 0 where it is in a namespace that this process does not see.
   let identifier: pid_t
@@ -14,7 +15,11 @@ struct ServerProcess: ~Copyable {
   /// The process behind a connected socket.
   init(behind socket: borrowing MessageSocket) {
     identifier = cm_peer_process(socket.descriptor)
-    descriptor = identifier > 0 ? cm_pidfd_open(identifier) : -1
+    let watched = identifier > 1 ? cm_pidfd_open(identifier) : -1
+    var entry = pollfd(fd: watched, events: Int16(POLLIN), revents: 0)
+    let isAlive = watched >= 0 && poll(&entry, 1, 0) == 0
+    if watched >= 0, !isAlive { close(watched) }
+    descriptor = isAlive ? watched : -1
   }
 
   deinit { if descriptor >= 0 { close(descriptor) } }
