@@ -22,7 +22,7 @@ import Testing
   /// Runs that once broke the promise.
   @Test(arguments: [
     ("failure", 1_771_789_650), ("failure", 2_473_000_594), ("failure", 3_465_299_461),
-    ("small", 2_776_189_499), ("failure", 1_472_600_294),
+    ("small", 2_776_189_499), ("failure", 1_472_600_294), ("failure", 445_725_410),
   ])
   func runsThatOnceFailed(name: String, seed: UInt64) throws {
     let scenario = try #require(Scenario.all.first { $0.name == name })

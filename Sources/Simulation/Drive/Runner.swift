@@ -27,7 +27,7 @@ public final class Runner {
   /// Errors that any action may end with.
   public var tolerated: Set<Int32> = []
   /// How often each tolerated error came.
-  public private(set) var refusals: [Int32: Int] = [:]
+  public internal(set) var refusals: [Int32: Int] = [:]
   /// What statfs last said.
   public internal(set) var space = SpaceReport()
   /// When set, is told of each action and each answer in a line.
