@@ -55,10 +55,9 @@ extension BlockQueue {
   private mutating func settleInFull(_ index: UInt32) -> Bool {
     let request = pool[index]
     let operation = request.pointee.operation
-    let changes = operation == .write || operation == .writeZeroes
     if request.pointee.errno != 0 {
       // What it has left is not known.
-      if changes { noteUnknown(index) }
+      if Self.changes(operation) { noteUnknown(index) }
       return true
     }
     if request.pointee.isRecalled { return recall(index) }
@@ -84,7 +83,7 @@ extension BlockQueue {
   private mutating func recall(_ index: UInt32) -> Bool {
     let request = pool[index]
     // Its blocks may hold what they did, what it writes, or some of each.
-    if request.pointee.operation == .write || request.pointee.operation == .writeZeroes { noteUnknown(index) }
+    if Self.changes(request.pointee.operation) { noteUnknown(index) }
     request.pointee.recalls += 1
     guard request.pointee.recalls > Self.recallLimit else { return restart(index) }
     request.pointee.errno = EIO
@@ -107,6 +106,11 @@ extension BlockQueue {
     return false
   }
 
+  /// Whether an operation that was not carried out to its end leaves its blocks in a state that is not known.
+  private static func changes(_ operation: BlockCommand.Operation) -> Bool {
+    operation == .write || operation == .writeZeroes
+  }
+
   /// The block that a request begins with.
   private func firstBlock(_ request: UnsafeMutablePointer<BlockRequest>) -> UInt64 {
     request.pointee.block &- UInt64(request.pointee.count - request.pointee.remaining)
@@ -115,7 +119,7 @@ extension BlockQueue {
   private mutating func noteWrite(_ request: UnsafeMutablePointer<BlockRequest>) {
     let count = Int(request.pointee.count)
     guard let end = request.pointee.frames else { return }
-    let (first, frames) = (request.pointee.block &- UInt64(count), end - count)
+    let (first, frames) = (firstBlock(request), end - count)
     for offset in 0..<count {
       unflushed.append(
         UnflushedWrites.Entry(

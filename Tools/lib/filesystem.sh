@@ -58,5 +58,18 @@ detach() {
   [ -z "$process" ] || await_end "$process"
 }
 
+# serve IMAGE SOCKET: serves an image over vfio-user and waits until it can be reached; `server` is the process.
+serve() {
+  # What a former one said is not to be taken for this one's.
+  rm -f "$work/served"
+  varve serve "$1" --socket "$2" >"$work/served" 2>&1 &
+  server=$!
+  local limit=$((SECONDS + 20))
+  until grep -qs '^serving' "$work/served"; do
+    [ $SECONDS -lt $limit ] || fail 1 "varve serve does not begin: $(cat "$work/served")"
+    sleep 0.05
+  done
+}
+
 # The filesystem is without a fault.
 check() { fsck.varve -n -f "$image" >"$work/fsck" 2>&1 || { cat "$work/fsck" && fail 1 "fsck.varve found faults"; }; }

@@ -16,10 +16,9 @@ struct ServerProcess: ~Copyable {
   init(behind socket: borrowing MessageSocket) {
     identifier = cm_peer_process(socket.descriptor)
     let watched = identifier > 1 ? cm_pidfd_open(identifier) : -1
-    var entry = pollfd(fd: watched, events: Int16(POLLIN), revents: 0)
-    let isAlive = watched >= 0 && poll(&entry, 1, 0) == 0
-    if watched >= 0, !isAlive { close(watched) }
-    descriptor = isAlive ? watched : -1
+    let hasEnded = Self.isReadable(watched)
+    if hasEnded { close(watched) }
+    descriptor = hasEnded ? -1 : watched
   }
 
   deinit { if descriptor >= 0 { close(descriptor) } }
@@ -28,7 +27,9 @@ struct ServerProcess: ~Copyable {
   var canBeWatched: Bool { descriptor >= 0 }
 
   /// Whether the process is known to have ended.
-  var hasEnded: Bool {
+  var hasEnded: Bool { Self.isReadable(descriptor) }
+
+  private static func isReadable(_ descriptor: Int32) -> Bool {
     var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
     return descriptor >= 0 && poll(&entry, 1, 0) > 0
   }
