@@ -52,7 +52,10 @@ struct RemoteMount {
     case "mounted":
       let words = (answer["options"]?.values ?? []).compactMap(\.text)
       let point = MountPoint(path: answer["directory"]?.text ?? "")
-      return .mounted(point, try MountOptions(words), process: client.process)
+      var options = try MountOptions(words)
+      // The kernel may have remounted it.
+      options.readOnly = point.isReadOnly
+      return .mounted(point, options, process: client.process)
     default: return .leaves(process: client.process)
     }
   }

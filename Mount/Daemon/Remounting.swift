@@ -3,8 +3,8 @@ import MountSession
 
 /// `-o remount`: what of a mount that is there can be changed.
 ///
-/// The kernel does it: it has what it still held written, and refuses writes from then on, or lets them through again. Cache, commit
-/// interval and the like stay as they were.
+/// The kernel does it: it has what it still held written, and refuses writes from then on, or lets them through again. With the first of
+/// them a filesystem that was mounted read-only begins to write. Cache, commit interval and the like stay as they were.
 struct Remounting {
   let directory: String
   let order: MountOrder
@@ -15,13 +15,15 @@ struct Remounting {
     try point.remount(order.options)
   }
 
-  /// A filesystem that was mounted read-only has not recovered, and its daemon cannot begin to write.
+  /// A filesystem may be read-only whatever the kernel lets through.
   private func requireWritable(_ point: MountPoint) throws(MountError) {
     guard let (client, served) = Daemons.mounts().first(where: { $0.serves.mountPoint == point.path }),
       let state = try? client.ask("stat", [("nsid", .integer(served.namespace))]),
-      case .bool(true) = state["filesystem"]?["is_read_only"]
+      case .bool(true) = state["filesystem"]?["is_read_only"],
+      case .bool(false) = state["filesystem"]?["can_become_writable"]
     else { return }
     throw MountError(
-      "\(point.path) was mounted read-only, or had to become so", remedy: "unmount it and mount it again")
+      "\(point.path) cannot be written: its device is write protected, or it became read-only because of an error",
+      remedy: "see varve stat; unmount it, and mount it again")
   }
 }

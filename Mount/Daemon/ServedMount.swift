@@ -63,12 +63,14 @@ final class ServedMount {
       block.close()
       throw MountError("\(place.device) is write protected", remedy: "mount it with -o ro")
     }
+    var options = order.filesystemOptions
+    options.staysReadOnly = block.isWriteProtected
     service = FileSystem(
       memory: WorkingMemory(
         base: arena.base, firstFrame: UInt32(slots.frameCount), frameCount: UInt32(order.cacheFrames),
         slots: slots.count),
       blockCount: block.blockCount, hasVolatileCache: block.hasVolatileCache, canDiscard: block.canDiscard,
-      options: order.filesystemOptions)
+      options: options)
     reactor = try Reactor(service: service, device: block, slots: slots, loop: loop)
     session = try MountSession(
       service: service, slots: slots, arena: arena.base, options: order.sessionOptions)
@@ -123,7 +125,7 @@ final class ServedMount {
 
   /// What is done when the device warns that what is written may be lost.
   func heed() {
-    guard order.options.health == .becomeReadOnly, !order.options.readOnly, readOnlyTurn == nil,
+    guard order.options.health == .becomeReadOnly, readOnlyTurn == nil,
       let point = session.mountPoint
     else { return }
     readOnlyTurn = ReadOnlyTurn(point.path)

@@ -22,6 +22,12 @@ extension MountPoint {
       remedy: code == EPERM ? "become root" : "")
   }
 
+  /// Whether the kernel lets nothing be written.
+  public var isReadOnly: Bool {
+    var status = statvfs()
+    return statvfs(path, &status) == 0 && status.f_flag & MountOptions.readOnly != 0
+  }
+
   /// Has the kernel refuse writes from here on; what the place had of other flags stays.
   /// - Throws: `MountError` when it refuses, as while files are open for writing.
   public func becomeReadOnly() throws(MountError) {
@@ -59,6 +65,7 @@ extension MountOptions {
   }
 
   // Those of statvfs(3), most of which the C library's header has only with _GNU_SOURCE.
+  fileprivate static let readOnly: UInt = 1
   private static let noSetuid: UInt = 2
   private static let noDevices: UInt = 4
   private static let noPrograms: UInt = 8

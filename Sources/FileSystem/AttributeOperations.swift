@@ -93,6 +93,7 @@ extension FileSystem {
   func open(_ slot: Int) throws(Stop) {
     let request = requests[slot]
     let inode = try inode(NodeID(raw: request.node))
+    if request.flags & UInt32(O_ACCMODE) != UInt32(O_RDONLY), !isStopping { try requireWritable() }
     if request.flags & UInt32(O_TRUNC) != 0 { try truncateAtOpen(inode) }
     replies[slot].handle = request.node
     replies[slot].keepCache = true

@@ -148,8 +148,8 @@ extension FileSystem {
   ///   - pages: pages that it may write.
   ///   - givesSpace: it frees blocks, or at least takes none; on a full disk it goes before others.
   func beginChange(pages: Int = 0, givesSpace: Bool = false) throws(Stop) {
-    guard !isReadOnly else { throw .fail(Code.readOnly) }
-    guard !isStopping else { throw .fail(Code.io) }
+    guard !isStopping else { throw .fail(isReadOnly ? Code.readOnly : Code.io) }
+    try requireWritable()
     guard !log.isBroken else { throw .again }
     guard mayDirtyNodes else {
       checkpoint.isWanted = true

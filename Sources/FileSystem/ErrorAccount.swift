@@ -68,7 +68,7 @@ extension FileSystem {
   /// The record with a mount that was refused, to be written by whoever has the device now; nil where there is none, or it must not be
   /// written.
   public var recordOfRefusal: (block: UInt64, bytes: [UInt8])? {
-    guard failure != nil, errors.isKnown, !options.readOnly, let superblock, !superblock.mustBeReadOnly,
+    guard failure != nil, errors.isKnown, !isMountedReadOnly, let superblock,
       let block = superblock.geometry.errorBlock, block < deviceBlocks
     else { return nil }
     var record = errors.record
@@ -83,8 +83,8 @@ extension FileSystem {
   /// Writes the record where it has changed, now and then, and at the end. It is written too when the filesystem has become
   /// read-only by an error, which is what it is for.
   func writeErrorRecord() {
-    guard errors.isDirty, errors.frame == .none, let block = geometry.errorBlock, !options.readOnly,
-      superblock?.mustBeReadOnly == false, isStopping || now.monotonic >= errors.nextWrite, cache.reserve(1)
+    guard errors.isDirty, errors.frame == .none, let block = geometry.errorBlock, !isMountedReadOnly,
+      isStopping || now.monotonic >= errors.nextWrite, cache.reserve(1)
     else { return }
     let frame = cache.takeBuffer()
     guard frame != .none else { return }

@@ -46,6 +46,8 @@ public final class FileSystem: FileService {
   public internal(set) var superblock: Superblock?
   /// Set by the option, by the superblock, or after a failure that leaves nothing else.
   var isReadOnly: Bool
+  /// It was mounted to be read only: recovery has written nothing.
+  var isMountedReadOnly: Bool
   /// Something could not be written: from then on nothing is.
   var hasFailed = false
 
@@ -143,6 +145,7 @@ public final class FileSystem: FileService {
     self.hasVolatileCache = hasVolatileCache
     self.canDiscard = canDiscard
     isReadOnly = options.readOnly
+    isMountedReadOnly = options.readOnly
     misses.random = options.missSeed
     cache = Cache(memory: memory)
     geometry = .none

@@ -300,6 +300,6 @@ extension FileSystem {
     }
     log.waiters.removeAll()
     wakeStalled()
-    if !isReady { failure = reason }
+    if !isReady { failMount(reason) }
   }
 }

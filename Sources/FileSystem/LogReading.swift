@@ -141,6 +141,6 @@ extension FileSystem {
 
   private func beginReplay() {
     mounting.phase = .apply
-    if !isReadOnly { holdLog() }
+    holdLog()
   }
 }

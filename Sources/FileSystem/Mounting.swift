@@ -36,6 +36,8 @@ struct Mounting {
 
   /// Segments that the log to be applied lies in.
   var logSegments: [UInt32] = []
+  /// It was done, without writing, and goes on to where the filesystem can be written.
+  var isOfReadOnly = false
   /// There is no checkpoint before this one to fall back to.
   var isOnlyCheckpoint = false
   var applyIndex = 0
@@ -56,7 +58,7 @@ extension FileSystem {
       if mountStep() { continue }
       let next = mounting.phase == .checkpoint ? checkpointWhileMounting() : .max
       if next != 0, failure == nil, isQuiet {
-        failure = "too little memory to replay the log; mount with a larger cache, once"
+        failMount("too little memory to replay the log; mount with a larger cache, once")
       }
       return next
     }
@@ -139,7 +141,10 @@ extension FileSystem {
       checksum = Checksum(nonce: block.nonce)
       hash = DirectoryHash(key: block.hashKey)
       usage = SegmentUsage(geometry: block.geometry)
-      if block.mustBeReadOnly { isReadOnly = true }
+      if block.mustBeReadOnly {
+        isReadOnly = true
+        isMountedReadOnly = true
+      }
       mounting.phase = .packs
     } catch {
       hasNoSuperblock = true
@@ -229,6 +234,10 @@ extension FileSystem {
       if !wasEmpty { notices.append("the log was replayed in memory only") }
       return becomeReady()
     }
+    beginWriting()
+  }
+
+  private func beginWriting() {
     letGoOfLog()
     guard let segment = usage.take(age: checkpoint.age), let next = usage.take(age: checkpoint.age) else {
       return failForWantOfSegments("no free segment for the log")
@@ -242,7 +251,7 @@ extension FileSystem {
 
   /// Makes checkpoints, and room for the next ones where it is short, until the mount can go on.
   private func checkpointWhileMounting() -> UInt64 {
-    while failure == nil {
+    while failure == nil, !isReady {
       if checkpointStep() || releaseStep() { continue }
       guard checkpoint.phase == .idle, !needsCheckpoint, checkpoint.discarding == 0 else { return .max }
       if isShortWhileMounting {
@@ -277,5 +286,35 @@ extension FileSystem {
     mounting.phase = .done
     isReady = true
     if !isReadOnly { reclaim.scanCookie = 0 }
+    wakeStalled()
+  }
+
+  // MARK: From reading only to writing
+
+  /// Something is to be changed. The kernel lets no change through at a read-only mount, so the one that comes shows that what was
+  /// mounted so has been remounted to be written: recovery goes on to where it can be. Requests wait meanwhile, and `isReady` is
+  /// false, until it can be written, or that has failed and it stays read-only.
+  func requireWritable() throws(Stop) {
+    guard isReadOnly else { return }
+    guard canBecomeWritable else { throw .fail(Code.readOnly) }
+    isReadOnly = false
+    isMountedReadOnly = false
+    isReady = false
+    mounting.isOfReadOnly = true
+    beginWriting()
+    throw .again
+  }
+
+  /// Whether what is read-only can be written once the kernel lets a change through. Where recovery would have made checkpoints on the
+  /// way, for lack of memory or segments, it cannot be made up for.
+  var canBecomeWritable: Bool {
+    isMountedReadOnly && !options.staysReadOnly && superblock?.mustBeReadOnly == false && !hasFailed
+      && mayDirtyNodes
+  }
+
+  /// A mount cannot go on, or what makes a read-only one writable: then it stays read-only.
+  func failMount(_ reason: String) {
+    guard mounting.isOfReadOnly else { return failure = reason }
+    if hasFailed { becomeReady() } else { fail(reason) }
   }
 }

@@ -4,6 +4,8 @@ public struct Options: Sendable {
   public enum AccessTimes: Sendable { case never, relative, always }
 
   public var readOnly = false
+  /// What is mounted read-only cannot be written later either.
+  public var staysReadOnly = false
   public var accessTimes = AccessTimes.relative
   /// A background commit starts within this time of the oldest uncommitted operation. Nanoseconds.
   public var commitInterval: UInt64 = 5_000_000_000

@@ -36,7 +36,8 @@ extension FileSystem {
   /// A run of the waiter at hand begins.
   @inline(__always)
   func planMiss() {
-    if misses.random != 0, isReady { misses.plan(for: currentWaiter) }
+    guard misses.random != 0 else { return }
+    if isReady { misses.plan(for: currentWaiter) } else { misses.left = -1 }
   }
 
   /// The run at hand begins to change things: all that it needs is in memory, as it has just seen.

@@ -108,7 +108,11 @@ extension FileSystem {
     goesOn = false
     do throws(Stop) {
       guard failure == nil else { throw .fail(Code.io) }
-      guard isReady else { throw .fail(Code.busy) }
+      guard isReady else {
+        // The recovery that makes a read-only filesystem writable needs the frames.
+        unpin(slot)
+        throw .again
+      }
       guard cache.reserve(Self.framesPerOperation + Self.framesForJobs) else {
         if keeper == nil { keeper = slot }
         letGo(slot)

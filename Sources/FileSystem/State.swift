@@ -30,6 +30,8 @@ public struct FileSystemState: Sendable {
   public var usedBlocks: UInt64 = 0
   public var capacityBlocks: UInt64 = 0
   public var isReadOnly = false
+  /// Whether one that is read-only will be written, once the kernel lets a change through.
+  public var canBecomeWritable = false
 
   public init() {}
 }
@@ -65,6 +67,7 @@ extension FileSystem {
     state.usedBlocks = usedBlocks
     state.capacityBlocks = capacity
     state.isReadOnly = isReadOnly
+    state.canBecomeWritable = isReadOnly && canBecomeWritable
     return state
   }
 }

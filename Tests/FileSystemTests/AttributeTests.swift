@@ -180,6 +180,7 @@ import Testing
     try mounted.write(file, pattern(5000))
     var options = Options()
     options.readOnly = true
+    options.staysReadOnly = true
     try mounted.remount(options)
     let again = try mounted.path("f")
     #expect(try mounted.read(again, count: 5000) == pattern(5000))

@@ -10,6 +10,7 @@ import Testing
     var settings = Explorer.Settings()
     settings.statesPerRun = 80
     settings.blockCount = 8192 + 1024
+    settings.readOnlyEvery = 0
     let mounter = Mounter { memory, disk, _ in JournalService(memory: memory, disk: disk, fault: fault) }
     var states = 0
     for seed in seeds {

@@ -65,6 +65,7 @@ struct Crash: ParsableCommand {
       total.add(explore(scenario, states: max(1, states / scenarios.count)))
     }
     print("of them without the newest checkpoint \(total.lostCheckpoints), not mounted \(total.refusals)")
+    print("of them read-only first \(total.readOnlyMounts), with too long a log for that \(total.longLogs)")
     print(
       "longest wait \(total.longestWait / 1000) simulated us, longest step \(total.mostWork) of \(FileSystem.stepLimit) units"
     )

@@ -25,6 +25,8 @@ public final class Explorer {
     public var failedRecoveryEvery = 8
     /// In one of how many states the mount has time to free what nobody can reach; 0 for never.
     public var settledEvery = 4
+    /// In one of how many states the mount is read-only first, and then made writable; 0 for never.
+    public var readOnlyEvery = 8
 
     public init() {}
   }
@@ -35,6 +37,9 @@ public final class Explorer {
     /// States of which the newest checkpoint was lost as well, and how many of them were rightly not mounted.
     public var lostCheckpoints = 0
     public var refusals = 0
+    /// States that were mounted read-only first, and how many of them had too long a log for that.
+    public var readOnlyMounts = 0
+    public var longLogs = 0
     public var violations: [Violation] = []
     /// The longest that a request of a run waited, in simulated nanoseconds, and the most work that an event did; see `FileSystem.stepLimit`.
     public var longestWait: UInt64 = 0
@@ -48,6 +53,8 @@ public final class Explorer {
       points += other.points
       lostCheckpoints += other.lostCheckpoints
       refusals += other.refusals
+      readOnlyMounts += other.readOnlyMounts
+      longLogs += other.longLogs
       violations += other.violations
       longestWait = max(longestWait, other.longestWait)
       mostWork = max(mostWork, other.mostWork)
@@ -214,10 +221,15 @@ public final class Explorer {
     }
     do {
       let disk = SimulatedDisk(image, profile: run.profile, seed: seed)
-      let harness = mounted(disk, run, depth: 1, seed: seed)
+      let readsOnly = settings.readOnlyEvery > 0 && seed % UInt64(settings.readOnlyEvery) == 5
+      let harness = mounted(disk, run, depth: 1, seed: seed, readsOnly: readsOnly)
       if let trace { disk.trace = { trace("recovery: \($0)") } }
       if scenario.crashesRecovery { crashRecovery(harness, run, seed: seed) }
-      try harness.mount()
+      if readsOnly {
+        guard try mountThenWrite(harness, run) else { return nil }
+      } else {
+        try harness.mount()
+      }
       let recovered = try Recovered(harness)
       if let fault = Oracle.fault(run.world, recovered) { return fault }
       harness.afterEvent = nil
@@ -236,6 +248,33 @@ public final class Explorer {
     } catch {
       return "\(error)"
     }
+  }
+
+  /// Mounts without writing, and then has the mount made writable.
+  /// - Returns: false where its log is too long for that, which is no fault.
+  private func mountThenWrite(_ harness: Harness, _ run: Run) throws -> Bool {
+    guard let service = harness.service as? FileSystem else {
+      throw SimulationFailure("there is no filesystem to be made writable")
+    }
+    result.readOnlyMounts += 1
+    do { try harness.mount() } catch {
+      guard service.failure?.hasPrefix("too little memory to replay the log") == true else { throw error }
+      result.longLogs += 1
+      return false
+    }
+    if let fault = Oracle.fault(run.world, try Recovered(harness)) {
+      throw SimulationFailure("mounted read-only: \(fault)")
+    }
+    if harness.disk.statistics.writes > 0 { throw SimulationFailure("a read-only mount writes") }
+    guard service.state.canBecomeWritable else {
+      result.longLogs += 1
+      return false
+    }
+    let answer = try harness.call(Call(.open, node: 1).with { $0.flags = LinuxFlag.readWrite })
+    guard answer.error == 0, !service.state.isReadOnly else {
+      throw SimulationFailure("not made writable: \(answer.error), \(service.notices.last ?? "")")
+    }
+    return true
   }
 
   /// What was promised outlives the loss of all copies of a checkpoint. Nothing is mounted, and rightly so, only where the next
@@ -279,11 +318,16 @@ public final class Explorer {
     }
   }
 
-  private func mounted(_ disk: SimulatedDisk, _ run: Run, depth: Int, seed: UInt64) -> Harness {
+  private func mounted(
+    _ disk: SimulatedDisk, _ run: Run, depth: Int, seed: UInt64, readsOnly: Bool = false
+  ) -> Harness {
     let memory = self.memory(depth: depth)
     var clock = run.harness.clock
     clock.pass(UInt64(depth) * 60_000_000_000)
-    let scenario = scenario.with { $0.shape.checkpointBlocks = $0.shape.recoveryCheckpointBlocks }
+    let scenario = scenario.with {
+      $0.shape.checkpointBlocks = $0.shape.recoveryCheckpointBlocks
+      $0.shape.readsOnly = readsOnly
+    }
     return Harness(
       service: mounter.make(memory, disk, scenario), disk: disk, memory: memory, seed: seed, clock: clock)
   }

@@ -13,6 +13,7 @@ extension Mounter {
         $0.borrowedBlocks = shape.borrowedBlocks
         $0.discards = shape.discards
         $0.missSeed = shape.missSeed
+        $0.readOnly = shape.readsOnly
         $0.checkpointNodesPerStep = shape.checkpointNodesPerStep
         edit(&$0)
       }

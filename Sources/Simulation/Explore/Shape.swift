@@ -20,6 +20,8 @@ public struct Shape: Sendable {
   public var discards = true
   /// Nodes that a step of a checkpoint writes.
   public var checkpointNodesPerStep = 48
+  /// Whether a mount only reads, until it is made writable.
+  public var readsOnly = false
   /// Where not 0, blocks in memory now and then count as missing.
   public var missSeed: UInt64 = 0
 
