@@ -179,6 +179,7 @@ extension Controller {
     let found = IdentifyController(decoding: answer)
     if hasBeenReady { try checkSameness(found) }
     identity = found
+    learnQuirks()
     capabilities = Capabilities(
       identity, minimumPageSize: registerCapabilities.minimumPageSize,
       maximumFrames: options.maximumTransferFrames)
@@ -191,6 +192,13 @@ extension Controller {
   }
 
   /// What answers after a reset must be the controller that was there before.
+  /// What its model is known for, beyond what its function is known for.
+  private func learnQuirks() {
+    let news = Quirks(ofModel: identity.modelNumber).subtracting(quirks)
+    quirks.formUnion(news)
+    remarks += news.remarks
+  }
+
   private func checkSameness(_ found: IdentifyController) throws(ControllerError) {
     let capabilities = ControllerCapabilities(rawValue: registers.load64(at: Register.capabilities))
     guard capabilities.rawValue != .max else { throw error(.removed) }

@@ -51,7 +51,7 @@ public final class Controller {
   /// What was found in the bring-up that people should know.
   public internal(set) var remarks: [String] = []
   /// What the controller needs beside what the specification says.
-  let quirks: Quirks
+  var quirks: Quirks
   /// Why the controller grants no I/O queues, where it refused to say how many.
   var queueRefusal: CommandError?
   /// Whether namespaces are not asked for their descriptors, since the controller did not answer or is known not to.

@@ -67,6 +67,12 @@ extension Quirks {
     Model(0x1b4b, 0x1092): .noDescriptors,
   ]
 
+  /// Controllers that share their ids with others, which need nothing, by their model number.
+  private static let knownModels: [String: Quirks] = ["Samsung Portable SSD X5": .delaysReadiness]
+
+  /// Those of a controller that has said what it is.
+  init(ofModel modelNumber: String) { self = Self.knownModels[modelNumber] ?? [] }
+
   /// Those of a function.
   init(of function: any Function) {
     let identifiers = function.readConfiguration(at: 0, width: 4)

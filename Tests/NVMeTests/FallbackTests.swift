@@ -161,6 +161,21 @@ import Testing
     controller.close()
   }
 
+  @Test func areLearntFromTheModelNumber() throws {
+    let machine = try TestMachine { $0.modelNumber = "Samsung Portable SSD X5" }
+    let function = Renamed(machine, vendor: 0x144d, device: 0xa808)
+    let controller = try Controller.open(function, options: machine.options)
+    #expect(controller.remarks.count == 1)
+    for _ in 0..<2 {
+      controller.reset()
+      controller.settle()
+      #expect(controller.state == .ready)
+      #expect(try #require(function.looked) - function.cleared >= 2_300_000_000)
+    }
+    #expect(controller.remarks.count == 1)
+    controller.close()
+  }
+
   @Test func identifiersThatAreBogusAreNotBelieved() throws {
     let machine = try TestMachine()
     let function = Renamed(machine, vendor: 0x1987, device: 0x5012)

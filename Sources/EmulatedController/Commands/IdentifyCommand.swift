@@ -33,7 +33,7 @@ extension Controller {
     identity.subsystemVendor = Identifiers.vendor
     identity.organization = Identifiers.organization
     identity.serialNumber = configuration.serialNumber
-    identity.modelNumber = "Varve emulated NVMe controller"
+    identity.modelNumber = configuration.modelNumber
     identity.firmwareRevision = Self.firmwareRevision
     identity.maximumTransfer = configuration.maximumTransfer
     identity.version = RegisterFile.version

@@ -17,6 +17,8 @@ extension EmulatedController {
     public var namespaces: [Namespace] = []
     /// The serial number, at most 20 ASCII characters; empty for one derived from the first namespace's medium.
     public var serialNumber = ""
+    /// What Identify Controller calls the model, 40 characters at most.
+    public var modelNumber = "Varve emulated NVMe controller"
     /// MDTS: the most data of one command, `1 << value` pages of 4 KiB; 0 for no limit.
     public var maximumTransfer: UInt8 = 8
     /// I/O queue pairs, 1...1024.
