@@ -76,16 +76,16 @@ extension Controller {
   /// Timestamp: milliseconds since 1970, 48 bits (Base 2.0, section 5.27.1.12).
   private func timestampCommand() -> SubmissionEntry? {
     guard identity.ioCommands.contains(.timestamp) else { return nil }
-    dataBuffer(8).put(TimeSource.millisecondsSince1970 & 0xffff_ffff_ffff, at: 0)
+    TimestampValue(milliseconds: TimeSource.millisecondsSince1970).encode(
+      into: dataBuffer(TimestampValue.size))
     return withData(SubmissionEntry(setFeature: .timestamp, value: 0))
   }
 
   /// Host Identifier, of 16 bytes where the controller takes that (CTRATT.HIDS), of 8 otherwise (Base 2.0, section 5.27.1.25).
   private func hostIdentifierCommand() -> SubmissionEntry? {
-    guard identity.ioCommands.contains(.reservations), let identifier = HostIdentifier.machine else {
-      return nil
-    }
     let isExtended = identity.attributes & 1 != 0
+    guard isExtended || identity.ioCommands.contains(.reservations), let identifier = HostIdentifier.machine
+    else { return nil }
     dataBuffer(16).put(bytes: isExtended ? identifier : Array(identifier[..<8]), at: 0)
     return withData(SubmissionEntry(setFeature: .hostIdentifier, value: isExtended ? 1 : 0))
   }

@@ -182,4 +182,40 @@ struct FeatureTests {
     #expect(host.status(SubmissionEntry(getFeature: .hostMemoryBuffer)).code == .invalidField)
     #expect(host.status(.takeHostMemory).code == .invalidField)
   }
+
+  /// Sends data with Set Features.
+  private func set(_ host: TestHost, _ feature: Feature, _ data: [UInt8], value: UInt32 = 0) -> Status {
+    let frame = host.allocate()
+    host.bytes(frame, 4096).copyBytes(from: data)
+    var entry = SubmissionEntry(setFeature: feature, value: value)
+    entry.prp1 = host.arena.address(frame)
+    return host.status(entry)
+  }
+
+  @Test("Timestamp goes on from what was set")
+  func timestamp() throws {
+    let host = try TestHost.memory()
+    func value() throws -> TimestampValue {
+      TimestampValue(decoding: try #require(host.data(SubmissionEntry(getFeature: .timestamp), 8)))
+    }
+    #expect(try !value().isSet)
+    #expect(set(host, .timestamp, [0, 0, 0, 0, 0, 1, 0xff, 0xff]).isSuccess)
+    let first = try value()
+    #expect(first.isSet && first.milliseconds >> 40 == 1)
+    let without = try TestHost.memory { $0.ioCommands.remove(.timestamp) }
+    #expect(without.status(SubmissionEntry(getFeature: .timestamp)).code == .invalidField)
+  }
+
+  @Test("Host Identifier has 16 bytes with EXHID, and 8 without")
+  func hostIdentifier() throws {
+    let host = try TestHost.memory()
+    let identifier = (1...16).map { UInt8($0) }
+    func value(_ extended: UInt32, _ size: Int) -> [UInt8]? {
+      host.data(SubmissionEntry(getFeature: .hostIdentifier, value: extended), size).map { Array($0) }
+    }
+    #expect(set(host, .hostIdentifier, identifier, value: 1).isSuccess)
+    #expect(value(1, 16) == identifier && value(0, 8) == Array(identifier[..<8]))
+    #expect(set(host, .hostIdentifier, [9], value: 0).isSuccess)
+    #expect(value(1, 16) == [9] + [UInt8](repeating: 0, count: 15))
+  }
 }

@@ -21,6 +21,31 @@ import Testing
     #expect(machine.device.dmaFaultCount == 0)
   }
 
+  /// After a reset too, which takes both away.
+  @Test(arguments: [false, true]) func tellsTimeAndHost(afterReset: Bool) throws {
+    let machine = try TestMachine()
+    let controller = try machine.open()
+    if afterReset {
+      controller.reset()
+      controller.settle()
+    }
+    func feature(_ feature: Feature, _ value: UInt32, _ size: Int) throws -> [UInt8] {
+      try controller.request(SubmissionEntry(getFeature: feature, value: value), receiving: size)
+      for _ in 0..<100 {
+        if let (_, data) = try controller.requestResult() { return data }
+        machine.time.pass(1_000_000)
+      }
+      return []
+    }
+    let time = try feature(.timestamp, 0, TimestampValue.size).withUnsafeBytes {
+      TimestampValue(decoding: $0)
+    }
+    let now = TimeSource.millisecondsSince1970
+    #expect(time.isSet && now - min(now, time.milliseconds) < 60_000)
+    #expect(try feature(.hostIdentifier, 1, 16) == HostIdentifier.machine ?? [UInt8](repeating: 0, count: 16))
+    controller.close()
+  }
+
   @Test func disablesAControllerThatItFindsEnabled() throws {
     let machine = try TestMachine()
     let first = try machine.open()

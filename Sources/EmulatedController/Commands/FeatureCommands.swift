@@ -12,6 +12,10 @@ extension Controller {
     switch entry.feature {
     case .hostBehaviorSupport where selection != .capabilities:
       return sendHostBehavior(selection == .current ? features.hostBehavior : HostBehavior(), command)
+    case .timestamp where selection != .capabilities:
+      return sendTimestamp(isCurrent: selection == .current, command)
+    case .hostIdentifier where selection != .capabilities:
+      return sendHostIdentifier(isCurrent: selection == .current, command)
     case .hostMemoryBuffer where selection != .capabilities:
       return sendHostMemory(selection == .current ? hostMemory : HostMemoryAttributes(), value, command)
     default: return .done(.success, UInt64(value))
@@ -26,6 +30,8 @@ extension Controller {
     switch entry.feature {
     case .numberOfQueues: return setQueueCounts(QueueCounts(rawValue: entry.cdw11))
     case .hostBehaviorSupport: return receiveHostBehavior(command)
+    case .timestamp: return receiveTimestamp(command)
+    case .hostIdentifier: return receiveHostIdentifier(command)
     case .hostMemoryBuffer: return setHostMemory(entry)
     case .temperatureThreshold: return setThreshold(TemperatureThreshold(rawValue: entry.cdw11))
     case .errorRecovery where entry.namespace == SubmissionEntry.allNamespaces:
@@ -127,4 +133,48 @@ extension Controller {
     if status.isSuccess { features.hostBehavior = HostBehavior(decoding: UnsafeRawBufferPointer(scratch)) }
     return .done(status, 0)
   }
+
+  /// Timestamp goes on from where it was set, or from 0 at the reset.
+  private mutating func sendTimestamp(isCurrent: Bool, _ command: FetchedCommand) -> Outcome {
+    var value = TimestampValue(milliseconds: 0)
+    if isCurrent {
+      let passed = (now - min(now, features.timestamp.at)) / 1_000_000
+      let set = features.timestamp.value
+      value = TimestampValue(milliseconds: set.milliseconds &+ passed, isSet: set.isSet)
+    }
+    let buffer = UnsafeMutableRawBufferPointer(rebasing: scratch[..<TimestampValue.size])
+    value.encode(into: buffer)
+    return send(UnsafeRawBufferPointer(buffer), for: command)
+  }
+
+  private mutating func receiveTimestamp(_ command: FetchedCommand) -> Outcome {
+    let status = receive(TimestampValue.size, for: command)
+    if status.isSuccess {
+      let value = TimestampValue(decoding: UnsafeRawBufferPointer(scratch))
+      features.timestamp = (TimestampValue(milliseconds: value.milliseconds, isSet: true), now)
+    }
+    return .done(status, 0)
+  }
+
+  /// Host Identifier of 16 bytes with EXHID, of 8 without.
+  private mutating func sendHostIdentifier(isCurrent: Bool, _ command: FetchedCommand) -> Outcome {
+    let buffer = UnsafeMutableRawBufferPointer(rebasing: scratch[..<command.entry.hostIdentifierSize])
+    buffer.clear()
+    if isCurrent { buffer.put(bytes: features.hostIdentifier.prefix(buffer.count), at: 0) }
+    return send(UnsafeRawBufferPointer(buffer), for: command)
+  }
+
+  private mutating func receiveHostIdentifier(_ command: FetchedCommand) -> Outcome {
+    let size = command.entry.hostIdentifierSize
+    let status = receive(size, for: command)
+    if status.isSuccess {
+      features.hostIdentifier = Array(scratch[..<size]) + [UInt8](repeating: 0, count: 16 - size)
+    }
+    return .done(status, 0)
+  }
+}
+
+extension SubmissionEntry {
+  /// Bytes of the host identifier that the command gives or wants (EXHID; Base 2.0, section 5.27.1.25).
+  fileprivate var hostIdentifierSize: Int { cdw11 & 1 != 0 ? 16 : 8 }
 }

@@ -38,6 +38,8 @@ extension Controller {
     identity.maximumTransfer = configuration.maximumTransfer
     identity.version = RegisterFile.version
     identity.controllerType = 1
+    // Host identifiers of 16 bytes.
+    identity.attributes = 1 << 0
     identity.retryDelays = configuration.retryDelays
     // Notices of changed namespaces and of firmware activation.
     identity.asynchronousEvents = 1 << 8 | 1 << 9

@@ -33,7 +33,7 @@ extension EmulatedController {
     public var volatileWriteCache = true
     /// ONCS: the I/O commands offered beside Read, Write and Flush.
     public var ioCommands: OptionalIOCommands = [
-      .compare, .datasetManagement, .writeZeroes, .saveFeatures, .verify,
+      .compare, .datasetManagement, .writeZeroes, .saveFeatures, .timestamp, .verify,
     ]
     /// Whether I/O commands may use SGLs.
     public var sgl = true

@@ -21,7 +21,9 @@ struct FeatureTable {
     .interruptVectorConfiguration: 0,
     .writeAtomicityNormal: 0,
     .asynchronousEventConfiguration: 0,
+    .timestamp: 0,
     .hostBehaviorSupport: 0,
+    .hostIdentifier: 0,
   ]
   /// The values that the host has given.
   private var values: [FeatureKey: UInt32] = [:]
@@ -32,6 +34,11 @@ struct FeatureTable {
   /// status is shown as it is.)
   var hostBehavior = HostBehavior()
 
+  /// The host's identifier of 16 bytes, zeros for none.
+  var hostIdentifier = [UInt8](repeating: 0, count: 16)
+  /// Timestamp as it was set, and when that was (ns); since the reset where no host has.
+  var timestamp = (value: TimestampValue(milliseconds: 0), at: UInt64(0))
+
   /// WCTEMP, which is the composite temperature's threshold at first, in kelvin.
   static let warningTemperature: UInt16 = 343
 
@@ -41,6 +48,7 @@ struct FeatureTable {
     initial[.numberOfQueues] = QueueCounts(submission: pairs, completion: pairs).rawValue
     initial[.volatileWriteCache] = configuration.volatileWriteCache ? 1 : nil
     initial[.hostMemoryBuffer] = configuration.hostMemory > 0 ? 0 : nil
+    if !configuration.ioCommands.contains(.timestamp) { initial[.timestamp] = nil }
     writeCache = configuration.volatileWriteCache
   }
 
