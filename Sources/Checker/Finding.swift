@@ -126,18 +126,7 @@ extension Finding.Place: CustomStringConvertible {
     case .inode(let number): "inode \(number)"
     case .node(let number, let inode): inode == 0 ? "node \(number)" : "inode \(inode), node \(number)"
     case .file(let inode, let block): "inode \(inode), block \(block) of the file"
-    case .name(let name, let directory): "directory \(directory), name \"\(Self.printable(name))\""
+    case .name(let name, let directory): "directory \(directory), name \"\(name.printable)\""
     }
-  }
-
-  /// A name for people: bytes that are not printable ASCII as \xHH, those of valid UTF-8 kept.
-  static func printable(_ name: [UInt8]) -> String {
-    if let text = String(validating: name, as: UTF8.self), !name.contains(where: { $0 < 32 || $0 == 127 }) {
-      return text
-    }
-    return name.map { byte in
-      (32..<127).contains(byte)
-        ? String(UnicodeScalar(byte)) : "\\x" + (byte < 16 ? "0" : "") + String(byte, radix: 16)
-    }.joined()
   }
 }

@@ -80,6 +80,17 @@ extension FileSystem {
     return try entries(directory, hash)?.find(name, hash: hash)
   }
 
+  /// The name with `hash` that a directory gives an inode; nil when it has none.
+  func findName(_ directory: Inode, hash: UInt64, of number: UInt64) throws(Stop) -> [UInt8]? {
+    guard let entries = try entries(directory, hash) else { return nil }
+    var offset = entries.position(of: hash << DirectoryHash.ordinalBits)
+    while let record = entries.record(at: offset), record.hash == hash {
+      if record.node.number == number { return Array(record.name) }
+      offset += record.length
+    }
+    return nil
+  }
+
   // MARK: Inserting
 
   /// Makes sure that `name` can be inserted without reading or allocating anything more: leaves split until it fits.

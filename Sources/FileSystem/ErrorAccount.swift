@@ -59,7 +59,7 @@ extension FileSystem {
     place: UInt64? = nil
   ) {
     let event = ErrorRecord.Event(kind, time: now.realtime, block: block, inode: inode, code: code)
-    notices += errors.add(event, message, place: place, now: now.monotonic)
+    for text in errors.add(event, message, place: place, now: now.monotonic) { tell(text, inode: inode) }
   }
 
   /// What went wrong since the last check in full.

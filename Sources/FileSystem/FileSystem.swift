@@ -25,6 +25,7 @@ public final class FileSystem: FileService {
   /// Things a person should hear of, oldest first: damage found, writes that failed. The daemon empties it.
   public var notices: [String] = []
   var errors = ErrorAccount()
+  var naming = Naming()
 
   // MARK: What it works with
 

@@ -4,6 +4,9 @@ import Format
 struct InodeState {
   var number: UInt64 = 0
   var generation: UInt32 = 0
+  /// The directory by which the kernel came here last, and the hash of the name there; 0 where that is not known.
+  var parent: UInt64 = 0
+  var nameHash: UInt64 = 0
   /// Lookups the kernel has not forgotten.
   var lookups: UInt64 = 0
   /// Cached data pages that are dirty.

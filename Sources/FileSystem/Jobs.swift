@@ -28,7 +28,7 @@ extension FileSystem {
   }
 
   /// Long work in the order in which it is done. The checkpoint is last: any of the others may find that only that helps.
-  static let jobs: [Job] = [.commit, .reclaim, .cleaner, .checkpoint]
+  static let jobs: [Job] = [.commit, .reclaim, .cleaner, .naming, .checkpoint]
 
   private func step(_ job: Job) -> Bool {
     switch job {
@@ -38,6 +38,7 @@ extension FileSystem {
       let isBusy = reclaimStep()
       return freesStep() || isBusy
     case .cleaner: return cleanerStep()
+    case .naming: return namingStep()
     case .checkpoint:
       let isBusy = releaseStep()
       return checkpointStep() || isBusy
@@ -67,6 +68,7 @@ extension FileSystem {
         replayableThrough = mounting.entries[mounting.applyIndex].header.sequence - 1
       }
     case .checkpoint, .commit: fail("the \(job) cannot go on: damage in the filesystem (\(Code.text(code)))")
+    case .naming: endNaming(isKnown: false)
     case .cleaner, .reclaim:
       noteError(.checksum, "the \(job) met damage (\(Code.text(code))); run fsck.varve", code: code)
     }
@@ -77,6 +79,7 @@ extension FileSystem {
 
   /// Writes everything, and a checkpoint that says that nothing follows it.
   private func advanceStop() -> UInt64 {
+    endAllNaming()
     writeErrorRecord()
     if isReadOnly {
       isStopped = isQuiet

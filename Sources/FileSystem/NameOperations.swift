@@ -21,10 +21,12 @@ extension FileSystem {
     guard name.count > 0 else { throw .fail(Code.noEntry) }
   }
 
-  /// An answer that carries an inode; the kernel knows it once more.
-  func replyEntry(_ slot: Int, _ inode: Inode) {
+  /// An answer that carries an inode; the kernel knows it once more, by the request's name, which has the hash `hash`.
+  func replyEntry(_ slot: Int, _ inode: Inode, hash: UInt64) {
     let state = obtainState(inode)
     states.slots[state].lookups += 1
+    states.slots[state].parent = NodeID(raw: requests[slot].node).number
+    states.slots[state].nameHash = hash
     replies[slot].node = inode.id.raw
     replies[slot].attributes = stat(inode)
   }
@@ -54,7 +56,7 @@ extension FileSystem {
     guard request.name.count <= DirectoryRecord.maximumName else { throw .fail(Code.nameTooLong) }
     guard let record = try findName(directory, request.name) else { return finish(slot) }
     if let inode = try readableInode(record.node) {
-      replyEntry(slot, inode)
+      replyEntry(slot, inode, hash: record.hash)
     } else {
       try replyUnreadable(slot, record)
     }
@@ -96,7 +98,7 @@ extension FileSystem {
   }
 
   func makeAndReply(_ slot: Int, mode: UInt32) throws(Stop) {
-    replyEntry(slot, try make(slot, mode: mode))
+    replyEntry(slot, try make(slot, mode: mode), hash: hash.of(requests[slot].name))
     finish(slot)
   }
 
@@ -108,9 +110,9 @@ extension FileSystem {
       guard request.flags & UInt32(O_EXCL) == 0 else { throw .fail(Code.exists) }
       let inode = try inode(record.node)
       if request.flags & UInt32(O_TRUNC) != 0 { try truncateAtOpen(inode) }
-      replyEntry(slot, inode)
+      replyEntry(slot, inode, hash: record.hash)
     } else {
-      replyEntry(slot, try make(slot, mode: (request.mode & 0o7777) | 0o100000))
+      replyEntry(slot, try make(slot, mode: (request.mode & 0o7777) | 0o100000), hash: hash.of(request.name))
     }
     replies[slot].handle = replies[slot].node
     replies[slot].keepCache = true
@@ -134,7 +136,7 @@ extension FileSystem {
     try prepare(record)
     try perform(record)
     note(record)
-    replyEntry(slot, inode)
+    replyEntry(slot, inode, hash: hash.of(request.name))
     finish(slot)
   }
 
@@ -206,6 +208,8 @@ extension FileSystem {
       try perform(.rename(rename))
       note(.rename(rename))
     }
+    noteMove(rename.node, to: rename.newParent, rename.newName)
+    if exchanges { noteMove(rename.other, to: rename.parent, rename.name) }
     finish(slot)
   }
 
@@ -316,7 +320,11 @@ extension FileSystem {
     }
     guard missing == 0 else { throw .again }
     // The kernel counts a lookup for every node it is sent.
-    if full { for entry in entries where entry.cookie > 2 && entry.node != 0 { countLookup(entry.node) } }
+    if full {
+      for entry in entries where entry.cookie > 2 && entry.node != 0 {
+        countLookup(entry.node, in: directory.number, hash: entry.cookie >> DirectoryHash.ordinalBits)
+      }
+    }
     noteAccess(directory)
     reply(slot, entries)
   }
@@ -327,13 +335,22 @@ extension FileSystem {
   }
 
   /// The kernel knows a node once more, whether it can be read or not.
-  func countLookup(_ node: UInt64) {
+  func countLookup(_ node: UInt64, in parent: UInt64, hash: UInt64) {
     let id = NodeID(raw: node)
     let frame = cache.find(NodeKey(.inode, id.number))
     let isReady = frame != .none && cache.frames[Int(frame)].state == .ready
     // Apart, because finding a place for the state may move all of them.
     let state = isReady ? obtainState(Inode(cache.page(frame))) : states.obtain(id)
     states.slots[state].lookups += 1
+    states.slots[state].parent = parent
+    states.slots[state].nameHash = hash
+  }
+
+  /// An inode that the kernel knows has another name.
+  private func noteMove(_ node: UInt64, to parent: UInt64, _ name: UnsafeRawBufferPointer) {
+    guard let state = states.find(NodeID(raw: node).number) else { return }
+    states.slots[state].parent = NodeID(raw: parent).number
+    states.slots[state].nameHash = hash.of(name)
   }
 
   /// What a directory says of an inode: its number and type.

@@ -82,8 +82,20 @@ extension FileSystem {
     noteError(
       code == 0 ? .checksum : .read,
       code == 0 ? "checksum error: \(what)" : "\(what) cannot be read\(Code.reason(code))",
-      inode: key.kind == .data || key.kind == .inode ? key.number : 0, code: code,
+      inode: concernedInode(frame, key), code: code,
       place: key.raw ^ index << 24)
+  }
+
+  /// The inode that a block belongs to: of a node, what the first request that waits for it is about. 0 where that is not known.
+  private func concernedInode(_ frame: FrameIndex, _ key: NodeKey) -> UInt64 {
+    switch key.kind {
+    case .data, .inode: return key.number
+    case .internalNode:
+      guard let slot = loadWaiters[frame]?.first(where: { $0 < memory.slots }) else { return 0 }
+      let isAboutTwo = [.rename, .link].contains(requests[slot].operation)
+      return isAboutTwo ? 0 : NodeID(raw: requests[slot].node).number
+    default: return 0
+    }
   }
 
   /// Everyone who waited for a frame goes on; `pinning` keeps the frame until they have run.

@@ -47,7 +47,7 @@ struct Waiter {
 
 /// Long work, done in steps by `advance`.
 enum Job: Int, CaseIterable {
-  case mount, commit, checkpoint, cleaner, reclaim
+  case mount, commit, checkpoint, cleaner, reclaim, naming
 }
 
 /// What a device command was for.

@@ -13,7 +13,7 @@ extension FileSystem {
   /// lookup's answer: without a node the kernel could not remove the name.
   func replyUnreadable(_ slot: Int, _ record: DirectoryRecord) throws(Stop) {
     guard Inode.isKnownType(UInt32(record.type) << 12) else { throw .fail(Code.io) }
-    countLookup(record.node.raw)
+    countLookup(record.node.raw, in: NodeID(raw: requests[slot].node).number, hash: record.hash)
     replies[slot].node = record.node.raw
     replies[slot].attributes = Self.brief(record.node.number, type: record.type)
     replies[slot].attributes.links = 1

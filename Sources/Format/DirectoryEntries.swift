@@ -20,6 +20,9 @@ public struct DirectoryRecord {
     return !name.contains { $0 == 0 || $0 == UInt8(ascii: "/") }
   }
 
+  /// The hash of the name.
+  public var hash: UInt64 { key >> DirectoryHash.ordinalBits }
+
   /// The bytes the record takes.
   public var length: Int { Self.fixedSize + name.count }
 }
@@ -95,7 +98,7 @@ public struct DirectoryEntries {
   /// The record of `name`, whose hash is `hash`.
   public func find(_ name: UnsafeRawBufferPointer, hash: UInt64) -> DirectoryRecord? {
     var offset = position(of: hash << DirectoryHash.ordinalBits)
-    while let record = record(at: offset), record.key >> DirectoryHash.ordinalBits == hash {
+    while let record = record(at: offset), record.hash == hash {
       if record.name.elementsEqual(name) { return record }
       offset += record.length
     }

@@ -43,6 +43,51 @@ import Testing
     #expect(mounted.fileSystem?.notices.count { $0.contains("checksum error") } == 1)
   }
 
+  /// The message about a damaged file `a/b/f` after it was looked up, and `change` done.
+  private func message(frames: Int = 2048, _ change: (Mounted, UInt64) throws -> Void) throws -> String? {
+    let mounted = try Mounted(frames: frames)
+    let folder = try mounted.makeDirectory("b", in: try mounted.makeDirectory("a"))
+    let file = try mounted.makeFile("f", in: folder)
+    try mounted.write(file, [UInt8](repeating: 7, count: 4 * 4096), at: 0)
+    try mounted.remount { image in
+      try image.damage { page in page.bytes(at: 0, count: Page.size).allSatisfy { $0 == 7 } }
+    }
+    let found = try mounted.path("a/b/f")
+    try change(mounted, try mounted.path("a/b"))
+    _ = try mounted.call(Call(.read, node: found).with { $0.length = 4096 })
+    try mounted.harness.idle(1_000_000)
+    return mounted.fileSystem?.notices.first { $0.contains("checksum error") }
+  }
+
+  @Test("A message names the path, also after a move")
+  func pathsAreNamed() throws {
+    #expect(try message { _, _ in }?.hasPrefix("/a/b/f: checksum error in inode ") == true)
+    let moved = try message { mounted, folder in
+      try mounted.call(
+        Call(.rename, node: folder, name: "f").with { call in
+          call.otherNode = 1
+          call.otherName = Array("new\nname".utf8)
+        })
+    }
+    #expect(moved?.hasPrefix("/new\\x0aname: checksum error") == true)
+    let gone = try message { mounted, folder in _ = try mounted.unlink("f", in: folder) }
+    #expect(gone?.hasPrefix("checksum error in inode ") == true)
+  }
+
+  @Test("A directory that cannot be read is named")
+  func directoriesAreNamed() throws {
+    let mounted = try Mounted()
+    let folder = try mounted.makeDirectory("big")
+    for number in 0..<200 { _ = try mounted.makeFile("a name of some length, number \(number)", in: folder) }
+    try mounted.remount { image in
+      try image.damage { page in DirectoryLeaf(page).owner == NodeID(raw: folder).number }
+    }
+    let again = try mounted.path("big")
+    _ = try mounted.call(Call(.readdir, node: again).with { $0.length = 65536 })
+    try mounted.harness.idle(1_000_000)
+    #expect(mounted.fileSystem?.notices.contains { $0.hasPrefix("/big: checksum error") } == true)
+  }
+
   @Test("A filesystem that became read-only by an error writes that down")
   func isWrittenAfterAFailure() throws {
     let mounted = try Mounted()

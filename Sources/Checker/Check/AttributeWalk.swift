@@ -41,7 +41,7 @@ struct AttributeWalk {
       if !hashes.contains(check.hash.of(attribute.name)) {
         note(
           .inconsistency, place,
-          "attribute \(Finding.Place.printable(name)) in a node where a lookup does not find it")
+          "attribute \(name.printable) in a node where a lookup does not find it")
       }
       if attribute.form == .apart { checkValue(attribute) }
     }

@@ -19,7 +19,7 @@ struct LostNames {
       guard finding.kind == .danglingRecord, case .name(let name, let directory) = finding.place,
         directory != NodeID.orphans.number
       else { return nil }
-      return "\(path(of: directory))/\(Finding.Place.printable(name))"
+      return "\(path(of: directory))/\(name.printable)"
     }
   }
 
@@ -45,6 +45,6 @@ struct LostNames {
       let records = try? transaction.records(of: summary.foundIn).records,
       let record = records.first(where: { $0.key == summary.foundKey })
     else { return "#\(directory)" }
-    return Finding.Place.printable(record.name)
+    return record.name.printable
   }
 }
