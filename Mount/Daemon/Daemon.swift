@@ -51,6 +51,7 @@ final class Daemon {
     self.log = log
     loop = try EventLoop()
     for remark in controller.remarks { log.notice("\(controller.function.name): \(remark)") }
+    if let warning = ImageExposure.warning(of: place.device) { log.warning("\(warning)") }
     removal = controller.function.removalDescriptor
     busError = controller.function.errorDescriptor
     loop.watch(signals.descriptor) { [unowned self] in while signals.take() != nil { leave() } }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Device
 import Glibc
 import Logging
 import MountSession
@@ -92,7 +93,7 @@ struct MountCommand: ParsableCommand {
     let point = try MountPoint.prepare(directory)
     if isFake { return }
     if foreground {
-      LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
+      LoggingSystem.bootstrap { TerminalLog(label: $0) }
       return try mounting(order, point).run { true }
     }
     switch Background.split() {
@@ -127,7 +128,7 @@ struct MountCommand: ParsableCommand {
   }
 
   private static func complain(_ text: String) {
-    let line = Array("\(UmountCommand.isMeant ? "umount" : "mount").varve: \(text)\n".utf8)
+    let line = Array("\(UmountCommand.isMeant ? "umount" : "mount").varve: \(text.printable)\n".utf8)
     _ = write(STDERR_FILENO, line, line.count)
   }
 }

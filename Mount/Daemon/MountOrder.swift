@@ -27,7 +27,7 @@ struct MountOrder {
     guard let name = try? DeviceName(device), let resolved = realpath(directory, nil) else { return nil }
     defer { free(resolved) }
     let path = String(cString: resolved)
-    let mounts = Daemons.mounts(in: [.own]).map(\.serves)
+    let mounts = Daemons.mounts().map(\.serves)
     return mounts.contains { $0.isCalled(name) && $0.mountPoint == path && $0.state == .mounted } ? path : nil
   }
 

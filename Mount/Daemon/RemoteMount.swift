@@ -63,7 +63,7 @@ struct RemoteMount {
   /// The daemon that has the controller of a device, and the namespace that is meant. Only daemons of this user are
   /// asked: nobody's mount is to be served by somebody else.
   private static func find(_ name: DeviceName) -> (ControlClient, UInt32)? {
-    let mounts = Daemons.mounts(in: [.own])
+    let mounts = Daemons.mounts()
     if let namespace = name.namespace {
       return mounts.first { $0.serves.isOnController(of: name) }.map { ($0.client, namespace) }
     }

@@ -1,3 +1,4 @@
+import Device
 import Glibc
 import Logging
 
@@ -16,7 +17,7 @@ struct SystemLog: LogHandler {
   func log(event: LogEvent) {
     let fields = metadata.merging(event.metadata ?? [:]) { _, own in own }
     let suffix = fields.sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined()
-    "\(event.message)\(suffix)".withCString { text in
+    "\(event.message)\(suffix)".printable.withCString { text in
       withVaList([OpaquePointer(text)]) { vsyslog(priority(event.level), "%s", $0) }
     }
   }

@@ -19,6 +19,9 @@ struct UmountCommand: ParsableCommand {
   @Option(name: .customShort("N"), help: .hidden) var namespace: String?
   @Option(name: .customShort("t"), help: .hidden) var type: String?
 
+  /// How long root waits for another user's daemon to have written everything (ns): it may never say so.
+  private static let patienceWithOthers: UInt64 = 300_000_000_000
+
   /// Whether the process was called by the name of this command.
   static var isMeant: Bool {
     CommandLine.arguments.first.map { $0.split(separator: "/").last?.hasPrefix("umount.") ?? false } ?? false
@@ -27,7 +30,8 @@ struct UmountCommand: ParsableCommand {
   func run() throws {
     let signals = SignalDescriptor()
     let point = try MountPoint.existing(directory)
-    let daemon = Daemons.mounts().first { $0.serves.mountPoint == point.path }
+    let owner = point.owner ?? geteuid()
+    let daemon = Daemons.mounts(of: owner).first { $0.serves.mountPoint == point.path }
     // A daemon that does not answer is left alone, as the kernel's own part is done all the same.
     let waits = !isLazy && !isForced
     if let daemon, waits { try? daemon.client.post("await", [("nsid", .integer(daemon.serves.namespace))]) }
@@ -43,7 +47,8 @@ struct UmountCommand: ParsableCommand {
       throw MountError(
         "\(point.path) is unmounted here, but still mounted for \(holders.joined(separator: ", "))")
     }
-    do throws(ControlError) { _ = try daemon.client.answer(until: signals.descriptor) } catch {
+    let deadline = owner == geteuid() ? nil : Deadline(in: Self.patienceWithOthers)
+    do throws(ControlError) { _ = try daemon.client.answer(until: signals.descriptor, by: deadline) } catch {
       guard error.isSilence else { throw MountError(error.description) }
     }
   }

@@ -45,6 +45,9 @@ public struct MountPoint: Sendable, Equatable {
     return point
   }
 
+  /// The user whose daemon serves what is mounted on top there, of a FUSE mount.
+  public var owner: uid_t? { MountTable.top(at: path)?.owner }
+
   /// Whether what is mounted on top there is what `mounted` saw.
   public var isStillMounted: Bool { device != nil && MountTable.top(at: path)?.device == device }
 

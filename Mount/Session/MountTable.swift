@@ -9,6 +9,8 @@ struct MountEntry: Equatable {
   /// Its type, with the subtype: `fuse.varve`.
   var type: String
   var source: String
+  /// The user whose daemon serves it, of a FUSE mount.
+  var owner: uid_t?
 
   /// Whether it is a Varve filesystem, whichever way it is mounted.
   var isVarve: Bool { type == "fuse.varve" || type == "fuseblk.varve" }
@@ -21,6 +23,8 @@ struct MountEntry: Equatable {
     path = Self.unescaped(words[4])
     type = String(words[dash + 1])
     source = Self.unescaped(words[dash + 2])
+    let options = words.dropFirst(dash + 3).first?.split(separator: ",") ?? []
+    owner = options.first { $0.hasPrefix("user_id=") }.flatMap { uid_t($0.dropFirst(8)) }
   }
 
   /// Undoes the `\040` that stands for a blank, and its like.

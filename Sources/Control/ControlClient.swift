@@ -1,3 +1,4 @@
+import CMachine
 import Glibc
 import JSONValue
 
@@ -11,14 +12,23 @@ public final class ControlClient {
   private let descriptor: Int32
 
   /// Connects to the daemon that has the socket of a process. The socket of one that has died is taken away.
-  /// - Returns: nil where no daemon answers there.
-  public init?(to process: Int32, in folder: ControlFolder) {
+  /// - Parameters:
+  ///   - user: whose the folder and the daemon have to be: what anybody else has put there is not asked.
+  ///   - deadline: when it has to be connected.
+  /// - Returns: nil where no daemon of that user's answers there.
+  public init?(
+    to process: Int32, in folder: ControlFolder, of user: uid_t = geteuid(),
+    by deadline: Deadline = Deadline()
+  ) {
+    guard folder.belongs(to: user) else { return nil }
     self.process = process
     descriptor = LocalSocket.make(blocking: true)
+    LocalSocket.limit(descriptor, deadline)
     let path = folder.socket(of: process)
-    guard LocalSocket.withAddress(of: path, { connect(descriptor, $0, $1) }) == 0 else {
-      // In the folder of somebody else nothing is removed.
-      if errno == ECONNREFUSED, folder.belongs(to: geteuid()) { unlink(path) }
+    let isConnected = LocalSocket.withAddress(of: path) { connect(descriptor, $0, $1) } == 0
+    guard isConnected, cm_socket_user(descriptor) == Int64(user) else {
+      // In another user's folder nothing is removed.
+      if !isConnected, errno == ECONNREFUSED, user == geteuid() { unlink(path) }
       if descriptor >= 0 { close(descriptor) }
       return nil
     }
@@ -28,31 +38,39 @@ public final class ControlClient {
 
   /// Asks and waits for the answer, at most ten seconds.
   /// - Throws: `ControlError` with the daemon's reason, or when it does not answer.
-  public func ask(_ name: String, _ members: [(name: String, value: JSON)] = []) throws(ControlError) -> JSON
-  {
-    try post(name, members)
-    return try answer()
+  public func ask(
+    _ name: String, _ members: [(name: String, value: JSON)] = [], by deadline: Deadline = Deadline()
+  ) throws(ControlError) -> JSON {
+    try post(name, members, by: deadline)
+    return try answer(by: deadline)
   }
 
   /// Asks without waiting for the answer, which is to be waited for before the next question.
   /// - Parameter descriptor: a descriptor that is passed along; it stays the caller's too.
   public func post(
-    _ name: String, _ members: [(name: String, value: JSON)] = [], passing descriptor: Int32? = nil
+    _ name: String, _ members: [(name: String, value: JSON)] = [], passing descriptor: Int32? = nil,
+    by deadline: Deadline = Deadline()
   ) throws(ControlError) {
+    LocalSocket.limit(self.descriptor, deadline)
     try send(Array((ControlRequest.line(name, members) + "\n").utf8), passing: descriptor)
   }
 
-  /// Waits for the answer without a limit of time, but no longer than until `interruption` is readable.
+  /// Waits for the answer, but no longer than until `interruption` is readable.
+  /// - Parameter deadline: when it has to have begun; nil for no limit of time.
   /// - Returns: nil when it was; the answer may still come.
   /// - Throws: `ControlError` with the daemon's reason, or when it has gone.
-  public func answer(until interruption: Int32) throws(ControlError) -> JSON? {
+  public func answer(until interruption: Int32, by deadline: Deadline? = nil) throws(ControlError) -> JSON? {
     var watched = [descriptor, interruption].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
-    while poll(&watched, nfds_t(watched.count), -1) < 0 { if errno != EINTR { throw silence } }
-    return watched[0].revents == 0 ? nil : try answer()
+    while true {
+      let count = poll(&watched, nfds_t(watched.count), deadline?.milliseconds ?? -1)
+      if count > 0 { break }
+      guard count < 0, errno == EINTR else { throw silence }
+    }
+    return watched[0].revents == 0 ? nil : try answer(by: Deadline())
   }
 
-  private func answer() throws(ControlError) -> JSON {
-    let line = try receive()
+  private func answer(by deadline: Deadline) throws(ControlError) -> JSON {
+    let line = try receive(by: deadline)
     let answer: JSON
     do throws(JSONError) { answer = try JSON(reading: line) } catch {
       throw ControlError("process \(process) does not answer in JSON: \(error)")
@@ -80,11 +98,13 @@ public final class ControlClient {
     }
   }
 
-  /// A line without its end.
-  private func receive() throws(ControlError) -> ArraySlice<UInt8> {
+  /// A line without its end, all of which comes in time.
+  private func receive(by deadline: Deadline) throws(ControlError) -> ArraySlice<UInt8> {
     var line: [UInt8] = []
     var chunk = [UInt8](repeating: 0, count: 65536)
     while line.last != UInt8(ascii: "\n") {
+      guard deadline.milliseconds > 0 else { throw silence }
+      LocalSocket.limit(descriptor, deadline)
       let count = read(descriptor, &chunk, chunk.count)
       if count < 0, errno == EINTR { continue }
       guard count > 0, line.count < Self.answerLimit else { throw silence }

@@ -22,17 +22,10 @@ public struct ControlFolder: Sendable, Equatable {
     return ControlFolder(path: "/tmp/varve-\(user)")
   }
 
-  /// Where this process's user may find daemons: its own folder, and for root those of others too.
-  public static var searched: [ControlFolder] {
-    guard geteuid() == 0 else { return [own] }
-    let runtime = names(in: "/run/user").compactMap { name in
-      uid_t(name).map { (folder: ControlFolder(path: "/run/user/\(name)/varve"), user: $0) }
-    }
-    let temporary = names(in: "/tmp").filter { $0.hasPrefix("varve-") }.compactMap { name in
-      uid_t(name.dropFirst(6)).map { (folder: ControlFolder(path: "/tmp/\(name)"), user: $0) }
-    }
-    // Anybody can make a folder of such a name in /tmp.
-    return [own] + (runtime + temporary).filter { $0.folder.belongs(to: $0.user) }.map(\.folder)
+  /// Where the daemons of a user may have their sockets. Of another user only root may ask, and only of what that user has mounted.
+  static func all(of user: uid_t) -> [ControlFolder] {
+    guard user != geteuid() else { return [own] }
+    return ["/run/user/\(user)/varve", "/tmp/varve-\(user)"].map(ControlFolder.init)
   }
 
   /// Whether it is a folder, no link to one, of that user's.

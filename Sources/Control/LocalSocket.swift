@@ -3,16 +3,20 @@ import Glibc
 
 /// The system's side of a local stream socket.
 enum LocalSocket {
-  /// Makes a socket that does not block, or one that does but not for ever.
+  /// Makes a socket.
   static func make(blocking: Bool) -> Int32 {
     let flags = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
-    let descriptor = socket(AF_UNIX, blocking ? flags : flags | Int32(SOCK_NONBLOCK.rawValue), 0)
-    guard blocking, descriptor >= 0 else { return descriptor }
-    var limit = timeval(tv_sec: 10, tv_usec: 0)
+    return socket(AF_UNIX, blocking ? flags : flags | Int32(SOCK_NONBLOCK.rawValue), 0)
+  }
+
+  /// Lets the next call on a socket that blocks wait no longer than until a deadline.
+  static func limit(_ descriptor: Int32, _ deadline: Deadline) {
+    // 0 would be for ever.
+    let left = max(Int(deadline.milliseconds), 1)
+    var limit = timeval(tv_sec: left / 1000, tv_usec: left % 1000 * 1000)
     for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
       setsockopt(descriptor, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
     }
-    return descriptor
   }
 
   /// Calls `body` with the address of a path.

@@ -1,4 +1,5 @@
 import Device
+import Glibc
 import JSONValue
 
 /// A mount that a daemon serves: all that a person may call it by. A daemon answers `hello` with one for each.
@@ -81,15 +82,22 @@ public struct ServedDevice: Sendable, Equatable {
 
 /// The daemons that are running.
 public enum Daemons {
-  /// The mounts of those that this process's user may ask, each with a connection to its daemon.
-  public static func mounts(
-    in folders: [ControlFolder] = ControlFolder.searched
+  /// The mounts that daemons of a user serve, each with a connection to its daemon. All of them together have ten seconds to answer.
+  /// - Parameter user: this process's by default; root's tools believe no other user's, who could say anything.
+  public static func mounts(of user: uid_t = geteuid()) -> [(client: ControlClient, serves: ServedDevice)] {
+    mounts(of: user, in: ControlFolder.all(of: user))
+  }
+
+  static func mounts(
+    of user: uid_t = geteuid(), in folders: [ControlFolder]
   ) -> [(client: ControlClient, serves: ServedDevice)] {
-    folders.flatMap { folder in
+    let deadline = Deadline()
+    return folders.flatMap { folder in
       folder.processes.flatMap { process -> [(client: ControlClient, serves: ServedDevice)] in
-        guard let client = ControlClient(to: process, in: folder), let hello = try? client.ask("hello") else {
-          return []
-        }
+        guard deadline.milliseconds > 0,
+          let client = ControlClient(to: process, in: folder, of: user, by: deadline),
+          let hello = try? client.ask("hello", by: deadline)
+        else { return [] }
         return hello.values.compactMap(ServedDevice.init).map { (client, $0) }
       }
     }

@@ -66,6 +66,35 @@ import Testing
     #expect(folder.processes == [])
   }
 
+  /// The limit holds over all of an answer, however many bytes come in time.
+  @Test func anAnswerThatDripsIsGivenUp() throws {
+    let folder = ControlFolder(path: NSTemporaryDirectory() + "varve-drips-\(UUID().uuidString.prefix(8))")
+    try folder.prepare()
+    defer { try? FileManager.default.removeItem(atPath: folder.path) }
+    let listener = LocalSocket.make(blocking: true)
+    #expect(LocalSocket.withAddress(of: folder.socket(of: 4711)) { bind(listener, $0, $1) } == 0)
+    #expect(listen(listener, 1) == 0)
+    let dripping = Thread {
+      let accepted = accept(listener, nil, nil)
+      for _ in 0..<100 where send(accepted, " ", 1, Int32(MSG_NOSIGNAL)) == 1 { usleep(50_000) }
+      close(accepted)
+    }
+    dripping.start()
+    let client = try #require(ControlClient(to: 4711, in: folder))
+    let begin = cm_monotonic_ns()
+    #expect(throws: ControlError.self) { try client.ask("hello", by: Deadline(in: 300_000_000)) }
+    #expect(cm_monotonic_ns() - begin < 3_000_000_000)
+    close(listener)
+  }
+
+  @Test func anotherUsersFolderIsNotAsked() throws {
+    let server = try server()
+    defer { server.stop() }
+    #expect(ControlClient(to: getpid(), in: server.folder, of: geteuid() + 1) == nil)
+    #expect(Daemons.mounts(of: geteuid() + 1, in: [server.folder]).isEmpty)
+    #expect(server.clientsGone == 0)
+  }
+
   @Test func aFolderOpenToOthersIsClosed() throws {
     let path = NSTemporaryDirectory() + "varve-open-\(UUID().uuidString.prefix(8))"
     #expect(mkdir(path, 0o777) == 0 && chmod(path, 0o777) == 0)

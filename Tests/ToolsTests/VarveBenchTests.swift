@@ -69,8 +69,8 @@ import Testing
 
   @Test func aDeviceThatIsJustLeftIsWaitedFor() throws {
     let holder = Process()
-    holder.executableURL = URL(filePath: "/usr/bin/flock")
-    holder.arguments = [image.path, "-c", "echo held; sleep 0.5"]
+    holder.executableURL = URL(filePath: "/bin/sh")
+    holder.arguments = ["-c", "exec 9<>\"$0\"; flock 9; echo held; sleep 0.5", image.path]
     let output = Pipe()
     holder.standardOutput = output
     try holder.run()

@@ -27,7 +27,8 @@ final class RunningServer: @unchecked Sendable {
     configure(&configuration)
     server = try Server(
       EmulatedController(configuration, name: "test"), socket: path, options: options)
-    let thread = Thread { [self] in
+    // The thread must not keep what ends it.
+    let thread = Thread { [server, ended] in
       server.run()
       ended.signal()
     }

@@ -1,4 +1,5 @@
 import Checker
+import Device
 
 /// Which repairs are wanted.
 enum Consent {
@@ -21,7 +22,7 @@ final class Questions {
   func ask(_ finding: Finding) -> Bool {
     if let answersAll { return answersAll }
     while true {
-      print("\(finding). Mend? [y]es, [n]o, [a]ll, n[o]ne: ", terminator: "")
+      print("\(finding). Mend? [y]es, [n]o, [a]ll, n[o]ne: ".printable, terminator: "")
       switch readLine()?.lowercased() {
       case "y", "yes": return true
       case "n", "no": return false

@@ -1,4 +1,5 @@
 import Checker
+import Device
 import Format
 import Glibc
 import JSONValue
@@ -20,7 +21,7 @@ final class Console {
 
   /// Writes lines to standard error.
   static func complain(_ text: String) {
-    let line = Array("\(text)\n".utf8)
+    let line = Array("\(text.printable)\n".utf8)
     _ = write(STDERR_FILENO, line, line.count)
   }
 
@@ -53,18 +54,18 @@ final class Console {
   }
 
   private func report(_ result: Inspection.Result) {
-    if result.wasSkipped { return print("\(device): clean") }
+    if result.wasSkipped { return show("\(device): clean") }
     guard let outcome = result.outcome else { return }
     let left = Set(outcome.after.findings.map(\.description))
     for finding in outcome.before.findings where finding.severity != .note || isVerbose {
-      print("\(finding)\(Self.state(finding, isLeft: left.contains(finding.description)))")
+      show("\(finding)\(Self.state(finding, isLeft: left.contains(finding.description)))")
     }
     let before = Set(outcome.before.findings.map(\.description))
     for finding in outcome.after.findings
     where finding.severity != .note && !before.contains(finding.description) {
-      print("\(finding)\(Self.state(finding, isLeft: true))")
+      show("\(finding)\(Self.state(finding, isLeft: true))")
     }
-    for path in outcome.lost { print("lost: \(path)") }
+    for path in outcome.lost { show("lost: \(path)") }
     for failure in outcome.failures { say(failure) }
     summarize(outcome)
   }
@@ -82,17 +83,20 @@ final class Console {
     let found = outcome.before.errorCount
     let errors = outcome.after.errorCount
     if found == 0 {
-      print("\(device): clean, \(counts)")
+      show("\(device): clean, \(counts)")
     } else if errors == 0 {
-      print("\(device): \(found) errors, all mended; \(counts)")
+      show("\(device): \(found) errors, all mended; \(counts)")
     } else {
-      print("\(device): \(found) errors, \(errors) left; \(counts)")
+      show("\(device): \(found) errors, \(errors) left; \(counts)")
     }
     guard isVerbose else { return }
-    print(
+    show(
       "\(report.verifiedBlocks) data blocks verified, \(report.orphans) inodes to be freed at the next mount")
-    print("\(report.freeSegments) segments free")
+    show("\(report.freeSegments) segments free")
   }
+
+  /// Prints a line, made printable: names in a filesystem may be anything.
+  private func show(_ text: String) { print(text.printable) }
 
   private static func json(_ result: Inspection.Result, device: String) -> JSON {
     let report = result.outcome?.after

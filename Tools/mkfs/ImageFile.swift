@@ -4,7 +4,8 @@ import Glibc
 /// The image file behind the device's name, made or enlarged before the filesystem, and taken back when that fails.
 struct ImageFile {
   private let path: String
-  private let descriptor: Int32
+  /// Whether there is a file that may have to be taken back.
+  private let isOurs: Bool
   /// The size to go back to; nil for a file that was not there.
   private let formerSize: off_t?
 
@@ -12,7 +13,7 @@ struct ImageFile {
   /// - Throws: `Refusal` when a size is given to what is no file, or the file cannot be made.
   init(device: String, size: UInt64?, dryRun: Bool) throws {
     guard let size else {
-      (path, descriptor, formerSize) = ("", -1, nil)
+      (path, isOurs, formerSize) = ("", false, nil)
       return
     }
     guard case .image(let name, _, _) = try DeviceName(device) else {
@@ -29,11 +30,14 @@ struct ImageFile {
       throw Refusal("a size of \(size) bytes is not possible")
     }
     if dryRun, !exists { throw Refusal("\(path) does not exist; -n makes none") }
-    descriptor = dryRun ? -1 : open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+    isOurs = !dryRun
     guard !dryRun else { return }
+    // What is deleted in the filesystem stays in the file until it is written over: it is its owner's alone.
+    let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else {
       throw Refusal("\(path) cannot be made: \(String(cString: strerror(errno)))")
     }
+    defer { close(descriptor) }
     // A file that is larger keeps its size: cutting it off could cut off what is still wanted.
     guard wanted > formerSize ?? 0 else { return }
     // A limit on the size of files is an error to be told, not a signal to die of.
@@ -45,15 +49,9 @@ struct ImageFile {
     }
   }
 
-  /// The filesystem was made.
-  func keep() {
-    if descriptor >= 0 { close(descriptor) }
-  }
-
-  /// It was not: the file is as it was.
+  /// The filesystem was not made: the file is as it was.
   func undo() {
-    guard descriptor >= 0 else { return }
-    if let formerSize { ftruncate(descriptor, formerSize) } else { unlink(path) }
-    close(descriptor)
+    guard isOurs else { return }
+    if let formerSize { truncate(path, formerSize) } else { unlink(path) }
   }
 }

@@ -74,7 +74,7 @@ struct Make: ParsableCommand {
   }
 
   private static func say(_ text: String) {
-    let line = Array("\(text)\n".utf8)
+    let line = Array("\(text.printable)\n".utf8)
     _ = Glibc.write(STDERR_FILENO, line, line.count)
   }
 
@@ -101,7 +101,6 @@ struct Make: ParsableCommand {
     let image = try ImageFile(device: device, size: size.flatMap(Size.bytes), dryRun: dryRun)
     do {
       try make()
-      image.keep()
     } catch {
       image.undo()
       throw error
@@ -133,6 +132,7 @@ struct Make: ParsableCommand {
       throw Refusal("\(device) is write protected; make it writable first")
     }
     if !dryRun { try write(superblock, to: block) }
+    if let warning = ImageExposure.warning(of: device) { Self.say("mkfs.varve: \(warning)") }
     report(superblock)
   }
 
@@ -209,8 +209,9 @@ struct Make: ParsableCommand {
       ]
       print(JSON.object(members))
     } else if !quiet {
-      print("\(dryRun ? "Would make" : "Made") a varve filesystem on \(device): \(Size.text(bytes))")
-      print("UUID \(uuid)\(label.isEmpty ? "" : ", label \(label)")")
+      let made = dryRun ? "Would make" : "Made"
+      print("\(made) a varve filesystem on \(device): \(Size.text(bytes))".printable)
+      print("UUID \(uuid)\(label.isEmpty ? "" : ", label \(label)")".printable)
       print("\(geometry.segmentCount) segments of \(Size.text(segment))")
     }
   }

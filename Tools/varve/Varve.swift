@@ -1,4 +1,5 @@
 import ArgumentParser
+import Device
 import Glibc
 
 /// The tool for everything but making, checking and mounting a filesystem.
@@ -58,7 +59,7 @@ struct Varve: ParsableCommand {
 
   /// Prints one line for a person to the standard error output.
   static func complain(_ message: String) {
-    let line = Array("varve: \(message)\n".utf8)
+    let line = Array("varve: \(message.printable)\n".utf8)
     _ = write(STDERR_FILENO, line, line.count)
   }
 }

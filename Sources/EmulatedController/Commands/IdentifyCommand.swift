@@ -102,6 +102,7 @@ extension Controller {
     let perPage = UInt16(truncatingIfNeeded: max(4096 >> namespace.shift, 1) - 1)
     identity.preferredWriteGranularity = perPage
     identity.preferredWriteAlignment = perPage
+    identity.optimalWriteSize = perPage
     identity.preferredDeallocateGranularity = perPage
     identity.preferredDeallocateAlignment = perPage
     identity.byteCapacity = UInt128(namespace.medium.size)

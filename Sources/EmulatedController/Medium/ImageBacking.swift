@@ -2,7 +2,7 @@ import CMachine
 import Glibc
 import PCI
 
-/// An image file, held open and locked against every other opener.
+/// An image file, held open and locked against every other who writes it; see `ImageLock`.
 final class ImageBacking: Backing {
   private let file: ImageMedium
   /// The file's mapping, where it lies in memory.
@@ -24,16 +24,23 @@ final class ImageBacking: Backing {
   /// - Throws: `FunctionError` when it is missing, no regular file, too small, not permitted, or held by another
   ///   process, which is then named.
   init(path: String, blockSize: Int, isReadOnly: Bool = false) throws(FunctionError) {
-    let (opened, isReadOnly) = try Self.open(path, isReadOnly: isReadOnly)
-    self.isReadOnly = isReadOnly
+    var (opened, isReadOnly) = try Self.open(path, isReadOnly: isReadOnly)
+    var isOpen = true
     let size: Int
     do throws(FunctionError) {
       size = try Self.usableSize(opened, path, blockSize)
-      try Self.lock(opened, path)
+      if try !ImageLock.take(opened, path) {
+        close(opened)
+        isOpen = false
+        try ImageLock.requireNoWriter(path)
+        (opened, isReadOnly) = try Self.open(path, isReadOnly: isReadOnly)
+        ImageLock.takeLater(opened)
+      }
     } catch {
-      close(opened)
+      if isOpen { close(opened) }
       throw error
     }
+    self.isReadOnly = isReadOnly
     let (tmpfs, ramfs) = (0x0102_1994, 0x8584_58f6)
     let isInMemory = [tmpfs, ramfs].contains(cm_filesystem_type(opened))
     file = ImageMedium(descriptor: opened, size: size, mayBlock: !isInMemory)
@@ -92,19 +99,5 @@ final class ImageBacking: Backing {
         errno: EINVAL)
     }
     return size
-  }
-
-  private static func lock(_ descriptor: Int32, _ path: String) throws(FunctionError) {
-    guard cm_lock_exclusively(descriptor) != 0 else { return }
-    let code = errno
-    guard code == EWOULDBLOCK else {
-      throw FunctionError("\(path) cannot be locked: \(String(cString: strerror(code)))", errno: code)
-    }
-    var status = stat()
-    let holder = fstat(descriptor, &status) == 0 ? LockHolder.find(inode: status.st_ino) : nil
-    let who = holder.map { "process \($0)" } ?? "another process"
-    throw FunctionError(
-      "\(path) is in use by \(who)",
-      remedy: holder.map { "unmount it, or end the process: kill \($0)" } ?? "unmount it", errno: EBUSY)
   }
 }

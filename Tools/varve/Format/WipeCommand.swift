@@ -58,7 +58,7 @@ struct Wipe: ParsableCommand {
       try? reader.discard(block: rest.lowerBound, count: UInt64(rest.count))
     }
     try reader.flush()
-    print("removed \(what)")
+    print("removed \(what)".printable)
   }
 
   private func clear(_ range: Range<UInt64>, of device: SynchronousDevice) throws {

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Device
 import JSONValue
 
 /// How a command prints what it found.
@@ -11,8 +12,8 @@ struct OutputOptions: ParsableArguments {
   @Option(name: [.short, .long], help: "How to print: for people, or as JSON.")
   var outputFormat = OutputFormat.normal
 
-  /// Prints one of the two.
+  /// Prints one of the two. What devices and others say is made printable.
   func print(_ json: @autoclosure () -> JSON, normal: @autoclosure () -> String) {
-    Swift.print(outputFormat == .json ? json().description : normal())
+    Swift.print(outputFormat == .json ? json().description : normal().printable)
   }
 }

@@ -1,0 +1,49 @@
+import CMachine
+import Glibc
+import PCI
+
+/// Keeps an image to one process by a lock on the file (flock(2)).
+///
+/// Whoever may read the file can take that lock too, and must not keep its owner out by it. So where another has the lock, what
+/// counts is whether anybody has the file open for writing. The kernel says so to its owner and to root: only where nobody has, it
+/// grants a read lease (fcntl(2), F_SETLEASE). Then the file is used without the lock, which is taken as soon as it comes free.
+enum ImageLock {
+  /// Takes the lock.
+  /// - Returns: false when another has it.
+  /// - Throws: `FunctionError` when there are no locks.
+  static func take(_ descriptor: Int32, _ path: String) throws(FunctionError) -> Bool {
+    if cm_lock_exclusively(descriptor) == 0 { return true }
+    let code = errno
+    guard code == EWOULDBLOCK else {
+      throw FunctionError("\(path) cannot be locked: \(String(cString: strerror(code)))", errno: code)
+    }
+    return false
+  }
+
+  /// Refuses a file that is open for writing, by this process or another, or may be.
+  /// - Throws: `FunctionError` naming who has it.
+  static func requireNoWriter(_ path: String) throws(FunctionError) {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    let hasWriter = descriptor < 0 || fcntl(descriptor, setLease, F_RDLCK) != 0
+    if descriptor >= 0 { close(descriptor) }
+    guard hasWriter else { return }
+    let resolved = realpath(path, nil)
+    defer { free(resolved) }
+    let holders = resolved.map { OpenFiles.holders(of: String(cString: $0)) } ?? []
+    let who = holders.isEmpty ? "another process" : holders.map(\.description).joined(separator: ", ")
+    throw FunctionError("\(path) is in use by \(who)", remedy: "unmount it", errno: EBUSY)
+  }
+
+  private static let setLease: Int32 = 1024
+
+  /// Takes the lock when whoever has it lets it go, in a thread that waits for that.
+  static func takeLater(_ descriptor: Int32) {
+    var thread = pthread_t()
+    let argument = UnsafeMutableRawPointer(bitPattern: Int(descriptor) + 1)
+    let wait: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { argument in
+      _ = flock(Int32(Int(bitPattern: argument) - 1), LOCK_EX)
+      return nil
+    }
+    if pthread_create(&thread, nil, wait, argument) == 0 { pthread_detach(thread) }
+  }
+}
