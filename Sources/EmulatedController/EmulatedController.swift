@@ -203,7 +203,9 @@ extension EmulatedController {
   /// Reports that a namespace has changed: the log of changed namespaces names it.
   public func reportChange(ofNamespace identifier: UInt32) {
     let changed = Set(controller.changedNamespaces.identifiers).union([identifier])
-    controller.changedNamespaces.identifiers = changed.sorted()
+    let isOverflow = changed.count > NamespaceList.limit || controller.changedNamespaces.isOverflow
+    controller.changedNamespaces.isOverflow = isOverflow
+    controller.changedNamespaces.identifiers = isOverflow ? [] : changed.sorted()
     controller.report(.namespaceAttributeChanged)
   }
 

@@ -60,6 +60,14 @@ struct BringUpTests {
     #expect(host.status.ready && host.data(SubmissionEntry(identify: .controller)) != nil)
   }
 
+  @Test("clearing SHN takes nothing back while the controller is enabled")
+  func shutdownStays() throws {
+    let host = try TestHost.memory()
+    host.announceShutdown(.normal)
+    host.announceShutdown(ShutdownNotification(rawValue: 0))
+    #expect(host.status.shutdown == .complete && host.status.ready)
+  }
+
   @Test("a controller that was shut down while disabled is enabled by one store")
   func enableAfterShutdown() throws {
     let host = try TestHost.memory()

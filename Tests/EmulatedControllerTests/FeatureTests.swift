@@ -1,4 +1,5 @@
 import EmulatedController
+import Glibc
 import NVMeSpec
 import PCI
 import Testing
@@ -217,5 +218,65 @@ struct FeatureTests {
     #expect(value(1, 16) == identifier && value(0, 8) == Array(identifier[..<8]))
     #expect(set(host, .hostIdentifier, [9], value: 0).isSuccess)
     #expect(value(1, 16) == [9] + [UInt8](repeating: 0, count: 15))
+  }
+
+  @Test("Timestamp that no host has set counts from the reset, and goes on with the clock")
+  func timestampClock() throws {
+    var configuration = EmulatedController.Configuration(namespaces: [.init(.memory(bytes: 1 << 20))])
+    configuration.mode = .inService
+    let host = try TestHost(configuration)
+    host.enable()
+    func milliseconds() throws -> UInt64 {
+      TimestampValue(decoding: try #require(host.data(SubmissionEntry(getFeature: .timestamp), 8)))
+        .milliseconds
+    }
+    usleep(300_000)
+    #expect(try (250..<60_000).contains(milliseconds()))
+    host.disable()
+    host.enable()
+    #expect(try milliseconds() < 250)
+  }
+
+  @Test("a warning that holds already is told to a host that begins to listen")
+  func lateListener() throws {
+    let host = try TestHost.memory { $0.criticalWarning = 1 << 2 }
+    host.place(SubmissionEntry(.asynchronousEventRequest), host.admin)
+    host.ring(host.admin)
+    #expect(host.poll(host.admin) == nil)
+    let set = SubmissionEntry(setFeature: .asynchronousEventConfiguration, value: 1 << 2)
+    host.place(set, host.admin)
+    host.ring(host.admin)
+    let answers = (0..<2).compactMap { _ in host.poll(host.admin) }
+    #expect(answers.count == 2)
+    #expect(answers.contains { AsynchronousEvent(rawValue: $0.result) == .reliability })
+  }
+
+  @Test("the queues that were granted stay so until a reset, and are not asked for once there was one")
+  func grantStays() throws {
+    let host = try TestHost.memory()
+    func ask(_ pairs: Int) -> SubmissionEntry {
+      SubmissionEntry(
+        setFeature: .numberOfQueues, value: QueueCounts(submission: pairs, completion: pairs).rawValue)
+    }
+    let first = host.run(ask(2))?.result
+    #expect(first == QueueCounts(submission: 2, completion: 2).rawValue)
+    #expect(host.run(ask(6))?.result == first)
+    _ = host.makeQueue()
+    #expect(host.status(SubmissionEntry(deleteSubmissionQueue: 1)).isSuccess)
+    #expect(host.status(SubmissionEntry(deleteCompletionQueue: 1)).isSuccess)
+    #expect(host.status(ask(6)).code == .commandSequenceError)
+  }
+
+  @Test("features of no effect keep what they are set to")
+  func keptValues() throws {
+    let host = try TestHost.memory()
+    for (feature, value) in [
+      (Feature.arbitration, 0x0102_0300), (.interruptCoalescing, 0x0504), (.writeAtomicityNormal, 1),
+    ]
+      as [(Feature, UInt32)]
+    {
+      #expect(host.status(SubmissionEntry(setFeature: feature, value: value)).isSuccess)
+      #expect(get(host, SubmissionEntry(getFeature: feature)) == value)
+    }
   }
 }

@@ -180,4 +180,46 @@ struct IOTests {
       #expect(host.status(entry).code == .invalidFormat)
     }
   }
+
+  @Test("Verify counts as data read")
+  func verifyIsCounted() throws {
+    let host = try TestHost.memory()
+    let queue = host.makeQueue()
+    #expect(host.status(SubmissionEntry(.verify, namespace: 1, block: 0, count: 4096), queue).isSuccess)
+    #expect(try #require(host.health()).dataUnitsRead == 33)
+  }
+
+  @Test("protection information is made with the application tag asked for, and Verify makes none")
+  func applicationTag() throws {
+    let host = try TestHost.memory {
+      $0.namespaces[0].metadataSize = 16
+      $0.namespaces[0].protectionType = 1
+    }
+    let queue = host.makeQueue()
+    let frame = host.allocate(2)
+    var write = host.transfer(.write, block: 0, count: 1, frame: frame)
+    write.protectionInformation = .action
+    write.cdw15 = 0x1234
+    write.metadata = host.arena.address(frame + 1)
+    #expect(host.status(write, queue).isSuccess)
+    for (tag, code) in [(0x1234, nil), (0x1235, .applicationTagCheckError)] as [(UInt32, StatusCode?)] {
+      var read = host.transfer(.read, block: 0, count: 1, frame: frame)
+      read.protectionInformation = .application
+      read.cdw15 = 0xffff << 16 | tag
+      read.metadata = host.arena.address(frame + 1)
+      let status = host.status(read, queue)
+      if let code { #expect(status.code == code) } else { #expect(status.isSuccess) }
+    }
+    var verify = SubmissionEntry(.verify, namespace: 1, block: 0, count: 1)
+    verify.protectionInformation = .action
+    #expect(host.status(verify, queue).code == .invalidField)
+    // Of a block with zeros, metadata that is no protection information is zero.
+    #expect(host.status(SubmissionEntry(.writeZeroes, namespace: 1, block: 0, count: 1), queue).isSuccess)
+    var read = host.transfer(.read, block: 0, count: 1, frame: frame)
+    read.metadata = host.arena.address(frame + 1)
+    #expect(host.status(read, queue).isSuccess)
+    #expect(
+      Array(host.bytes(frame + 1, 16)) == [UInt8](repeating: 0, count: 8) + [UInt8](repeating: 0xff, count: 8)
+    )
+  }
 }

@@ -57,4 +57,33 @@ struct LogTests {
     #expect((log.admin[.doorbellBufferConfig] != nil) == isRich)
     #expect(log.admin[.formatNVM] == [.supported, .changesData, .changesNamespace])
   }
+
+  @Test("more changed namespaces than the list holds are all")
+  func tooManyChanges() throws {
+    let host = try TestHost.memory()
+    for identifier in 1...1025 as ClosedRange<UInt32> {
+      host.controller.reportChange(ofNamespace: identifier)
+    }
+    let entry = SubmissionEntry(getLogPage: .changedNamespaces, length: 4096)
+    let log = ChangedNamespaceLog(decoding: try #require(host.data(entry)))
+    #expect(log.isOverflow)
+    #expect(!ChangedNamespaceLog(decoding: try #require(host.data(entry))).isOverflow)
+  }
+
+  @Test("an event waits until its own log page was read")
+  func ownPage() throws {
+    let host = try TestHost.memory()
+    let events = SubmissionEntry(setFeature: .asynchronousEventConfiguration, value: 3 << 8)
+    #expect(host.status(events).isSuccess)
+    for _ in 0..<2 { host.place(SubmissionEntry(.asynchronousEventRequest), host.admin) }
+    host.ring(host.admin)
+    host.controller.reportChange(ofNamespace: 1)
+    #expect(host.poll(host.admin) != nil)
+    _ = host.data(SubmissionEntry(getLogPage: .firmwareSlots, length: 512), 512)
+    host.controller.reportChange(ofNamespace: 1)
+    #expect(host.poll(host.admin) == nil)
+    _ = host.data(SubmissionEntry(getLogPage: .changedNamespaces, length: 4096))
+    host.controller.reportChange(ofNamespace: 1)
+    #expect(host.poll(host.admin) != nil)
+  }
 }

@@ -37,6 +37,16 @@ struct PowerCutTests {
     }
   }
 
+  @Test("what was read with FUA is on the medium", arguments: [IOOpcode.read, .compare, .verify])
+  func forcedReads(opcode: IOOpcode) throws {
+    let bench = try Bench()
+    bench.write(0, 7)
+    let entry = bench.host.transfer(opcode, block: 0, count: 1, frame: bench.frame, fua: true)
+    #expect(bench.host.status(entry, bench.queue).isSuccess)
+    try bench.host.controller.cutPower()
+    #expect(bench.host.controller.contents(namespace: 1)?.bytes(at: 0, count: 1) == [7])
+  }
+
   @Test("a power cut loses what was not flushed, and nothing else")
   func losesUnflushed() throws {
     let bench = try Bench()

@@ -174,4 +174,17 @@ struct QueueTests {
     host.ring(queue)
     #expect(host.status.fatal)
   }
+
+  @Test("a queue whose entry size is not set has an invalid size; the other kind can be made")
+  func entrySizes() throws {
+    let host = try TestHost.memory()
+    host.disable()
+    host.enable(submissionEntrySize: 0)
+    let address = host.arena.address(host.allocate())
+    let completion = SubmissionEntry(createCompletionQueue: 1, entries: 16, at: address, vector: nil)
+    let submission = SubmissionEntry(
+      createSubmissionQueue: 1, entries: 16, at: address, completionQueue: 1)
+    #expect(host.status(completion).isSuccess)
+    #expect(host.status(submission).code == .invalidQueueSize)
+  }
 }

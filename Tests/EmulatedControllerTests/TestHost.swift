@@ -57,7 +57,10 @@ final class TestHost {
   }
 
   /// Sets up the admin queue and CC.EN.
-  func enable(adminEntries: Int = 32, interrupts count: Int = 0) {
+  func enable(
+    adminEntries: Int = 32, interrupts count: Int = 0,
+    submissionEntrySize: UInt8 = SubmissionEntry.sizeExponent
+  ) {
     if count > 0 { interrupts = (try? controller.enableInterrupts(count: count)) ?? [] }
     admin = TestQueue(
       number: 0, submission: allocate(), completion: allocate(), entries: adminEntries, vector: 0)
@@ -70,7 +73,7 @@ final class TestHost {
     window.store64(arena.address(admin.completion), at: Register.adminCompletionQueue)
     var configuration = ControllerConfiguration(rawValue: 0)
     configuration.enabled = true
-    configuration.submissionEntrySize = SubmissionEntry.sizeExponent
+    configuration.submissionEntrySize = submissionEntrySize
     configuration.completionEntrySize = CompletionEntry.sizeExponent
     window.store32(configuration.rawValue, at: Register.configuration)
   }

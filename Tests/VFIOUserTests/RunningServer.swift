@@ -27,8 +27,7 @@ final class RunningServer: @unchecked Sendable {
     configure(&configuration)
     server = try Server(
       EmulatedController(configuration, name: "test"), socket: path, options: options)
-    // The thread must not keep what ends it.
-    let thread = Thread { [server, ended] in
+    let thread = Thread { [self] in
       server.run()
       ended.signal()
     }
@@ -45,9 +44,17 @@ final class RunningServer: @unchecked Sendable {
 
   deinit { stop() }
 
-  static func freshPath() -> String {
-    "\(NSTemporaryDirectory())varve-\(getpid())-\(UInt32.random(in: 0 ... .max)).sock"
-  }
+  /// Where the sockets of this process lie. It goes when the process ends, with what servers that still run have there.
+  private static let folder: String = {
+    let folder = "\(NSTemporaryDirectory())varve-sockets-\(getpid())"
+    try? FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    atexit {
+      try? FileManager.default.removeItem(atPath: "\(NSTemporaryDirectory())varve-sockets-\(getpid())")
+    }
+    return folder
+  }()
+
+  static func freshPath() -> String { "\(folder)/\(UInt32.random(in: 0 ... .max)).sock" }
 
   /// Options of a server that shares no doorbells.
   static var withoutMapping: ServerOptions {

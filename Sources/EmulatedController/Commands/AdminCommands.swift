@@ -70,13 +70,12 @@ extension Controller {
       entry.namespace == SubmissionEntry.allNamespaces
       ? Array(namespaces.identifiers) : [entry.namespace]
     // Metadata lies in a buffer of its own, and protection information in its last bytes.
-    guard entry.secureErase <= 2, !entry.extendedMetadata, !entry.protectionFirst else {
-      return .refused(.invalidFormat)
-    }
+    guard entry.secureErase <= 2 else { return .refused(.invalidField) }
     for identifier in wanted {
       guard let namespace = namespaces[identifier] else { return .refused(.invalidNamespaceOrFormat) }
       guard Int(entry.formatIndex) < namespace.formats.count,
-        namespace.mayHave(protectionType: entry.formatProtection)
+        namespace.mayHave(protectionType: entry.formatProtection),
+        namespace.metadataSize == 0 || !entry.extendedMetadata && !entry.protectionFirst
       else { return .refused(.invalidFormat) }
       guard !namespace.isWriteProtected else { return .refused(.namespaceWriteProtected) }
     }

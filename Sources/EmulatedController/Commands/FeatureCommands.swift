@@ -33,6 +33,7 @@ extension Controller {
     case .timestamp: return receiveTimestamp(command)
     case .hostIdentifier: return receiveHostIdentifier(command)
     case .hostMemoryBuffer: return setHostMemory(entry)
+    case .asynchronousEventConfiguration: return configureEvents(entry.cdw11)
     case .temperatureThreshold: return setThreshold(TemperatureThreshold(rawValue: entry.cdw11))
     case .errorRecovery where entry.namespace == SubmissionEntry.allNamespaces:
       for namespace in namespaces.identifiers {
@@ -103,12 +104,27 @@ extension Controller {
   /// Number of Queues: grants what is asked for, up to what there is.
   private mutating func setQueueCounts(_ asked: QueueCounts) -> Outcome {
     guard asked.submission <= 65_535, asked.completion <= 65_535 else { return .refused(.invalidField) }
-    guard !queues.hasIOQueues else { return .refused(.commandSequenceError) }
+    guard !features.hasMadeQueues else { return .refused(.commandSequenceError) }
+    // What was granted stays so until a reset.
+    guard !features.hasGrantedQueues else { return .done(.success, UInt64(features.queueCounts.rawValue)) }
+    features.hasGrantedQueues = true
     let granted = QueueCounts(
       submission: min(asked.submission, configuration.queuePairs),
       completion: min(asked.completion, configuration.queuePairs))
     features.set(FeatureKey(feature: .numberOfQueues), granted.rawValue)
     return .done(.success, UInt64(granted.rawValue))
+  }
+
+  /// Asynchronous Event Configuration: a warning that holds already is told to a host that begins to listen.
+  private mutating func configureEvents(_ value: UInt32) -> Outcome {
+    let key = FeatureKey(feature: .asynchronousEventConfiguration)
+    let news = value & ~(features.value(key) ?? 0)
+    features.set(key, value)
+    let warning = UInt32(criticalWarning) & news
+    if warning & 1 != 0 { report(.spareLow) }
+    if warning & 0x3c != 0 { report(.reliability) }
+    if news & 1 << 1 != 0, hasReachedThreshold || warning & 1 << 1 != 0 { report(.temperature) }
+    return .success
   }
 
   /// Temperature Threshold: the event comes at once where the temperature has reached the new threshold.
@@ -138,6 +154,7 @@ extension Controller {
   private mutating func sendTimestamp(isCurrent: Bool, _ command: FetchedCommand) -> Outcome {
     var value = TimestampValue(milliseconds: 0)
     if isCurrent {
+      readClock()
       let passed = (now - min(now, features.timestamp.at)) / 1_000_000
       let set = features.timestamp.value
       value = TimestampValue(milliseconds: set.milliseconds &+ passed, isSet: set.isSet)
@@ -150,6 +167,7 @@ extension Controller {
   private mutating func receiveTimestamp(_ command: FetchedCommand) -> Outcome {
     let status = receive(TimestampValue.size, for: command)
     if status.isSuccess {
+      readClock()
       let value = TimestampValue(decoding: UnsafeRawBufferPointer(scratch))
       features.timestamp = (TimestampValue(milliseconds: value.milliseconds, isSet: true), now)
     }

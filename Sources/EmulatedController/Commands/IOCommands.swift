@@ -52,6 +52,7 @@ extension Controller {
       return refusal(command)
     }
     guard length <= maximumBytes else { return .refused(.invalidField) }
+    if command.entry.forceUnitAccess, let refusal = settle(namespace, command) { return refusal }
     if namespace.metadataSize != 0 { return readProtected(command, namespace, offset, length) }
     let status = gather(command, length: length, write: true)
     guard status.isSuccess else { return .done(status, 0) }
@@ -157,6 +158,7 @@ extension Controller {
       return refusal(command)
     }
     guard length <= maximumBytes else { return .refused(.invalidField) }
+    if command.entry.forceUnitAccess, let refusal = settle(namespace, command) { return refusal }
     if namespace.metadataSize != 0 { return compareProtected(command, namespace, offset, length) }
     let status = gather(command, length: length, write: false)
     guard status.isSuccess else { return .done(status, 0) }
@@ -181,12 +183,25 @@ extension Controller {
     return .success
   }
 
+  /// A command that reads with FUA: what it reads is made durable first.
+  /// - Returns: nil when it is.
+  @inline(never)
+  private mutating func settle(_ namespace: NamespaceRecord, _ command: FetchedCommand) -> Outcome? {
+    guard features.writeCache else { return nil }
+    if records { recordExecution(of: command) }
+    if cannotSynchronize { return .refused(.writeFault) }
+    let failure = namespace.medium.synchronize()
+    return failure == 0 ? nil : .done(Self.writeError(failure), 0)
+  }
+
   /// Reads the blocks without sending them anywhere.
   @inline(never)
   private mutating func verify(_ command: FetchedCommand) -> Outcome {
     guard case .valid(let namespace, let offset, let length) = extent(command.entry) else {
       return refusal(command)
     }
+    if command.entry.forceUnitAccess, let refusal = settle(namespace, command) { return refusal }
+    statistics.bytesRead += length
     if namespace.metadataSize != 0 { return verifyProtected(command, namespace, offset, length) }
     var done = 0
     while done < length {

@@ -4,8 +4,8 @@ import NVMeSpec
 /// Reads, writes, comparisons and verifications of namespaces with metadata (NVM Command Set 1.0, section 5.2).
 ///
 /// Metadata goes over the bus in a buffer of its own, or not at all where the controller keeps the protection
-/// information to itself (PRACT). On the medium it lies behind the last block, inverted, so that what was never written
-/// or is deallocated reads as ones: protection information that says that it is not to be checked.
+/// information to itself (PRACT). On the medium it lies behind the last block, protection information inverted, so that
+/// where nothing was written, or was deallocated, it reads as ones, which say that it is not to be checked.
 extension Controller {
   @inline(never)
   mutating func readProtected(
@@ -113,7 +113,9 @@ extension NamespaceRecord {
   /// Why a command's protection information cannot be as it asks; nil when it can.
   fileprivate func refusal(of entry: SubmissionEntry) -> StatusCode? {
     let isCheck = [.compare, .verify].contains(IOOpcode(rawValue: entry.opcode))
-    if isCheck, entry.protectionInformation.contains(.action) { return .invalidProtectionInformation }
+    if isCheck, entry.protectionInformation.contains(.action) {
+      return entry.opcode == IOOpcode.verify.rawValue ? .invalidField : .invalidProtectionInformation
+    }
     guard let protection, entry.protectionInformation.contains(.reference) else { return nil }
     let isFirst = protection.referenceTag(entry.startingBlock) == entry.referenceTag
     return protection.type == 3 || protection.type == 1 && !isFirst ? .invalidProtectionInformation : nil
@@ -140,16 +142,23 @@ extension NamespaceRecord {
     guard failure == 0 else { return failure }
     let place = metadataOffset(offset)
     let other = transfer(&metadata) { medium.read(into: $0, 1, at: place) }
-    for index in metadata.indices { metadata[index] = ~metadata[index] }
+    invertProtection(&metadata)
     return other
   }
 
   fileprivate func write(_ data: inout [UInt8], _ metadata: inout [UInt8], at offset: Int) -> Int32 {
     let failure = transfer(&data) { medium.write($0, 1, at: offset) }
     guard failure == 0 else { return failure }
-    for index in metadata.indices { metadata[index] = ~metadata[index] }
+    invertProtection(&metadata)
     let place = metadataOffset(offset)
     return transfer(&metadata) { medium.write($0, 1, at: place) }
+  }
+
+  private func invertProtection(_ metadata: inout [UInt8]) {
+    guard let protection else { return }
+    for index in metadata.indices where protection.isProtection(index % metadataSize) {
+      metadata[index] = ~metadata[index]
+    }
   }
 
   private func transfer(_ bytes: inout [UInt8], _ body: (UnsafeMutablePointer<iovec>) -> Int32) -> Int32 {
@@ -178,7 +187,8 @@ extension NamespaceRecord {
     guard let protection else { return }
     forEachBlock(data, &metadata) { block, tuple, index in
       protection.protect(
-        block, tuple, reference: protection.type == 3 ? entry.referenceTag : entry.referenceTag &+ index)
+        block, tuple, reference: protection.type == 3 ? entry.referenceTag : entry.referenceTag &+ index,
+        application: UInt16(truncatingIfNeeded: entry.cdw15))
     }
   }
 

@@ -15,6 +15,7 @@ extension Controller {
       address: entry.prp1, entries: UInt32(entry.queueEntries), vector: entry.interruptVector,
       interrupts: entry.interruptsEnabled)
     queues.noteCreation(queue)
+    features.hasMadeQueues = true
     sharedDoorbells?.clear(queue, isCompletion: true)
     return .success
   }
@@ -29,6 +30,7 @@ extension Controller {
     queues.submission[queue] = SubmissionQueue(
       address: entry.prp1, entries: UInt32(entry.queueEntries), completionQueue: completion)
     queues.noteCreation(queue)
+    features.hasMadeQueues = true
     sharedDoorbells?.clear(queue, isCompletion: false)
     return .success
   }
@@ -69,10 +71,11 @@ extension Controller {
     guard size >= 2, size <= registers.capabilities.queueEntryLimit else {
       return .refused(.invalidQueueSize)
     }
-    guard entry.physicallyContiguous,
-      registers.configuration.submissionEntrySize == SubmissionEntry.sizeExponent,
-      registers.configuration.completionEntrySize == CompletionEntry.sizeExponent
-    else { return .refused(.invalidField) }
+    let isSubmission = entrySize == SubmissionEntry.size
+    let exponent =
+      isSubmission ? registers.configuration.submissionEntrySize : registers.configuration.completionEntrySize
+    guard 1 << Int(exponent) == entrySize else { return .refused(.invalidQueueSize) }
+    guard entry.physicallyContiguous else { return .refused(.invalidField) }
     guard entry.prp1 & ((1 << UInt64(pageShift)) - 1) == 0 else { return .refused(.invalidPRPOffset) }
     if memoryBuffer.overlaps(entry.prp1, size * entrySize) {
       // All of a submission queue, and no completion queue.

@@ -7,8 +7,8 @@ struct AsynchronousEvents {
 
   private var requests: [FetchedCommand] = []
   private var waiting: [AsynchronousEvent] = []
-  /// Types of events told whose log page the host has not read.
-  private var masked: Set<UInt8> = []
+  /// Types of events told, with the log page that the host has not read since.
+  private var masked: [UInt8: LogPage] = [:]
 
   /// Keeps a request.
   /// - Returns: false when there are too many.
@@ -20,28 +20,21 @@ struct AsynchronousEvents {
 
   /// Takes an event in; one like it that still waits makes it needless.
   mutating func add(_ event: AsynchronousEvent) {
-    if !masked.contains(event.type), !waiting.contains(event) { waiting.append(event) }
+    if masked[event.type] == nil, !waiting.contains(event) { waiting.append(event) }
   }
 
   /// An event that can be told, with the request that it completes.
   mutating func next() -> (request: FetchedCommand, event: AsynchronousEvent)? {
-    guard !requests.isEmpty, let index = waiting.firstIndex(where: { !masked.contains($0.type) }) else {
+    guard !requests.isEmpty, let index = waiting.firstIndex(where: { masked[$0.type] == nil }) else {
       return nil
     }
     let event = waiting.remove(at: index)
-    masked.insert(event.type)
+    masked[event.type] = event.log
     return (requests.removeFirst(), event)
   }
 
-  /// The host has read a log page, so that its events may be told again.
-  mutating func unmask(_ log: LogPage) {
-    switch log {
-    case .error: masked.remove(0)
-    case .smart: masked.remove(1)
-    case .firmwareSlots, .changedNamespaces: masked.remove(2)
-    default: break
-    }
-  }
+  /// The host has read a log page, so that the type of the event that it tells of may be told again.
+  mutating func unmask(_ log: LogPage) { masked = masked.filter { $0.value != log } }
 
   /// Takes a request out that is to be aborted.
   mutating func remove(identifier: UInt16) -> FetchedCommand? {

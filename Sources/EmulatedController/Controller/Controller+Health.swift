@@ -35,6 +35,7 @@ extension Controller {
   mutating func loadCounters() {
     readClock()
     start = now
+    features.timestamp.at = now
     lifetime = namespaces.counters?.load() ?? LifetimeCounters()
     lifetime.powerOn()
     errorLog = ErrorLog(total: UInt64(lifetime.errors))

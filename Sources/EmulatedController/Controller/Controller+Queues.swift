@@ -12,7 +12,8 @@ extension Controller {
       return report(.invalidDoorbellRegister)
     }
     // Where there is a shadow it counts: it is never behind its doorbell, whose store may have been on its way for long.
-    if shadows == nil || queue == 0 {
+    // A shadow lies in the first page.
+    if shadows == nil || queue == 0 || index << doorbellShift + 4 > 1 << pageShift {
       if index & 1 == 0 { ring(submission: queue, value) } else { ring(completion: queue, value) }
     }
     if shadows != nil { followShadows() }

@@ -26,8 +26,10 @@ extension Controller {
     let old = registers.configuration
     let new = ControllerConfiguration(rawValue: new.rawValue & Self.definedConfiguration)
     registers.configuration = new
-    // A controller that is enabled again after a shutdown is to find that taken back.
-    if !new.announcesShutdown, old.announcesShutdown { registers.status.shutdown = .none }
+    // A shutdown is taken back by who enables the controller anew, not while it is enabled.
+    if !new.announcesShutdown, old.announcesShutdown, !new.enabled || !old.enabled {
+      registers.status.shutdown = .none
+    }
     if new.enabled, !old.enabled { enable() }
     if !new.enabled, old.enabled { disable() }
     if new.announcesShutdown, !old.announcesShutdown { shutDown() }
@@ -89,6 +91,8 @@ extension Controller {
     lentMemory = []
     hostMemory = HostMemoryAttributes()
     features = FeatureTable(configuration)
+    readClock()
+    features.timestamp.at = now
     events = AsynchronousEvents()
     statistics.resets += 1
   }

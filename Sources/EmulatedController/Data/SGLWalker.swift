@@ -40,7 +40,8 @@ enum SGLWalker {
   ) -> Status {
     let isLast = segment.type == .lastSegment
     let count = Int(segment.length) / SGLDescriptor.size
-    guard count > 0, Int(segment.length) % SGLDescriptor.size == 0, segment.subtype == 0 else {
+    guard segment.subtype == 0 else { return Status(.sglDescriptorTypeInvalid, doNotRetry: true) }
+    guard count > 0, Int(segment.length) % SGLDescriptor.size == 0 else {
       return Status(.invalidSGLSegmentDescriptor, doNotRetry: true)
     }
     guard let table = iommu.translate(segment.address, Int(segment.length), write: false) else {
@@ -54,9 +55,8 @@ enum SGLWalker {
         let status = append(descriptor, &rest, write, &iommu, &pieces)
         guard status.isSuccess else { return status }
       case .segment, .lastSegment:
-        guard !isLast, index == count - 1 else {
-          return Status(.invalidSGLSegmentDescriptor, doNotRetry: true)
-        }
+        guard !isLast else { return Status(.invalidSGLSegmentDescriptor, doNotRetry: true) }
+        guard index == count - 1 else { return Status(.invalidSGLDescriptorCount, doNotRetry: true) }
         segment = descriptor
         return .success
       default:

@@ -56,9 +56,6 @@ struct QueueTable: ~Copyable {
     return range
   }
 
-  /// Whether any I/O queue exists.
-  var hasIOQueues: Bool { (1..<count).contains { submission[$0].exists || completion[$0].exists } }
-
   /// Whether a submission queue completes on `queue`.
   func isInUse(completionQueue queue: UInt16) -> Bool {
     (0..<count).contains { submission[$0].exists && submission[$0].completionQueue == queue }

@@ -12,6 +12,10 @@ extension Controller {
     case .writeZeroes: kind = .writeZeroes
     case .datasetManagement: kind = .deallocate
     case .flush: kind = .flush
+    // What a read with FUA returns is on the medium: all written before is.
+    case .read, .compare, .verify:
+      guard entry.forceUnitAccess else { return }
+      kind = .flush
     default: return
     }
     let hasRange = kind == .write || kind == .writeZeroes

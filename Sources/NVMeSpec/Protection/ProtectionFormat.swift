@@ -60,12 +60,14 @@ public struct ProtectionFormat: Hashable, Sendable {
     ProtectionGuard.crc(metadata, offset, from: ProtectionGuard.crc(data, blockSize))
   }
 
-  /// Writes the protection information of a block into its metadata; the application tag is 0.
-  public func protect(_ data: UnsafeRawPointer, _ metadata: UnsafeMutableRawPointer, reference: UInt32) {
+  /// Writes the protection information of a block into its metadata.
+  public func protect(
+    _ data: UnsafeRawPointer, _ metadata: UnsafeMutableRawPointer, reference: UInt32, application: UInt16 = 0
+  ) {
     guard type != 0 else { return }
     let tuple = metadata + offset
     tuple.storeBytes(of: guardTag(data, metadata).bigEndian, as: UInt16.self)
-    tuple.storeBytes(of: 0, toByteOffset: 2, as: UInt16.self)
+    tuple.storeBytes(of: application.bigEndian, toByteOffset: 2, as: UInt16.self)
     tuple.storeBytes(of: reference.bigEndian, toByteOffset: 4, as: UInt32.self)
   }
 
