@@ -19,7 +19,9 @@ func command(
 ) -> Target {
   .executableTarget(
     name: name, dependencies: dependencies, path: path, exclude: manual.map { [$0] } ?? [],
-    swiftSettings: settings)
+    swiftSettings: settings,
+    // All symbols are bound before anything runs, so that the tables of their addresses can be read-only.
+    linkerSettings: [.unsafeFlags(["-Xlinker", "-z", "-Xlinker", "now"])])
 }
 
 /// The tests of one module.

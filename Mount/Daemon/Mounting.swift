@@ -74,6 +74,7 @@ struct Mounting {
       case .leaves(let process): obstacle = "\(order.device) is in use by process \(process)"
       case .none:
         Survival.prepare()
+        Secrecy.begin()
         do throws(DeviceError) {
           let (controller, namespace) = try DeviceLocator.openController(
             order.device, options: order.controllerOptions, patience: 0)

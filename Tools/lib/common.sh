@@ -35,7 +35,7 @@ choose_configuration "${VARVE_CONFIGURATION:-release}"
 build_binaries() {
   [ "${VARVE_BUILT:-}" != 1 ] || return 0
   local options=()
-  [ "$VARVE_CONFIGURATION" != release ] || options=(--static-swift-stdlib)
+  [ "$VARVE_CONFIGURATION" != release ] || options=(--static-swift-stdlib --disable-local-rpath)
   say "building ($VARVE_CONFIGURATION)"
   (cd "$root" && swift build --configuration "$VARVE_CONFIGURATION" "${options[@]}" >&2) ||
     fail 1 "the build failed: see above"

@@ -1,0 +1,12 @@
+import CMachine
+import Glibc
+
+/// The daemon's memory holds everybody's data: no other process of its user may look into it.
+enum Secrecy {
+  /// From now on the process leaves no core dump, its memory and descriptors are root's to look at, and it cannot be traced
+  /// (prctl(2), PR_SET_DUMPABLE). What root's daemon starts cannot gain rights.
+  static func begin() {
+    cm_prctl(PR_SET_DUMPABLE, 0)
+    if geteuid() == 0 { cm_prctl(PR_SET_NO_NEW_PRIVS, 1) }
+  }
+}
