@@ -29,12 +29,11 @@ public final class ControlClient {
     guard isConnected, cm_socket_user(descriptor) == Int64(user) else {
       // In another user's folder nothing is removed.
       if !isConnected, errno == ECONNREFUSED, user == geteuid() { unlink(path) }
-      if descriptor >= 0 { close(descriptor) }
       return nil
     }
   }
 
-  deinit { close(descriptor) }
+  deinit { if descriptor >= 0 { close(descriptor) } }
 
   /// Asks and waits for the answer, at most ten seconds.
   /// - Throws: `ControlError` with the daemon's reason, or when it does not answer.

@@ -51,7 +51,6 @@ public final class ControlServer {
     let bound = LocalSocket.withAddress(of: path) { bind(descriptor, $0, $1) }
     guard descriptor >= 0, bound == 0, chmod(path, 0o600) == 0, listen(descriptor, 8) == 0 else {
       let reason = String(cString: strerror(errno))
-      if descriptor >= 0 { Glibc.close(descriptor) }
       throw ControlError("the control socket \(path) cannot be made: \(reason)")
     }
     loop.watch(descriptor) { [unowned self] in accept() }
@@ -59,6 +58,7 @@ public final class ControlServer {
 
   deinit {
     for connection in connections { connection.close() }
+    guard descriptor >= 0 else { return }
     loop.unwatch(descriptor)
     unlink(path)
     Glibc.close(descriptor)

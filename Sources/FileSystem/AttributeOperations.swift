@@ -96,7 +96,7 @@ extension FileSystem {
     if request.flags & UInt32(O_ACCMODE) != UInt32(O_RDONLY), !isStopping { try requireWritable() }
     if request.flags & UInt32(O_TRUNC) != 0 { try truncateAtOpen(inode) }
     replies[slot].handle = request.node
-    replies[slot].keepCache = true
+    replies[slot].keepCache = keepsKernelCache
     finish(slot)
   }
 
@@ -104,7 +104,7 @@ extension FileSystem {
     let inode = try inode(NodeID(raw: requests[slot].node))
     guard inode.isDirectory else { throw .fail(Code.notDirectory) }
     replies[slot].handle = requests[slot].node
-    replies[slot].keepCache = true
+    replies[slot].keepCache = keepsKernelCache
     finish(slot)
   }
 

@@ -25,6 +25,10 @@ extension FileSystem {
 
   // MARK: Reads from the kernel's cache
 
+  /// Whether the kernel may use what it has cached of a file that is opened again. Not where every reading is to move the access
+  /// time: then the first reading after each opening comes here.
+  var keepsKernelCache: Bool { options.accessTimes != .always }
+
   /// Questions for attributes that the kernel repeats after a write through its cache, for as long as a read would move the
   /// access time: whoever reads the file looks at it first, and so may a few others.
   static let doubtfulAnswersAfterWrite: UInt8 = 8

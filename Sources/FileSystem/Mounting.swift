@@ -301,6 +301,8 @@ extension FileSystem {
     isMountedReadOnly = false
     isReady = false
     mounting.isOfReadOnly = true
+    // Recovery needs the frames; requests that wait for reads let go of theirs when these have come.
+    for slot in stalled + continuing + [currentWaiter] { unpin(slot) }
     beginWriting()
     throw .again
   }

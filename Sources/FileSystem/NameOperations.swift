@@ -115,7 +115,7 @@ extension FileSystem {
       replyEntry(slot, try make(slot, mode: (request.mode & 0o7777) | 0o100000), hash: hash.of(request.name))
     }
     replies[slot].handle = replies[slot].node
-    replies[slot].keepCache = true
+    replies[slot].keepCache = keepsKernelCache
     finish(slot)
   }
 

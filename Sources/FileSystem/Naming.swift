@@ -33,7 +33,6 @@ extension FileSystem {
   func tell(_ text: String, inode: UInt64) {
     guard inode != 0, isReady, !isStopping else { return notices.append(text) }
     naming.waiting.append(Naming.Message(text: text, inode: inode))
-    needsWake = true
   }
 
   /// Does a step on the way up to the root, for the first message.

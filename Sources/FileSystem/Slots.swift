@@ -109,7 +109,7 @@ extension FileSystem {
     do throws(Stop) {
       guard failure == nil else { throw .fail(Code.io) }
       guard isReady else {
-        // The recovery that makes a read-only filesystem writable needs the frames.
+        // See `requireWritable`.
         unpin(slot)
         throw .again
       }
