@@ -61,6 +61,8 @@ struct MountOrder {
     session.source = options.source ?? device
     session.allowOther = options.allowOther ?? (geteuid() == 0)
     session.mountFlags = options.mountFlags
+    // Where every reading is to move the access time, the daemon hears of each opening.
+    session.opensInKernel = options.accessTimes != .always
     session.waiting =
       switch options.waits {
       case nil: geteuid() == 0 ? .preferred : .never
