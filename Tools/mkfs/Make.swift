@@ -132,7 +132,7 @@ struct Make: ParsableCommand {
       throw Refusal("\(device) is write protected; make it writable first")
     }
     if !dryRun { try write(superblock, to: block) }
-    if let warning = ImageExposure.warning(of: device) { Self.say("mkfs.varve: \(warning)") }
+    if !quiet, let warning = ImageExposure.warning(of: device) { Self.say("mkfs.varve: \(warning)") }
     report(superblock)
   }
 
