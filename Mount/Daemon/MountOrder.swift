@@ -61,7 +61,7 @@ struct MountOrder {
     session.source = options.source ?? device
     session.allowOther = options.allowOther ?? (geteuid() == 0)
     session.mountFlags = options.mountFlags
-    // Where every reading is to move the access time, the daemon hears of each opening.
+    // Where every reading is to move the access time, the kernel sends each open to the daemon.
     session.opensInKernel = options.accessTimes != .always
     session.waiting =
       switch options.waits {

@@ -15,7 +15,7 @@ struct Remounting {
     try point.remount(order.options)
   }
 
-  /// A filesystem may be read-only whatever the kernel lets through.
+  /// A filesystem can be read-only although the kernel allows writes.
   private func requireWritable(_ point: MountPoint) throws(MountError) {
     guard let (client, served) = Daemons.mounts().first(where: { $0.serves.mountPoint == point.path }),
       let state = try? client.ask("stat", [("nsid", .integer(served.namespace))]),

@@ -1,7 +1,7 @@
 import CMachine
 import Glibc
 
-/// The daemon's memory holds everybody's data: no other process of its user may look into it.
+/// The daemon's memory holds the data of every user of the mount: no other process of its user may look into it.
 enum Secrecy {
   /// From now on the process leaves no core dump, its memory and descriptors are root's to look at, and it cannot be traced
   /// (prctl(2), PR_SET_DUMPABLE). What root's daemon starts cannot gain rights.

@@ -125,7 +125,7 @@ final class ServedMount {
 
   /// What is done when the device warns that what is written may be lost.
   func heed() {
-    guard order.options.health == .becomeReadOnly, readOnlyTurn == nil,
+    guard order.options.health == .becomeReadOnly, !service.state.isReadOnly, readOnlyTurn == nil,
       let point = session.mountPoint
     else { return }
     readOnlyTurn = ReadOnlyTurn(point.path)

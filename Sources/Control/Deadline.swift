@@ -1,6 +1,6 @@
 import CMachine
 
-/// When something that others take part in has to be over, however they share the time out among themselves.
+/// The time by which an exchange has to be over, however many reads and writes it takes.
 public struct Deadline: Sendable {
   /// How long daemons are given to answer a question, all of them together (ns).
   public static let patience: UInt64 = 10_000_000_000

@@ -300,6 +300,8 @@ extension FileSystem {
     }
     log.waiters.removeAll()
     wakeStalled()
-    if !isReady { failMount(reason) }
+    guard !isReady else { return }
+    // What was mounted read-only, and was to become writable, stays what it was.
+    if mounting.isOfReadOnly { becomeReady() } else { failure = reason }
   }
 }

@@ -58,7 +58,8 @@ extension FileSystem {
       if mountStep() { continue }
       let next = mounting.phase == .checkpoint ? checkpointWhileMounting() : .max
       if next != 0, failure == nil, isQuiet {
-        failMount("too little memory to replay the log; mount with a larger cache, once")
+        let reason = "too little memory to replay the log; mount with a larger cache, once"
+        if mounting.isOfReadOnly { fail(reason) } else { failure = reason }
       }
       return next
     }
@@ -282,7 +283,7 @@ extension FileSystem {
     if !isReady { failure = what + "; run fsck.varve -y" }
   }
 
-  private func becomeReady() {
+  func becomeReady() {
     mounting.phase = .done
     isReady = true
     if !isReadOnly { reclaim.scanCookie = 0 }
@@ -312,11 +313,5 @@ extension FileSystem {
   var canBecomeWritable: Bool {
     isMountedReadOnly && !options.staysReadOnly && superblock?.mustBeReadOnly == false && !hasFailed
       && mayDirtyNodes
-  }
-
-  /// A mount cannot go on, or what makes a read-only one writable: then it stays read-only.
-  func failMount(_ reason: String) {
-    guard mounting.isOfReadOnly else { return failure = reason }
-    if hasFailed { becomeReady() } else { fail(reason) }
   }
 }

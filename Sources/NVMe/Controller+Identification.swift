@@ -73,7 +73,7 @@ extension Controller {
     return withData(SubmissionEntry(setFeature: .hostBehaviorSupport, value: 0))
   }
 
-  /// Timestamp: milliseconds since 1970, 48 bits (Base 2.0, section 5.27.1.12).
+  /// Timestamp: milliseconds since 1970, 48 bits (Base 2.0, section 5.27.1.11).
   private func timestampCommand() -> SubmissionEntry? {
     guard identity.ioCommands.contains(.timestamp) else { return nil }
     TimestampValue(milliseconds: TimeSource.millisecondsSince1970).encode(
@@ -191,7 +191,6 @@ extension Controller {
     bringUp.queuesCreated = 0
   }
 
-  /// What answers after a reset must be the controller that was there before.
   /// What its model is known for, beyond what its function is known for.
   private func learnQuirks() {
     let news = Quirks(ofModel: identity.modelNumber).subtracting(quirks)
@@ -199,6 +198,7 @@ extension Controller {
     remarks += news.remarks
   }
 
+  /// What answers after a reset must be the controller that was there before.
   private func checkSameness(_ found: IdentifyController) throws(ControllerError) {
     let capabilities = ControllerCapabilities(rawValue: registers.load64(at: Register.capabilities))
     guard capabilities.rawValue != .max else { throw error(.removed) }

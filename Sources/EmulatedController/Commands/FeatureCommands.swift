@@ -104,7 +104,7 @@ extension Controller {
   /// Number of Queues: grants what is asked for, up to what there is.
   private mutating func setQueueCounts(_ asked: QueueCounts) -> Outcome {
     guard asked.submission <= 65_535, asked.completion <= 65_535 else { return .refused(.invalidField) }
-    guard !features.hasMadeQueues else { return .refused(.commandSequenceError) }
+    guard !queues.hasMadeQueues else { return .refused(.commandSequenceError) }
     // What was granted stays so until a reset.
     guard !features.hasGrantedQueues else { return .done(.success, UInt64(features.queueCounts.rawValue)) }
     features.hasGrantedQueues = true

@@ -15,7 +15,6 @@ extension Controller {
       address: entry.prp1, entries: UInt32(entry.queueEntries), vector: entry.interruptVector,
       interrupts: entry.interruptsEnabled)
     queues.noteCreation(queue)
-    features.hasMadeQueues = true
     sharedDoorbells?.clear(queue, isCompletion: true)
     return .success
   }
@@ -30,7 +29,6 @@ extension Controller {
     queues.submission[queue] = SubmissionQueue(
       address: entry.prp1, entries: UInt32(entry.queueEntries), completionQueue: completion)
     queues.noteCreation(queue)
-    features.hasMadeQueues = true
     sharedDoorbells?.clear(queue, isCompletion: false)
     return .success
   }

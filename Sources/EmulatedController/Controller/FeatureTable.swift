@@ -34,9 +34,8 @@ struct FeatureTable {
   /// status is shown as it is.)
   var hostBehavior = HostBehavior()
 
-  /// Whether the host has been granted queues, and has made one, since the reset.
+  /// Whether the host has been granted queues since the reset.
   var hasGrantedQueues = false
-  var hasMadeQueues = false
   /// The host's identifier of 16 bytes, zeros for none.
   var hostIdentifier = [UInt8](repeating: 0, count: 16)
   /// Timestamp as it was set, and when that was (ns); since the reset where no host has.

@@ -4,9 +4,9 @@ import PCI
 
 /// Keeps an image to one process by a lock on the file (flock(2)).
 ///
-/// Whoever may read the file can take that lock too, and must not keep its owner out by it. So where another has the lock, what
-/// counts is whether anybody has the file open for writing. The kernel says so to its owner and to root: only where nobody has, it
-/// grants a read lease (fcntl(2), F_SETLEASE). Then the file is used without the lock, which is taken as soon as it comes free.
+/// A process that may only read the file can take that lock too, and must not keep the owner out by it. So where another process has
+/// the lock, it counts only if some process has the file open for writing. The kernel tells the file's owner and root: it grants a read
+/// lease (fcntl(2), F_SETLEASE) only where none has. Then the file is used without the lock, which is taken as soon as it is free.
 enum ImageLock {
   /// Takes the lock.
   /// - Returns: false when another has it.
@@ -36,7 +36,7 @@ enum ImageLock {
 
   private static let setLease: Int32 = 1024
 
-  /// Takes the lock when whoever has it lets it go, in a thread that waits for that.
+  /// Waits in a thread until the lock is free, and takes it.
   static func takeLater(_ descriptor: Int32) {
     var thread = pthread_t()
     let argument = UnsafeMutableRawPointer(bitPattern: Int(descriptor) + 1)

@@ -39,6 +39,9 @@ struct QueueTable: ~Copyable {
   /// Takes down that a queue was made.
   mutating func noteCreation(_ queue: Int) { limit = max(limit, queue + 1) }
 
+  /// Whether there has been an I/O queue since the reset.
+  var hasMadeQueues: Bool { limit > 1 }
+
   /// Whether any completion queue needs an interrupt.
   var interruptsDue: Bool { highestDue >= 0 }
 
