@@ -206,6 +206,16 @@ struct ImageTests {
     let again = host.status(host.transfer(.read, block: 200, count: 1, frame: frame), queue)
     #expect(again.code == .unrecoveredReadError)
     #expect(host.status(host.transfer(.read, block: 0, count: 1, frame: frame), queue).isSuccess)
+    // Neither what was there nor what never was can be written, and the file stays as it is.
+    for block: UInt64 in [200, 240] {
+      let refused = host.status(host.transfer(.write, block: block, count: 1, frame: frame), queue)
+      #expect(refused.code == .writeFault)
+    }
+    #expect(try image.contents().count == 4096)
+    #expect(
+      host.status(host.transfer(.read, block: 200, count: 1, frame: frame), queue).code
+        == .unrecoveredReadError)
+    #expect(host.status(host.transfer(.write, block: 0, count: 1, frame: frame), queue).isSuccess)
   }
 
   @Test(

@@ -24,8 +24,13 @@ struct ImageMedium {
     return failure == EOPNOTSUPP ? EAGAIN : failure
   }
 
+  /// Writes within the file. A file that was cut short is not made longer again: what it lost would read as zeros
+  /// then, where it is an error now.
   func write(_ pieces: UnsafeMutablePointer<iovec>, _ count: Int, at offset: Int) -> Int32 {
-    transfer(pieces, count, offset) { pwritev(descriptor, $0, $1, $2) }
+    var end = offset
+    for index in 0..<count { end += pieces[index].iov_len }
+    guard lseek(descriptor, 0, SEEK_END) >= end else { return EIO }
+    return transfer(pieces, count, offset) { pwritev(descriptor, $0, $1, $2) }
   }
 
   /// Punches a hole; writes zeros where the filesystem has no holes.
