@@ -56,6 +56,9 @@ let package = Package(
       name: "CNUMA", path: "Sources/CNUMA", pkgConfig: "numa", providers: [.apt(["libnuma-dev"])]),
     .systemLibrary(
       name: "CBlkid", path: "Sources/CBlkid", pkgConfig: "blkid", providers: [.apt(["libblkid-dev"])]),
+    .systemLibrary(
+      name: "CSeccomp", path: "Sources/CSeccomp", pkgConfig: "libseccomp",
+      providers: [.apt(["libseccomp-dev"])]),
 
     // From the device upwards.
     module("NVMeSpec", ["CMachine"]),
@@ -83,12 +86,16 @@ let package = Package(
     // The two joined, and what users run.
     module("Reactor", ["FileSystem", "Block", "PCI", "CMachine"]),
     .target(
-      name: "MountSession", dependencies: ["CFuse3", "Reactor", "FileSystem", "CMachine"],
+      name: "Confinement", dependencies: ["CSeccomp", "CMachine"], path: "Mount/Confinement",
+      swiftSettings: settings),
+    .target(
+      name: "MountSession", dependencies: ["CFuse3", "Confinement", "Reactor", "FileSystem", "CMachine"],
       path: "Mount/Session", swiftSettings: settings),
     command(
       "mount.varve", path: "Mount/Daemon",
       [
-        "MountSession", "Reactor", "Device", "Block", "NVMe", "NVMeSpec", "FileSystem", "Format", "PCI",
+        "MountSession", "Confinement", "Reactor", "Device", "Block", "NVMe", "NVMeSpec", "FileSystem",
+        "Format", "PCI",
         "CMachine", "Control", "JSONValue", "ToolSupport", arguments, log,
       ]),
     .target(
@@ -104,7 +111,7 @@ let package = Package(
       "varve", path: "Tools/varve", manual: "varve.8",
       [
         "Device", "Format", "Block", "NVMe", "NVMeSpec", "PCI", "CMachine", "Control", "JSONValue",
-        "ToolSupport", "VFIOUserServer", arguments,
+        "ToolSupport", "VFIOUserServer", "Confinement", arguments,
       ]),
     .target(
       name: "MemoryService", dependencies: ["FileSystem"], path: "Tools/benchmarks/null/Service",
@@ -173,6 +180,7 @@ let package = Package(
       ]),
     tests("EmulatedController", ["EmulatedController", "NVMeSpec", "PCI", "CMachine", "TestSupport"]),
     tests("MountSession", ["MountSession", "MemoryService", "Reactor", "FileSystem", "PCI", "CMachine"]),
+    tests("Confinement", ["Confinement", "TestSupport"]),
     tests("JSONValue", ["JSONValue", "TestSupport"]),
     tests("Control", ["Control", "JSONValue", "NVMe", "NVMeSpec", "CMachine", "TestSupport"]),
     tests("Checker", ["Checker", "Format", "FileSystem", "TestSupport"]),

@@ -9,12 +9,15 @@ enum Background {
   /// The child's end of the pipe to its parent.
   struct Parent {
     fileprivate let descriptor: Int32
+    /// What takes the place of the standard streams. Open early: a confined daemon opens nothing.
+    private var null: Int32 = -1
+
+    fileprivate init(_ descriptor: Int32) { self.descriptor = descriptor }
 
     /// Tells the parent that the mount is usable, and leaves its terminal.
     /// - Returns: false when there is no parent any more: it was interrupted.
     func report() -> Bool {
       let told = send(Background.usable)
-      let null = open("/dev/null", O_RDWR)
       if null >= 0 {
         for stream: Int32 in 0...2 { dup2(null, stream) }
         if null > 2 { close(null) }
@@ -24,10 +27,11 @@ enum Background {
 
     /// Closes what the process was started with beside its standard streams: a lock or a pipe of its caller's would be held for as
     /// long as the mount is there.
-    func closeOthers() {
+    mutating func closeOthers() {
       let first: Int32 = 3
       if descriptor > first { _ = close_range(UInt32(first), UInt32(descriptor - 1), 0) }
       _ = cm_close_from(max(descriptor + 1, first))
+      null = open("/dev/null", O_RDWR | O_CLOEXEC)
     }
 
     /// Tells the parent why there will be no mount.
@@ -58,7 +62,7 @@ enum Background {
       close(ends[0])
       _ = fcntl(ends[1], F_SETFD, FD_CLOEXEC)
       setsid()
-      return .child(Parent(descriptor: ends[1]))
+      return .child(Parent(ends[1]))
     default:
       close(ends[1])
       let said = readAll(ends[0])

@@ -1,4 +1,5 @@
 import Block
+import Confinement
 import Control
 import Device
 import Glibc
@@ -15,6 +16,7 @@ import Reactor
 final class Daemon {
   let controller: Controller
   let loop: EventLoop
+  let helper: Helper
   private(set) var mounts: [ServedMount] = []
   /// Where the controller lies, as the first mount named it.
   let place: ServedDevice
@@ -24,6 +26,8 @@ final class Daemon {
   /// Readable when the bus has reported an error of the controller.
   private let busError: Int32?
   private let log: Logger
+  /// Whether the log goes to standard error.
+  private let logsToTerminal: Bool
   private var control: ControlService?
   /// The mount that the daemon was started for.
   private weak var own: ServedMount?
@@ -43,13 +47,18 @@ final class Daemon {
   ///   - place: where the controller lies.
   ///   - controller: which the daemon closes at its end.
   ///   - signals: what asks the daemon to unmount everything and leave.
+  ///   - logsToTerminal: whether what is logged goes to standard error.
   init(
-    _ place: ServedDevice, _ controller: Controller, _ signals: SignalDescriptor, _ log: Logger
-  ) throws(ReactorError) {
+    _ place: ServedDevice, _ controller: Controller, _ signals: SignalDescriptor, _ log: Logger,
+    logsToTerminal: Bool
+  ) throws {
     self.place = place
     self.controller = controller
     self.log = log
+    self.logsToTerminal = logsToTerminal
     loop = try EventLoop()
+    helper = try Helper(removing: ControlFolder.own.socket(of: getpid()), loop)
+    SystemLog.helper.store(helper.descriptor, ordering: .relaxed)
     for remark in controller.remarks { log.notice("\(controller.function.name): \(remark)") }
     if let warning = ImageExposure.warning(of: place.device) { log.warning("\(warning)") }
     removal = controller.function.removalDescriptor
@@ -78,6 +87,12 @@ final class Daemon {
         if let shortcoming = kernel.shortcoming {
           log.warning("umount and sync do not wait until all is written: \(shortcoming)")
         }
+        do throws(MountError) {
+          try confine(order)
+        } catch {
+          helper.unmount(kernel.point, detaches: true) { _ in }
+          throw error
+        }
         try mount.serve(kernel.takeDescriptor(), at: kernel.point) { if !whenUsable() { mount.leave() } }
       } catch {
         self.failure = error
@@ -89,9 +104,30 @@ final class Daemon {
     if let failure { throw failure }
   }
 
+  /// Gives up what is not needed for serving.
+  private func confine(_ order: MountOrder) throws(MountError) {
+    guard order.options.confines else { return log.warning("the daemon is not confined (confine=no)") }
+    let transport: Transport =
+      switch place.kind {
+      case .function: .vfio
+      case .socket: .vfioUser
+      case .image: .emulated
+      }
+    do throws(ConfinementError) {
+      if logsToTerminal {
+        try Confinement.begin(transport, reportingTo: STDERR_FILENO, lead: Array("mount.varve: ".utf8))
+      } else {
+        try Confinement.begin(
+          transport, reportingTo: helper.descriptor, lead: Helper.lead(ofPriority: LOG_CRIT))
+      }
+    } catch {
+      throw MountError("the daemon cannot be confined: \(error)", remedy: "mount with -o confine=no")
+    }
+  }
+
   /// Takes what a mount needs. The caller begins it.
   func mount(_ order: MountOrder, _ place: ServedDevice) throws -> ServedMount {
-    let mount = try ServedMount(order, place, controller, loop, log)
+    let mount = try ServedMount(order, place, controller, helper, loop, log)
     mount.whenAdvanced = { [unowned self] in noteController() }
     mount.whenGivenBack = { [unowned self, unowned mount] failure in
       if mount === own, self.failure == nil { self.failure = failure }

@@ -27,6 +27,7 @@ struct MountCommand: ParsableCommand {
         nodiscard             do not tell the device of freed space
         allow_other           let other users in (the default for root)
         nofuseblk             let umount and sync return before everything is written
+        confine=yes|no        whether the daemon gives up rights it does not need (yes)
         dev, suid, exec, sync, dirsync and their opposites, as for any filesystem
 
       Returns when the mount is usable. The exit status is 0 then, 1 when the command was not understood and 32 when
@@ -53,10 +54,7 @@ struct MountCommand: ParsableCommand {
   private static let failureStatus: Int32 = 32
 
   static func main() {
-    if CommandLine.arguments.dropFirst().first == PageForgetter.flag { ForgettingProcess.run() }
-    if CommandLine.arguments.dropFirst().first == ReadOnlyTurn.flag, let path = CommandLine.arguments.last {
-      ReadOnlyTurn.run(path)
-    }
+    OtherRole.runIfMeant()
     do {
       if UmountCommand.isMeant {
         try UmountCommand.parse().run()
@@ -99,7 +97,7 @@ struct MountCommand: ParsableCommand {
     switch Background.split() {
     case .parent(nil): return
     case .parent(let failure?): throw MountError(failure)
-    case .child(let parent):
+    case .child(var parent):
       parent.closeOthers()
       LoggingSystem.bootstrap { _ in SystemLog() }
       Self.serve(mounting(order, point), parent)

@@ -1,3 +1,4 @@
+import Confinement
 import Control
 import Device
 import Glibc
@@ -39,7 +40,8 @@ struct Mounting {
       let place = ServedDevice(order.device, function: controller.function.name, namespace: namespace)
       // The folder the daemon was started in may be on another filesystem that is to be unmounted, or below its own.
       chdir("/")
-      try Daemon(place, controller, signals, log).run(order, at: point, whenUsable: whenUsable)
+      let daemon = try Daemon(place, controller, signals, log, logsToTerminal: stays)
+      try daemon.run(order, at: point, whenUsable: whenUsable)
     }
   }
 

@@ -31,6 +31,7 @@ final class ServedMount {
   private let place: ServedDevice
   private let session: MountSession
   private let departure: Departure
+  private let helper: Helper
   private let log: Logger
   /// Makes the mount read-only, once the device's warning asks for it.
   private var readOnlyTurn: ReadOnlyTurn?
@@ -47,11 +48,13 @@ final class ServedMount {
   /// - Parameter place: where the device lies.
   /// - Throws: why the namespace cannot be used.
   init(
-    _ order: MountOrder, _ place: ServedDevice, _ controller: Controller, _ loop: EventLoop, _ log: Logger
+    _ order: MountOrder, _ place: ServedDevice, _ controller: Controller, _ helper: Helper, _ loop: EventLoop,
+    _ log: Logger
   ) throws {
     self.place = place
     self.order = order
     self.log = log
+    self.helper = helper
     namespace = place.namespace
     let slots = SlotLayout()
     let arena = try DMAArena(
@@ -75,7 +78,8 @@ final class ServedMount {
     session = try MountSession(
       service: service, slots: slots, arena: arena.base, options: order.sessionOptions)
     session.loop = loop
-    departure = Departure(reactor, session)
+    session.helper = helper
+    departure = Departure(reactor, session, helper)
     trace = TraceService(block)
     reactor.afterAdvance = { [unowned self] in
       noteLoss()
@@ -128,7 +132,7 @@ final class ServedMount {
     guard order.options.health == .becomeReadOnly, !service.state.isReadOnly, readOnlyTurn == nil,
       let point = session.mountPoint
     else { return }
-    readOnlyTurn = ReadOnlyTurn(point.path)
+    readOnlyTurn = ReadOnlyTurn(point, helper)
   }
 
   /// Begins to unmount.

@@ -1,9 +1,14 @@
 import Device
 import Glibc
 import Logging
+import MountSession
+import Synchronization
 
-/// Sends log messages to syslog(3), which journald reads too.
+/// Sends log messages to syslog(3), which journald reads too: by the helper, once there is one.
 struct SystemLog: LogHandler {
+  /// The descriptor of the helper; -1 before there is one.
+  static let helper = Atomic<Int32>(-1)
+
   var metadata: Logger.Metadata = [:]
   var logLevel: Logger.Level = .info
 
@@ -17,7 +22,10 @@ struct SystemLog: LogHandler {
   func log(event: LogEvent) {
     let fields = metadata.merging(event.metadata ?? [:]) { _, own in own }
     let suffix = fields.sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined()
-    "\(event.message)\(suffix)".printable.withCString { text in
+    let line = "\(event.message)\(suffix)".printable
+    let helper = Self.helper.load(ordering: .relaxed)
+    guard helper < 0 else { return Helper.log(line, priority: priority(event.level), by: helper) }
+    line.withCString { text in
       withVaList([OpaquePointer(text)]) { vsyslog(priority(event.level), "%s", $0) }
     }
   }

@@ -23,6 +23,8 @@ public struct MountOptions: Sendable, Equatable {
   public var allowOther: Bool?
   /// Whether umount(2) and sync(2) wait for the daemon; nil to have it where it can be had.
   public var waits: Bool?
+  /// Whether the daemon gives up the rights and system calls that it does not need.
+  public var confines = true
   /// Whether a mount that is there is to be changed.
   public var isRemount = false
   /// What mount(8) shows as the source; nil for the device.
@@ -121,6 +123,11 @@ public struct MountOptions: Sendable, Equatable {
         throw MountError("health=\(value) is neither health=warn nor health=ro")
       }
       health = policy
+    case "confine":
+      guard let confines = ["yes": true, "no": false][value] else {
+        throw MountError("confine=\(value) is neither confine=yes nor confine=no")
+      }
+      self.confines = confines
     case "fsname": source = value
     case "subtype": break
     default:

@@ -36,6 +36,8 @@ public final class MountSession: RequestChannel {
   private var slot = 0
   private var arrived = false
   var handshake = Handshake()
+  /// What does for the session what needs rights. Without it nothing of that is done.
+  public var helper: Helper?
   /// The reactor's event loop, in which answers of the forgetting process arrive.
   public var loop: EventLoop?
   /// Has the kernel forget pages, once that was first needed.
@@ -102,7 +104,9 @@ public final class MountSession: RequestChannel {
 
   /// Raises the kernel's read-ahead to what the options ask; the handshake alone cannot. To be called once the mount is
   /// usable; does nothing where the process may not.
-  public func raiseReadahead() { mountPoint?.raiseReadahead(to: options.readahead) }
+  public func raiseReadahead() {
+    if let mountPoint { helper?.raiseReadahead(mountPoint, to: options.readahead) }
+  }
 
   /// Whether the kernel has taken the mount away and waits for the session to be closed.
   public var isDestroyed: Bool { destroy != 0 }
@@ -247,7 +251,9 @@ public final class MountSession: RequestChannel {
   /// Has the kernel forget cached pages.
   /// - Parameter whenDone: told when it has, or that it could not be asked.
   func forget(_ pages: ForgottenPages, _ whenDone: @escaping (Bool) -> Void) {
-    if pageForgetter == nil, let loop { pageForgetter = PageForgetter(descriptor, loop) }
+    if pageForgetter == nil, let helper, let loop {
+      pageForgetter = PageForgetter(descriptor, helper, loop)
+    }
     guard let pageForgetter else { return whenDone(false) }
     pageForgetter.forget(pages, whenDone)
   }

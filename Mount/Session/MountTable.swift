@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 
 /// One line of /proc/self/mountinfo (proc(5)).
 struct MountEntry: Equatable {
@@ -47,10 +48,31 @@ struct MountEntry: Equatable {
 
 /// What is mounted, as this process sees it.
 enum MountTable {
-  /// All mounts, the later over the earlier.
+  /// That of this process, once it is kept open; -1 before.
+  private static let own = Atomic<Int32>(-1)
+
+  /// Keeps this process's table open: a confined daemon opens nothing.
+  static func keepOpen() {
+    guard own.load(ordering: .relaxed) < 0 else { return }
+    own.store(open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC), ordering: .relaxed)
+  }
+
+  /// All mounts, the later over the earlier, as this process sees them.
+  static func entries() -> [MountEntry] {
+    let own = own.load(ordering: .relaxed)
+    guard own >= 0 else { return entries(of: "self") }
+    // From its start, where the kernel writes it anew.
+    lseek(own, 0, SEEK_SET)
+    return entries(in: contents(of: own))
+  }
+
   /// - Parameter process: in whose mount namespace.
-  static func entries(of process: String = "self") -> [MountEntry] {
-    contents(of: "/proc/\(process)/mountinfo").split(separator: "\n").compactMap(MountEntry.init(line:))
+  static func entries(of process: String) -> [MountEntry] {
+    entries(in: contents(of: "/proc/\(process)/mountinfo"))
+  }
+
+  private static func entries(in text: String) -> [MountEntry] {
+    text.split(separator: "\n").compactMap(MountEntry.init(line:))
   }
 
   /// What is mounted exactly at `path`, on top of what may lie below it.
@@ -60,6 +82,10 @@ enum MountTable {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return "" }
     defer { Glibc.close(descriptor) }
+    return contents(of: descriptor)
+  }
+
+  private static func contents(of descriptor: Int32) -> String {
     var bytes: [UInt8] = []
     var chunk = [UInt8](repeating: 0, count: 65536)
     while case let count = read(descriptor, &chunk, chunk.count), count > 0 { bytes += chunk[..<count] }

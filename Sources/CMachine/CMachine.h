@@ -207,6 +207,28 @@ static inline int cm_seal_size(int fd) {
 }
 static inline int cm_ioctl(int fd, unsigned long request, void *argument) { return ioctl(fd, request, argument); }
 static inline int cm_prctl(int option, unsigned long argument) { return prctl(option, argument, 0ul, 0ul, 0ul); }
+// (capget and capset have no header without libcap.)
+extern int capset(void *header, const void *data);
+extern int capget(void *header, void *data);
+// Takes all capabilities (capabilities(7)) but those of a mask from the calling thread, for good.
+static inline int cm_keep_capabilities(uint64_t mask) {
+  struct { uint32_t version; int32_t process; } header = {0x20080522 /* _LINUX_CAPABILITY_VERSION_3 */, 0};
+  struct { uint32_t effective, permitted, inheritable; } sets[2];
+  for (int half = 0; half < 2; half++) {
+    sets[half].effective = sets[half].permitted = (uint32_t)(mask >> 32 * half);
+    sets[half].inheritable = 0;
+  }
+  return capset(&header, sets);
+}
+// For a thread that only uses what is open: it has none from its first step.
+static inline void cm_drop_capabilities(void) { (void)cm_keep_capabilities(0); }
+// What of them the calling thread has.
+static inline uint64_t cm_capabilities(void) {
+  struct { uint32_t version; int32_t process; } header = {0x20080522, 0};
+  struct { uint32_t effective, permitted, inheritable; } sets[2];
+  if (capget(&header, sets) != 0) return ~0ull;
+  return sets[0].permitted | sets[0].effective | (uint64_t)(sets[1].permitted | sets[1].effective) << 32;
+}
 static inline int cm_set_nonblocking(int fd) {
   int flags = fcntl(fd, F_GETFL);
   return flags < 0 ? -1 : fcntl(fd, F_SETFL, flags | O_NONBLOCK);
@@ -277,6 +299,46 @@ static inline int64_t cm_socket_user(int fd) {
   struct { pid_t process; uid_t user; gid_t group; } peer;
   socklen_t length = sizeof peer;
   return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 ? (int64_t)peer.user : -1;
+}
+// Two ends of a local socket that keeps messages apart.
+static inline int cm_socket_pair(int ends[2]) {
+  return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends);
+}
+// The most descriptors that go with one message here.
+#define CM_DESCRIPTORS 4
+union cm_control {
+  struct cmsghdr header;
+  char bytes[CMSG_SPACE(CM_DESCRIPTORS * sizeof(int))];
+};
+// Sends bytes, and descriptors with the first of them (unix(7), SCM_RIGHTS).
+static inline ssize_t cm_send(int socket, const void *bytes, size_t count, const int *descriptors, int number, int flags) {
+  struct iovec piece = {(void *)bytes, count};
+  union cm_control control = {.bytes = {0}};
+  struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1};
+  if (number > 0 && number <= CM_DESCRIPTORS) {
+    message.msg_control = &control;
+    message.msg_controllen = CMSG_SPACE((size_t)number * sizeof(int));
+    control.header.cmsg_level = SOL_SOCKET;
+    control.header.cmsg_type = SCM_RIGHTS;
+    control.header.cmsg_len = CMSG_LEN((size_t)number * sizeof(int));
+    memcpy(CMSG_DATA(&control.header), descriptors, (size_t)number * sizeof(int));
+  }
+  return sendmsg(socket, &message, flags | MSG_NOSIGNAL);
+}
+// Reads bytes, and up to CM_DESCRIPTORS descriptors that come with them; what is beyond those the kernel closes.
+static inline ssize_t cm_receive(int socket, void *bytes, size_t count, int *descriptors, int *number) {
+  struct iovec piece = {bytes, count};
+  union cm_control control;
+  struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+  *number = 0;
+  ssize_t received = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+  if (received < 0) return received;
+  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+  if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
+    *number = (int)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+    memcpy(descriptors, CMSG_DATA(header), (size_t)*number * sizeof(int));
+  }
+  return received;
 }
 // The process that listens, or connected, at the other end of a socket; 0 where it is not known.
 static inline int cm_peer_process(int descriptor) {

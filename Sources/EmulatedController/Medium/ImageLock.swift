@@ -41,6 +41,7 @@ enum ImageLock {
     var thread = pthread_t()
     let argument = UnsafeMutableRawPointer(bitPattern: Int(descriptor) + 1)
     let wait: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { argument in
+      cm_drop_capabilities()
       _ = flock(Int32(Int(bitPattern: argument) - 1), LOCK_EX)
       return nil
     }

@@ -114,6 +114,7 @@ final class WorkerPool: Sendable {
 /// The body of a worker's thread.
 private func runWorker(_ pool: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
   guard let pool else { return nil }
+  cm_drop_capabilities()
   Unmanaged<WorkerPool>.fromOpaque(pool).takeUnretainedValue().work()
   return nil
 }

@@ -226,6 +226,7 @@ private final class Listener: @unchecked Sendable {
 /// Takes messages until the socket ends.
 private func listen(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
   guard let argument else { return nil }
+  cm_drop_capabilities()
   let listener = Unmanaged<Listener>.fromOpaque(argument).takeRetainedValue()
   do throws(SocketError) {
     while true {

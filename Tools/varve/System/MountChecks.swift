@@ -1,11 +1,12 @@
+import Confinement
 import Glibc
 import PCI
 
-/// What mounting any filesystem needs: FUSE.
+/// What mounting any filesystem needs: FUSE, and a kernel that can confine a daemon.
 struct MountChecks {
   let tree: SystemTree
 
-  var all: [Check] { [fuse, helper] }
+  var all: [Check] { [fuse, helper, confinement] }
 
   private var fuse: Check {
     let path = "\(tree.dev)/fuse"
@@ -29,5 +30,16 @@ struct MountChecks {
     return Check(
       "fusermount3", geteuid() == 0 ? .note : .missing, "not found; without it only root can mount",
       remedy: "install it with: sudo apt install fuse3")
+  }
+
+  /// A daemon gives up rights and system calls, unless it is told not to.
+  private var confinement: Check {
+    guard let reason = ConfinementTrial.run() else {
+      return Check(
+        "confinement", "a process without capabilities, with a filter of system calls, behaves as it should")
+    }
+    return Check(
+      "confinement", .missing, reason,
+      remedy: "use a kernel with CONFIG_SECCOMP_FILTER, or mount with -o confine=no")
   }
 }

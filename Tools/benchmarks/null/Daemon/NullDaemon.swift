@@ -20,6 +20,11 @@ struct NullDaemon: ParsableCommand {
   @Option(help: "How long to poll before sleeping, in microseconds.") var spin: UInt64?
   @Option(help: "How many requests can be under way.") var slots = 64
 
+  static func main() {
+    OtherRole.runIfMeant()
+    main(nil)
+  }
+
   func run() throws {
     let point = try MountPoint.prepare(directory)
     let signals = SignalDescriptor()
@@ -35,7 +40,9 @@ struct NullDaemon: ParsableCommand {
     options.opensInKernel = !statefulOpen
     let session = try MountSession(service: service, slots: layout, arena: arena.base, options: options)
     try session.mount(at: point)
-    let departure = Departure(reactor, session)
+    let helper = try Helper(removing: "", reactor.loop)
+    session.helper = helper
+    let departure = Departure(reactor, session, helper)
     reactor.loop.watch(signals.descriptor) { while signals.take() != nil { departure.begin() } }
     session.whenUsable = {
       session.raiseReadahead()

@@ -1,8 +1,7 @@
 import CMachine
 import Glibc
 
-/// Unmounts in a thread of its own, because the kernel asks the daemon to write and forget while it does so, and may
-/// ask for the way to the mount point in another mount of the same daemon: the event loop must go on answering.
+/// Unmounts in a thread of its own, because the caller has signals and a socket to look at meanwhile.
 public final class Unmounter: Sendable {
   /// Readable when the mount is gone from the tree.
   public let descriptor: Int32
@@ -15,26 +14,24 @@ public final class Unmounter: Sendable {
     self.point = point
     self.detaches = detaches
     descriptor = cm_eventfd()
-    var thread = pthread_t()
-    let box = Unmanaged.passRetained(self).toOpaque()
-    if pthread_create(&thread, nil, unmounterThread, box) == 0 {
-      pthread_detach(thread)
-    } else {
-      Unmanaged<Unmounter>.fromOpaque(box).release()
-      done()
-    }
+    if !DetachedThread.start({ self.run() }) { done() }
   }
 
   deinit { close(descriptor) }
 
-  fileprivate func run() {
-    for place in point.places where place.isStillMounted {
-      if detaches { place.detach() } else { unmount(place) }
-    }
+  private func run() {
+    Self.unmount(point, detaches: detaches)
     done()
   }
 
-  private func unmount(_ point: MountPoint) {
+  /// The same, in this thread.
+  static func unmount(_ point: MountPoint, detaches: Bool) {
+    for place in point.places where place.isStillMounted {
+      if detaches { place.detach() } else { unmount(place) }
+    }
+  }
+
+  private static func unmount(_ point: MountPoint) {
     let path = point.path
     if umount2(path, Int32(UMOUNT_NOFOLLOW)) == 0 { return }
     if errno == EPERM, fusermount(path, lazily: false) { return }
@@ -43,7 +40,7 @@ public final class Unmounter: Sendable {
   }
 
   /// Has the kernel write what it still holds of a mount that stays in use.
-  private func sync(_ path: String) {
+  private static func sync(_ path: String) {
     let directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard directory >= 0 else { return }
     cm_syncfs(directory)
@@ -54,12 +51,6 @@ public final class Unmounter: Sendable {
     var one: UInt64 = 1
     _ = write(descriptor, &one, 8)
   }
-}
-
-private func unmounterThread(_ box: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
-  guard let box else { return nil }
-  Unmanaged<Unmounter>.fromOpaque(box).takeRetainedValue().run()
-  return nil
 }
 
 /// Has fusermount3 unmount for a user who may not call umount(2).

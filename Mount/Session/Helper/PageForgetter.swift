@@ -31,8 +31,8 @@ public final class PageForgetter {
   }
 
   private let session: Int32
+  private let helper: Helper
   private let loop: EventLoop
-  private var process: pid_t = 0
   private var orders: Int32 = -1
   private var tokens: Int32 = -1
   private var nextToken: UInt64 = 0
@@ -44,15 +44,16 @@ public final class PageForgetter {
   private var hasProved = false
 
   /// - Parameter session: the descriptor of the kernel's requests.
-  init(_ session: Int32, _ loop: EventLoop) {
+  init(_ session: Int32, _ helper: Helper, _ loop: EventLoop) {
     self.session = session
+    self.helper = helper
     self.loop = loop
   }
 
   /// Asks the kernel to forget pages.
   /// - Parameter whenDone: told when it has, or that it could not be asked.
   func forget(_ pages: ForgottenPages, _ whenDone: @escaping (Bool) -> Void) {
-    guard process != 0 || start() else { return whenDone(false) }
+    guard orders >= 0 || start() else { return whenDone(false) }
     nextToken += 1
     let isEarly = waiting.count >= Self.limit
     waiting[nextToken] = (pages, isEarly ? { _ in } : whenDone)
@@ -112,7 +113,7 @@ public final class PageForgetter {
       for end in toProcess { Glibc.close(end) }
       return false
     }
-    let isStarted = spawn(orders: toProcess[0], tokens: fromProcess[1])
+    let isStarted = helper.startForgetting(orders: toProcess[0], tokens: fromProcess[1], session: session)
     Glibc.close(toProcess[0])
     Glibc.close(fromProcess[1])
     orders = toProcess[1]
@@ -127,33 +128,13 @@ public final class PageForgetter {
     return true
   }
 
-  private func spawn(orders: Int32, tokens: Int32) -> Bool {
-    var actions = posix_spawn_file_actions_t()
-    posix_spawn_file_actions_init(&actions)
-    defer { posix_spawn_file_actions_destroy(&actions) }
-    // Copies first, so that none is overwritten before it was copied.
-    let spare: [Int32] = [orders, tokens, session].map { fcntl($0, F_DUPFD_CLOEXEC, 10) }
-    defer { for copy in spare where copy >= 0 { Glibc.close(copy) } }
-    guard spare.allSatisfy({ $0 >= 0 }) else { return false }
-    for (target, copy) in spare.enumerated() {
-      posix_spawn_file_actions_adddup2(&actions, copy, Int32(target == 2 ? 3 : target))
-    }
-    posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
-    let arguments = ["mount.varve", Self.flag]
-    let words: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
-    defer { for word in words { free(word) } }
-    return posix_spawn(&process, "/proc/self/exe", &actions, nil, words, environ) == 0
-  }
-
   private func leave() {
     if tokens >= 0 {
       loop.unwatch(tokens)
       Glibc.close(tokens)
     }
     if orders >= 0 { Glibc.close(orders) }
+    // The process ends by itself when its pipe does.
     (orders, tokens) = (-1, -1)
-    // It ends by itself when its pipe does.
-    if process > 0 { while waitpid(process, nil, 0) < 0, errno == EINTR {} }
-    process = 0
   }
 }

@@ -1,5 +1,6 @@
 import CFuse3
 import CMachine
+import Confinement
 import Glibc
 
 /// The process that has the kernel forget pages: orders come in through descriptor 0, tokens of what is done go out through
@@ -10,6 +11,8 @@ import Glibc
 /// no page stays locked and the call that waits for one returns. So this process always ends after the daemon, and with it the
 /// kernel's connection.
 public enum ForgettingProcess {
+  /// The descriptor of the daemon's connection.
+  static let session: Int32 = 3
   private static let ordersAtATime = 64
   /// _IOR(229, 0, uint32_t): a further connection to the mount of the one whose descriptor is given.
   private static let cloneConnection: UInt = 0x8004_E500
@@ -17,11 +20,13 @@ public enum ForgettingProcess {
   /// Carries out orders until the daemon closes the pipe; never returns.
   public static func run() -> Never {
     // Nothing else of the daemon's is to stay open in here.
-    cm_close_from(4)
+    cm_close_from(session + 1)
+    Secrecy.begin()
+    guard (try? Capabilities.keep(0)) != nil else { exit(1) }
     let connection = open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK)
-    var original: UInt32 = 3
+    var original = UInt32(session)
     guard connection >= 0, cm_ioctl(connection, cloneConnection, &original) == 0 else { exit(1) }
-    close(3)
+    close(session)
     var thread = pthread_t()
     let argument = UnsafeMutableRawPointer(bitPattern: Int(connection))
     guard pthread_create(&thread, nil, watch, argument) == 0 else { exit(1) }

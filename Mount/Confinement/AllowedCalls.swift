@@ -1,0 +1,127 @@
+import Glibc
+
+/// A system call that a confined daemon may make, and why.
+struct AllowedCall: Sendable {
+  /// What an argument must be like.
+  struct Condition: Sendable {
+    /// The number of the argument, from 0.
+    var argument: UInt32
+    /// The bits that are looked at.
+    var mask: UInt64
+    /// What they must be.
+    var value: UInt64
+  }
+
+  var name: String
+  var condition: Condition?
+
+  init(_ name: String, _ condition: Condition? = nil) {
+    self.name = name
+    self.condition = condition
+  }
+}
+
+/// What the calls of a group are for.
+struct CallGroup: Sendable {
+  var purpose: String
+  var calls: [AllowedCall]
+
+  init(_ purpose: String, _ names: [String], _ conditional: [AllowedCall] = []) {
+    self.purpose = purpose
+    calls = names.map { AllowedCall($0) } + conditional
+  }
+}
+
+/// How the daemon reaches its controller.
+public enum Transport: Sendable {
+  /// The emulated controller, in the process.
+  case emulated
+  /// A PCI function, through VFIO.
+  case vfio
+  /// A server's socket.
+  case vfioUser
+}
+
+/// The documented list: what a confined daemon may call. None of it names a file, starts a program or reaches another process.
+enum AllowedCalls {
+  /// By any daemon.
+  static let common: [CallGroup] = [
+    CallGroup(
+      "Requests, answers, the control socket and the helper",
+      [
+        "read", "readv", "write", "writev", "accept", "accept4", "recvfrom", "recvmsg", "sendto", "sendmsg",
+        "getsockopt",
+        "setsockopt", "shutdown", "fcntl", "dup2", "dup3", "pipe2", "close",
+      ]),
+    CallGroup(
+      "Waiting, and the time",
+      [
+        "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "futex",
+        "eventfd2",
+        "timerfd_create", "timerfd_settime", "nanosleep", "clock_nanosleep", "clock_gettime", "sched_yield",
+        "restart_syscall",
+      ]),
+    CallGroup(
+      "The image file, open since before",
+      [
+        "pread64", "preadv", "preadv2", "pwrite64", "pwritev", "pwritev2", "lseek", "fallocate", "ftruncate",
+        "fsync",
+        "fdatasync", "fstat", "fstatfs", "fgetxattr", "fsetxattr", "flock", "fadvise64",
+      ],
+      // fstat(3): a descriptor, and an empty name.
+      [AllowedCall("newfstatat", .init(argument: 3, mask: emptyPath, value: emptyPath))]),
+    CallGroup(
+      "Memory, none of it executable",
+      ["munmap", "mremap", "madvise", "brk", "memfd_create", "mbind", "get_mempolicy", "set_mempolicy"],
+      [
+        AllowedCall("mmap", .init(argument: 2, mask: executable, value: 0)),
+        AllowedCall("mprotect", .init(argument: 2, mask: executable, value: 0)),
+      ]),
+    CallGroup(
+      "Threads and signals of the process itself",
+      [
+        "set_robust_list", "rseq", "gettid", "getpid", "getuid", "geteuid", "sched_getaffinity", "sysinfo",
+        "getrandom",
+        "capset", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "exit", "exit_group",
+      ],
+      [AllowedCall("clone", .init(argument: 0, mask: thread, value: thread))]),
+  ]
+
+  /// Beside them, by one that reaches its controller in a certain way.
+  static func special(to transport: Transport) -> [CallGroup] {
+    switch transport {
+    case .emulated: []
+    case .vfio:
+      [
+        CallGroup(
+          "VFIO: interrupts, resets, memory for the device", [],
+          [AllowedCall("ioctl", .init(argument: 1, mask: 0xFF00, value: vfioType << 8))])
+      ]
+    case .vfioUser:
+      [
+        CallGroup(
+          "A server that was started anew: connecting to it, and learning of its end",
+          ["connect", "pidfd_open"],
+          [AllowedCall("socket", .init(argument: 0, mask: UInt64.max, value: UInt64(AF_UNIX)))])
+      ]
+    }
+  }
+
+  /// Calls that fail instead of ending the process, with the errno: the C library makes them by itself where it can do without.
+  static let refused: [(call: AllowedCall, errno: Int32)] = [
+    // Threads are then made by clone, whose flags can be looked at.
+    (AllowedCall("clone3"), ENOSYS),
+    // The C library looks for time zones, processors and messages in files.
+    (AllowedCall("openat"), EACCES), (AllowedCall("readlink"), EACCES), (AllowedCall("access"), EACCES),
+    (AllowedCall("newfstatat", .init(argument: 3, mask: emptyPath, value: 0)), EACCES),
+    // The control socket's name goes with the helper.
+    (AllowedCall("unlink"), EACCES),
+  ]
+
+  private static let emptyPath: UInt64 = 0x1000
+  private static let executable = UInt64(PROT_EXEC)
+  /// CLONE_THREAD: no process of its own.
+  private static let thread: UInt64 = 0x10000
+  /// The type of VFIO's ioctl numbers (`linux/vfio.h`).
+  private static let vfioType: UInt64 = 0x3B
+}

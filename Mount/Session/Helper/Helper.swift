@@ -1,0 +1,126 @@
+import CMachine
+import Glibc
+import Reactor
+
+/// A daemon's other process, which has the rights that the daemon gives up: it unmounts, remounts, starts the process that has the
+/// kernel forget pages, and passes on what is to be logged.
+///
+/// It is started before the daemon confines itself, and ends with it. Belongs to the event loop's thread, except `log`.
+public final class Helper {
+  /// How the command is told to be that process; the control socket's path follows.
+  public static let flag = "--helper"
+
+  /// Where orders go. A line for the log can be sent from any thread.
+  public let descriptor: Int32
+  private let loop: EventLoop
+  private var nextToken: UInt64 = 0
+  /// What was ordered and has not been answered.
+  private var waiting: [UInt64: (Bool) -> Void] = [:]
+
+  /// Starts the process, from the program that this one runs.
+  /// - Parameters:
+  ///   - socket: the path of the control socket, which goes when the daemon has ended.
+  /// - Throws: `MountError` when it cannot be started.
+  public init(removing socket: String, _ loop: EventLoop) throws(MountError) {
+    var ends: [Int32] = [-1, -1]
+    guard cm_socket_pair(&ends) == 0 else { throw Self.failure(errno) }
+    let code = Self.spawn(ends[1], socket)
+    close(ends[1])
+    descriptor = ends[0]
+    self.loop = loop
+    guard code == 0 else { throw Self.failure(code) }
+    _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
+    MountTable.keepOpen()
+    loop.watch(descriptor) { [unowned self] in receive() }
+  }
+
+  deinit {
+    loop.unwatch(descriptor)
+    close(descriptor)
+  }
+
+  private static func failure(_ code: Int32) -> MountError {
+    MountError("the helper process cannot be started: \(String(cString: strerror(code)))")
+  }
+
+  /// What a line for the log begins with on its way, where the rest of the message is its text.
+  public static func lead(ofPriority priority: Int32) -> [UInt8] {
+    HelperMessage(.log, number: UInt64(UInt32(bitPattern: priority))).encoded
+  }
+
+  /// Has a line logged. What the helper cannot take at once is lost.
+  public static func log(_ line: String, priority: Int32, by descriptor: Int32) {
+    let bytes = lead(ofPriority: priority) + line.utf8.prefix(HelperMessage.limit - HelperMessage.headSize)
+    _ = cm_send(descriptor, bytes, bytes.count, nil, 0, Int32(MSG_DONTWAIT))
+  }
+
+  // MARK: Orders
+
+  /// Unmounts everywhere it is seen. A mount in use is synced and detached.
+  /// - Parameters:
+  ///   - detaches: for a mount without a connection, which is taken out of the tree as it is.
+  ///   - whenDone: told whether the helper has done it.
+  public func unmount(_ point: MountPoint, detaches: Bool, _ whenDone: @escaping (Bool) -> Void) {
+    order(whenDone) { HelperMessage(.unmount, point, token: $0, number: detaches ? 1 : 0) }
+  }
+
+  /// Makes a mount read-only, where no file of it is open for writing.
+  public func becomeReadOnly(_ point: MountPoint, _ whenDone: @escaping (Bool) -> Void) {
+    order(whenDone) { HelperMessage(.becomeReadOnly, point, token: $0) }
+  }
+
+  /// Raises the kernel's read-ahead; the FUSE handshake alone cannot go beyond the system's default.
+  func raiseReadahead(_ point: MountPoint, to bytes: UInt32) {
+    order({ _ in }) { HelperMessage(.raiseReadahead, point, token: $0, number: UInt64(bytes)) }
+  }
+
+  /// Starts a `ForgettingProcess`.
+  /// - Returns: whether the order was sent.
+  func startForgetting(orders: Int32, tokens: Int32, session: Int32) -> Bool {
+    send(HelperMessage(.forgetPages), [orders, tokens, session])
+  }
+
+  private func order(_ whenDone: @escaping (Bool) -> Void, _ message: (UInt64) -> HelperMessage) {
+    nextToken += 1
+    waiting[nextToken] = whenDone
+    if !send(message(nextToken), []) { waiting.removeValue(forKey: nextToken)?(false) }
+  }
+
+  private func send(_ message: HelperMessage, _ descriptors: [Int32]) -> Bool {
+    let bytes = message.encoded
+    let count = cm_send(
+      descriptor, bytes, bytes.count, descriptors, Int32(descriptors.count), Int32(MSG_DONTWAIT))
+    return count == bytes.count
+  }
+
+  private func receive() {
+    var answer = HelperMessage.Answer(token: 0, status: 0)
+    let size = MemoryLayout<HelperMessage.Answer>.size
+    while true {
+      let count = read(descriptor, &answer, size)
+      if count < 0, errno == EAGAIN || errno == EINTR { return }
+      guard count == size else { return lose() }
+      waiting.removeValue(forKey: answer.token)?(answer.status == 0)
+    }
+  }
+
+  /// The process has ended: nothing that was ordered will be done.
+  private func lose() {
+    loop.unwatch(descriptor)
+    let lost = waiting.sorted { $0.key < $1.key }
+    waiting.removeAll()
+    for (_, whenDone) in lost { whenDone(false) }
+  }
+
+  // MARK: The process
+
+  private static func spawn(_ end: Int32, _ socket: String) -> Int32 {
+    var actions = posix_spawn_file_actions_t()
+    posix_spawn_file_actions_init(&actions)
+    defer { posix_spawn_file_actions_destroy(&actions) }
+    // It keeps none of the daemon's descriptors, nor its caller's.
+    posix_spawn_file_actions_adddup2(&actions, end, HelperProcess.channel)
+    for stream: Int32 in 0...2 { posix_spawn_file_actions_addopen(&actions, stream, "/dev/null", O_RDWR, 0) }
+    return SelfProgram.spawn([flag, socket], &actions)
+  }
+}

@@ -1,0 +1,100 @@
+import CMachine
+import Confinement
+import Glibc
+
+/// The process behind a `Helper`. Orders come in, and answers go out, through one socket; the daemon's end is its own.
+///
+/// It trusts the daemon as little as it can: it touches only what is mounted by FUSE for the daemon's user.
+public enum HelperProcess {
+  /// The descriptor of the socket.
+  static let channel: Int32 = 3
+  /// The descriptors that `forgetPages` comes with.
+  private static let forgettingDescriptors = 3
+
+  /// Carries out orders until the daemon has ended, then removes its control socket; never returns.
+  public static func run(removing socket: String) -> Never {
+    cm_close_from(channel + 1)
+    Secrecy.begin()
+    // The daemon decides when it is time: who stops a group of processes must not end this one before the last unmount.
+    for number in [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE] { signal(number, SIG_IGN) }
+    guard (try? Capabilities.keep(Capabilities.administration | Capabilities.search)) != nil else { exit(1) }
+    openlog("mount.varve", LOG_PID, LOG_DAEMON)
+    chdir("/")
+    while let (message, descriptors) = receive() { obey(message, descriptors) }
+    unlink(socket)
+    exit(0)
+  }
+
+  /// The next order; nil once the daemon has ended.
+  private static func receive() -> (HelperMessage?, [Int32])? {
+    var bytes = [UInt8](repeating: 0, count: HelperMessage.limit)
+    var descriptors = [Int32](repeating: -1, count: Int(CM_DESCRIPTORS))
+    var number: Int32 = 0
+    while true {
+      let count = cm_receive(channel, &bytes, bytes.count, &descriptors, &number)
+      if count < 0, errno == EINTR { continue }
+      guard count > 0 else { return nil }
+      return (HelperMessage(decoding: bytes[..<count]), Array(descriptors.prefix(Int(number))))
+    }
+  }
+
+  private static func obey(_ message: HelperMessage?, _ descriptors: [Int32]) {
+    defer { for descriptor in descriptors { close(descriptor) } }
+    guard let message else { return }
+    switch message.kind {
+    case .log: log(message)
+    case .forgetPages:
+      if descriptors.count == forgettingDescriptors { startForgetting(descriptors) }
+    case .raiseReadahead:
+      let mounted = ownMount(message)
+      mounted?.raiseReadahead(to: UInt32(clamping: message.number))
+      answer(message, mounted != nil)
+    case .unmount, .becomeReadOnly:
+      // Both take as long as the daemon needs to write.
+      if !DetachedThread.start({ answer(message, carryOut(message)) }) { answer(message, false) }
+    }
+  }
+
+  private static func log(_ message: HelperMessage) {
+    let priority = Int32(truncatingIfNeeded: message.number) & (LOG_PRIMASK)
+    message.text.withCString { text in withVaList([OpaquePointer(text)]) { vsyslog(priority, "%s", $0) } }
+  }
+
+  /// What the message is about, if it is a FUSE mount of this user's.
+  private static func ownMount(_ message: HelperMessage) -> MountPoint? {
+    guard let point = message.point, let device = point.device else { return nil }
+    let isOwn = MountTable.entries().contains {
+      $0.device == device && $0.type.hasPrefix("fuse") && $0.owner == geteuid()
+    }
+    return isOwn ? point : nil
+  }
+
+  private static func answer(_ message: HelperMessage, _ isDone: Bool) {
+    var answer = HelperMessage.Answer(token: message.token, status: isDone ? 0 : 1)
+    _ = write(channel, &answer, MemoryLayout<HelperMessage.Answer>.size)
+  }
+
+  private static func carryOut(_ message: HelperMessage) -> Bool {
+    guard let point = ownMount(message) else { return false }
+    if message.kind == .becomeReadOnly {
+      do throws(MountError) { try point.becomeReadOnly() } catch { return false }
+    } else {
+      Unmounter.unmount(point, detaches: message.number == 1)
+    }
+    return true
+  }
+
+  private static func startForgetting(_ descriptors: [Int32]) {
+    var actions = posix_spawn_file_actions_t()
+    posix_spawn_file_actions_init(&actions)
+    defer { posix_spawn_file_actions_destroy(&actions) }
+    // They are above those they become, and closed when the program starts.
+    for (target, descriptor) in zip([0, 1, ForgettingProcess.session], descriptors) {
+      posix_spawn_file_actions_adddup2(&actions, descriptor, target)
+    }
+    var child = pid_t()
+    guard SelfProgram.spawn([PageForgetter.flag], &actions, &child) == 0 else { return }
+    let started = child
+    _ = DetachedThread.start { while waitpid(started, nil, 0) < 0, errno == EINTR {} }
+  }
+}

@@ -1,0 +1,52 @@
+import CSeccomp
+import Foundation
+import Testing
+
+@testable import Confinement
+
+@Suite("The list of allowed calls") struct AllowedCallTests {
+  private static var groups: [CallGroup] {
+    AllowedCalls.common
+      + [Transport.emulated, .vfio, .vfioUser].flatMap { AllowedCalls.special(to: $0) }
+  }
+
+  @Test("libseccomp knows each, and none is there twice") func known() {
+    let calls = Self.groups.flatMap { group in group.calls.map(\.name) }
+    for name in calls + AllowedCalls.refused.map(\.call.name) {
+      #expect(seccomp_syscall_resolve_name(name) >= 0, "\(name)")
+    }
+    #expect(Set(calls).count == calls.count)
+  }
+
+  @Test("the article has each, with what it is for") func documented() throws {
+    let article = URL(filePath: #filePath).deletingLastPathComponent()
+      .appending(path: "../../Mount/Confinement/Confinement.docc/Confinement.md")
+    let rows = try String(contentsOf: article, encoding: .utf8).split(separator: "\n").filter {
+      $0.hasPrefix("| ")
+    }
+    for group in Self.groups {
+      let row = rows.first { $0.hasPrefix("| \(group.purpose) |") }
+      let words = try #require(row, "\(group.purpose)").split { !$0.isLetter && !$0.isNumber && $0 != "_" }
+      for call in group.calls { #expect(words.contains(Substring(call.name)), "\(call.name)") }
+    }
+  }
+
+  @Test("nothing names a file, starts a program or reaches another process")
+  func harmless() {
+    let never = [
+      "open", "openat", "openat2", "creat", "unlink", "unlinkat", "rename", "renameat2", "link", "symlink",
+      "mknod", "chmod",
+      "chown", "mount", "umount2", "execve", "execveat", "fork", "vfork", "clone3", "kill", "ptrace",
+      "process_vm_writev",
+      "setuid", "setns", "unshare", "bpf", "init_module", "kexec_load", "bind", "listen", "prctl", "seccomp",
+      "io_uring_setup",
+    ]
+    let allowed = Set(Self.groups.flatMap { group in group.calls.map(\.name) })
+    for name in never { #expect(!allowed.contains(name), "\(name)") }
+    for name in ["clone", "mmap", "mprotect", "newfstatat", "ioctl", "socket"] {
+      for call in Self.groups.flatMap(\.calls) where call.name == name {
+        #expect(call.condition != nil, "\(name)")
+      }
+    }
+  }
+}
