@@ -16,13 +16,30 @@ extension Reactor {
       for index in effects.finished.indices {
         let slot = Int(effects.finished[index])
         channel?.send(slot: slot)
-        if !service.replies[slot].keepsSlot { pool.give(slot) }
+        if !service.replies[slot].keepsSlot { free(slot) }
       }
-      for slot in effects.released { pool.give(Int(slot)) }
+      for slot in effects.released { free(Int(slot)) }
       effects.commands.removeAll(keepingCapacity: true)
       effects.finished.removeAll(keepingCapacity: true)
       effects.released.removeAll(keepingCapacity: true)
-    } while refuse()
+    } while refuse() || beginHeld()
+  }
+
+  private func free(_ slot: Int) {
+    turns.end(slot, now: service.now.monotonic)
+    pool.give(slot)
+  }
+
+  /// Begins requests that were held back and whose turn it is.
+  /// - Returns: whether there were any, and so perhaps new effects.
+  private func beginHeld() -> Bool {
+    guard turns.isHolding else { return false }
+    var count = 0
+    while let slot = turns.next(now: service.now.monotonic) {
+      begin(slot)
+      count += 1
+    }
+    return count > 0
   }
 
   /// Tells the service of commands there is no device for.

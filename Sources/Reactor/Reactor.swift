@@ -29,6 +29,7 @@ public final class Reactor {
   /// The device's descriptors that wake the loop.
   private let deviceDescriptors: [Int32]
   var pool: SlotPool
+  var turns: UserTurns
   var backlog = CommandBacklog()
   /// The service's effects while they are carried out; changes places with the service's own lists.
   var effects = Effects()
@@ -92,6 +93,7 @@ public final class Reactor {
     self.loop = if let loop { loop } else { try EventLoop() }
     deviceDescriptors = [device?.interruptDescriptor, device?.eventDescriptor].compactMap(\.self)
     pool = SlotPool(count: slots.count)
+    turns = UserTurns(slots: slots.count)
     completions.reserveCapacity(Self.completionBatch)
     slots.describe(to: service)
   }
@@ -190,6 +192,7 @@ public final class Reactor {
     self.ending = ending
     phase = .finishing
     tick()
+    while let slot = turns.nextOfAll() { begin(slot) }
     service.stop()
     eventsSinceAdvance = true
     carryOut(channel)
@@ -255,14 +258,34 @@ public final class Reactor {
       isSpinning = false
       tick()
     }
-    counters.count(service.requests[slot].operation)
+    let request = service.requests + slot
+    counters.count(request.pointee.operation)
+    if turns.admit(
+      slot, uid: request.pointee.uid, bytes: request.pointee.movedBytes, now: service.now.monotonic)
+    {
+      begin(slot)
+    } else {
+      counters.heldRequests += 1
+    }
+    return receipt
+  }
+
+  /// Has the service begin a request.
+  @inline(__always)
+  func begin(_ slot: Int) {
     let start = cm_monotonic_ns()
     service.begin(slot: slot)
     counters.countStep(cm_monotonic_ns() &- start)
-    return receipt
   }
 
   /// Tells the service the time.
   @inline(__always)
   func tick() { service.now = Instant(monotonic: cm_monotonic_ns(), realtime: cm_realtime_ns()) }
+}
+
+extension Request {
+  /// The bytes that a read or a write moves; 0 for all others.
+  fileprivate var movedBytes: Int {
+    operation == .read || operation == .write ? Int(clamping: length) : 0
+  }
 }

@@ -3,7 +3,8 @@ import Testing
 @testable import MountSession
 
 @Suite("What a daemon tells its helper") struct HelperMessageTests {
-  @Test(arguments: ["", "/mnt", "/mnt/with blanks\nand lines", "/mnt/ä"]) func whatIsSentArrives(path: String) {
+  @Test(arguments: ["", "/mnt", "/mnt/with blanks\nand lines", "/mnt/ä"]) func whatIsSentArrives(path: String)
+  {
     let point = MountPoint(path: path, device: "0:57")
     let message = HelperMessage(.unmount, point, token: 0x0123_4567_89AB_CDEF, number: 1)
     let decoded = HelperMessage(decoding: message.encoded[...])

@@ -54,6 +54,32 @@ private func request(_ operation: Operation, _ node: UInt64 = 0) -> Request {
     }
   }
 
+  @Test(arguments: [false, true]) func oneUsersRequestsWaitForTheirTurnAndAnothersDoNot(endsEarly: Bool)
+    throws
+  {
+    let bench = try Bench(slots: 64, depth: 64)
+    bench.device.pollsUntilArrival = 20
+    func large(_ node: UInt64) -> Request {
+      var write = request(.write, node)
+      write.uid = 1
+      write.length = 1 << 20
+      return write
+    }
+    // The second user has been seen, then comes again behind all that the first has sent.
+    var small = request(.read, 100)
+    small.uid = 2
+    small.length = 4096
+    let channel = bench.channel([small] + (0..<40).map { large($0) } + [small])
+    channel.endsEarly = endsEarly
+    #expect(bench.reactor.serve(channel) == .unmounted)
+    #expect(channel.answered.map(\.request).sorted() == Array(0..<42))
+    #expect(bench.reactor.counters.heldRequests == 38)
+    if !endsEarly {
+      let place = try #require(channel.answered.firstIndex { $0.request == 41 })
+      #expect(place < 10)
+    }
+  }
+
   @Test func commandsKeepTheirOrderThroughTheBacklog() throws {
     let bench = try Bench(slots: 32, depth: 2)
     bench.device.pollsUntilArrival = 20
