@@ -75,7 +75,7 @@ let package = Package(
       ["Block", "NVMe", "NVMeSpec", "PCI", "VFIO", "VFIOUser", "EmulatedController", "Format"]),
 
     module("JSONValue"),
-    module("Control", ["JSONValue", "Device", "Block", "NVMe", "NVMeSpec", "CMachine"]),
+    module("Control", ["JSONValue", "Device", "Block", "NVMe", "NVMeSpec", "PCI", "CMachine"]),
 
     // The filesystem, which names no device.
     module("Format", ["BlockCRC", "CMachine"]),
@@ -182,7 +182,7 @@ let package = Package(
     tests("MountSession", ["MountSession", "MemoryService", "Reactor", "FileSystem", "PCI", "CMachine"]),
     tests("Confinement", ["Confinement", "TestSupport"]),
     tests("JSONValue", ["JSONValue", "TestSupport"]),
-    tests("Control", ["Control", "JSONValue", "NVMe", "NVMeSpec", "CMachine", "TestSupport"]),
+    tests("Control", ["Control", "JSONValue", "NVMe", "NVMeSpec", "PCI", "CMachine", "TestSupport"]),
     tests("Checker", ["Checker", "Format", "FileSystem", "TestSupport"]),
   ]
 )

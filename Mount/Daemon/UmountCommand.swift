@@ -3,6 +3,7 @@ import Control
 import Device
 import Glibc
 import MountSession
+import PCI
 
 /// `umount.fuse.varve`, which umount(8) calls: it returns when the daemon has written everything, of mounts too whose kernel side
 /// does not wait for that.

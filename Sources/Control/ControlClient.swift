@@ -1,6 +1,7 @@
 import CMachine
 import Glibc
 import JSONValue
+import PCI
 
 /// A connection to a daemon. Its calls wait for the answer.
 public final class ControlClient {

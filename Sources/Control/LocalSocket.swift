@@ -1,5 +1,6 @@
 import CMachine
 import Glibc
+import PCI
 
 /// The system's side of a local stream socket.
 enum LocalSocket {

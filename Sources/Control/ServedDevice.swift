@@ -1,6 +1,7 @@
 import Device
 import Glibc
 import JSONValue
+import PCI
 
 /// A mount that a daemon serves: all that a person may call it by. A daemon answers `hello` with one for each.
 public struct ServedDevice: Sendable, Equatable {

@@ -1,8 +1,9 @@
 import CMachine
 import Foundation
 import JSONValue
-import TestSupport
+import PCI
 import Testing
+import TestSupport
 
 @testable import Control
 
