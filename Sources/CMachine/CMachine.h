@@ -14,7 +14,9 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
@@ -205,6 +207,18 @@ static inline int cm_memfd_huge(const char *name) {
 static inline int cm_seal_size(int fd) {
   return fcntl(fd, 1033 /* F_ADD_SEALS */, 1 | 2 | 4 /* F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW */);
 }
+// Whether a file can have seals: memfds and files on tmpfs and hugetlbfs can. The filesystem of any other is not asked.
+static inline int cm_has_seals(int fd) { return fcntl(fd, 1034 /* F_GET_SEALS */) >= 0; }
+// Closes descriptors in a process of its own, which has the same table of open files: each is gone from the table before
+// the filesystem is told. -1 where no process can be made.
+static inline int cm_close_apart(const int *descriptors, long count) {
+  int process = (int)syscall(SYS_clone, 0x400 /* CLONE_FILES */, 0, 0, 0, 0);
+  if (process != 0) return process;
+  for (long index = 0; index < count; index++) close(descriptors[index]);
+  _exit(0);
+}
+// Whether such a process has ended, which it then is no more.
+static inline int cm_has_ended(int process) { return waitpid(process, NULL, WNOHANG | (int)0x80000000 /* __WCLONE */) != 0; }
 static inline int cm_ioctl(int fd, unsigned long request, void *argument) { return ioctl(fd, request, argument); }
 static inline int cm_prctl(int option, unsigned long argument) { return prctl(option, argument, 0ul, 0ul, 0ul); }
 // (capget and capset have no header without libcap.)

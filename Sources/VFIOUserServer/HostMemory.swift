@@ -16,7 +16,7 @@ final class HostMemory {
   /// The largest stretch of remote memory: room is taken only as it is used, but addresses are not without end.
   private static let remoteLimit = 1 << 42
 
-  /// Maps `size` bytes from `offset` of a file on.
+  /// Maps `size` bytes from `offset` of a file on, which has to be memory (`PassedFile`).
   /// - Throws: the system's error number: EINVAL when the file does not have them.
   init(
     _ descriptor: Int32, offset: UInt64, size: UInt64, at address: UInt64, access: HostAccess

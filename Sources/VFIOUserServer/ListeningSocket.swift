@@ -5,6 +5,9 @@ import VFIOUser
 
 /// The socket clients connect to. Its path is removed at the end.
 final class ListeningSocket {
+  /// How many clients may wait to be taken.
+  static let backlog: Int32 = 8
+
   let descriptor: Int32
   private let path: String
 
@@ -25,7 +28,8 @@ final class ListeningSocket {
       throw Self.error(path, code)
     }
     // Nobody can connect before it listens, and then the permissions are right.
-    guard chmod(path, mode) == 0, listen(descriptor, 8) == 0, cm_set_nonblocking(descriptor) == 0 else {
+    guard chmod(path, mode) == 0, listen(descriptor, Self.backlog) == 0, cm_set_nonblocking(descriptor) == 0
+    else {
       let code = errno
       close(descriptor)
       unlink(path)
@@ -42,12 +46,16 @@ final class ListeningSocket {
   }
 
   /// The next client; nil when none waits.
-  func accept() -> MessageSocket? {
+  /// - Parameters:
+  ///   - patience: how long the client may take to send or to take a message (ns).
+  ///   - interruption: a descriptor that ends every wait for the client once it is readable.
+  func accept(patience: UInt64, interruption: Int32) -> MessageSocket? {
     let client = Glibc.accept(descriptor, nil, nil)
     guard client >= 0 else { return nil }
     _ = fcntl(client, F_SETFD, FD_CLOEXEC)
     return MessageSocket(
-      owning: client, sizeLimit: Session.messageLimit, descriptorLimit: Session.descriptorLimit)
+      owning: client, sizeLimit: Session.messageLimit, descriptorLimit: Session.descriptorLimit,
+      patience: patience, interruption: interruption)
   }
 
   /// Removes a socket that nobody listens at.

@@ -15,16 +15,19 @@ public final class Server: @unchecked Sendable {
   private let listener: ListeningSocket
   private let doorbells: DoorbellPage?
   private let options: ServerOptions
-  private var sleeper: Sleeper
+  private let sleeper: Sleeper
+  /// Readable once the server is to end.
+  private let ends: Sleeper
   private var session: Session?
   /// Eventfds: that the server is to end, and that a thread's work has.
   private let stopDescriptor: Int32
   private let workDescriptor: Int32
-  private var endDescriptor: Int32 = -1
   private var isStopped = false
 
   /// Called on the server's thread with what happens: clients that come and go.
   public var report: (String) -> Void = { _ in }
+  /// Called on the server's thread with why a client cannot use the server, where the person who set it up has to mend that.
+  public var warn: (String) -> Void = { _ in }
 
   /// Listens at a socket.
   /// - Parameter controller: what is served; it is closed when `run` returns.
@@ -36,13 +39,15 @@ public final class Server: @unchecked Sendable {
     self.controller = controller
     self.options = options
     sleeper = try Sleeper()
+    ends = try Sleeper()
     listener = try ListeningSocket(path, mode: options.mode)
     (stopDescriptor, workDescriptor) = (cm_eventfd(), cm_eventfd())
     doorbells = options.sharesDoorbells ? DoorbellPage(size: controller.size(ofBAR: 0)) : nil
     guard stopDescriptor >= 0, workDescriptor >= 0 else {
       throw FunctionError("no more files can be opened", remedy: "raise the limit: ulimit -n", errno: EMFILE)
     }
-    for descriptor in [listener.descriptor, stopDescriptor, workDescriptor] { sleeper.add(descriptor) }
+    ends.add(stopDescriptor)
+    for descriptor in [listener.descriptor, ends.descriptor, workDescriptor] { sleeper.add(descriptor) }
     controller.workDescriptor = workDescriptor
     if let doorbells { controller.shareDoorbells(doorbells.base + Register.doorbells) }
   }
@@ -60,10 +65,7 @@ public final class Server: @unchecked Sendable {
   /// Serves until `stop`. The controller is closed then, and its image may be used by others.
   /// - Parameter descriptor: a descriptor that ends the server too, once it is readable.
   public func run(until descriptor: Int32? = nil) {
-    if let descriptor {
-      sleeper.add(descriptor)
-      endDescriptor = descriptor
-    }
+    if let descriptor { ends.add(descriptor) }
     var pace = Pace(options)
     while !isStopped {
       let isBusy = work(&pace)
@@ -93,9 +95,9 @@ public final class Server: @unchecked Sendable {
 
   /// Sleeps for so many nanoseconds at most, and sees to what has come in on the sockets.
   private func look(for rest: Int64) {
-    for descriptor in sleeper.sleep(timeout: rest) {
+    for descriptor in sleeper.sleep(timeout: limited(rest)) {
       switch descriptor {
-      case stopDescriptor, endDescriptor: isStopped = true
+      case ends.descriptor: isStopped = true
       case workDescriptor:
         var count: UInt64 = 0
         _ = read(workDescriptor, &count, 8)
@@ -105,10 +107,15 @@ public final class Server: @unchecked Sendable {
       }
     }
     // What the former client has said comes first: that it has left makes room for the next.
-    while hasDelayed { receive() }
-    if session?.remote.isLost == true { receive() }
+    if hasDelayed || session?.socket.isLate == true || session?.remote.isLost == true { receive() }
     acceptClients()
     giveCopiesBack()
+  }
+
+  /// A rest that is over when the message that is coming in has to be there.
+  private func limited(_ rest: Int64) -> Int64 {
+    guard let left = session?.socket.due?.nanoseconds else { return rest }
+    return rest < 0 ? Int64(clamping: left) : min(rest, Int64(clamping: left))
   }
 
   /// Whether the client has sent something while it was asked for memory.
@@ -121,14 +128,20 @@ public final class Server: @unchecked Sendable {
   }
 
   private func acceptClients() {
-    while let socket = listener.accept() {
+    // No more at once than can wait: whoever connects without end does not keep the server from all else.
+    for _ in 0..<ListeningSocket.backlog {
+      guard let socket = listener.accept(patience: options.patience, interruption: ends.descriptor) else {
+        return
+      }
       // One that has left without our hearing of it yet is no reason to turn the next away.
       if session != nil { receive() }
       guard session == nil else {
         Self.turnAway(socket)
         continue
       }
-      let session = Session(socket, controller, doorbells)
+      let session = Session(socket, controller, doorbells, patience: options.patience)
+      session.warn = warn
+      socket.expect()
       self.session = session
       sleeper.add(socket.descriptor)
       report("a client has come")

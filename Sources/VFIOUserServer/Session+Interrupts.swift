@@ -41,18 +41,10 @@ extension Session {
   /// The next descriptor; -1 when there is none. Writing to anything but an eventfd that does not block could stop the
   /// server or end it.
   private func eventfd(_ descriptors: PassedDescriptors) throws(Refusal) -> Int32 {
-    guard let descriptor = descriptors.take() else { return -1 }
-    guard Self.isEventfd(descriptor), cm_set_nonblocking(descriptor) == 0 else {
-      close(descriptor)
-      throw Refusal(EINVAL)
-    }
+    guard let descriptor = descriptors.first else { return -1 }
+    guard PassedFile.isEventfd(descriptor), cm_set_nonblocking(descriptor) == 0 else { throw Refusal(EINVAL) }
+    _ = descriptors.take()
     return descriptor
-  }
-
-  private static func isEventfd(_ descriptor: Int32) -> Bool {
-    var name = [UInt8](repeating: 0, count: 64)
-    let count = readlink("/proc/self/fd/\(descriptor)", &name, name.count)
-    return count > 0 && String(decoding: name[..<count], as: UTF8.self).hasPrefix("anon_inode:[eventfd")
   }
 
   private func disconnect(_ vectors: Range<Int>) {

@@ -12,7 +12,7 @@ extension Session {
     else { throw Refusal(EINVAL) }
     guard memories.count < Self.mappingLimit else { throw Refusal(ENOSPC) }
     guard !memories.contains(where: { overlaps($0, request) }) else { throw Refusal(EEXIST) }
-    let memory = try memory(for: request, access, descriptors.take())
+    let memory = try memory(for: request, access, descriptors.first)
     guard
       controller.mapMemory(
         memory.base, size: memory.size, at: memory.address, access: access, isRemote: memory.isRemote)
@@ -26,11 +26,20 @@ extension Session {
   ) throws(Refusal) -> HostMemory {
     do throws(HostMemoryError) {
       guard let descriptor else { return try HostMemory(remote: request.length, at: request.address) }
+      guard PassedFile.isMemory(descriptor) else { throw refuseFile() }
       // The mapping keeps the file.
-      defer { close(descriptor) }
       return try HostMemory(
         descriptor, offset: request.offset, size: request.length, at: request.address, access: access)
     } catch { throw Refusal(error.errno) }
+  }
+
+  /// Says once what is wrong, as a client that shows its user the error number alone leaves them no way to find out.
+  private func refuseFile() -> HostMemoryError {
+    warn(
+      "the client's memory is refused: it is neither a memfd nor a file on tmpfs or hugetlbfs; with QEMU use memory-backend-memfd"
+    )
+    warn = { _ in }
+    return HostMemoryError(errno: EINVAL)
   }
 
   private func overlaps(_ memory: HostMemory, _ request: DMAMap) -> Bool {

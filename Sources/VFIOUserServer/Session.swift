@@ -29,11 +29,18 @@ final class Session {
   var memories: [HostMemory] = []
   /// What the client can take, once it has said so.
   var limits: VersionMessage.Capabilities?
+  /// How long the client may take to give or take memory (ns).
+  let patience: UInt64
   /// Asks the client for memory that could not be mapped.
   private(set) lazy var remote = RemoteHost(self)
+  /// Called once with why the client's memory is refused, where the error number does not say it.
+  var warn: (String) -> Void = { _ in }
 
-  init(_ socket: MessageSocket, _ controller: EmulatedController, _ doorbells: DoorbellPage?) {
+  init(
+    _ socket: MessageSocket, _ controller: EmulatedController, _ doorbells: DoorbellPage?, patience: UInt64
+  ) {
     self.socket = socket
+    self.patience = patience
     self.controller = controller
     self.doorbells = doorbells
     table = [UInt8](repeating: 0, count: controller.size(ofBAR: 4))

@@ -12,12 +12,15 @@ import Testing
   typealias Script = @Sendable (Message, MessageSocket) throws -> Bool
 
   /// Serves one client by a script, and as a function without anything otherwise.
-  private func serve(_ script: @escaping Script) -> String {
+  func serve(_ script: @escaping Script) -> String {
     let path = RunningServer.freshPath()
     let listener = SocketAddress.makeSocket()
     _ = SocketAddress(path)?.bind(listener)
     listen(listener, 1)
     Thread.detachNewThread {
+      // The socket does not block.
+      var entry = pollfd(fd: listener, events: Int16(POLLIN), revents: 0)
+      poll(&entry, 1, 10_000)
       let peer = RawPeer(MessageSocket(owning: accept(listener, nil, nil)))
       close(listener)
       unlink(path)

@@ -83,7 +83,7 @@ struct RawPeer {
   func next() throws -> Message? {
     while true {
       if let message = try socket.receive() { return message }
-      guard socket.wait(timeout: 10_000) else { return nil }
+      guard try socket.wait(until: Deadline(in: 10_000_000_000)) else { return nil }
     }
   }
 

@@ -15,10 +15,9 @@ final class ClientConnection: @unchecked Sendable {
     let descriptors: PassedDescriptors
   }
 
-  /// How long a server may take for a reply, in nanoseconds; a reset may have to wait for a disk.
-  private static let patience: UInt64 = 30_000_000_000
-
   let path: String
+  /// How long a server may take for an exchange, request and reply (ns).
+  let patience: UInt64
   /// An eventfd that fires when the server is gone.
   let removalDescriptor: Int32
   /// The memory that the server may ask for.
@@ -35,15 +34,18 @@ final class ClientConnection: @unchecked Sendable {
     /// The request that waits: one at a time, as the function belongs to one thread.
     var awaited: (identifier: UInt16, command: UInt16)?
     var reply: Message?
+    /// By when the exchange that is under way has to be over.
+    var due: Deadline?
     /// Why the connection cannot be used any more.
     var failure: String?
   }
 
   /// Takes a connected socket over and begins to listen.
   init(
-    _ socket: MessageSocket, path: String, memory: ClientMemory = ClientMemory()
+    _ socket: MessageSocket, path: String, memory: ClientMemory = ClientMemory(), patience: UInt64
   ) throws(FunctionError) {
     self.path = path
+    self.patience = patience
     self.memory = memory
     self.socket = socket
     removalDescriptor = cm_eventfd()
@@ -78,8 +80,10 @@ final class ClientConnection: @unchecked Sendable {
   func request(
     _ command: MessageCommand, _ payload: [UInt8] = [], descriptors: [Int32] = []
   ) throws(FunctionError) -> Reply {
-    try send(command, payload, descriptors, awaits: true)
-    let message = try awaitReply(command)
+    let deadline = Deadline(in: patience)
+    defer { state.withLock { $0.due = nil } }
+    try send(command, payload, descriptors, awaits: true, by: deadline)
+    let message = try awaitReply(command, by: deadline)
     if message.header.flags.contains(.error) {
       let code = Int32(truncatingIfNeeded: message.header.errno)
       throw FunctionError(
@@ -91,13 +95,19 @@ final class ClientConnection: @unchecked Sendable {
 
   /// Sends a request that the server does not answer.
   func post(_ command: MessageCommand, _ payload: [UInt8]) {
-    try? send(command, payload, [], awaits: false)
+    defer { state.withLock { $0.due = nil } }
+    try? send(command, payload, [], awaits: false, by: Deadline(in: patience))
   }
 
   private func send(
-    _ command: MessageCommand, _ payload: [UInt8], _ descriptors: [Int32], awaits: Bool
+    _ command: MessageCommand, _ payload: [UInt8], _ descriptors: [Int32], awaits: Bool,
+    by deadline: Deadline
   ) throws(FunctionError) {
-    if let failure = state.withLock({ $0.failure }) { throw lost(failure) }
+    let earlier = state.withLock { state in
+      state.due = deadline
+      return state.failure
+    }
+    if let earlier { throw lost(earlier) }
     let failure: SocketError? = sending.withLock { next in
       next &+= 1
       let identifier = next
@@ -105,7 +115,7 @@ final class ClientConnection: @unchecked Sendable {
       do throws(SocketError) {
         try socket.send(
           identifier: identifier, command: command.rawValue, flags: awaits ? [] : .noReply,
-          payload: payload, descriptors: descriptors)
+          payload: payload, descriptors: descriptors, by: deadline)
         return nil
       } catch { return error }
     }
@@ -114,8 +124,9 @@ final class ClientConnection: @unchecked Sendable {
     throw lost("\(failure)")
   }
 
-  private func awaitReply(_ command: MessageCommand) throws(FunctionError) -> Message {
-    let deadline = cm_monotonic_ns() + Self.patience
+  private func awaitReply(
+    _ command: MessageCommand, by deadline: Deadline
+  ) throws(FunctionError) -> Message {
     while true {
       var failure: String?
       let reply = state.withLock { state -> Message? in
@@ -125,13 +136,13 @@ final class ClientConnection: @unchecked Sendable {
       }
       if let reply { return reply }
       if let failure { throw lost(failure) }
-      let now = cm_monotonic_ns()
-      guard now < deadline else {
-        fail("no reply to \(command) within \(Self.patience / 1_000_000_000) s")
+      let rest = deadline.milliseconds
+      guard rest > 0 else {
+        fail("no reply to \(command) within \(patience / 1_000_000_000) s")
         continue
       }
       var entry = pollfd(fd: replied, events: Int16(POLLIN), revents: 0)
-      poll(&entry, 1, Int32((deadline - now) / 1_000_000 + 1))
+      poll(&entry, 1, rest)
       var count: UInt64 = 0
       _ = read(replied, &count, 8)
     }
@@ -199,12 +210,14 @@ final class ClientConnection: @unchecked Sendable {
     }
     guard !message.header.flags.contains(.noReply) else { return }
     let reply = payload
+    // A server that does not take it keeps no exchange waiting for longer than that may take.
+    let deadline = state.withLock { min($0.due ?? Deadline(in: patience), Deadline(in: patience)) }
     let failure: SocketError? = sending.withLock { _ in
       do throws(SocketError) {
         try socket.send(
           identifier: message.header.identifier, command: message.header.command,
           flags: reply == nil ? [.reply, .error] : .reply, errno: reply == nil ? UInt32(EFAULT) : 0,
-          payload: reply ?? [])
+          payload: reply ?? [], by: deadline)
         return nil
       } catch { return error }
     }
@@ -231,7 +244,7 @@ private func listen(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPoi
   do throws(SocketError) {
     while true {
       guard let message = try listener.socket.receive() else {
-        _ = listener.socket.wait(timeout: -1)
+        _ = try listener.socket.wait(until: listener.socket.due)
         continue
       }
       guard let connection = listener.connection else { return nil }

@@ -10,10 +10,11 @@ final class MappedRegion {
   let offsets: Range<Int>
 
   /// Maps `offsets` of a region that begins at `start` of the file behind `descriptor`, which stays the caller's.
-  /// Nil when that is no whole number of pages, the file is too small, or the system refuses.
+  /// Nil when that is no whole number of pages, the file is no memory (``PassedFile``) or too small, or the system refuses.
   init?(_ descriptor: Int32, start: UInt64, offsets: Range<Int>) {
     var status = stat()
-    guard let start = Int(exactly: start), !offsets.isEmpty, start <= .max - offsets.upperBound,
+    guard PassedFile.isMemory(descriptor), let start = Int(exactly: start), !offsets.isEmpty,
+      start <= .max - offsets.upperBound,
       fstat(descriptor, &status) == 0, start + offsets.upperBound <= Int(status.st_size),
       (start + offsets.lowerBound) % 4096 == 0,
       let base = mmap(
@@ -32,8 +33,8 @@ final class MappedRegion {
   /// - Returns: false when that cannot be done; stores to the place then reach nobody.
   func replace(_ descriptor: Int32, start: UInt64) -> Bool {
     var status = stat()
-    guard let start = Int(exactly: start), start <= .max - offsets.upperBound,
-      fstat(descriptor, &status) == 0,
+    guard PassedFile.isMemory(descriptor), let start = Int(exactly: start),
+      start <= .max - offsets.upperBound, fstat(descriptor, &status) == 0,
       start + offsets.upperBound <= Int(status.st_size), (start + offsets.lowerBound) % 4096 == 0
     else { return false }
     let mapping = mmap(

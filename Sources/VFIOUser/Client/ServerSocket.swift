@@ -4,12 +4,13 @@ import PCI
 
 /// Reaching a server: connecting to its socket and agreeing on a version.
 enum ServerSocket {
-  /// How long a server may take to answer the first message, in milliseconds. One that serves somebody else may
-  /// leave the connection unanswered.
-  static let patience: Int32 = 5_000
+  /// How long a server may take to answer the first message (ns). One that serves somebody else may leave the connection
+  /// unanswered.
+  static let patience: UInt64 = 5_000_000_000
 
   /// Connects to the socket at `path`.
-  static func connect(_ path: String) throws(FunctionError) -> MessageSocket {
+  /// - Parameter patience: how long the server may take to send or to take a message (ns).
+  static func connect(_ path: String, patience: UInt64) throws(FunctionError) -> MessageSocket {
     guard let address = SocketAddress(path) else {
       throw FunctionError(
         "\(path) is too long for the path of a socket", remedy: "use one of at most 107 bytes",
@@ -24,7 +25,7 @@ enum ServerSocket {
       close(descriptor)
       throw error(path, code)
     }
-    return MessageSocket(owning: descriptor)
+    return MessageSocket(owning: descriptor, patience: patience)
   }
 
   private static func error(_ path: String, _ code: Int32) -> FunctionError {
@@ -46,15 +47,17 @@ enum ServerSocket {
   }
 
   /// Sends the version and takes the server's.
-  /// - Parameter patience: how long the answer is waited for, in milliseconds.
+  /// - Parameter patience: how long all of that may take (ns).
   static func negotiate(
-    _ socket: MessageSocket, _ path: String, patience: Int32 = ServerSocket.patience
+    _ socket: MessageSocket, _ path: String, patience: UInt64
   ) throws(FunctionError) -> VersionMessage.Capabilities {
     let answer: Message?
+    let deadline = Deadline(in: patience)
     do throws(SocketError) {
       let ours = VersionMessage(capabilities: .init(maximumDescriptors: socket.descriptorLimit))
-      try socket.send(identifier: 0, command: MessageCommand.version.rawValue, payload: ours.encoded)
-      answer = try next(socket, patience)
+      try socket.send(
+        identifier: 0, command: MessageCommand.version.rawValue, payload: ours.encoded, by: deadline)
+      answer = try next(socket, deadline)
     } catch {
       throw FunctionError(
         "\(path): the server left during the negotiation: \(error)",
@@ -69,10 +72,10 @@ enum ServerSocket {
   }
 
   /// The next message; nil when none comes in time.
-  private static func next(_ socket: MessageSocket, _ patience: Int32) throws(SocketError) -> Message? {
+  private static func next(_ socket: MessageSocket, _ deadline: Deadline) throws(SocketError) -> Message? {
     while true {
       if let message = try socket.receive() { return message }
-      guard socket.wait(timeout: patience) else { return nil }
+      guard try socket.wait(until: deadline) else { return nil }
     }
   }
 

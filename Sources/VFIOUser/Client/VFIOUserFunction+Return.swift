@@ -7,8 +7,8 @@ import PCI
 extension VFIOUserFunction {
   /// How often a server that is gone is looked for (ns).
   private static let interval: UInt64 = 100_000_000
-  /// How long one that is there again may take to answer the first message, in milliseconds.
-  private static let patience: Int32 = 1_000
+  /// How long one that is there again may take to answer the first message (ns).
+  private static let patience: UInt64 = 1_000_000_000
 
   public func restoreChannel() {
     guard !isClosed, link.connection.isLost, server.canBeWatched, cm_monotonic_ns() >= nextAttempt else {
@@ -20,7 +20,7 @@ extension VFIOUserFunction {
   }
 
   private func takeUp() throws(FunctionError) {
-    let socket = try ServerSocket.connect(path)
+    let socket = try ServerSocket.connect(path, patience: link.connection.patience)
     let other = ServerProcess(behind: socket)
     guard server.makesWay(for: other) else {
       throw FunctionError(
@@ -28,7 +28,8 @@ extension VFIOUserFunction {
         errno: EBUSY)
     }
     let limits = try ServerSocket.negotiate(socket, path, patience: Self.patience)
-    let connection = try ClientConnection(socket, path: path, memory: link.memory)
+    let connection = try ClientConnection(
+      socket, path: path, memory: link.memory, patience: link.connection.patience)
     do throws(FunctionError) {
       guard try Self.askDevice(connection) == info else {
         throw FunctionError("\(path): the server has another function now", errno: ENODEV)
@@ -50,15 +51,13 @@ extension VFIOUserFunction {
   /// Puts a region of the new server where that of the former one was.
   private func remap(_ region: OpenRegion, _ connection: ClientConnection) throws(FunctionError) {
     let reply = try connection.request(.regionInfo, RegionInfo(index: region.index).encoded)
-    let descriptor = reply.descriptors.take()
-    defer { if let descriptor { Glibc.close(descriptor) } }
     guard let found = RegionInfo(decoding: reply.payload), found.index == region.index,
       found.length == UInt64(region.size)
     else {
       throw FunctionError("\(path): the server's BAR \(region.index) is another one now", errno: ENODEV)
     }
     guard let mapping = region.mapping else { return }
-    guard let descriptor, found.flags & RegionInfo.mappable != 0,
+    guard let descriptor = reply.descriptors.first, found.flags & RegionInfo.mappable != 0,
       mapping.replace(descriptor, start: found.offset)
     else {
       throw FunctionError("\(path): the server shares BAR \(region.index) no more", errno: ENODEV)

@@ -43,17 +43,20 @@ public final class VFIOUserFunction: Function {
   ///   - mapsRegions: whether regions are mapped that the server offers for that; otherwise every access to them
   ///     is a message.
   ///   - sharesMemory: whether the server gets the memory itself; otherwise it asks for every byte.
+  ///   - patience: how long the server may take for an exchange, from the request's first byte to the reply's last (ns). A reset
+  ///     may have to wait for a disk.
   /// - Throws: `FunctionError` saying what is missing and what mends it; EBUSY when the server serves somebody else.
   public init(
-    socket path: String, mapsRegions: Bool = true, sharesMemory: Bool = true
+    socket path: String, mapsRegions: Bool = true, sharesMemory: Bool = true,
+    patience: UInt64 = 30_000_000_000
   ) throws(FunctionError) {
     name = "vfio-user://\(path)"
     self.mapsRegions = mapsRegions
     self.sharesMemory = sharesMemory
-    let socket = try ServerSocket.connect(path)
-    limits = try ServerSocket.negotiate(socket, path)
+    let socket = try ServerSocket.connect(path, patience: patience)
+    limits = try ServerSocket.negotiate(socket, path, patience: min(patience, ServerSocket.patience))
     server = ServerProcess(behind: socket)
-    let connection = try ClientConnection(socket, path: path)
+    let connection = try ClientConnection(socket, path: path, patience: patience)
     link = ServerLink(connection)
     configuration = ConfigurationAccess(MessageRegion(link, Region.configuration), size: 4096)
     do throws(FunctionError) {
@@ -169,7 +172,7 @@ extension VFIOUserFunction {
     }
     guard size > 0 else { throw FunctionError("\(name) has no BAR \(index)", errno: ENODEV) }
     let access = MessageRegion(link, number, postedFrom: index == 0 ? Self.doorbells : .max)
-    let mapping = map(region, size, reply.descriptors.take())
+    let mapping = map(region, size, reply.descriptors.first)
     regions.append(OpenRegion(index: number, size: size, mapping: mapping))
     guard let mapping else {
       return RegisterWindow(access: access, size: size)
@@ -177,11 +180,10 @@ extension VFIOUserFunction {
     return RegisterWindow(mapping: mapping.base, at: mapping.offsets, access: access, size: size)
   }
 
-  /// Maps what may be mapped of a region: of several areas the one with the doorbells, or else the first.
+  /// Maps what may be mapped of a region: of several areas the one with the doorbells, or else the first. Where the server's file is
+  /// not memory, as one on a disk, nothing is mapped, and all accesses are messages.
   private func map(_ region: RegionInfo, _ size: Int, _ descriptor: Int32?) -> MappedRegion? {
-    guard let descriptor else { return nil }
-    defer { Glibc.close(descriptor) }
-    guard mapsRegions, region.flags & RegionInfo.mappable != 0 else { return nil }
+    guard let descriptor, mapsRegions, region.flags & RegionInfo.mappable != 0 else { return nil }
     let areas =
       region.areas.isEmpty ? [0..<size] : region.areas.compactMap { range(of: $0, within: size) }
     guard let area = areas.first(where: { $0.contains(Self.doorbells) }) ?? areas.first else { return nil }

@@ -8,13 +8,14 @@ enum ControlData {
   private static let rights: Int32 = 1
   /// The most descriptors the kernel passes at once.
   static let limit = 253
-  /// Room for that many.
-  static let capacity = headerSize + (limit * 4 + 7) / 8 * 8
+  /// Room for so many, in bytes.
+  static func room(for count: Int) -> Int { headerSize + (min(max(count, 0), limit) * 4 + 7) / 8 * 8 }
 
   /// Writes descriptors as one control message.
   /// - Returns: the bytes used; 0 when there are none.
   static func encode(_ descriptors: [Int32], into buffer: UnsafeMutableRawBufferPointer) -> Int {
-    guard !descriptors.isEmpty, descriptors.count <= limit, buffer.count >= capacity else { return 0 }
+    guard !descriptors.isEmpty, descriptors.count <= limit, buffer.count >= room(for: descriptors.count)
+    else { return 0 }
     let length = headerSize + descriptors.count * 4
     buffer.storeBytes(of: length, as: Int.self)
     buffer.storeBytes(of: SOL_SOCKET, toByteOffset: 8, as: Int32.self)

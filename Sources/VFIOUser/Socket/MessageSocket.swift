@@ -1,5 +1,6 @@
 import CMachine
 import Glibc
+import PCI
 
 /// A message as it came.
 public struct Message: Sendable {
@@ -10,7 +11,8 @@ public struct Message: Sendable {
 
 /// A UNIX stream socket as a stream of messages.
 ///
-/// Sending and receiving may happen on two threads at once, each on one at a time. Neither blocks but where it says so.
+/// Sending and receiving may happen on two threads at once, each on one at a time. Neither blocks but where it says so. Limits of time
+/// hold for a message as a whole, however few bytes of it the peer sends or takes at once.
 public final class MessageSocket {
   /// The descriptor, to wait on.
   public let descriptor: Int32
@@ -19,12 +21,17 @@ public final class MessageSocket {
   /// The most descriptors of a message that are accepted.
   public let descriptorLimit: Int
 
-  /// How long the peer may take nothing before it counts as dead, in milliseconds.
-  private static let patience: Int32 = 10_000
+  /// By when the message that is coming in has to be whole; nil between messages.
+  public private(set) var due: Deadline?
 
-  private let received = UnsafeMutableRawBufferPointer.allocate(
-    byteCount: ControlData.capacity, alignment: 8)
-  private let sent = UnsafeMutableRawBufferPointer.allocate(byteCount: ControlData.capacity, alignment: 8)
+  /// How long the peer may take to send or to take a message, from its first byte to its last (ns).
+  private let patience: UInt64
+  /// A descriptor that ends every wait once it is readable; -1 for none.
+  private let interruption: Int32
+
+  private let received: UnsafeMutableRawBufferPointer
+  private let sent = UnsafeMutableRawBufferPointer.allocate(
+    byteCount: ControlData.room(for: ControlData.limit), alignment: 8)
   /// The message that is coming in.
   private var bytes = [UInt8](repeating: 0, count: MessageHeader.size)
   private var filled = 0
@@ -32,13 +39,19 @@ public final class MessageSocket {
   private var passed = PassedDescriptors()
 
   /// Takes a connected socket over.
+  /// - Parameters:
+  ///   - patience: how long the peer may take to send or to take a message (ns).
+  ///   - interruption: a descriptor, the caller's own, that ends every wait once it is readable; -1 for none.
   public init(
-    owning descriptor: Int32, sizeLimit: UInt32 = (1 << 20) + 4096,
-    descriptorLimit: Int = 253
+    owning descriptor: Int32, sizeLimit: UInt32 = (1 << 20) + 4096, descriptorLimit: Int = 253,
+    patience: UInt64 = 30_000_000_000, interruption: Int32 = -1
   ) {
     self.descriptor = descriptor
     self.sizeLimit = sizeLimit
     self.descriptorLimit = descriptorLimit
+    self.patience = patience
+    self.interruption = interruption
+    received = .allocate(byteCount: ControlData.room(for: descriptorLimit), alignment: 8)
     cm_set_nonblocking(descriptor)
   }
 
@@ -52,15 +65,25 @@ public final class MessageSocket {
   public func shutDown() { shutdown(descriptor, Int32(SHUT_RDWR)) }
 
   /// Waits until something has come in.
-  /// - Parameter timeout: in milliseconds; negative for ever.
-  /// - Returns: false when nothing has.
-  public func wait(timeout: Int32) -> Bool { wait(for: POLLIN, timeout) }
+  /// - Parameter deadline: nil for ever.
+  /// - Returns: false when that is over.
+  /// - Throws: `interrupted`.
+  public func wait(until deadline: Deadline?) throws(SocketError) -> Bool {
+    try wait(for: POLLIN, until: deadline)
+  }
 
-  private func wait(for event: Int32, _ timeout: Int32) -> Bool {
+  private func wait(for event: Int32, until deadline: Deadline?) throws(SocketError) -> Bool {
+    var watched = [
+      pollfd(fd: descriptor, events: Int16(event), revents: 0),
+      pollfd(fd: interruption, events: Int16(POLLIN), revents: 0),
+    ]
     while true {
-      var entry = pollfd(fd: descriptor, events: Int16(event), revents: 0)
-      let count = poll(&entry, 1, timeout)
+      let rest = deadline?.milliseconds ?? -1
+      // Whatever has come by then: a peer that always sends another byte gets no more time for that.
+      guard rest != 0 else { return false }
+      let count = poll(&watched, nfds_t(watched.count), rest)
       if count < 0 && errno == EINTR { continue }
+      guard watched[1].revents == 0 else { throw .interrupted }
       return count > 0
     }
   }
@@ -68,29 +91,33 @@ public final class MessageSocket {
 
 // Sending.
 extension MessageSocket {
-  /// Sends a message with descriptors. Blocks while the peer takes nothing, for a limited time.
+  /// Sends a message with descriptors. Blocks until the peer has taken it, or that has taken too long.
+  /// - Parameter deadline: by when it has to be taken; nil for as long as the peer may take for any message.
   public func send(
     identifier: UInt16, command: UInt16, flags: MessageHeader.Flags = [], errno code: UInt32 = 0,
-    payload: [UInt8] = [], descriptors: [Int32] = []
+    payload: [UInt8] = [], descriptors: [Int32] = [], by deadline: Deadline? = nil
   ) throws(SocketError) {
     var writer = WireWriter()
     let size = UInt32(truncatingIfNeeded: MessageHeader.size + payload.count)
     MessageHeader(identifier: identifier, command: command, messageSize: size, flags: flags, errno: code)
       .encode(to: &writer)
     writer.append(contentsOf: payload)
-    try send(writer.bytes, descriptors)
+    try send(writer.bytes, descriptors, by: deadline)
   }
 
   /// Sends bytes as they are, whatever the peer makes of them.
-  public func send(_ bytes: [UInt8], _ descriptors: [Int32] = []) throws(SocketError) {
+  public func send(
+    _ bytes: [UInt8], _ descriptors: [Int32] = [], by deadline: Deadline? = nil
+  ) throws(SocketError) {
     guard descriptors.count <= ControlData.limit else { throw .tooManyDescriptors }
+    let deadline = deadline ?? Deadline(in: patience)
     var offset = 0
     while offset < bytes.count {
       let count = bytes.withUnsafeBytes { part($0, from: offset, offset == 0 ? descriptors : []) }
       if count >= 0 {
         offset += count
       } else if errno == EAGAIN {
-        guard wait(for: POLLOUT, Self.patience) else { throw .notTaken }
+        guard try wait(for: POLLOUT, until: deadline) else { throw .notTaken }
       } else if errno != EINTR {
         throw errno == EPIPE || errno == ECONNRESET ? .closed : .system(errno)
       }
@@ -116,6 +143,12 @@ extension MessageSocket {
 
 // Receiving.
 extension MessageSocket {
+  /// Gives the peer no longer for the next message than for one that has begun.
+  public func expect() { due = Deadline(in: patience) }
+
+  /// Whether the message that is coming in should be whole by now.
+  public var isLate: Bool { due?.nanoseconds == 0 }
+
   /// Takes a message, if one has come in whole.
   /// - Returns: nil when not all of it is there.
   /// - Throws: what ends the conversation.
@@ -136,8 +169,8 @@ extension MessageSocket {
       bytes = [UInt8](repeating: 0, count: MessageHeader.size)
       filled = 0
       passed = PassedDescriptors()
+      due = nil
     }
-    guard passed.count <= descriptorLimit else { throw .tooManyDescriptors }
     return Message(header: header, payload: bytes, descriptors: passed)
   }
 
@@ -148,9 +181,12 @@ extension MessageSocket {
       let count = readPart()
       if count > 0 {
         filled += count
+        if due == nil { expect() }
+        guard passed.count <= descriptorLimit else { throw .tooManyDescriptors }
       } else if count == 0 {
         throw filled == 0 && header == nil ? .closed : .truncated
       } else if errno == EAGAIN {
+        guard !isLate else { throw .notSent }
         return false
       } else if errno == ENOBUFS {
         throw .tooManyDescriptors
@@ -161,7 +197,7 @@ extension MessageSocket {
     return true
   }
 
-  /// Reads what there is, with its descriptors; ENOBUFS when some of those were lost.
+  /// Reads what there is, with its descriptors; ENOBUFS when some of those were lost, or could not be closed if they had to be.
   private func readPart() -> Int {
     let start = filled
     return bytes.withUnsafeMutableBytes { bytes in
@@ -171,7 +207,7 @@ extension MessageSocket {
         message.msg_iov = vector
         message.msg_iovlen = 1
         message.msg_control = received.baseAddress
-        message.msg_controllen = received.count
+        message.msg_controllen = PassedFile.isFull ? 0 : received.count
         let count = recvmsg(descriptor, &message, Int32(MSG_CMSG_CLOEXEC) | Int32(MSG_DONTWAIT))
         guard count >= 0 else { return count }
         ControlData.forEach(in: UnsafeRawBufferPointer(rebasing: received[..<message.msg_controllen])) {

@@ -1,6 +1,4 @@
-import Glibc
-
-/// Descriptors that came with a message: whatever nobody takes is closed.
+/// Descriptors that came with a message: whatever nobody takes is closed, without waiting for anybody (``PassedFile``).
 ///
 /// They belong to one thread at a time, with their message.
 public final class PassedDescriptors: @unchecked Sendable {
@@ -9,10 +7,13 @@ public final class PassedDescriptors: @unchecked Sendable {
 
   public init() {}
 
-  deinit { for number in numbers { close(number) } }
+  deinit { PassedFile.close(numbers) }
 
   /// How many were not taken.
   public var count: Int { numbers.count }
+
+  /// The next descriptor, which stays with the message; nil when there is none.
+  public var first: Int32? { numbers.first }
 
   /// The next descriptor, which becomes the caller's own; nil when there is none.
   public func take() -> Int32? { numbers.isEmpty ? nil : numbers.removeFirst() }

@@ -10,8 +10,12 @@ public enum SocketError: Error, Equatable, Sendable {
   case badSize(UInt32)
   /// More descriptors came than are allowed.
   case tooManyDescriptors
-  /// The peer took nothing for too long.
+  /// The peer took too long to take a message.
   case notTaken
+  /// The peer took too long to send a message it had begun, or had to begin.
+  case notSent
+  /// The wait was interrupted.
+  case interrupted
   /// The system's error.
   case system(Int32)
 }
@@ -23,7 +27,9 @@ extension SocketError: CustomStringConvertible {
     case .truncated: "the peer closed the connection in the middle of a message"
     case .badSize(let size): "a message says it has \(size) bytes"
     case .tooManyDescriptors: "a message came with more descriptors than are allowed"
-    case .notTaken: "the peer takes no messages"
+    case .notTaken: "the peer did not take a message in time"
+    case .notSent: "the peer did not send a whole message in time"
+    case .interrupted: "it was interrupted"
     case .system(let code): String(cString: strerror(code))
     }
   }

@@ -53,6 +53,7 @@ struct Serve: ParsableCommand {
     do throws(FunctionError) {
       server = try Server(controller, socket: socket, options: options)
     } catch { throw DeviceError(error.description) }
+    server.warn = { Varve.complain("\(socket): \($0)") }
     if verbose { server.report = { Self.say("\(socket): \($0)") } }
     Self.say("serving \(image) as vfio-user://\(socket)")
     server.run(until: signals)
