@@ -6,6 +6,7 @@ import JSONValue
 import Logging
 import MountSession
 import NVMe
+import PCI
 
 /// One call of the command: a mount is made by the daemon that has the controller, or by this process, which becomes
 /// the daemon.
@@ -58,7 +59,8 @@ struct Mounting {
   /// that is just leaving, a limited time, and for one that is just coming.
   private func findServer(_ signals: SignalDescriptor) throws -> Server {
     let name = try DeviceName(order.device)
-    var waited = 0
+    var deadline = Deadline(in: DeviceLocator.patience)
+    var waits = false
     while true {
       let obstacle: String
       switch try RemoteMount.ask(for: order, name, signals) {
@@ -72,7 +74,8 @@ struct Mounting {
         return .elsewhere(other)
       case .comes(let process):
         obstacle = "process \(process) is mounting another namespace of \(order.device)"
-        waited = 0
+        deadline = Deadline(in: DeviceLocator.patience)
+        waits = false
       case .leaves(let process): obstacle = "\(order.device) is in use by process \(process)"
       case .none:
         Survival.prepare()
@@ -86,10 +89,10 @@ struct Mounting {
           obstacle = error.description
         }
       }
-      guard waited < DeviceLocator.patience else { throw MountError(obstacle + holders(of: name)) }
-      if waited == 0 { whenWaiting("\(obstacle); waiting for it") }
+      guard deadline.nanoseconds > 0 else { throw MountError(obstacle + holders(of: name)) }
+      if !waits { whenWaiting("\(obstacle); waiting for it") }
+      waits = true
       usleep(Self.retryInterval)
-      waited += Int(Self.retryInterval) / 1000
       if signals.take() != nil { throw MountError("interrupted while waiting") }
     }
   }

@@ -8,8 +8,8 @@ import VFIOUser
 
 /// Opens devices by name.
 public enum DeviceLocator {
-  /// How long an opener waits for a daemon that is just leaving, in milliseconds.
-  public static let patience = 10_000
+  /// How long an opener waits for a daemon that is just leaving (ns).
+  public static let patience: UInt64 = 10_000_000_000
   private static let retryInterval: UInt32 = 100_000
 
   /// Opens the device called `name`, alone: nobody else can have it open.
@@ -21,7 +21,7 @@ public enum DeviceLocator {
   ///   - whenWaiting: told once what is waited for.
   /// - Throws: `DeviceError`, in one line with the remedy.
   public static func open(
-    _ name: String, arena: DMAArena, patience: Int = patience, whenWaiting: (String) -> Void = { _ in }
+    _ name: String, arena: DMAArena, patience: UInt64 = patience, whenWaiting: (String) -> Void = { _ in }
   ) throws(DeviceError) -> any BlockDevice {
     let (controller, namespace) = try openController(name, patience: patience, whenWaiting: whenWaiting)
     do throws(BlockDeviceError) {
@@ -35,7 +35,7 @@ public enum DeviceLocator {
   /// Opens a device with an arena of its own.
   /// - Parameter frames: 4 KiB frames of the arena.
   public static func open(
-    _ name: String, arenaFrames frames: Int, patience: Int = patience,
+    _ name: String, arenaFrames frames: Int, patience: UInt64 = patience,
     whenWaiting: (String) -> Void = { _ in }
   ) throws(DeviceError) -> any BlockDevice {
     let arena: DMAArena
@@ -52,21 +52,22 @@ public enum DeviceLocator {
   /// - Returns: the controller, which the caller closes, and the namespace that was named, there or not.
   /// - Throws: `DeviceError`, in one line with the remedy.
   public static func openController(
-    _ name: String, options: ControllerOptions = ControllerOptions(), patience: Int = patience,
+    _ name: String, options: ControllerOptions = ControllerOptions(), patience: UInt64 = patience,
     whenWaiting: (String) -> Void = { _ in }
   ) throws(DeviceError) -> (controller: Controller, namespace: UInt32) {
     let device = try DeviceName(name)
     var options = options
     try DriverKeys(of: name).apply(to: &options)
-    var waited = 0
+    let deadline = Deadline(in: patience)
+    var waits = false
     while true {
       do throws(DeviceError) {
         return try openOnce(device, options)
       } catch {
-        guard error.isBusy, waited < patience else { throw error }
-        if waited == 0 { whenWaiting("\(error); waiting for it to leave") }
+        guard error.isBusy, deadline.nanoseconds > 0 else { throw error }
+        if !waits { whenWaiting("\(error); waiting for it to leave") }
+        waits = true
         usleep(retryInterval)
-        waited += Int(retryInterval) / 1000
       }
     }
   }
