@@ -28,7 +28,8 @@ struct MountCommand: ParsableCommand {
         allow_other           let other users in (the default for root)
         nofuseblk             let umount and sync return before everything is written
         confine=yes|no        whether the daemon gives up rights it does not need (yes)
-        dev, suid, exec, sync, dirsync and their opposites, as for any filesystem
+        dev, suid, exec, sync, dirsync and their opposites, as for any filesystem; nodev and nosuid are the default
+                              where others than root can write what root mounts
 
       Returns when the mount is usable. The exit status is 0 then, 1 when the command was not understood and 32 when
       the mount failed, as mount(8) has it.
@@ -91,11 +92,12 @@ struct MountCommand: ParsableCommand {
     let point = try MountPoint.prepare(directory)
     if isFake { return }
     if foreground {
+      if let notice = order.notice { Self.complain(notice) }
       LoggingSystem.bootstrap { TerminalLog(label: $0) }
       return try mounting(order, point).run { true }
     }
     switch Background.split() {
-    case .parent(nil): return
+    case .parent(nil): if let notice = order.notice { Self.complain(notice) }
     case .parent(let failure?): throw MountError(failure)
     case .child(var parent):
       parent.closeOthers()

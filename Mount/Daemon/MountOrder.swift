@@ -12,14 +12,26 @@ struct MountOrder {
   let device: String
   /// The arguments of `-o`.
   let words: [String]
-  /// What they mean.
+  /// What they mean; without device files and set-user-ID programs where others than root can write what root mounts, unless they
+  /// are asked for.
   let options: MountOptions
+  /// What the person is to know about that; nil where it is not so.
+  let notice: String?
 
   /// - Throws: `MountError` naming an option that is unknown or has a value it cannot have.
   init(device: String, words: [String]) throws(MountError) {
     self.device = device
     self.words = words
-    options = try MountOptions(words)
+    var options = try MountOptions(words)
+    var notice: String?
+    if geteuid() == 0, !options.isRemount, let path = Trust.stranger(behind: device) {
+      let flags = options.distrust()
+      if !flags.isEmpty {
+        notice =
+          "\(path) can be written by others than root, so it is mounted with \(flags.joined(separator: ",")); to trust it: -o suid,dev"
+      }
+    }
+    (self.options, self.notice) = (options, notice)
   }
 
   /// The place, when the device is mounted at a directory already.

@@ -31,6 +31,8 @@ public struct MountOptions: Sendable, Equatable {
   public var source: String?
   /// What the kernel's mount table is told, `ro` and `noatime` included.
   public var mountFlags: [String] = ["dev", "suid"]
+  /// Of `dev`, `suid` and `exec`, those of which it was said whether they hold.
+  private var chosen: Set<String> = []
 
   /// The least cache that works, in bytes.
   public static let minimumCache: UInt64 = 16 << 20
@@ -51,6 +53,21 @@ public struct MountOptions: Sendable, Equatable {
   public func agrees(with other: MountOptions) -> Bool {
     readOnly == other.readOnly && accessTimes == other.accessTimes && commitSeconds == other.commitSeconds
       && cacheBytes == other.cacheBytes && discards == other.discards && allowOther == other.allowOther
+  }
+
+  /// Leaves out device files and set-user-ID programs, unless it was said that they are to work.
+  /// - Returns: the flags that do so.
+  public mutating func distrust() -> [String] {
+    ["suid", "dev"].filter { leaveOut($0) }.map { "no" + $0 }
+  }
+
+  /// Leaves out what a flag allows, unless it was said whether that works.
+  /// - Returns: whether it was not.
+  @discardableResult
+  mutating func leaveOut(_ flag: String) -> Bool {
+    guard !chosen.contains(flag) else { return false }
+    replace(flag, "no" + flag, with: "no" + flag)
+    return true
   }
 
   /// Splits at commas that no backslash precedes.
@@ -90,9 +107,14 @@ public struct MountOptions: Sendable, Equatable {
     case "nofuseblk": waits = false
     case "allow_other": allowOther = true
     case "noallow_other": allowOther = false
-    case "dev", "suid", "exec", "async": replace("no" + key, "sync", with: key)
-    case "nodev", "nosuid", "noexec": replace(String(key.dropFirst(2)), key, with: key)
+    case "dev", "suid", "exec":
+      replace("no" + key, key, with: key)
+      chosen.insert(key)
+    case "nodev", "nosuid", "noexec":
+      replace(String(key.dropFirst(2)), key, with: key)
+      chosen.insert(String(key.dropFirst(2)))
     case "sync", "dirsync": replace("async", key, with: key)
+    case "async": replace("sync", key, with: key)
     case "remount": isRemount = true
     default:
       guard Self.ignored.contains(key) || Self.isForOthers(key) else {
@@ -129,7 +151,11 @@ public struct MountOptions: Sendable, Equatable {
       }
       self.confines = confines
     case "fsname": source = value
-    case "subtype": break
+    case "subtype", "user": break
+    case "uid", "gid", "umask", "fmask", "dmask", "mode":
+      throw MountError(
+        "\(key)= is not supported: owners and permissions are stored on the disk",
+        remedy: "change them once it is mounted, with chown and chmod")
     default:
       guard Self.isForOthers(key) else {
         throw MountError("unknown option \(key)=", remedy: "see: mount.varve --help")

@@ -12,9 +12,13 @@ extension MountPoint {
     return MountPoint(path: path, device: mounted.device)
   }
 
-  /// Has the kernel take over what of the options is its own. What it still held is written before it refuses further writes.
+  /// Has the kernel take over what of the options is its own; device files and set-user-ID programs stay left out unless they are
+  /// asked for. What it still held is written before it refuses further writes.
   /// - Throws: `MountError` when it refuses, as while files are open for writing.
   public func remount(_ options: MountOptions) throws(MountError) {
+    var options = options
+    var status = statvfs()
+    if statvfs(path, &status) == 0 { options.keep(flags: status.f_flag) }
     guard mount(nil, path, nil, options.kernelFlags | UInt(MS_REMOUNT), nil) != 0 else { return }
     let code = errno
     throw MountError(
@@ -53,12 +57,16 @@ extension MountPoint {
 }
 
 extension MountOptions {
+  /// Has what is left out by flags as statvfs(3) tells them stay left out, unless it was asked for.
+  fileprivate mutating func keep(flags: UInt) {
+    for (flag, name) in [(Self.noSetuid, "suid"), (Self.noDevices, "dev")] where flags & flag != 0 {
+      leaveOut(name)
+    }
+  }
+
   /// Takes over flags as statvfs(3) tells them.
   fileprivate mutating func take(flags: UInt) {
-    let known = [
-      (Self.noSetuid, "nosuid"), (Self.noDevices, "nodev"), (Self.noPrograms, "noexec"),
-      (Self.synchronous, "sync"),
-    ]
+    let known = [(Self.noPrograms, "noexec"), (Self.synchronous, "sync")]
     mountFlags += known.filter { flags & $0.0 != 0 }.map(\.1)
     accessTimes = flags & Self.noAccessTimes != 0 ? .never : .relative
     if accessTimes == .never { mountFlags.append("noatime") }

@@ -26,6 +26,9 @@ import Testing
     try #expect(MountOptions(["ro,rw"]).readOnly == false)
     try #expect(MountOptions(["ro"]).mountFlags.contains("ro"))
     try #expect(MountOptions(["noexec,exec"]).mountFlags.contains("noexec") == false)
+    for other in ["dev", "suid", "exec"] {
+      try #expect(MountOptions(["sync,\(other)"]).mountFlags.contains("sync"), "\(other) is not about sync")
+    }
     try #expect(MountOptions(["sync,async"]).mountFlags.contains("sync") == false)
     try #expect(MountOptions(["noatime", "strictatime"]).accessTimes == .always)
   }
@@ -48,6 +51,33 @@ import Testing
     #expect(options.isRemount)
     #expect(options.readOnly)
     #expect(options.kernelFlags & 1 == 1)
+  }
+
+  /// What mount(8) gives its helper of a user's line in fstab.
+  @Test(arguments: ["user", "users", "user=somebody", "owner", "group"])
+  func usersLinesAreTaken(word: String) throws {
+    let options = try MountOptions(["rw,noexec,nosuid,nodev,\(word)"])
+    #expect(Set(options.mountFlags) == ["noexec", "nosuid", "nodev"])
+  }
+
+  @Test(arguments: ["uid=1000", "gid=5", "umask=022", "fmask=1", "dmask=1"])
+  func ownersAreTheDisks(word: String) {
+    let error = #expect(throws: MountError.self) { try MountOptions([word]) }
+    #expect(error?.problem.contains("stored on the disk") == true && error?.remedy.contains("chown") == true)
+  }
+
+  /// What is not trusted is left out, but for what was asked for.
+  @Test func distrustHeedsWhatWasSaid() throws {
+    for (words, flags) in [
+      ("rw,noatime", ["noatime", "nosuid", "nodev"]), ("suid", ["suid", "nodev"]),
+      ("dev", ["nosuid", "dev"]),
+      ("dev,suid", ["dev", "suid"]), ("nosuid", ["nosuid", "nodev"]), ("defaults", ["nosuid", "nodev"]),
+    ] {
+      var options = try MountOptions([words])
+      let said = options.distrust()
+      #expect(Set(options.mountFlags) == Set(flags), "\(words)")
+      #expect(Set(said).isSubset(of: flags), "\(words)")
+    }
   }
 
   @Test func commasCanBeEscaped() throws {

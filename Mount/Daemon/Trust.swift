@@ -1,0 +1,49 @@
+import Device
+import Glibc
+
+/// Who can have written what root mounts. A filesystem can hold programs that run as root whoever starts them, and files that are
+/// devices: whoever can write the image, or serves it, makes them as they like.
+enum Trust {
+  /// Of the files that a device's name leads to, one that others than root can write or put another in the place of; nil where there
+  /// is none.
+  static func stranger(behind device: String) -> String? {
+    let paths: [String]
+    switch try? DeviceName(device) {
+    case .image(let path, _, let options):
+      paths = [path] + options.filter { $0.key == "namespace" }.map(\.value)
+    case .vfioUser(let path, _): paths = [path]
+    case .function, .uuid, .label, nil: return nil
+    }
+    return paths.first { !isRootsAlone($0) }
+  }
+
+  /// Whether root alone can write a file and all that leads to it, by its name and by what that stands for.
+  private static func isRootsAlone(_ path: String) -> Bool {
+    // What is not there is not mounted.
+    guard let resolved = realpath(path, nil) else { return true }
+    defer { free(resolved) }
+    let folder =
+      path.hasPrefix("/")
+      ? ""
+      : realpath(".", nil).map { folder in
+        defer { free(folder) }
+        return String(cString: folder) + "/"
+      } ?? ""
+    return (steps(to: folder + path) + steps(to: String(cString: resolved))).allSatisfy(isRoots)
+  }
+
+  /// The folders that lead to a file, and the file.
+  private static func steps(to path: String) -> [String] {
+    let names = path.split(separator: "/")
+    return (0...names.count).map { "/" + names[..<$0].joined(separator: "/") }
+  }
+
+  private static func isRoots(_ path: String) -> Bool {
+    var status = stat()
+    guard lstat(path, &status) == 0, status.st_uid == 0 else { return false }
+    let type = status.st_mode & S_IFMT
+    // A link has no permissions; and in a folder with the sticky bit others cannot replace what is root's.
+    guard type != S_IFLNK, type != S_IFDIR || status.st_mode & S_ISVTX == 0 else { return true }
+    return status.st_mode & (S_IWGRP | S_IWOTH) == 0
+  }
+}
