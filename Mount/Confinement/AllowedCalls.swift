@@ -101,8 +101,12 @@ enum AllowedCalls {
       [
         CallGroup(
           "A server that was started anew: connecting to it, and learning of its end",
-          ["connect", "pidfd_open"],
-          [AllowedCall("socket", .init(argument: 0, mask: UInt64.max, value: UInt64(AF_UNIX)))])
+          ["connect", "pidfd_open", "wait4"],
+          [
+            AllowedCall("socket", .init(argument: 0, mask: UInt64.max, value: UInt64(AF_UNIX))),
+            // A file that the server passed and that may not be closed at once is left to a process that can do no more than this one.
+            AllowedCall("clone", .init(argument: 0, mask: UInt64.max, value: sharedFiles)),
+          ])
       ]
     }
   }
@@ -122,6 +126,8 @@ enum AllowedCalls {
   private static let executable = UInt64(PROT_EXEC)
   /// CLONE_THREAD: no process of its own.
   private static let thread: UInt64 = 0x10000
+  /// CLONE_FILES alone.
+  private static let sharedFiles: UInt64 = 0x400
   /// The type of VFIO's ioctl numbers (`linux/vfio.h`).
   private static let vfioType: UInt64 = 0x3B
 }
