@@ -22,6 +22,7 @@ struct MountCommand: ParsableCommand {
         noatime, relatime     never or seldom note that a file was read (relatime)
         commit=SECONDS        write what nobody synced after this time at the latest (5)
         cache=SIZE            memory for cached blocks (128M)
+        reserve=PERCENT       of the room for files, what only root may take (5 where root mounts, else 0)
         device_timeout=SECONDS  how long to wait for a device that does not answer (600)
         health=warn|ro        what to do when the device warns of its own end (warn)
         nodiscard             do not tell the device of freed space

@@ -54,6 +54,9 @@ struct MountOrder {
     return controller
   }
 
+  /// What is kept for root where root mounts, as ext4 does, in percent.
+  private static let usualRootPercent = 5
+
   var filesystemOptions: Options {
     var filesystem = Options()
     filesystem.readOnly = options.readOnly
@@ -65,6 +68,7 @@ struct MountOrder {
       }
     filesystem.commitInterval = options.commitSeconds * 1_000_000_000
     filesystem.discards = options.discards
+    filesystem.rootPercent = options.rootPercent ?? (geteuid() == 0 ? Self.usualRootPercent : 0)
     return filesystem
   }
 

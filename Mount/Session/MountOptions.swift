@@ -17,6 +17,9 @@ public struct MountOptions: Sendable, Equatable {
   public var cacheBytes: UInt64 = 128 << 20
   /// How long requests wait for a controller that does not answer before they fail, in seconds.
   public var deviceTimeoutSeconds: UInt64 = 600
+  /// How much of the room for files only root may take, in percent; nil for what is usual: 5 where root mounts, and nothing
+  /// where it is another user's.
+  public var rootPercent: Int?
   /// Whether freed space is deallocated on the device.
   public var discards = true
   /// Whether others than the one who mounts may use it; nil to leave it to who that is.
@@ -34,6 +37,8 @@ public struct MountOptions: Sendable, Equatable {
   /// Of `dev`, `suid` and `exec`, those of which it was said whether they hold.
   private var chosen: Set<String> = []
 
+  /// The most that can be kept for root, in percent.
+  private static let largestRootPercent = 50
   /// The least cache that works, in bytes.
   public static let minimumCache: UInt64 = 16 << 20
 
@@ -52,7 +57,8 @@ public struct MountOptions: Sendable, Equatable {
   /// Whether one mount can be both: what is the filesystem's own is the same. Flags of the kernel's are each place's own.
   public func agrees(with other: MountOptions) -> Bool {
     readOnly == other.readOnly && accessTimes == other.accessTimes && commitSeconds == other.commitSeconds
-      && cacheBytes == other.cacheBytes && discards == other.discards && allowOther == other.allowOther
+      && cacheBytes == other.cacheBytes && rootPercent == other.rootPercent && discards == other.discards
+      && allowOther == other.allowOther
   }
 
   /// Leaves out device files and set-user-ID programs, unless it was said that they are to work.
@@ -135,6 +141,11 @@ public struct MountOptions: Sendable, Equatable {
         throw MountError("cache=\(value) is not a size of at least 16M", remedy: "write it like cache=256M")
       }
       cacheBytes = bytes
+    case "reserve":
+      guard let percent = Int(value), (0...Self.largestRootPercent).contains(percent) else {
+        throw MountError("reserve=\(value) is not a number of percent from 0 to \(Self.largestRootPercent)")
+      }
+      rootPercent = percent
     case "device_timeout":
       guard let seconds = UInt64(value), seconds <= 86_400 else {
         throw MountError("device_timeout=\(value) is not a number of seconds from 0 to 86400")

@@ -40,7 +40,7 @@ extension FileSystem {
     if let time = change.modificationTime { set.modificationTime = time }
     if change.modificationTimeNow { set.modificationTime = now.realtime }
     try prepare(.setAttributes(set))
-    if set.sizeChanged { try checkGrowth(inode, set.size) }
+    if set.sizeChanged { try checkGrowth(inode, set.size, for: requests[slot].uid) }
     if set.sizeChanged || (isGiven && !inode.isDirectory) {
       try dropPrivileges(inode, withMode: isGiven || request.killPrivileges)
       if change.mode == nil { set.mode = inode.mode }
@@ -59,9 +59,9 @@ extension FileSystem {
   }
 
   /// A file that leaves its inode takes a block, one that grows past a partial block may take one too.
-  private func checkGrowth(_ inode: Inode, _ size: UInt64) throws(Stop) {
+  private func checkGrowth(_ inode: Inode, _ size: UInt64, for user: UInt32) throws(Stop) {
     guard size > inode.size, !staysInline(inode, end: size) else { return }
-    try checkSpace(inode.layout == .inline ? 2 : 0)
+    try checkSpace(inode.layout == .inline ? 2 : 0, for: user)
   }
 
   private func performChange(_ inode: Inode, _ set: LogRecord.SetAttributes) throws(Stop) {
@@ -146,7 +146,8 @@ extension FileSystem {
     if request.flags & Self.replaceOnly != 0, existing == nil { throw .fail(Code.noAttribute) }
     let record = LogRecord.attribute(
       node: request.node, removes: false, time: now.realtime, name: request.name, value: request.otherName)
-    try checkSpace(try attributeBlocks(inode, request.name, value: request.otherName.count))
+    let blocks = try attributeBlocks(inode, request.name, value: request.otherName.count)
+    try checkSpace(blocks, for: request.uid)
     try prepare(record)
     try perform(record)
     note(record)

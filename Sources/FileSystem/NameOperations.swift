@@ -86,7 +86,7 @@ extension FileSystem {
       create.gid = parent.gid
       if isDirectory { create.mode |= 0o2000 }
     }
-    try checkSpace(Self.blocksPerName)
+    try checkSpace(Self.blocksPerName, for: request.uid)
     try fillPool(inodeTable, 1)
     try prepare(.create(create))
     beginChanges()
@@ -132,7 +132,7 @@ extension FileSystem {
     let record = LogRecord.link(
       parent: request.node, node: request.otherNode, links: inode.links + 1, time: now.realtime,
       name: request.name)
-    try checkSpace(Self.blocksPerName)
+    try checkSpace(Self.blocksPerName, for: request.uid)
     try prepare(record)
     try perform(record)
     note(record)
@@ -203,7 +203,7 @@ extension FileSystem {
     if request.flags & Self.whiteout != 0 {
       try renameLeavingWhiteout(rename, parent, uid: request.uid, gid: request.gid)
     } else {
-      if existing == nil { try checkSpace(Self.blocksPerName) }
+      if existing == nil { try checkSpace(Self.blocksPerName, for: request.uid) }
       try prepare(.rename(rename))
       try perform(.rename(rename))
       note(.rename(rename))
@@ -223,7 +223,7 @@ extension FileSystem {
     _ rename: LogRecord.Rename, _ parent: Inode, uid: UInt32, gid: UInt32
   ) throws(Stop) {
     let replaces = rename.other != 0
-    try checkSpace(2 * Self.blocksPerName)
+    try checkSpace(2 * Self.blocksPerName, for: uid)
     try fillPool(inodeTable, 1)
     try prepare(.rename(rename))
     try prepareNodes(6)

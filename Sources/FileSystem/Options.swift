@@ -13,6 +13,10 @@ public struct Options: Sendable {
   public var checkpointBlocks: UInt64 = 0
   /// A write of at least so many whole blocks goes to the log from where it arrived, a smaller one through the cache.
   public var borrowedBlocks: UInt64 = 32
+  /// How much of the room for files only root may take, in percent.
+  public var rootPercent = 0
+  /// The most of it.
+  public static let largestRootPercent = 50
   /// Whether freed segments are deallocated on the device.
   public var discards = true
   /// The last log write that a mount replays: what follows is given up, which only fsck asks for.

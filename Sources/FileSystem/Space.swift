@@ -38,22 +38,33 @@ extension FileSystem {
   /// Blocks that data leaves to names.
   static let marginBlocks: UInt64 = 16
 
-  /// Charges an operation that is about to take up to `blocks` blocks.
+  /// The user for whom the last of the room is kept.
+  static let root: UInt32 = 0
+
+  /// Blocks that only root may take (`Options.rootPercent`).
+  var rootBlocks: UInt64 {
+    capacity * UInt64(clamping: min(options.rootPercent, Options.largestRootPercent)) / 100
+  }
+
+  /// Charges an operation of a user's that is about to take up to `blocks` blocks.
   /// - Throws: `again` while freeing is under way that may make room, `ENOSPC` when there is none.
-  func checkSpace(_ blocks: UInt64, margin: UInt64 = 0) throws(Stop) {
-    guard blocks > 0, blocks + margin > availableBlocks else { return }
+  func checkSpace(_ blocks: UInt64, margin: UInt64 = 0, for user: UInt32) throws(Stop) {
+    let kept = user == Self.root ? 0 : rootBlocks
+    guard blocks > 0, blocks + margin + kept > availableBlocks else { return }
     guard !reclaim.isIdle || hasPendingFrees else { throw .fail(Code.noSpace) }
     throw .again
   }
 
   var hasPendingFrees: Bool { !inodeTable.pendingFrees.isEmpty || !internalTable.pendingFrees.isEmpty }
 
-  /// statfs's answer. What it says is available can be written to one file, with the map that this file needs then.
+  /// statfs's answer. What it says is available can be written to one file, with the map that this file needs then, by any
+  /// user; what is free beyond that, only by root.
   public var spaceReport: SpaceReport {
     var report = SpaceReport()
     report.blocks = capacity
     report.free = availableBlocks
-    let withMap = availableBlocks - min(Self.marginBlocks + UInt64(Self.nodesPerWrite), availableBlocks)
+    let kept = Self.marginBlocks + UInt64(Self.nodesPerWrite) + rootBlocks
+    let withMap = availableBlocks - min(kept, availableBlocks)
     report.available = withMap - (withMap + 255) / 256
     report.files = inodeTable.root.used + availableBlocks
     report.filesFree = availableBlocks

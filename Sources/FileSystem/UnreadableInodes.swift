@@ -53,7 +53,7 @@ extension FileSystem {
         time: now.realtime, name: request.name, newName: request.otherName))
     try prepare(drop)
     try prepare(rename)
-    try checkSpace(Self.blocksPerName)
+    try checkSpace(Self.blocksPerName, for: request.uid)
     for record in [drop, rename] {
       try perform(record)
       note(record)

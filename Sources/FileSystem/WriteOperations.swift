@@ -60,7 +60,9 @@ extension FileSystem {
     try prepareNodes(Self.nodesPerWrite)
     try prepareMap(inode, range)
     try preparePartialPages(inode, offset, end)
-    try checkSpace(try spaceForPages(inode, range), margin: Self.marginBlocks)
+    // Nobody waits for the answer to a write-back, and the program has gone on: it is refused as late as can be.
+    let user = requests[slot].isWriteback ? Self.root : requests[slot].uid
+    try checkSpace(try spaceForPages(inode, range), margin: Self.marginBlocks, for: user)
     beginChanges()
     try dropPrivileges(inode, slot)
     modify(inode.page)
@@ -297,7 +299,8 @@ extension FileSystem {
     if clears { try prepareEdges(inode, from, to) }
     if !mode.contains(.punchHole), !staysInline(inode, end: to) {
       let part = try spaceForPages(inode, Self.touched(from, to - from))
-      try checkSpace(max(part, Self.leastSpace(inode, from, end)), margin: Self.marginBlocks)
+      let blocks = max(part, Self.leastSpace(inode, from, end))
+      try checkSpace(blocks, margin: Self.marginBlocks, for: requests[slot].uid)
     }
     beginChanges()
     try dropPrivileges(inode, slot)

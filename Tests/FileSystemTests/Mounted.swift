@@ -129,13 +129,14 @@ final class Mounted {
 
   /// Writes; returns the errno.
   @discardableResult
-  func write(_ node: UInt64, _ bytes: [UInt8], at offset: UInt64 = 0) throws -> Int32 {
+  func write(_ node: UInt64, _ bytes: [UInt8], at offset: UInt64 = 0, uid: UInt32 = 0) throws -> Int32 {
     var done = 0
     while done < bytes.count {
       let part = Array(bytes[done..<min(bytes.count, done + memory.largestTransfer)])
       let answer = try call(
         Call(.write, node: node).with {
           $0.offset = offset + UInt64(done)
+          $0.uid = uid
           $0.payload = part
           $0.flags = LinuxFlag.readWrite
         })

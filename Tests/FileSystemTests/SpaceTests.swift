@@ -54,6 +54,43 @@ import Testing
     #expect(try mounted.space.available + before.available / 100 >= before.available)
   }
 
+  @Test("the last of the room is root's", arguments: [5, 50]) func reserve(percent: Int) throws {
+    var options = Options()
+    options.rootPercent = percent
+    let mounted = try Mounted(megabytes: 40, options: options)
+    try mounted.settle()
+    let before = try mounted.space
+    let kept = before.blocks * UInt64(percent) / 100
+    let file = try mounted.makeFile("user")
+    let piece = pattern(512 << 10, seed: 1)
+    var end: UInt64 = 0
+    while try mounted.write(file, piece, at: end, uid: 1000) == 0 { end += UInt64(piece.count) }
+    try mounted.settle()
+    let full = try mounted.space
+    // What was said to be available could be written, and not what is kept.
+    #expect(end + UInt64(piece.count) > before.available * 4096)
+    #expect(full.available < UInt64(piece.count) / 4096 + 32)
+    #expect(full.free >= kept)
+    #expect(try mounted.write(file, piece, at: end, uid: 1000) == ENOSPC)
+    var names = 0
+    while try mounted.call(
+      Call(.mknod, node: 1, name: "more\(names)").with {
+        $0.mode = FileType.regular | 0o644
+        $0.uid = 1000
+      }
+    ).error == 0 { names += 1 }
+    #expect(names < 100)
+    // What takes nothing is not refused: overwriting, growing within what is there, and removing.
+    #expect(try mounted.write(file, piece, at: 0, uid: 1000) == 0)
+    // Root goes on.
+    let others = try mounted.makeFile("root")
+    var written: UInt64 = 0
+    while try mounted.write(others, piece, at: written) == 0 { written += UInt64(piece.count) }
+    #expect(written + 2 * UInt64(piece.count) > kept * 4096 / 10 * 9)
+    #expect(written < (kept + 64) * 4096)
+    #expect(try mounted.unlink("user") == 0)
+  }
+
   @Test("what is being discarded counts as room to come", arguments: [1, 2] as [UInt64])
   func writtenWhileDiscarding(seed: UInt64) throws {
     let mounted = try Mounted(megabytes: 40, seed: seed) { $0.canDiscard = true }
