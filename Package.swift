@@ -89,7 +89,8 @@ let package = Package(
       name: "Confinement", dependencies: ["CSeccomp", "CMachine"], path: "Mount/Confinement",
       swiftSettings: settings),
     .target(
-      name: "MountSession", dependencies: ["CFuse3", "Confinement", "Reactor", "FileSystem", "CMachine"],
+      name: "MountSession",
+      dependencies: ["CFuse3", "Confinement", "Reactor", "FileSystem", "PCI", "CMachine"],
       path: "Mount/Session", swiftSettings: settings),
     command(
       "mount.varve", path: "Mount/Daemon",

@@ -1,11 +1,12 @@
 import CMachine
 import Glibc
+import PCI
 
 /// The block device that a mount of type fuseblk names as its source: a loop device over a file without contents, of which nothing is
 /// ever read or written. The kernel detaches it when the last that has it open, the mount, has gone.
 ///
 /// The mount is called by a link to it, which is named for the filesystem's own device, as the file is: mount(8) shows a loop device
-/// as its file, others show the source as it was given. Both stay until the next mount of that device takes their place.
+/// as its file, others show the source as it was given. Both stay until the next mount, of whatever device.
 struct SourceDevice: ~Copyable {
   /// The link's path; the device's own where there can be no link.
   let path: String
@@ -26,6 +27,7 @@ struct SourceDevice: ~Copyable {
   ///   - folder: where the link lies.
   /// - Throws: `MountError` where there are no loop devices.
   init(named name: String, in folder: String = "/run/varve") throws(MountError) {
+    Self.removeLeft(in: folder)
     let file = try Self.makeFile(named: name, in: folder)
     defer { close(file) }
     let control = open("/dev/loop-control", O_RDWR | O_CLOEXEC)
@@ -52,6 +54,23 @@ struct SourceDevice: ~Copyable {
       throw failure(path, code)
     }
     return file
+  }
+
+  /// How many names a mount looks at to remove what former ones have left.
+  private static let namesAtATime = 1024
+
+  /// Removes what is left of mounts that are gone: links to loop devices that have another file by now, or none, and their files.
+  private static func removeLeft(in folder: String) {
+    let system = SystemTree()
+    for name in system.names(in: "\(folder)/source").prefix(namesAtATime) {
+      let (link, file) = ("\(folder)/\(name)", "\(folder)/source/\(name)")
+      // One without a link is only just being made.
+      guard let device = system.target(of: link), device.hasPrefix("/dev/loop") else { continue }
+      let backing = system.text(of: "\(system.sys)/block/\(device.dropFirst(5))/loop/backing_file")
+      guard backing != file else { continue }
+      unlink(link)
+      unlink(file)
+    }
   }
 
   private static func attach(_ file: Int32, _ control: Int32) throws(MountError) -> (String, Int32) {

@@ -67,7 +67,7 @@ public struct SystemTree: Sendable {
   }
 
   /// What a symbolic link holds.
-  func target(of link: String) -> String? {
+  package func target(of link: String) -> String? {
     var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
     let count = readlink(link, &buffer, buffer.count)
     guard count > 0 else { return nil }
