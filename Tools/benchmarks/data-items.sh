@@ -90,6 +90,49 @@ measure_overlap() {
   stop ours
 }
 
+# One user alone, and beside another who writes as fast as the device takes it.
+measure_users() {
+  local round beside stream duration file_size=64M
+  [ "$(id -u)" -eq 0 ] || { say "skipped: only root can be several users" && return; }
+  duration=$(seconds_each)
+  make_ours $volume
+  mount_ours "emulated:$scratch/ours.img?latency=80us&bandwidth=600M"
+  chmod 711 "$scratch"
+  chmod 1777 "$scratch/ours"
+  (unset duration && lay_out ours) && chmod 666 "$scratch/ours/file"
+  for ((round = 0; round < rounds; round++)); do
+    for beside in alone beside; do
+      if [ $beside = beside ]; then
+        as_user 2001 fio --name=stream --filename="$scratch/ours/stream" --size=1G --rw=write --bs=1M --direct=1 \
+          --ioengine=libaio --iodepth=32 --time_based --runtime=60 >"$scratch/stream.log" 2>&1 &
+        stream=$!
+        until [ "$(stat --format=%s "$scratch/ours/stream" 2>/dev/null || echo 0)" -gt 0 ]; do sleep 0.1; done
+        sleep 1
+      fi
+      sample "users-fsync-$beside" ours "$(user_latency sync.lat_ns --rw=randwrite --fsync=1)"
+      sample "users-read-$beside" ours "$(user_latency read.clat_ns --rw=randread --direct=1)"
+      [ $beside = alone ] || { pkill -u 2001 fio && wait "$stream" || true; }
+    done
+  done
+  rm -f "$scratch/ours/stream"
+  stop ours
+}
+
+as_user() {
+  local user=$1
+  shift
+  (cd / && exec setpriv --reuid "$user" --regid "$user" --clear-groups "$@")
+}
+
+# user_latency FIGURE OPTION…: the median of a user's small requests, 200 a second, in milliseconds.
+user_latency() {
+  local figure=$1
+  shift
+  as_user 2002 fio --name=user --filename="$scratch/ours/file" --size=$file_size --bs=4k --thinktime=5ms \
+    --time_based --runtime="$duration" --output-format=json "$@" 2>"$scratch/fio.log" |
+    jq ".jobs[0].$figure.percentile.\"50.000000\" / 1e6" || tail -n 3 "$scratch/fio.log" >&2
+}
+
 measure_sync() {
   start_peers $volume
   in_rounds sync_writes
