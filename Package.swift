@@ -127,6 +127,7 @@ let package = Package(
     command("damage", path: "Tools/damage", ["Format", "Simulation", arguments]),
     command("hostile", path: "Tools/hostile", ["Simulation", arguments]),
     command("fills", path: "Tools/fills", ["Simulation", arguments]),
+    command("changed-pages", path: "Tools/changed-pages", ["Simulation", arguments]),
     .target(
       name: "FaultLoad",
       dependencies: ["Block", "NVMe", "NVMeSpec", "EmulatedController", "PCI", "CMachine"],

@@ -36,6 +36,8 @@ public final class SimulatedDisk {
   public var faults: [DiskFault] = []
   /// What was done to the disk that no filesystem may do, in words.
   public private(set) var misuse: [String] = []
+  /// Whether a buffer that changes while its write is in flight is misuse; not where others than the filesystem change it.
+  var seesMemoryChange = true
   /// What the filesystem on the disk may write where, when that is to be watched.
   var segmentGuard: SegmentGuard?
   /// Counts of commands submitted.
@@ -86,6 +88,9 @@ public final class SimulatedDisk {
   }
 
   public var isIdle: Bool { inFlight.isEmpty }
+
+  /// Arena frames of the commands in flight.
+  var busyFrames: [UInt32] { inFlight.flatMap(\.frames) }
 
   // MARK: Submission
 
@@ -232,7 +237,7 @@ public final class SimulatedDisk {
   }
 
   private func checkUnchanged(_ entry: InFlight) {
-    guard let memory, entry.versions.count == entry.frames.count else { return }
+    guard let memory, seesMemoryChange, entry.versions.count == entry.frames.count else { return }
     for (index, frame) in entry.frames.enumerated() {
       if memcmp(memory + Int(frame) * Page.size, pool.bytes(entry.versions[index]), Page.size) != 0 {
         misuse.append(

@@ -39,9 +39,14 @@ public final class SimulatedMemory {
   /// The first data frame of a slot.
   func firstFrame(slot: Int) -> Int { slot * slotFrames }
 
+  /// A slot's first or second name buffer.
+  func names(slot: Int, second: Bool) -> UnsafeMutableRawPointer {
+    names + (slot * 2 + (second ? 1 : 0)) * Self.nameBytes
+  }
+
   /// Copies bytes into a slot's first or second name buffer, cut to its size.
   func keep(_ bytes: [UInt8], slot: Int, second: Bool) -> UnsafeRawBufferPointer {
-    let place = names + (slot * 2 + (second ? 1 : 0)) * Self.nameBytes
+    let place = names(slot: slot, second: second)
     let count = min(bytes.count, Self.nameBytes)
     bytes.withUnsafeBytes {
       if let source = $0.baseAddress { place.copyMemory(from: source, byteCount: count) }

@@ -21,12 +21,12 @@ struct Liar {
   ]
   private static let rootFields: Fields = [(0, 8), (8, 4), (12, 4), (16, 8), (24, 8), (32, 8)]
   private static let usageFields: Fields = [(0, 4), (4, 4), (8, 8)]
-  private static let headerFields: Fields = [
+  static let headerFields: Fields = [
     (24, 8), (32, 4), (36, 4), (40, 8), (48, 4), (52, 4), (56, 8), (64, 1), (65, 1), (66, 2), (68, 2),
     (70, 2),
     (72, 2),
   ]
-  private static let runFields: Fields = [(0, 4), (0, 8), (6, 2), (7, 1), (8, 4), (12, 4), (16, 8)]
+  static let runFields: Fields = [(0, 4), (0, 8), (6, 2), (7, 1), (8, 4), (12, 4), (16, 8)]
   static let inodeFields: Fields = [
     (4, 4), (8, 8), (16, 4), (20, 4), (24, 4), (28, 4), (32, 4), (36, 1), (37, 1), (38, 2), (40, 2), (48, 8),
     (56, 8), (64, 8), (72, 8), (80, 8), (88, 8), (96, 8), (104, 8), (112, 8), (120, 8), (128, 8), (136, 1),
