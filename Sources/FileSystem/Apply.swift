@@ -97,10 +97,9 @@ extension FileSystem {
     let id = NodeID(raw: create.node)
     let parent = try inode_(create.parent)
     let page = try makeNode(NodeKey(.inode, id.number))
-    let inode = Inode(page)
     modify(page)
     cache.frames[Int(cache.frame(of: page))].role = .map
-    inode.initialize(id: id, mode: create.mode)
+    let inode = Inode.make(in: page, id: id, mode: create.mode)
     inode.uid = create.uid
     inode.gid = create.gid
     inode.device = create.device
@@ -191,7 +190,7 @@ extension FileSystem {
       let other = try inode_(rename.other)
       try removeName(parent, rename.name)
       try replaceName(newParent, rename.newName, node: inode.id, type: type)
-      let links = other.isDirectory ? 0 : other.links - min(1, other.links)
+      let links = other.isDirectory ? 0 : other.linksWithoutOne
       try dropLink(other, parent: newParent, links: links, time: rename.time)
       moveParent(of: inode, from: parent, to: newParent, time: rename.time)
     } else {

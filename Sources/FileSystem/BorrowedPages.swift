@@ -25,9 +25,9 @@ extension FileSystem {
       cache.frames[Int(frame)].isDirty = true
       cache.frames[Int(frame)].isCharged = wasCharged
       appendDirty(frame, state)
+      dirtyPages += 1
       place(frame, of: inode, at: try makeMapSlot(inode, index))
     }
-    dirtyPages += range.count
     if !borrowers.contains(inode.number) { borrowers.append(inode.number) }
   }
 

@@ -52,6 +52,8 @@ struct FrameInfo {
   var slot: Int16 = -1
   /// Whoever counts here needs the frame to stay.
   var pins: UInt16 = 0
+  /// Leaf of a node table: numbers in it that are marked as allocated, for which it has to stay too.
+  var marks: UInt16 = 0
   /// Links: the free list, a node's dirty or frozen list, a data page's list in its file.
   var next = FrameIndex.none
   var previous = FrameIndex.none
@@ -217,7 +219,7 @@ final class Cache {
   func giveUp(_ frame: FrameIndex) {
     let info = frames[Int(frame)]
     guard info.state == .ready || info.state == .failed, !info.isDirty, !info.isFrozen, !info.isWriting,
-      info.pins == 0
+      info.pins == 0, info.marks == 0
     else { return }
     onEvict(frame)
     drop(frame)

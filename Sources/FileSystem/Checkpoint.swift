@@ -269,8 +269,9 @@ extension FileSystem {
     cache.remove(frame, from: &frozenNodes)
     cache.frames[Int(frame)].isFrozen = false
     let table = key.kind == .inode ? inodeTable : internalTable
-    let leafFrame = cache.find(NodeKey(table: table.blockKind, level: 0, index: key.number >> 8))
-    guard leafFrame != .none else { return fail("a node table block is missing from memory") }
+    let leafKey = NodeKey(table: table.blockKind, level: 0, index: key.number >> 8)
+    let leafFrame = cache.find(leafKey)
+    guard isCurrent(leafFrame, leafKey) else { return fail("a node table block is missing from memory") }
     let leaf = cache.page(leafFrame)
     let offset = Int(key.number & 255) * Entry.size
     var entry = Entry(leaf, at: offset)
@@ -302,9 +303,10 @@ extension FileSystem {
     let run = OwnerRun(kind: key.kind, number: UInt64(key.level), index: index)
     guard let place = writeBlock(cache.page(frame), run) else { return }
     let height = Int(isInodes ? checkpoint.pack.inodes.height : checkpoint.pack.internals.height)
-    let above = cache.find(NodeKey(table: key.kind, level: key.level + 1, index: index >> 8))
+    let aboveKey = NodeKey(table: key.kind, level: key.level + 1, index: index >> 8)
+    let above = cache.find(aboveKey)
     let isRoot = key.level == Int(table.root.height) - 1
-    guard isRoot || above != .none else { return fail("a node table block is missing from memory") }
+    guard isRoot || isCurrent(above, aboveKey) else { return fail("a node table block is missing from memory") }
     var old = table.root.address
     if !isRoot {
       let offset = Int(index & 255) * Entry.size

@@ -6,6 +6,8 @@ struct DirectoryPath {
   struct Step {
     let number: UInt64
     let index: DirectoryIndex
+    /// Indices above it.
+    let depth: Int
     let slot: Int
   }
 
@@ -23,34 +25,44 @@ extension FileSystem {
 
   /// Way from `root`, a node or index of `owner`, to the leaf for `hash`.
   func path(from root: UInt64, of owner: Inode, _ hash: UInt64) throws(Stop) -> DirectoryPath {
-    try path(from: root, of: owner) { DirectoryHash.slot(hash, depth: $0.depth) }
+    try path(from: root, of: owner) { DirectoryHash.slot(hash, depth: $1) }
   }
 
   /// Way to the last leaf; to none where an index is empty.
   func lastPath(from root: UInt64, of owner: Inode) throws(Stop) -> DirectoryPath {
-    try path(from: root, of: owner) { index in (0..<DirectoryIndex.slots).last { index[$0] != 0 } ?? 0 }
+    try path(from: root, of: owner) { index, _ in (0..<DirectoryIndex.slots).last { index[$0] != 0 } ?? 0 }
   }
 
-  private func path(from root: UInt64, of owner: Inode, choosing slot: (DirectoryIndex) -> Int)
-    throws(Stop) -> DirectoryPath
-  {
+  private func path(
+    from root: UInt64, of owner: Inode, choosing slot: (_ index: DirectoryIndex, _ depth: Int) -> Int
+  ) throws(Stop) -> DirectoryPath {
     var path = DirectoryPath()
     var reference = root
     while reference & DirectoryIndex.referenceFlag != 0 {
-      let number = reference & ~DirectoryIndex.referenceFlag
-      let index = DirectoryIndex(try node(number, as: .directoryIndex))
-      guard index.depth == path.steps.count, index.owner == owner.number else { throw .fail(Code.io) }
-      let slot = slot(index)
-      path.steps.append(DirectoryPath.Step(number: number, index: index, slot: slot))
+      let depth = path.steps.count
+      let index = try index(reference, depth: depth, of: owner)
+      let slot = slot(index, depth)
+      path.steps.append(
+        DirectoryPath.Step(
+          number: reference & ~DirectoryIndex.referenceFlag, index: index, depth: depth, slot: slot))
       reference = index[slot]
     }
     path.leaf = reference
     return path
   }
 
+  /// The index of `owner` to which a reference leads, with `depth` indices above it.
+  private func index(_ reference: UInt64, depth: Int, of owner: Inode) throws(Stop) -> DirectoryIndex {
+    let index = DirectoryIndex(try node(reference & ~DirectoryIndex.referenceFlag, as: .directoryIndex))
+    guard depth < DirectoryIndex.maximumDepth, index.depth == depth, index.owner == owner.number else {
+      throw damaged(index.page)
+    }
+    return index
+  }
+
   private func leaf(_ number: UInt64, of directory: Inode) throws(Stop) -> DirectoryLeaf {
     let leaf = DirectoryLeaf(try node(number, as: .directoryLeaf))
-    guard leaf.owner == directory.number else { throw .fail(Code.io) }
+    guard leaf.owner == directory.number else { throw damaged(leaf.page) }
     return leaf
   }
 
@@ -59,8 +71,7 @@ extension FileSystem {
     var reference = directory.root
     var depth = 0
     while reference & DirectoryIndex.referenceFlag != 0 {
-      let index = DirectoryIndex(try node(reference & ~DirectoryIndex.referenceFlag, as: .directoryIndex))
-      guard index.depth == depth, index.owner == directory.number else { throw .fail(Code.io) }
+      let index = try index(reference, depth: depth, of: directory)
       reference = index[DirectoryHash.slot(hash, depth: depth)]
       depth += 1
     }
@@ -196,11 +207,11 @@ extension FileSystem {
 
   /// Splits a leaf in halves.
   private func split(_ directory: Inode, _ path: DirectoryPath, _ leaf: DirectoryLeaf) throws(Stop) {
-    guard let (index, slots) = try upperHalf(path, of: directory, \.root) else { return }
+    guard let (index, depth, slots) = try upperHalf(path, of: directory, \.root) else { return }
     let fresh = try newLeaf(directory)
     modify(leaf.page)
     modify(index.page)
-    moveUpperHalf(from: leaf, to: fresh.leaf, depth: index.depth, slot: slots.lowerBound)
+    moveUpperHalf(from: leaf, to: fresh.leaf, depth: depth, slot: slots.lowerBound)
     for slot in slots { index[slot] = fresh.number }
   }
 
@@ -210,7 +221,7 @@ extension FileSystem {
   /// - Returns: nil when it got one.
   func upperHalf(
     _ path: DirectoryPath, of owner: Inode, _ root: ReferenceWritableKeyPath<Inode, UInt64>
-  ) throws(Stop) -> (index: DirectoryIndex, slots: Range<Int>)? {
+  ) throws(Stop) -> (index: DirectoryIndex, depth: Int, slots: Range<Int>)? {
     guard let last = path.steps.last else {
       let index = try newIndex(owner, depth: 0, all: path.leaf)
       modify(owner.page)
@@ -219,13 +230,13 @@ extension FileSystem {
     }
     let range = last.index.range(of: last.slot)
     guard range.count > 1 else {
-      guard last.index.depth + 1 < DirectoryIndex.maximumDepth else { throw .fail(Code.noSpace) }
-      let index = try newIndex(owner, depth: last.index.depth + 1, all: path.leaf)
+      guard last.depth + 1 < DirectoryIndex.maximumDepth else { throw .fail(Code.noSpace) }
+      let index = try newIndex(owner, depth: last.depth + 1, all: path.leaf)
       modify(last.index.page)
       last.index[last.slot] = index.number | DirectoryIndex.referenceFlag
       return nil
     }
-    return (last.index, range.lowerBound + range.count / 2..<range.upperBound)
+    return (last.index, last.depth, range.lowerBound + range.count / 2..<range.upperBound)
   }
 
   /// Records are sorted by hash, so those whose slot is at least `slot` are the leaf's end.
@@ -254,10 +265,9 @@ extension FileSystem {
     }
     modify(entries.page)
     modify(directory.page)
-    let size = UInt64(record.length)
+    let size = record.length
     let length = entries.remove(record)
-    directory.entryCount -= min(1, directory.entryCount)
-    directory.size -= min(size, directory.size)
+    directory.loseName(bytes: size)
     guard directory.layout == .node else {
       directory.inlineLength = length
       return
@@ -312,9 +322,9 @@ extension FileSystem {
   func forEachName(
     _ directory: Inode, after cookie: UInt64, _ body: (DirectoryRecord) throws(Stop) -> Bool
   ) throws(Stop) {
-    let cookie = min(cookie, UInt64(Int64.max))
+    var cookie = min(cookie, UInt64(Int64.max))
     if directory.layout != .node {
-      _ = try walk(DirectoryEntries(directory), after: cookie, body)
+      _ = try walk(DirectoryEntries(directory), after: &cookie, body)
       return
     }
     var hash = cookie >> DirectoryHash.ordinalBits
@@ -322,10 +332,10 @@ extension FileSystem {
       let path = try path(directory, hash)
       if path.leaf != 0 {
         let leaf = try leaf(path.leaf, of: directory)
-        guard try walk(DirectoryEntries(leaf), after: cookie, body) else { return }
+        guard try walk(DirectoryEntries(leaf), after: &cookie, body) else { return }
       }
       guard let last = path.steps.last else { return }
-      hash = Self.nextHash(hash, depth: last.index.depth, slot: last.index.range(of: last.slot).upperBound)
+      hash = Self.nextHash(hash, depth: last.depth, slot: last.index.range(of: last.slot).upperBound)
     }
   }
 
@@ -335,11 +345,15 @@ extension FileSystem {
     return ((hash >> (shift + 8)) << 8 + UInt64(slot)) << shift
   }
 
+  /// Calls `body` with records behind `cookie`, which goes along.
   private func walk(
-    _ entries: DirectoryEntries, after cookie: UInt64, _ body: (DirectoryRecord) throws(Stop) -> Bool
+    _ entries: DirectoryEntries, after cookie: inout UInt64, _ body: (DirectoryRecord) throws(Stop) -> Bool
   ) throws(Stop) -> Bool {
     var offset = entries.position(of: cookie + 1)
     while let record = entries.record(at: offset) {
+      // Whoever lists goes on behind the last key that it was given.
+      guard record.key > cookie, record.key <= UInt64(Int64.max) else { throw damaged(entries.page) }
+      cookie = record.key
       guard try body(record) else { return false }
       offset += record.length
     }

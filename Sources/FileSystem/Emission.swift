@@ -77,7 +77,7 @@ extension FileSystem {
   private func isGrowing(_ state: Int) -> Bool {
     let frame = cache.find(NodeKey(.inode, states.slots[state].number))
     guard frame != .none, cache.frames[Int(frame)].state == .ready else { return true }
-    return Inode(cache.page(frame)).size > states.slots[state].loggedSize
+    return Inode(cache.page(frame), number: states.slots[state].number).size > states.slots[state].loggedSize
   }
 
   /// Collects pages of a file that grows, in the order of their place, though others became dirty before: the size that is
@@ -165,12 +165,13 @@ extension FileSystem {
     do throws(Stop) { inode = try self.inode(states.slots[state].number) } catch .fail {
       return loseWrites(states.slots[state].number)
     }
+    let size = min(inode.size, Inode.maximumSize)
     states.slots[state].hasUnloggedWrites = false
-    states.slots[state].loggedSize = inode.size
+    states.slots[state].loggedSize = size
     guard inode.layout != .inline else { return }
     note(
       .written(
-        node: inode.id.raw, size: inode.size, modified: inode.modificationTime, changed: inode.changeTime))
+        node: inode.id.raw, size: size, modified: inode.modificationTime, changed: inode.changeTime))
   }
 
   /// How much of what is gathered goes into one log write.
@@ -219,6 +220,9 @@ extension FileSystem {
     guard cache.reserve(Self.framesPerLogWrite) else { throw .again }
     let selection = try makeRoom()
     guard let segment = log.position.segment else { throw .again }
+    // All of them before anything has changed.
+    log.places.removeAll(keepingCapacity: true)
+    for page in log.gathered[..<selection.end] { log.places.append(try location(of: page)) }
     beginChanges()
     let (index, write) = takeLogWrite(.foreground)
     let header = cache.takeBuffer()
@@ -231,7 +235,9 @@ extension FileSystem {
     var writer = LogHeaderWriter(cache.page(header))
     if !selection.isInline { appendRecordBlocks(&writer, write) }
     let address = geometry.segmentBlock(segment) + UInt64(log.position.offset)
-    for page in log.gathered[..<selection.end] { try appendPage(page, &writer, write, address) }
+    for position in 0..<selection.end {
+      appendPage(log.gathered[position], log.places[position], &writer, write, address)
+    }
     let isLast = selection.end == log.gathered.count
     write.forcesUnitAccess =
       mayForceUnitAccess && isLast && hasVolatileCache && write.count <= 64
@@ -326,9 +332,9 @@ extension FileSystem {
   private func noteSize(_ number: UInt64, lastIndex: UInt64, pages: Int) {
     let frame = cache.find(NodeKey(.inode, number))
     guard let state = states.find(number), frame != .none else { return }
-    let inode = Inode(cache.page(frame))
+    let inode = Inode(cache.page(frame), number: number)
     let isAll = states.slots[state].dirty.count == pages
-    let size = isAll ? inode.size : min(inode.size, (lastIndex + 1) << 12)
+    let size = min(inode.size, isAll ? Inode.maximumSize : (lastIndex + 1) << 12)
     states.slots[state].loggedSize = max(states.slots[state].loggedSize, size)
     if isAll { states.slots[state].hasUnloggedWrites = false }
     log.records.append(
@@ -355,10 +361,10 @@ extension FileSystem {
 
   /// Puts a dirty page into a log write: from now on the map says that it lies there.
   private func appendPage(
-    _ frame: FrameIndex, _ writer: inout LogHeaderWriter, _ write: LogWrite, _ header: UInt64
-  ) throws(Stop) {
+    _ frame: FrameIndex, _ place: (inode: Inode, slot: MapSlot), _ writer: inout LogHeaderWriter,
+    _ write: LogWrite, _ header: UInt64
+  ) {
     let info = cache.frames[Int(frame)]
-    let (inode, slot) = try location(of: frame)
     work += Work.checksum + Work.page
     let sum = checksum.of(cache.page(frame))
     let address = header + UInt64(write.count)
@@ -366,9 +372,9 @@ extension FileSystem {
     write.count += 1
     write.pages.append(frame)
     writer.add(
-      OwnerRun(kind: .data, number: info.key.number, generation: inode.generation, index: info.index),
+      OwnerRun(kind: .data, number: info.key.number, generation: place.inode.generation, index: info.index),
       checksum: sum)
-    setMapEntry(slot, to: address, checksum: sum)
+    setMapEntry(place.slot, to: address, checksum: sum)
     guard let state = states.find(info.key.number) else { return }
     if states.slots[state].commitShare > 0 { states.slots[state].commitShare -= 1 }
     cache.remove(frame, from: &states.slots[state].dirty)

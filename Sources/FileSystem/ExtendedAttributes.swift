@@ -54,6 +54,7 @@ extension FileSystem {
       } catch .again { isMissing = true }
     }
     guard !isMissing else { throw .again }
+    guard bytes.count == attribute.valueCount else { throw damaged(inode.page) }
     return bytes
   }
 
@@ -71,7 +72,7 @@ extension FileSystem {
       }
     }
     guard let last = path.steps.last else { return nil }
-    return Self.nextHash(first, depth: last.index.depth, slot: last.index.range(of: last.slot).upperBound)
+    return Self.nextHash(first, depth: last.depth, slot: last.index.range(of: last.slot).upperBound)
   }
 
   // MARK: Setting
@@ -161,12 +162,12 @@ extension FileSystem {
 
   /// Splits a node in halves, as a directory's leaf.
   private func splitAttributes(_ inode: Inode, _ path: DirectoryPath, _ node: AttributeNode) throws(Stop) {
-    guard let (index, slots) = try upperHalf(path, of: inode, \.attributeNode) else { return }
+    guard let (index, depth, slots) = try upperHalf(path, of: inode, \.attributeNode) else { return }
     let fresh = try newAttributeNode(inode)
     modify(node.page)
     modify(index.page)
     moveAttributes(from: node, to: fresh.node) { name in
-      DirectoryHash.slot(hash.of(name), depth: index.depth) >= slots.lowerBound
+      DirectoryHash.slot(hash.of(name), depth: depth) >= slots.lowerBound
     }
     for slot in slots { index[slot] = fresh.number }
   }

@@ -96,6 +96,8 @@ struct Log {
   var commitBeganAfter: UInt64 = 0
   /// Pages gathered for the next log writes.
   var gathered: [FrameIndex] = []
+  /// Of those that go into the log write being formed: the inode, and where the map entry lies.
+  var places: [(inode: Inode, slot: MapSlot)] = []
 
   /// The last log write made.
   var lastSequence: UInt64 { position.sequence - 1 }

@@ -35,9 +35,9 @@ extension FileSystem {
     chargedPages -= 1
     let frame = cache.find(NodeKey(.inode, number))
     guard frame != .none, cache.frames[Int(frame)].state == .ready else { return }
-    let inode = Inode(cache.page(frame))
+    let inode = Inode(cache.page(frame), number: number)
     modify(inode.page)
-    inode.blocks -= min(1, inode.blocks)
+    inode.loseBlock()
   }
 
   // MARK: Stores to mapped memory

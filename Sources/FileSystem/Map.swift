@@ -19,6 +19,13 @@ extension FileSystem {
   @inline(__always)
   static func reach(_ height: Int) -> UInt64 { 1 << (8 * UInt64(height)) }
 
+  /// The first node of a file's map and the levels of nodes.
+  func tree(of inode: Inode) throws(Stop) -> (root: UInt64, height: Int) {
+    let height = inode.height
+    guard (1...Inode.maximumHeight).contains(height) else { throw damaged(inode.page) }
+    return (inode.root, height)
+  }
+
   /// Where the entry of block `index` lies, nil where the map has nothing that deep.
   func mapSlot(_ inode: Inode, _ index: UInt64) throws(Stop) -> MapSlot? {
     switch inode.layout {
@@ -26,7 +33,9 @@ extension FileSystem {
     case .direct:
       guard index < UInt64(Inode.directEntries) else { return nil }
       return MapSlot(page: inode.page, offset: inode.directOffset(Int(index)))
-    case .tree: return try treeSlot(root: inode.root, height: inode.height, index)
+    case .tree:
+      let tree = try tree(of: inode)
+      return try treeSlot(root: tree.root, height: tree.height, index)
     }
   }
 
@@ -70,22 +79,24 @@ extension FileSystem {
   /// Where the entry of block `index` lies; what is missing on the way is made. The inode is not inline. `prepareMap`
   /// and `prepareNodes` came before.
   func makeMapSlot(_ inode: Inode, _ index: UInt64) throws(Stop) -> MapSlot {
+    guard index < Self.maximumFileBlocks else { throw .fail(Code.io) }
     if inode.layout == .direct {
       if index < UInt64(Inode.directEntries) {
         return MapSlot(page: inode.page, offset: inode.directOffset(Int(index)))
       }
       try growDirectToTree(inode)
     }
-    while index >= Self.reach(inode.height) { try growTree(inode) }
-    if let slot = slotInLastLeaf(root: inode.root, height: inode.height, index) { return slot }
-    var number = inode.root
-    var level = inode.height
+    var (root, height) = try tree(of: inode)
+    while index >= Self.reach(height) { (root, height) = try growTree(inode, root, height) }
+    if let slot = slotInLastLeaf(root: root, height: height, index) { return slot }
+    var number = root
+    var level = height
     while true {
       let page = try node(number, as: .map)
       level -= 1
       let offset = Int((index >> (8 * UInt64(level))) & 255) * Entry.size
       if level == 0 {
-        remember(leaf: page, number: number, root: inode.root, height: inode.height, index)
+        remember(leaf: page, number: number, root: root, height: height, index)
         return MapSlot(page: page, offset: offset)
       }
       number = Entry(page, at: offset).address
@@ -117,12 +128,13 @@ extension FileSystem {
   }
 
   /// A new root above the old one.
-  private func growTree(_ inode: Inode) throws(Stop) {
+  private func growTree(_ inode: Inode, _ root: UInt64, _ height: Int) throws(Stop) -> (UInt64, Int) {
     let fresh = try newMapNode()
     modify(inode.page)
-    Entry(address: inode.root).store(fresh.page, at: 0)
+    Entry(address: root).store(fresh.page, at: 0)
     inode.root = fresh.number
-    inode.height += 1
+    inode.height = height + 1
+    return (fresh.number, height + 1)
   }
 
   /// A file whose bytes lie in the inode gets a map; the bytes become a dirty page that must reach the log together
@@ -188,6 +200,6 @@ extension FileSystem {
   func releaseEntry(_ entry: Entry, of inode: Inode) {
     guard !entry.isHole else { return }
     if entry.address != 0 { usage.remove(entry.address) } else { reservedBlocks -= min(1, reservedBlocks) }
-    inode.blocks -= min(1, inode.blocks)
+    inode.loseBlock()
   }
 }

@@ -126,11 +126,12 @@ extension FileSystem {
     let parent = try directory(request.node)
     let inode = try inode(NodeID(raw: request.otherNode))
     guard !inode.isDirectory else { throw .fail(Code.notPermitted) }
-    guard inode.links > 0 else { throw .fail(Code.noEntry) }
-    guard inode.links < Inode.maximumLinks else { throw .fail(Code.tooManyLinks) }
+    let links = inode.links
+    guard links > 0 else { throw .fail(Code.noEntry) }
+    guard links < Inode.maximumLinks else { throw .fail(Code.tooManyLinks) }
     guard try findName(parent, request.name) == nil else { throw .fail(Code.exists) }
     let record = LogRecord.link(
-      parent: request.node, node: request.otherNode, links: inode.links + 1, time: now.realtime,
+      parent: request.node, node: request.otherNode, links: links + 1, time: now.realtime,
       name: request.name)
     try checkSpace(Self.blocksPerName, for: request.uid)
     try prepare(record)
@@ -156,7 +157,7 @@ extension FileSystem {
     } else {
       guard !inode.isDirectory else { throw .fail(Code.isDirectory) }
     }
-    let links = isDirectory ? 0 : inode.links - min(1, inode.links)
+    let links = isDirectory ? 0 : inode.linksWithoutOne
     let record = LogRecord.unlink(
       parent: request.node, node: inode.id.raw, links: links, time: now.realtime, name: request.name)
     try prepare(record)
@@ -301,11 +302,11 @@ extension FileSystem {
     }
     var missing = 0
     try forEachName(directory, after: max(request.offset, 2)) { record throws(Stop) in
+      let name = Array(record.name)
       // The kernel would believe it, or refuse the whole answer.
-      guard DirectoryRecord.isPossible(record.name) else { throw .fail(Code.io) }
+      guard name.withUnsafeBytes({ DirectoryRecord.isPossible($0) }) else { throw damaged(directory.page) }
       guard full else {
-        return add(
-          Array(record.name), record.key, record.node, Self.brief(record.node.number, type: record.type))
+        return add(name, record.key, record.node, Self.brief(record.node.number, type: record.type))
       }
       if entries.count >= Self.inodesAtATime, missing == 0, !isInMemory(record.node) { return false }
       var attributes = Self.brief(record.node.number, type: record.type)
@@ -316,7 +317,7 @@ extension FileSystem {
         // Go on, so that everything that is missing is read at the same time.
         missing += 1
       }
-      return add(Array(record.name), record.key, id, attributes) && missing < Self.inodesAtATime
+      return add(name, record.key, id, attributes) && missing < Self.inodesAtATime
     }
     guard missing == 0 else { throw .again }
     // The kernel counts a lookup for every node it is sent.
@@ -340,7 +341,7 @@ extension FileSystem {
     let frame = cache.find(NodeKey(.inode, id.number))
     let isReady = frame != .none && cache.frames[Int(frame)].state == .ready
     // Apart, because finding a place for the state may move all of them.
-    let state = isReady ? obtainState(Inode(cache.page(frame))) : states.obtain(id)
+    let state = isReady ? obtainState(Inode(cache.page(frame), number: id.number)) : states.obtain(id)
     states.slots[state].lookups += 1
     states.slots[state].parent = parent
     states.slots[state].nameHash = hash

@@ -22,8 +22,10 @@ final class NodeTable {
 
   /// Gives up a number: nobody finds its node from here on, though its entry is cleared later.
   func giveUp(_ number: UInt64) {
-    // A damaged filesystem may refer to a number twice.
-    guard freed.insert(number).inserted else { return }
+    // A damaged filesystem may refer to a number that was never given out, or to one twice.
+    guard (firstNumber..<max(firstNumber, root.limit)).contains(number), freed.insert(number).inserted else {
+      return
+    }
     pendingFrees.append(number)
   }
 
@@ -110,8 +112,8 @@ extension FileSystem {
   /// Leaves without a free number that are looked at for that. Then the table grows, and the search goes on there another time.
   private static let leavesSearched = 32
 
-  /// Fills the pool when it holds fewer than `count` numbers. They are marked as allocated; a mark lives in memory only, so it
-  /// pins its leaf.
+  /// Fills the pool when it holds fewer than `count` numbers. They are marked as allocated; a mark lives in memory only, so its
+  /// leaf has to stay there.
   func fillPool(_ table: NodeTable, _ count: Int) throws(Stop) {
     guard table.pool.count < count else { return }
     var leavesLeft = Self.leavesSearched
@@ -127,7 +129,7 @@ extension FileSystem {
     var entry = Entry(leaf, at: offset)
     entry.flags |= Entry.allocated
     entry.store(leaf, at: offset)
-    cache.frames[Int(cache.frame(of: leaf))].pins += 1
+    cache.frames[Int(cache.frame(of: leaf))].marks &+= 1
   }
 
   /// A number that nobody uses: the next free one from the cursor on. At the end of the table it turns back once when at
@@ -199,7 +201,7 @@ extension FileSystem {
     let leaf = cache.page(frame)
     modify(leaf)
     var entry = Entry(leaf, at: Int(number & 255) * Entry.size)
-    entry.stamp += 1
+    entry.stamp = min(entry.stamp, NodeID.maximumGeneration - 1) + 1
     entry.store(leaf, at: Int(number & 255) * Entry.size)
     return NodeID(number: number, generation: entry.stamp)
   }
@@ -208,7 +210,9 @@ extension FileSystem {
   func prepareClaim(_ table: NodeTable, _ id: NodeID) throws(Stop) {
     let leaf = try dirtyTablePath(table, id.number)
     let entry = Entry(leaf, at: Int(id.number & 255) * Entry.size)
-    guard entry.address == 0, entry.flags & Entry.allocated == 0 else { throw .fail(Code.io) }
+    guard entry.address == 0, entry.flags & Entry.allocated == 0, id.number < NodeID.maximumNumber else {
+      throw .fail(Code.io)
+    }
   }
 
   /// Gives a number to a new node as a record says. `prepareClaim` came before.
@@ -260,9 +264,12 @@ extension FileSystem {
     for number in numbers { _ = try? tableBlock(table, level: 0, index: number >> 8) }
   }
 
-  /// A number that was marked as allocated has an address now, or is free again.
+  /// A number that was marked as allocated has an address now, or is free again. The mark itself is in the leaf, and so not what is
+  /// counted by.
   func forgetMark(_ leaf: Page) {
-    cache.frames[Int(cache.frame(of: leaf))].pins -= 1
+    let frame = Int(cache.frame(of: leaf))
+    guard cache.frames[frame].marks > 0 else { return }
+    cache.frames[frame].marks -= 1
     newNodes -= 1
   }
 }

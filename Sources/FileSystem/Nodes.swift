@@ -121,20 +121,20 @@ extension FileSystem {
     let key = NodeKey(.inode, number)
     if key == lastInode.key, isCurrent(lastInode.frame, key) {
       cache.frames[Int(lastInode.frame)].isReferenced = true
-      return Inode(cache.page(lastInode.frame))
+      return Inode(cache.page(lastInode.frame), number: number)
     }
     if let page = try cached(key) {
       let frame = Int(cache.frame(of: page))
       if cache.frames[frame].role == .unchecked {
-        guard Inode(page).isValid(number: number) else { throw .fail(Code.io) }
+        guard Inode(page).isValid(number: number) else { throw damaged(page) }
         cache.frames[frame].role = .map
       }
       lastInode = InodeMemo(key: key, frame: FrameIndex(truncatingIfNeeded: frame))
-      return Inode(page)
+      return Inode(page, number: number)
     }
     let entry = try tableEntry(inodeTable, number)
     guard entry.address != 0 else { throw .fail(Code.stale) }
-    return Inode(try load(key, address: entry.address, checksum: entry.checksum))
+    return Inode(try load(key, address: entry.address, checksum: entry.checksum), number: number)
   }
 
   /// The inode with this number and generation.
@@ -150,7 +150,7 @@ extension FileSystem {
     if let page = try cached(key) {
       let frame = Int(cache.frame(of: page))
       if cache.frames[frame].role != role {
-        guard isValid(page, as: role) else { throw .fail(Code.io) }
+        guard isValid(page, as: role) else { throw damaged(page) }
         cache.frames[frame].role = role
       }
       return page
@@ -158,6 +158,15 @@ extension FileSystem {
     let entry = try tableEntry(internalTable, number)
     guard entry.address != 0 else { throw .fail(Code.io) }
     return try load(key, address: entry.address, checksum: entry.checksum)
+  }
+
+  /// A block in memory holds what it must not: it came so from the device, or has been changed since its checksum was found right.
+  func damaged(_ page: Page) -> Stop {
+    let key = cache.frames[Int(cache.frame(of: page))].key
+    noteError(
+      .checksum, "\(key.kind) \(key.number) holds what it must not",
+      inode: key.kind == .inode ? key.number : 0, place: key.raw)
+    return .fail(Code.io)
   }
 
   private func isValid(_ page: Page, as role: NodeRole) -> Bool {
@@ -177,7 +186,8 @@ extension FileSystem {
   func modify(_ page: Page) {
     let frame = cache.frame(of: page)
     if cache.frames[Int(frame)].isFrozen { writeFrozen(frame) }
-    guard !cache.frames[Int(frame)].isDirty else { return }
+    // In a damaged tree it may have been freed as part of what lies below it.
+    guard !cache.frames[Int(frame)].isDirty, cache.frames[Int(frame)].state == .ready else { return }
     cache.frames[Int(frame)].isDirty = true
     cache.append(frame, to: &looseNodes)
     if checkpoint.oldestChange == 0 { checkpoint.oldestChange = now.monotonic }
@@ -185,6 +195,8 @@ extension FileSystem {
 
   /// A cleared block in memory for a node that has none yet. It is not dirty before `modify`.
   func makeNode(_ key: NodeKey) throws(Stop) -> Page {
+    // A table that was changed in memory says that a number is free which is not.
+    guard cache.find(key) == .none else { throw .fail(Code.io) }
     let frame = cache.insert(key, state: .ready)
     guard frame != .none else { throw .again }
     let page = cache.page(frame)

@@ -182,7 +182,7 @@ extension FileSystem {
     if info.isDirty, info.isCharged {
       chargedPages -= 1
       modify(inode.page)
-      inode.blocks -= min(1, inode.blocks)
+      inode.loseBlock()
     }
     unpinEverywhere(frame)
     if info.isWriting { cache.detach(frame) } else { cache.drop(frame) }

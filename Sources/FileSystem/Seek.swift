@@ -70,12 +70,13 @@ extension FileSystem {
   private func findInTree(_ sought: Sought, _ inode: Inode, _ index: inout UInt64, _ end: UInt64) throws(Stop)
     -> Bool
   {
-    guard index < Self.reach(inode.height) else {
+    let (root, height) = try tree(of: inode)
+    guard index < Self.reach(height) else {
       if sought != .hole { index = end }
       return sought == .hole
     }
-    var number = inode.root
-    for level in (0..<inode.height).reversed() {
+    var number = root
+    for level in (0..<height).reversed() {
       let page = try node(number, as: .map)
       let first = Int((index >> (8 * UInt64(level))) & 255)
       if level == 0 {

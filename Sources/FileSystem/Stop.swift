@@ -9,12 +9,14 @@ enum Stop: Error {
   case fail(Int32)
 }
 
-/// What a cached block is: kind and number in one word.
+/// What a cached block is: kind and number in one word. A number that came from a block cannot make it another kind.
 struct NodeKey: Hashable {
   let raw: UInt64
 
   @inline(__always)
-  init(_ kind: OwnerKind, _ number: UInt64) { raw = UInt64(kind.rawValue) << 56 | number }
+  init(_ kind: OwnerKind, _ number: UInt64) {
+    raw = UInt64(kind.rawValue) << 56 | (number & Entry.maximumAddress)
+  }
 
   /// A block of a node table: `level` 0 for leaves.
   @inline(__always)

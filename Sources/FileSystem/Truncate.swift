@@ -19,9 +19,10 @@ extension FileSystem {
 
   /// Whether a tree has a promised or written block, or a map node, at or behind block `first`.
   private func hasNodes(_ inode: Inode, from first: UInt64) throws(Stop) -> Bool {
-    guard first < Self.reach(inode.height) else { return false }
-    var number = inode.root
-    for level in (0..<inode.height).reversed() where number != 0 {
+    let (root, height) = try tree(of: inode)
+    guard first < Self.reach(height) else { return false }
+    var number = root
+    for level in (0..<height).reversed() where number != 0 {
       let page = try node(number, as: .map)
       let slot = Int((first >> (8 * UInt64(level))) & 255)
       let isAligned = first & (Self.reach(level) - 1) == 0
@@ -36,7 +37,7 @@ extension FileSystem {
   /// Loads what `cutMap` will change, and makes sure that the inode can detach a tree.
   func prepareCut(_ inode: Inode, to blocks: UInt64) throws(Stop) {
     if isReady { try prepareDrop(inode, from: blocks) }
-    guard inode.layout == .tree, blocks < Self.reach(inode.height) else { return }
+    guard inode.layout == .tree, blocks < Self.reach(try tree(of: inode).height) else { return }
     if inode.detachedRoot != 0 { try prepareAttach(inode) }
     try prepareOrphan(inode.number)
     try prepareNodes(Self.nodesPerWrite)
@@ -46,8 +47,9 @@ extension FileSystem {
   /// Makes sure that a tree can be put beside those that are being freed.
   private func prepareAttach(_ inode: Inode) throws(Stop) {
     guard !reclaim.damaged.contains(inode.number) else { throw .fail(Code.io) }
-    guard inode.detachedHeight == Inode.forestHeight else { return }
-    let forest = try node(inode.detachedRoot, as: .map)
+    let (root, height) = try detachedTree(of: inode)
+    guard height == Inode.forestHeight else { return }
+    let forest = try node(root, as: .map)
     guard !Entry(forest, at: (Entry.perBlock - 1) * Entry.size).isHole else { return }
     guard isReady else { return try freeDetached(inode) }
     enqueueReclaim(inode.number)
@@ -67,10 +69,10 @@ extension FileSystem {
       }
       if blocks == 0 { makeInline(inode) }
     case .tree:
-      guard blocks < Self.reach(inode.height) else { return }
+      let (root, height) = try tree(of: inode)
+      guard blocks < Self.reach(height) else { return }
       forgetLeaf()
       modify(inode.page)
-      let (root, height) = (inode.root, inode.height)
       if blocks == 0 {
         try attach(root, height, to: inode)
         makeInline(inode)
@@ -92,14 +94,17 @@ extension FileSystem {
       inode.detachedHeight = height
       return
     }
-    if inode.detachedHeight < Inode.forestHeight {
-      let first = try raised(inode.detachedRoot, from: inode.detachedHeight)
+    let former = try detachedTree(of: inode)
+    var number = former.root
+    if former.height < Inode.forestHeight {
+      let first = try raised(former.root, from: former.height)
       let forest = try newMapNode()
       Entry(address: first).store(forest.page, at: 0)
-      inode.detachedRoot = forest.number
+      number = forest.number
+      inode.detachedRoot = number
       inode.detachedHeight = Inode.forestHeight
     }
-    let forest = try node(inode.detachedRoot, as: .map)
+    let forest = try node(number, as: .map)
     let last = (0..<Entry.perBlock).last { !Entry(forest, at: $0 * Entry.size).isHole }
     let slot = (last ?? -1) + 1
     guard slot < Entry.perBlock else { throw .fail(Code.io) }
@@ -119,7 +124,7 @@ extension FileSystem {
   }
 
   private func makeInline(_ inode: Inode) {
-    inode.page.clear(at: Inode.inlineStart, count: Inode.inlineCapacity - inode.attributeLength)
+    inode.page.clear(at: Inode.inlineStart, count: inode.inlineRoom)
     inode.layout = .inline
     inode.inlineLength = 0
     inode.height = 0
@@ -175,6 +180,13 @@ extension FileSystem {
 
   // MARK: Freeing detached trees
 
+  /// The first node of what was cut off from a file, and the levels of nodes.
+  private func detachedTree(of inode: Inode) throws(Stop) -> (root: UInt64, height: Int) {
+    let height = inode.detachedHeight
+    guard (1...Inode.forestHeight).contains(height) else { throw damaged(inode.page) }
+    return (inode.detachedRoot, height)
+  }
+
   /// Frees all of an inode's detached tree.
   func freeDetached(_ inode: Inode) throws(Stop) {
     while inode.detachedRoot != 0 { try freeDetachedStep(inode) }
@@ -182,8 +194,7 @@ extension FileSystem {
 
   /// Frees the last lowest map node of the detached tree, or an emptied node above.
   func freeDetachedStep(_ inode: Inode) throws(Stop) {
-    var number = inode.detachedRoot
-    var level = inode.detachedHeight
+    var (number, level) = try detachedTree(of: inode)
     var above: (page: Page, offset: Int)?
     var way: InlineArray<5, UInt64> = .init(repeating: 0)
     while true {

@@ -121,8 +121,9 @@ extension FileSystem {
     if !isKnown, to - from < 4096 { page.clear() }
     if isKnown, isWhole, to < start + 4096 { page.clear(at: Int(to - start)) }
     // A block that reaches behind the file's end may hold what a longer file left there.
-    if isKnown, !isWhole, inode.size > start, inode.size < min(from, start + 4096) {
-      page.clear(at: Int(inode.size - start), count: Int(from - inode.size))
+    let size = inode.size
+    if isKnown, !isWhole, size > start, size < min(from, start + 4096) {
+      page.clear(at: Int(size - start), count: Int(from - size))
     }
     page.copy(
       UnsafeRawBufferPointer(rebasing: payload[Int(from - offset)..<Int(to - offset)]), at: Int(from - start))

@@ -25,13 +25,9 @@ public struct AttributeEntries {
     public let name: UnsafeRawBufferPointer
     /// What follows the name: the value, or a reference to it.
     public let content: UnsafeRawBufferPointer
-    public var length: Int { AttributeEntries.fixedSize + name.count + content.count }
-
     /// Bytes of the value.
-    public var valueCount: Int {
-      guard form == .apart else { return content.count }
-      return Int(UInt32(littleEndian: content.loadUnaligned(as: UInt32.self)))
-    }
+    public let valueCount: Int
+    public var length: Int { AttributeEntries.fixedSize + name.count + content.count }
 
     /// The nodes that hold the value; none when it follows the name.
     public var valueNodes: [UInt64] {
@@ -44,7 +40,7 @@ public struct AttributeEntries {
     /// Whether a reference is one to as many nodes as the value takes.
     fileprivate var isPossible: Bool {
       guard form == .apart else { return true }
-      guard content.count >= 4, (1...AttributeEntries.maximumValue).contains(valueCount),
+      guard (1...AttributeEntries.maximumValue).contains(valueCount),
         content.count == AttributeEntries.referenceLength(value: valueCount)
       else { return false }
       return valueNodes.allSatisfy { $0 > 0 && $0 <= Entry.maximumAddress }
@@ -79,9 +75,13 @@ public struct AttributeEntries {
     guard let form = Form(rawValue: page.load(at: offset + 1)), nameCount > 0,
       nameStart + nameCount + contentCount <= end
     else { return nil }
+    let content = page.bytes(at: nameStart + nameCount, count: contentCount)
+    guard form == .inline || contentCount >= 4 else { return nil }
+    let valueCount =
+      form == .inline ? contentCount : Int(UInt32(littleEndian: content.loadUnaligned(as: UInt32.self)))
     let attribute = Attribute(
-      offset: offset, form: form, name: page.bytes(at: nameStart, count: nameCount),
-      content: page.bytes(at: nameStart + nameCount, count: contentCount))
+      offset: offset, form: form, name: page.bytes(at: nameStart, count: nameCount), content: content,
+      valueCount: valueCount)
     return attribute.isPossible ? attribute : nil
   }
 

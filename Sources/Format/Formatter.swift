@@ -65,8 +65,7 @@ public struct Formatter {
   private func inode(_ id: NodeID, mode: UInt32, owner: (uid: UInt32, gid: UInt32)) -> [UInt8] {
     var block = [UInt8](repeating: 0, count: Page.size)
     Self.withPage(&block) { page in
-      let inode = Inode(page)
-      inode.initialize(id: id, mode: mode)
+      let inode = Inode.make(in: page, id: id, mode: mode)
       inode.links = 2
       inode.uid = owner.uid
       inode.gid = owner.gid

@@ -29,9 +29,18 @@ public struct Inode {
   }
 
   public let page: Page
+  /// The number by which it was found. What the block says of it is only compared, by `isValid`.
+  public let number: UInt64
 
+  /// The inode in a block that was found by its number.
   @inline(__always)
-  public init(_ page: Page) { self.page = page }
+  public init(_ page: Page, number: UInt64) {
+    self.page = page
+    self.number = number
+  }
+
+  /// The inode in a block, by the number that the block says.
+  public init(_ page: Page) { self.init(page, number: page.load(at: Field.number)) }
 
   private enum Field {
     static let magic = 0
@@ -64,10 +73,6 @@ public struct Inode {
     get { page.load(at: Field.generation) }
     nonmutating set { page.store(newValue, at: Field.generation) }
   }
-  public var number: UInt64 {
-    get { page.load(at: Field.number) }
-    nonmutating set { page.store(newValue, at: Field.number) }
-  }
   /// Type and permission bits as in stat(2).
   public var mode: UInt32 {
     get { page.load(at: Field.mode) }
@@ -95,7 +100,10 @@ public struct Inode {
     get { Layout(rawValue: page.load(at: Field.layout)) ?? .inline }
     nonmutating set { page.store(newValue.rawValue, at: Field.layout) }
   }
-  /// Levels of map nodes, 1...4, for `Layout.tree`; else 0.
+  /// The most levels of map nodes that a file has.
+  public static let maximumHeight = 4
+
+  /// Levels of map nodes, 1...`maximumHeight`, for `Layout.tree`; else 0.
   public var height: Int {
     get { Int(page.load(UInt8.self, at: Field.height)) }
     nonmutating set { page.store(UInt8(truncatingIfNeeded: newValue), at: Field.height) }
@@ -167,7 +175,7 @@ public struct Inode {
     get { page.load(at: Field.detachedRoot) }
     nonmutating set { page.store(newValue, at: Field.detachedRoot) }
   }
-  /// Levels of map nodes under `detachedRoot`, 1...4, or `forestHeight`; 0 without one.
+  /// Levels of map nodes under `detachedRoot`, 1...`maximumHeight`, or `forestHeight`; 0 without one.
   public var detachedHeight: Int {
     get { Int(page.load(UInt8.self, at: Field.detachedHeight)) }
     nonmutating set { page.store(UInt8(truncatingIfNeeded: newValue), at: Field.detachedHeight) }
@@ -183,18 +191,38 @@ public struct Inode {
   }
 
   /// Bytes the inline area can hold beside the extended attributes.
-  public var inlineRoom: Int { Self.inlineCapacity - attributeLength }
+  public var inlineRoom: Int { max(Self.inlineCapacity - attributeLength, 0) }
+
+  // A block may change while it is looked at: what a new value is made from is read once.
+
+  /// The names left when one is removed.
+  public var linksWithoutOne: UInt32 { Self.less(links, 1) }
+
+  /// Counts a block less.
+  public func loseBlock() { blocks = Self.less(blocks, 1) }
+
+  /// Counts a name of a directory less, whose record took `bytes`.
+  public func loseName(bytes: Int) {
+    entryCount = Self.less(entryCount, 1)
+    size = Self.less(size, UInt64(max(bytes, 0)))
+  }
+
+  private static func less<Count: FixedWidthInteger & UnsignedInteger>(_ count: Count, _ lost: Count) -> Count {
+    count - min(count, lost)
+  }
 
   /// Counts a subdirectory more. Beyond `maximumLinks` nothing is counted any more, for as long as the directory is there:
   /// link count 1 tells programs, as on ext4, that it says nothing of the subdirectories.
   public func gainSubdirectory() {
-    guard links != Self.uncountedLinks else { return }
-    links = links >= Self.maximumLinks ? Self.uncountedLinks : links + 1
+    let former = links
+    guard former != Self.uncountedLinks else { return }
+    links = former >= Self.maximumLinks ? Self.uncountedLinks : former + 1
   }
 
   /// Counts a subdirectory less. 2 are the directory's own, which it keeps until it goes.
   public func loseSubdirectory() {
-    if links > 2 { links -= 1 }
+    let former = links
+    if former > 2 { links = former - 1 }
   }
 
   /// The links of a directory with so many subdirectories that never had more.
@@ -206,13 +234,15 @@ public struct Inode {
   @inline(__always)
   public func directOffset(_ index: Int) -> Int { Self.inlineStart + index * Entry.size }
 
-  /// Makes an empty inode of the block.
-  public func initialize(id: NodeID, mode: UInt32) {
+  /// Makes an empty inode of a block.
+  public static func make(in page: Page, id: NodeID, mode: UInt32) -> Inode {
     page.clear()
-    page.store(Self.magic, at: Field.magic)
-    number = id.number
-    generation = id.generation
-    self.mode = mode
+    page.store(magic, at: Field.magic)
+    page.store(id.number, at: Field.number)
+    let inode = Inode(page, number: id.number)
+    inode.generation = id.generation
+    inode.mode = mode
+    return inode
   }
 
   private var hasPossibleAttributeNode: Bool {
@@ -222,7 +252,8 @@ public struct Inode {
 
   /// Whether the block is an inode with this number whose fields can be trusted not to lead outside the block.
   public func isValid(number expected: UInt64) -> Bool {
-    guard page.load(UInt32.self, at: Field.magic) == Self.magic, number == expected,
+    guard page.load(UInt32.self, at: Field.magic) == Self.magic,
+      page.load(UInt64.self, at: Field.number) == expected,
       generation <= NodeID.maximumGeneration,
       let layout = Layout(rawValue: page.load(at: Field.layout)),
       inlineLength + attributeLength <= Self.inlineCapacity, hasPossibleAttributeNode,
@@ -238,7 +269,7 @@ public struct Inode {
       return height == 0 && holds && (!isDirectory || DirectoryEntries(self).isValid)
     case .direct: return inlineLength == Self.directEntries * Entry.size && height == 0 && !isDirectory
     case .tree:
-      return (1...4).contains(height) && root == node && root > 0 && inlineLength == 0 && !isDirectory
+      return (1...Self.maximumHeight).contains(height) && root == node && root > 0 && inlineLength == 0 && !isDirectory
     case .node:
       let holds = isDirectory || (isSymlink && size < UInt64(Page.size))
       return height == 0 && root > 0 && inlineLength == 0 && holds

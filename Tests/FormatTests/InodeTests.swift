@@ -5,8 +5,7 @@ import Testing
 @Suite("Inode")
 struct InodeTests {
   private func file(_ block: Block) -> Inode {
-    let inode = Inode(block.page)
-    inode.initialize(id: NodeID(number: 7, generation: 3), mode: 0o100644)
+    let inode = Inode.make(in: block.page, id: NodeID(number: 7, generation: 3), mode: 0o100644)
     return inode
   }
 

@@ -110,8 +110,7 @@ final class Transaction {
     let number = try inodeTable.newNumber()
     let buffer = PageBuffer()
     inodes[number] = buffer
-    let inode = Inode(buffer.page)
-    inode.initialize(id: NodeID(number: number, generation: 0), mode: mode)
+    let inode = Inode.make(in: buffer.page, id: NodeID(number: number, generation: 0), mode: mode)
     inode.accessTime = time
     inode.modificationTime = time
     inode.changeTime = time
@@ -144,9 +143,9 @@ final class Transaction {
   /// Puts an empty directory in the place of the root or the orphan directory.
   func remakeDirectory(_ number: UInt64) {
     let buffer = PageBuffer()
-    let inode = Inode(buffer.page)
     let id = NodeID(number: number, generation: 0)
-    inode.initialize(id: id, mode: number == NodeID.root.number ? 0o040755 : 0o040700)
+    let mode: UInt32 = number == NodeID.root.number ? 0o040755 : 0o040700
+    let inode = Inode.make(in: buffer.page, id: id, mode: mode)
     inode.links = 2
     inode.parent = id.raw
     inode.accessTime = time
