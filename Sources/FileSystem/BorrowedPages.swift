@@ -9,7 +9,7 @@ extension FileSystem {
   /// their own, and slots left for others.
   func canBorrow(_ request: Request, _ end: UInt64) -> Bool {
     (request.offset | end | UInt64(request.payloadOffset)) & 4095 == 0
-      && request.length >> 12 >= options.borrowedBlocks && lendingSlots < memory.slots / 2
+      && request.length >> 12 >= options.borrowedBlocks && cache.lendingSlots < memory.slots / 2
   }
 
   /// Makes the payload's frames the dirty pages of the blocks `range`. What a write needs was prepared.
@@ -17,7 +17,6 @@ extension FileSystem {
     let state = obtainState(inode)
     let key = NodeKey(.data, inode.number)
     let first = requests[slot].firstFrame + FrameIndex(requests[slot].payloadOffset >> 12)
-    lendingSlots += 1
     for (position, index) in range.enumerated() {
       let frame = first + FrameIndex(truncatingIfNeeded: position)
       let wasCharged = makeWay(state, key, index)
@@ -78,9 +77,10 @@ extension FileSystem {
 
   /// Slots that have all their frames back, and whose reply has gone out, are the reactor's again.
   func releaseRepaidSlots() {
-    for slot in cache.takeRepaidSlots() {
-      lendingSlots -= 1
-      if slots[slot].isKept { effects.released.append(UInt32(truncatingIfNeeded: slot)) }
+    // One whose write began anew may lend others by now.
+    for slot in cache.takeRepaidSlots() where slots[slot].isKept && cache.lentFrames[slot] == 0 {
+      slots[slot].isKept = false
+      effects.released.append(UInt32(truncatingIfNeeded: slot))
     }
   }
 

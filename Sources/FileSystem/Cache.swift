@@ -60,6 +60,10 @@ struct FrameInfo {
   var chain = FrameIndex.none
   /// Data, dirty: the block that holds its map entry, the lowest map node or the inode. It is dirty for as long.
   var leaf = NodeKey(raw: 0)
+
+  /// Whether it holds a node or a block of a node table.
+  @inline(__always)
+  var isNode: Bool { state == .ready && key.isNode }
 }
 
 /// A doubly linked list of frames through their `next` and `previous`.
@@ -81,8 +85,9 @@ final class Cache {
   private let end: FrameIndex
   /// Asked for every frame that is given up, before it is.
   var onEvict: (FrameIndex) -> Void = { _ in }
-  /// How many frames each slot lends; and slots that have all theirs back, until somebody asks for them.
+  /// How many frames each slot lends, and how many slots lend any; and slots that have all theirs back, until somebody asks for them.
   let lentFrames: UnsafeMutablePointer<Int32>
+  private(set) var lendingSlots = 0
   private(set) var repaidSlots: [Int] = []
 
   init(memory: WorkingMemory) {
@@ -175,7 +180,9 @@ final class Cache {
     let slot = Int(frames[Int(frame)].slot)
     frames[Int(frame)] = FrameInfo()
     lentFrames[slot] -= 1
-    if lentFrames[slot] == 0 { repaidSlots.append(slot) }
+    guard lentFrames[slot] == 0 else { return }
+    lendingSlots -= 1
+    repaidSlots.append(slot)
   }
 
   /// The slots that have all their frames back since this was last asked for.
@@ -243,6 +250,7 @@ final class Cache {
     frames[Int(frame)].index = index
     frames[Int(frame)].state = .ready
     frames[Int(frame)].slot = Int16(truncatingIfNeeded: slot)
+    if lentFrames[slot] == 0 { lendingSlots += 1 }
     lentFrames[slot] += 1
     link(frame)
   }

@@ -306,7 +306,9 @@ extension FileSystem {
     let aboveKey = NodeKey(table: key.kind, level: key.level + 1, index: index >> 8)
     let above = cache.find(aboveKey)
     let isRoot = key.level == Int(table.root.height) - 1
-    guard isRoot || isCurrent(above, aboveKey) else { return fail("a node table block is missing from memory") }
+    guard isRoot || isCurrent(above, aboveKey) else {
+      return fail("a node table block is missing from memory")
+    }
     var old = table.root.address
     if !isRoot {
       let offset = Int(index & 255) * Entry.size

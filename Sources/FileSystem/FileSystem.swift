@@ -115,8 +115,7 @@ public final class FileSystem: FileService {
   var chargedPages = 0
   /// Blocks promised by fallocate.
   var reservedBlocks: UInt64 = 0
-  /// Slots that lend frames, and the inodes whose pages these are, as long as they wait to be written.
-  var lendingSlots = 0
+  /// Inodes with pages in frames that slots lend, as long as they wait to be written.
   var borrowers: [UInt64] = []
   /// Pages that must be in the same log write as the records made so far.
   var urgentPages: [PageName] = []

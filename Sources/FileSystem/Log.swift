@@ -204,7 +204,7 @@ extension FileSystem {
         returnPage(frame)
       }
     }
-    if hasFailed, lendingSlots > 0 { returnAllPages() }
+    if hasFailed, cache.lendingSlots > 0 { returnAllPages() }
   }
 
   private func endForeground(_ index: Int, _ write: LogWrite, _ code: Int32) {

@@ -186,8 +186,8 @@ extension FileSystem {
   func modify(_ page: Page) {
     let frame = cache.frame(of: page)
     if cache.frames[Int(frame)].isFrozen { writeFrozen(frame) }
-    // In a damaged tree it may have been freed as part of what lies below it.
-    guard !cache.frames[Int(frame)].isDirty, cache.frames[Int(frame)].state == .ready else { return }
+    // In a damaged tree it may have been freed as part of what lies below it, and hold something else by now.
+    guard !cache.frames[Int(frame)].isDirty, cache.frames[Int(frame)].isNode else { return }
     cache.frames[Int(frame)].isDirty = true
     cache.append(frame, to: &looseNodes)
     if checkpoint.oldestChange == 0 { checkpoint.oldestChange = now.monotonic }

@@ -27,6 +27,9 @@ struct NodeKey: Hashable {
   @inline(__always)
   init(raw: UInt64) { self.raw = raw }
 
+  /// Whether it is a node or a block of a node table.
+  @inline(__always)
+  var isNode: Bool { raw >> 56 > UInt64(OwnerKind.data.rawValue) }
   var kind: OwnerKind { OwnerKind(rawValue: UInt8(truncatingIfNeeded: raw >> 56)) ?? .records }
   /// The node's number.
   var number: UInt64 { raw & Entry.maximumAddress }

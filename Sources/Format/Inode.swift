@@ -207,7 +207,7 @@ public struct Inode {
     size = Self.less(size, UInt64(max(bytes, 0)))
   }
 
-  private static func less<Count: FixedWidthInteger & UnsignedInteger>(_ count: Count, _ lost: Count) -> Count {
+  private static func less<Count: UnsignedInteger>(_ count: Count, _ lost: Count) -> Count {
     count - min(count, lost)
   }
 
@@ -269,7 +269,8 @@ public struct Inode {
       return height == 0 && holds && (!isDirectory || DirectoryEntries(self).isValid)
     case .direct: return inlineLength == Self.directEntries * Entry.size && height == 0 && !isDirectory
     case .tree:
-      return (1...Self.maximumHeight).contains(height) && root == node && root > 0 && inlineLength == 0 && !isDirectory
+      return (1...Self.maximumHeight).contains(height) && root == node && root > 0 && inlineLength == 0
+        && !isDirectory
     case .node:
       let holds = isDirectory || (isSymlink && size < UInt64(Page.size))
       return height == 0 && root > 0 && inlineLength == 0 && holds

@@ -7,12 +7,12 @@ import Simulation
 struct ChangedPages: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "changed-pages",
-    abstract: "Works on filesystems whose memory changes at any moment, after a block's checksum was checked too.",
-    discussion: """
-      Each run has a seed. In every second one memory changes from another thread too, so that it may go otherwise when it is run \
-      again. A run that traps, or takes too long, ends the process with its seed; prints 'runs N broken M' otherwise, and \
-      exits with 1 when M is not 0.
-      """)
+    abstract:
+      "Works on filesystems whose memory changes at any moment, after a block's checksum was checked too.",
+    discussion:
+      "In every second pair of runs memory changes from another thread too, so that a run may go otherwise when it is made "
+      + "again. One that traps, or takes too long, ends the process with its seed; otherwise prints 'runs N broken M' and "
+      + "exits with 1 when M is not 0.")
 
   @Option(help: "The first seed; every run has its own.")
   var seed: UInt64 = 1

@@ -218,8 +218,9 @@ struct UntrustedWork {
   }
 
   private mutating func extended() -> Call {
-    let operation = random.pick([.setxattr, .setxattr, .getxattr, .listxattr, .removexattr] as [Operation])
-    let name = random.pick(["user.small", "user.large", "user.huge", "user.number-\(random.below(40))", "user.new"])
+    let operation: Operation? = random.pick([.setxattr, .setxattr, .getxattr, .listxattr, .removexattr])
+    let numbered = "user.number-\(random.below(40))"
+    let name = random.pick(["user.small", "user.large", "user.huge", "user.new", numbered])
     let value = [UInt8](repeating: 66, count: random.pick([0, 40, 900, 1200, 9000, 65536]) ?? 40)
     return Call(operation ?? .getxattr, node: node()).with {
       $0.name = Array((name ?? "user.new").utf8)
