@@ -20,6 +20,7 @@ extension FileSystem {
   static func reach(_ height: Int) -> UInt64 { 1 << (8 * UInt64(height)) }
 
   /// The first node of a file's map and the levels of nodes.
+  @inline(__always)
   func tree(of inode: Inode) throws(Stop) -> (root: UInt64, height: Int) {
     let height = inode.height
     guard (1...Inode.maximumHeight).contains(height) else { throw damaged(inode.page) }

@@ -161,6 +161,7 @@ extension FileSystem {
   }
 
   /// A block in memory holds what it must not: it came so from the device, or has been changed since its checksum was found right.
+  @inline(never)
   func damaged(_ page: Page) -> Stop {
     let key = cache.frames[Int(cache.frame(of: page))].key
     noteError(
