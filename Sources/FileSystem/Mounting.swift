@@ -212,7 +212,7 @@ extension FileSystem {
         failure = "usage table block \(block) is damaged; run fsck.varve"
         return
       }
-      usage.load(page, block: block)
+      usage.load(page, block: block, latest: checkpoint.age)
     }
     mounting.usageCursor = end
     if end == checkpoint.usage.count { mounting.phase = .headers }

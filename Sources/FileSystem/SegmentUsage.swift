@@ -81,7 +81,8 @@ final class SegmentUsage {
   // MARK: On disk
 
   /// Takes over one usage block as read from disk.
-  func load(_ page: Page, block: Int) {
+  /// - Parameter latest: the last checkpoint in whose time anything was written.
+  func load(_ page: Page, block: Int, latest: UInt64) {
     let perBlock = Int(Geometry.usagePerBlock)
     for index in 0..<min(perBlock, count - block * perBlock) {
       let entry = UsageEntry(page, index: index)
@@ -89,7 +90,8 @@ final class SegmentUsage {
       live[segment] = min(entry.live, geometry.segmentBlocks)
       // Where something lives nothing may be written, whatever the state says.
       states[segment] = live[segment] > 0 ? .used : entry.state
-      ages[segment] = entry.age
+      // One that is said to be written later would never come free, however many checkpoints were made for that.
+      ages[segment] = min(entry.age, latest)
       liveTotal += UInt64(live[segment])
       if states[segment] == .free { free.insert(segment) } else { listIfEmpty(segment) }
     }

@@ -19,8 +19,8 @@ import Testing
     let usage = SegmentUsage(geometry: geometry)
     Self.withPage { page in
       page.clear()
-      usage.load(page, block: 0)
-      usage.load(page, block: 1)
+      usage.load(page, block: 0, latest: .max)
+      usage.load(page, block: 1, latest: .max)
       let free = usage.freeCount
       #expect(usage.take(age: 5) == 0)
       usage.add(geometry.segmentBlock(0))

@@ -13,6 +13,8 @@ import Testing
     (.nodeTable, 728),
     // A segment that is called free although something lives in it.
     (.usage, 8327),
+    // A segment that was last written in the future, and is waited for without end.
+    (.usage, 226),
     // A name that no directory may show.
     (.directoryInode, 295),
     // A request that fails after it has asked for blocks.
