@@ -17,6 +17,9 @@ extension FileSystem {
     let state = obtainState(inode)
     let key = NodeKey(.data, inode.number)
     let first = requests[slot].firstFrame + FrameIndex(requests[slot].payloadOffset >> 12)
+    // Where the map turns out to be damaged, the pages that were borrowed until then have to be written or given up all the same.
+    listUncommitted(state)
+    if !borrowers.contains(inode.number) { borrowers.append(inode.number) }
     for (position, index) in range.enumerated() {
       let frame = first + FrameIndex(truncatingIfNeeded: position)
       let wasCharged = makeWay(state, key, index)
@@ -27,7 +30,6 @@ extension FileSystem {
       dirtyPages += 1
       place(frame, of: inode, at: try makeMapSlot(inode, index))
     }
-    if !borrowers.contains(inode.number) { borrowers.append(inode.number) }
   }
 
   /// Takes the cached page of a block out of the cache: another takes its place.
