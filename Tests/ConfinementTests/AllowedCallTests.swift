@@ -51,3 +51,27 @@ import Testing
     }
   }
 }
+
+@Suite("Who can do what to whom") struct WhoCanDoWhatTests {
+  @Test("each line names tests that are there") func tests() throws {
+    let root = URL(filePath: #filePath).appending(path: "../../..").standardized
+    let article = root.appending(path: "Mount/Confinement/Confinement.docc/WhoCanDoWhat.md")
+    let rows = try String(contentsOf: article, encoding: .utf8).split(separator: "\n")
+      .filter { $0.hasPrefix("| ") && !$0.hasPrefix("| who |") }
+    #expect(rows.count > 15)
+    for row in rows {
+      let cells = row.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) }
+      try #require(cells.count == 4, "\(row)")
+      let tests = cells[3].split(separator: ",").map {
+        $0.trimmingCharacters(in: CharacterSet(charactersIn: " `"))
+      }
+      #expect(!tests.isEmpty)
+      for test in tests {
+        let parts = test.split(separator: ":").map(String.init)
+        let text = try? String(contentsOf: root.appending(path: parts[0]), encoding: .utf8)
+        #expect(text != nil, "\(test)")
+        if parts.count > 1 { #expect(text?.contains("func \(parts[1])(") == true, "\(test)") }
+      }
+    }
+  }
+}
