@@ -184,6 +184,9 @@ extension FileSystem {
   /// The longest list of names, as the kernel has it.
   private static let maximumList = 65536
 
+  /// Leaves that a listing looks at, at most, and places for leaves: more than the longest list takes with each name in one of its own.
+  private static let leavesListed: UInt64 = 65_536
+
   /// Names in the inode first, then those in nodes, a node at a time: what was listed of them stays listed when the next node
   /// has to be read. `progress` is the hash at which the next begins.
   func listExtendedAttributes(_ slot: Int) throws(Stop) {
@@ -203,8 +206,12 @@ extension FileSystem {
       let next = try forEachAttribute(inode, from: slots[slot].progress, add)
     {
       slots[slot].progress = next
+      slots[slot].searched += 1
+      // Indices that share what is below them would have more leaves than can ever be looked at.
+      guard slots[slot].searched <= Self.leavesListed else { throw damaged(inode.page) }
       // Nothing that was read so far is needed any more.
       unpin(slot)
+      guard !isSpent else { throw goOn() }
     }
     let count = replies[slot].bytes.count
     guard count <= Self.maximumList else { throw .fail(Code.tooBig) }

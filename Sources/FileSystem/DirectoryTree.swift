@@ -318,6 +318,10 @@ extension FileSystem {
 
   // MARK: Walking
 
+  /// A leaf goes with its last name, and an index with its last leaf. So between two names lie few places without any, unless many
+  /// indices of a damaged directory share what is below them: then there could be more than can ever be looked at.
+  private static let placesWithoutNames = 512
+
   /// Calls `body` with the records whose key is greater than `cookie`, in order, until it returns false.
   func forEachName(
     _ directory: Inode, after cookie: UInt64, _ body: (DirectoryRecord) throws(Stop) -> Bool
@@ -328,12 +332,17 @@ extension FileSystem {
       return
     }
     var hash = cookie >> DirectoryHash.ordinalBits
+    var places = 0
     while hash < 1 << DirectoryHash.bits {
       let path = try path(directory, hash)
       if path.leaf != 0 {
         let leaf = try leaf(path.leaf, of: directory)
+        let before = cookie
         guard try walk(DirectoryEntries(leaf), after: &cookie, body) else { return }
+        if cookie != before { places = 0 }
       }
+      places += 1
+      guard places <= Self.placesWithoutNames else { throw damaged(directory.page) }
       guard let last = path.steps.last else { return }
       hash = Self.nextHash(hash, depth: last.depth, slot: last.index.range(of: last.slot).upperBound)
     }

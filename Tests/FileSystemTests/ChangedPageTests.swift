@@ -1,8 +1,9 @@
-import FileSystem
 import Format
 import Glibc
 import Simulation
 import Testing
+
+@testable import FileSystem
 
 /// Pages that a device changes after their checksum was found right: what is impossible is an error where it is used.
 @Suite("Changed pages") struct ChangedPageTests {
@@ -115,6 +116,39 @@ import Testing
     }
     inode.page.store(key, at: second)
     #expect(try mounted.call(list).reply.entries.count == 3)
+    try mounted.harness.unmount()
+  }
+
+  @Test("Indices that share what is below them make no listing endless")
+  func sharedIndices() throws {
+    let mounted = try Mounted()
+    let directory = try mounted.makeDirectory("d")
+    for name in 0..<400 { _ = try mounted.makeFile("a file with a long name \(name)", in: directory) }
+    let system = try #require(mounted.fileSystem)
+    let inode = try Self.inode(directory, of: mounted)
+    func page(_ number: UInt64) -> Page {
+      system.cache.page(system.cache.find(NodeKey(.internalNode, number)))
+    }
+    let root = DirectoryIndex(page(inode.root & ~DirectoryIndex.referenceFlag))
+    var leaves: [UInt64] = []
+    for slot in 0..<DirectoryIndex.slots where !leaves.contains(root[slot]) { leaves.append(root[slot]) }
+    try #require(leaves.count >= 4)
+    // Two indices of two leaves without names, by turns, so that no two neighbours are alike.
+    for leaf in leaves[2..<4] { DirectoryLeaf(page(leaf)).length = 0 }
+    for number in leaves[..<2] {
+      let index = DirectoryIndex(page(number))
+      index.initialize(owner: inode.number, depth: 1)
+      for slot in 0..<DirectoryIndex.slots { index[slot] = leaves[2 + slot % 2] }
+    }
+    for slot in 0..<DirectoryIndex.slots {
+      root[slot] = leaves[slot % 2] | DirectoryIndex.referenceFlag
+    }
+    let list = Call(.readdir, node: directory).with {
+      $0.offset = 2
+      $0.length = 4096
+    }
+    #expect(try mounted.call(list).error == EIO)
+    #expect(system.errorRecord.count(of: .checksum) > 0)
     try mounted.harness.unmount()
   }
 }
