@@ -84,7 +84,11 @@ enum AllowedCalls {
         "getrandom",
         "capset", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "exit", "exit_group",
       ],
-      [AllowedCall("clone", .init(argument: 0, mask: thread, value: thread))]),
+      [
+        AllowedCall("clone", .init(argument: 0, mask: thread, value: thread)),
+        // getrlimit(2): no new limit.
+        AllowedCall("prlimit64", .init(argument: 2, mask: UInt64.max, value: 0)),
+      ]),
   ]
 
   /// Beside them, by one that reaches its controller in a certain way.

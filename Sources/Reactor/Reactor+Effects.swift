@@ -60,6 +60,7 @@ extension Reactor {
     }
     let translated = BlockCommand(command)
     if backlog.isEmpty && device.submit(translated) {
+      loneRead = inFlight == 0 && command.operation == .read ? service.now.monotonic : 0
       inFlight += 1
     } else {
       counters.delayedCommands += 1
@@ -94,6 +95,10 @@ extension Reactor {
     drainBacklog(device)
     guard !completions.isEmpty else { return false }
     tick()
+    if loneRead != 0 {
+      turns.note(latency: service.now.monotonic &- loneRead)
+      loneRead = 0
+    }
     for index in completions.indices {
       let completion = completions[index]
       inFlight -= 1

@@ -37,6 +37,9 @@ public final class Reactor {
   /// Commands the device has taken and not completed.
   @exclusivity(unchecked)
   var inFlight = 0
+  /// When a read was given to the device that had nothing else to do (ns); 0 when it has other commands too, or none.
+  @exclusivity(unchecked)
+  var loneRead: UInt64 = 0
   /// Whether the device said, when asked to sleep, that completions wait.
   @exclusivity(unchecked)
   var completionsWait = false
@@ -276,6 +279,10 @@ public final class Reactor {
     let start = cm_monotonic_ns()
     service.begin(slot: slot)
     counters.countStep(cm_monotonic_ns() &- start)
+    // What could not be answered at once waits for the device.
+    if service.effects.finished.last != UInt32(truncatingIfNeeded: slot) {
+      turns.wait(uid: service.requests[slot].uid, now: service.now.monotonic)
+    }
   }
 
   /// Tells the service the time.

@@ -1,7 +1,7 @@
 /// Whose requests are begun when the device is the limit: several users take turns.
 ///
 /// A device takes commands in the order in which they come, so a user who keeps it busy with large requests has those of all others wait
-/// behind them. So while others are active, a user's reads and writes that have been begun and not ended come to no more than the
+/// behind them. So while others wait for it too, a user's reads and writes that have been begun and not ended come to no more than the
 /// device does in `span`; what comes beyond that is held back, in its order, and begun when it is that user's turn. All else is begun at
 /// once, and so is everything while one user is alone.
 ///
@@ -13,17 +13,17 @@ struct UserTurns: ~Copyable {
   static let leastCost = 64 << 10
   /// What a user may always have under way, in bytes; as much as a disk with moving heads needs to be kept busy.
   static let leastShare = 2 << 20
-  /// How long the device may take for what one user has under way (ns).
-  static let span: UInt64 = 4_000_000
-  /// For how long after a request a user counts as active (ns).
+  /// How long the device may take for what one user has under way, at least (ns).
+  static let leastSpan: UInt64 = 4_000_000
+  /// For how long after a request that had to wait a user counts as active (ns).
   static let activity: UInt64 = 100_000_000
   /// Over what time the device's rate is measured (ns).
   static let measure: UInt64 = 20_000_000
 
-  /// Of each user: the bytes under way, when the last request came (ns; 0 for never), and the first and last slot held back.
+  /// Of each user: the bytes under way, when a request last had to wait (ns; 0 for never), and the first and last slot held back.
   private struct User {
     var underWay = 0
-    var lastSeen: UInt64 = 0
+    var lastWait: UInt64 = 0
     var first: Int32 = -1
     var last: Int32 = -1
   }
@@ -43,6 +43,8 @@ struct UserTurns: ~Copyable {
   private var turn = 0
   /// What a user may have under way while others are active, in bytes.
   private(set) var share = UserTurns.leastShare
+  /// How long the device takes for a read at least, with nothing else to do (ns); the largest number while that is not known.
+  private var latency = UInt64.max
   private var measured = 0
   private var measureStart: UInt64 = 0
 
@@ -69,7 +71,6 @@ struct UserTurns: ~Copyable {
   @inline(__always)
   mutating func admit(_ slot: Int, uid: UInt32, bytes: Int, now: UInt64) -> Bool {
     let number = Int(uid) & (Self.users - 1)
-    all[number].lastSeen = now
     guard bytes > 0 else { return true }
     slots[slot] = Slot(user: UInt8(number), cost: Int32(clamping: max(bytes, Self.leastCost)))
     return admit(slot, number, now)
@@ -86,6 +87,13 @@ struct UserTurns: ~Copyable {
     holding |= 1 << UInt64(number)
     return false
   }
+
+  /// Takes note that a user's request has to wait for the device.
+  @inline(__always)
+  mutating func wait(uid: UInt32, now: UInt64) { all[Int(uid) & (Self.users - 1)].lastWait = now }
+
+  /// Takes note of the time in which the device did a read with nothing else to do (ns).
+  mutating func note(latency time: UInt64) { latency = min(latency, time) }
 
   /// Takes note that a slot is free again: its request was answered, and the device is done with its data.
   @inline(__always)
@@ -137,10 +145,16 @@ struct UserTurns: ~Copyable {
 
   private func isAnotherActive(than number: Int, _ now: UInt64) -> Bool {
     for other in 0..<Self.users where other != number {
-      let seen = all[other].lastSeen
-      if seen != 0, now &- seen < Self.activity { return true }
+      let time = all[other].lastWait
+      if time != 0, now &- time < Self.activity { return true }
     }
     return false
+  }
+
+  /// How long the device may take for what one user has under way (ns). Less than twice its latency would leave a device idle that does
+  /// many commands side by side, and be measured as its rate.
+  private var span: UInt64 {
+    latency == .max ? Self.leastSpan : max(Self.leastSpan, min(latency, Self.measure) * 2)
   }
 
   /// Counts what was done, and sets the share to what the device does in `span`.
@@ -149,7 +163,7 @@ struct UserTurns: ~Copyable {
     let time = now &- measureStart
     guard time >= Self.measure else { return }
     // A longer time had pauses in it.
-    if time < 2 * Self.measure { share = max(Self.leastShare, Int(UInt64(measured) * Self.span / time)) }
+    if time < 2 * Self.measure { share = max(Self.leastShare, Int(UInt64(measured) * span / time)) }
     measured = 0
     measureStart = now
   }
