@@ -86,7 +86,7 @@ let package = Package(
     // The two joined, and what users run.
     module("Reactor", ["FileSystem", "Block", "PCI", "CMachine"]),
     .target(
-      name: "Confinement", dependencies: ["CSeccomp", "CMachine"], path: "Mount/Confinement",
+      name: "Confinement", dependencies: ["CSeccomp", "PCI", "CMachine"], path: "Mount/Confinement",
       swiftSettings: settings),
     .target(
       name: "MountSession",

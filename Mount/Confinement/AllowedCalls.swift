@@ -44,52 +44,57 @@ public enum Transport: Sendable {
 
 /// The documented list: what a confined daemon may call. None of it names a file, starts a program or reaches another process.
 enum AllowedCalls {
-  /// By any daemon.
-  static let common: [CallGroup] = [
-    CallGroup(
-      "Requests, answers, the control socket and the helper",
-      [
-        "read", "readv", "write", "writev", "accept", "accept4", "recvfrom", "recvmsg", "sendto", "sendmsg",
-        "getsockopt",
-        "setsockopt", "shutdown", "fcntl", "dup2", "dup3", "pipe2", "close",
-      ]),
-    CallGroup(
-      "Waiting, and the time",
-      [
-        "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "futex",
-        "eventfd2",
-        "timerfd_create", "timerfd_settime", "nanosleep", "clock_nanosleep", "clock_gettime", "sched_yield",
-        "restart_syscall",
-      ]),
-    CallGroup(
-      "The image file, open since before",
-      [
-        "pread64", "preadv", "preadv2", "pwrite64", "pwritev", "pwritev2", "lseek", "fallocate", "ftruncate",
-        "fsync",
-        "fdatasync", "fstat", "fstatfs", "fgetxattr", "fsetxattr", "flock", "fadvise64",
-      ],
-      // fstat(3): a descriptor, and an empty name.
-      [AllowedCall("newfstatat", .init(argument: 3, mask: emptyPath, value: emptyPath))]),
-    CallGroup(
-      "Memory, none of it executable",
-      ["munmap", "mremap", "madvise", "brk", "memfd_create", "mbind", "get_mempolicy", "set_mempolicy"],
-      [
-        AllowedCall("mmap", .init(argument: 2, mask: executable, value: 0)),
-        AllowedCall("mprotect", .init(argument: 2, mask: executable, value: 0)),
-      ]),
-    CallGroup(
-      "Threads and signals of the process itself",
-      [
-        "set_robust_list", "rseq", "gettid", "getpid", "getuid", "geteuid", "sched_getaffinity", "sysinfo",
-        "getrandom",
-        "capset", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "exit", "exit_group",
-      ],
-      [
-        AllowedCall("clone", .init(argument: 0, mask: thread, value: thread)),
-        // getrlimit(2): no new limit.
-        AllowedCall("prlimit64", .init(argument: 2, mask: UInt64.max, value: 0)),
-      ]),
-  ]
+  /// By any daemon; the process that asks is the one meant.
+  static var common: [CallGroup] {
+    [
+      CallGroup(
+        "Requests, answers, the control socket and the helper",
+        [
+          "read", "readv", "write", "writev", "accept", "accept4", "recvfrom", "recvmsg", "sendto", "sendmsg",
+          "getsockopt",
+          "setsockopt", "shutdown", "fcntl", "dup2", "dup3", "pipe2", "close",
+        ]),
+      CallGroup(
+        "Waiting, and the time",
+        [
+          "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "futex",
+          "eventfd2",
+          "timerfd_create", "timerfd_settime", "nanosleep", "clock_nanosleep", "clock_gettime", "sched_yield",
+          "restart_syscall",
+        ]),
+      CallGroup(
+        "The image file, open since before",
+        [
+          "pread64", "preadv", "preadv2", "pwrite64", "pwritev", "pwritev2", "lseek", "fallocate",
+          "ftruncate",
+          "fsync",
+          "fdatasync", "fstat", "fstatfs", "fgetxattr", "fsetxattr", "flock", "fadvise64",
+        ],
+        // fstat(3): a descriptor, and an empty name.
+        [AllowedCall("newfstatat", .init(argument: 3, mask: emptyPath, value: emptyPath))]),
+      CallGroup(
+        "Memory, none of it executable",
+        ["munmap", "mremap", "madvise", "brk", "memfd_create", "mbind", "get_mempolicy", "set_mempolicy"],
+        [
+          AllowedCall("mmap", .init(argument: 2, mask: executable, value: 0)),
+          AllowedCall("mprotect", .init(argument: 2, mask: executable, value: 0)),
+        ]),
+      CallGroup(
+        "Threads and signals of the process itself",
+        [
+          "set_robust_list", "rseq", "gettid", "getpid", "getuid", "geteuid", "sched_getaffinity", "sysinfo",
+          "getrandom",
+          "capset", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "exit", "exit_group",
+        ],
+        [
+          AllowedCall("clone", .init(argument: 0, mask: thread, value: thread)),
+          // getrlimit(2): no new limit.
+          AllowedCall("prlimit64", .init(argument: 2, mask: UInt64.max, value: 0)),
+          // abort(3).
+          AllowedCall("tgkill", .init(argument: 0, mask: UInt64.max, value: UInt64(getpid()))),
+        ]),
+    ]
+  }
 
   /// Beside them, by one that reaches its controller in a certain way.
   static func special(to transport: Transport) -> [CallGroup] {

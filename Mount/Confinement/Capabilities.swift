@@ -1,5 +1,6 @@
 import CMachine
 import Glibc
+import PCI
 
 /// What root's processes may do beyond other users' (capabilities(7)). Each thread has its own.
 public enum Capabilities {
@@ -19,30 +20,15 @@ public enum Capabilities {
 
   /// The threads of this process that have any, by number, as /proc/self/task tells.
   static func threadsWithAny() -> [String] {
-    guard let folder = opendir("/proc/self/task") else { return ["unknown"] }
-    defer { closedir(folder) }
-    var found: [String] = []
-    while let entry = readdir(folder) {
-      let name = withUnsafeBytes(of: entry.pointee.d_name) {
-        String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-      }
-      if !name.hasPrefix("."), !hasNone("/proc/self/task/\(name)/status") { found.append(name) }
-    }
-    return found
+    let system = SystemTree()
+    let threads = system.names(in: "\(system.proc)/self/task")
+    guard !threads.isEmpty else { return ["unknown"] }
+    return threads.filter { !hasNone(system.text(of: "\(system.proc)/self/task/\($0)/status") ?? "") }
   }
 
-  private static func hasNone(_ path: String) -> Bool {
-    guard let file = fopen(path, "re") else { return false }
-    defer { fclose(file) }
-    var line = [CChar](repeating: 0, count: 256)
-    var lines = 0
-    while fgets(&line, Int32(line.count), file) != nil {
-      let words = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        .split { $0 == ":" || $0 == "\t" || $0 == "\n" }
-      guard words.count == 2, words[0] == "CapPrm" || words[0] == "CapEff" else { continue }
-      guard UInt64(words[1], radix: 16) == 0 else { return false }
-      lines += 1
-    }
-    return lines == 2
+  private static func hasNone(_ status: String) -> Bool {
+    let sets = status.split(separator: "\n").map { $0.split { $0 == ":" || $0 == "\t" } }
+      .filter { $0.first == "CapPrm" || $0.first == "CapEff" }
+    return sets.count == 2 && sets.allSatisfy { $0.count == 2 && UInt64($0[1], radix: 16) == 0 }
   }
 }

@@ -3,7 +3,7 @@ import Glibc
 
 /// A daemon gives up what it does not need while it serves: root's rights, and every system call that is not on the list.
 ///
-/// Whatever makes it run an attacker's code then has the memory of this mount and its device, which is bad enough, and nothing else.
+/// An attacker's code in it would have the data of this mount and its device, and nothing else of the machine.
 public enum Confinement {
   /// Confines the process, all of its threads, for good. What needs rights afterwards is the helper's.
   /// - Parameters:

@@ -77,7 +77,6 @@ final class ServedMount {
     reactor = try Reactor(service: service, device: block, slots: slots, loop: loop)
     session = try MountSession(
       service: service, slots: slots, arena: arena.base, options: order.sessionOptions)
-    session.loop = loop
     session.helper = helper
     departure = Departure(reactor, session, helper)
     trace = TraceService(block)

@@ -12,7 +12,7 @@ struct SystemLog: LogHandler {
   var metadata: Logger.Metadata = [:]
   var logLevel: Logger.Level = .info
 
-  init() { openlog("mount.varve", LOG_PID, LOG_DAEMON) }
+  init() { Syslog.open() }
 
   subscript(metadataKey key: String) -> Logger.Metadata.Value? {
     get { metadata[key] }
@@ -24,9 +24,11 @@ struct SystemLog: LogHandler {
     let suffix = fields.sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined()
     let line = "\(event.message)\(suffix)".printable
     let helper = Self.helper.load(ordering: .relaxed)
-    guard helper < 0 else { return Helper.log(line, priority: priority(event.level), by: helper) }
-    line.withCString { text in
-      withVaList([OpaquePointer(text)]) { vsyslog(priority(event.level), "%s", $0) }
+    let priority = priority(event.level)
+    if helper < 0 {
+      Syslog.write(line, priority: priority)
+    } else {
+      Helper.log(line, priority: priority, by: helper)
     }
   }
 

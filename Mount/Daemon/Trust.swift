@@ -1,8 +1,8 @@
 import Device
 import Glibc
 
-/// Who can have written what root mounts. A filesystem can hold programs that run as root whoever starts them, and files that are
-/// devices: whoever can write the image, or serves it, makes them as they like.
+/// Whether other users than root can write what root mounts. A filesystem can hold set-user-ID programs and device files, and a user who
+/// can write the image, or who serves the socket, can put them there.
 enum Trust {
   /// Of the files that a device's name leads to, one that others than root can write or put another in the place of; nil where there
   /// is none.

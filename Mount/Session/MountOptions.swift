@@ -1,3 +1,4 @@
+import FileSystem
 import Glibc
 
 /// What `-o` says, as mount(8), fstab(5) and people spell it.
@@ -37,8 +38,6 @@ public struct MountOptions: Sendable, Equatable {
   /// Of `dev`, `suid` and `exec`, those of which it was said whether they hold.
   private var chosen: Set<String> = []
 
-  /// The most that can be kept for root, in percent.
-  private static let largestRootPercent = 50
   /// The least cache that works, in bytes.
   public static let minimumCache: UInt64 = 16 << 20
 
@@ -142,8 +141,9 @@ public struct MountOptions: Sendable, Equatable {
       }
       cacheBytes = bytes
     case "reserve":
-      guard let percent = Int(value), (0...Self.largestRootPercent).contains(percent) else {
-        throw MountError("reserve=\(value) is not a number of percent from 0 to \(Self.largestRootPercent)")
+      guard let percent = Int(value), (0...Options.largestRootPercent).contains(percent) else {
+        throw MountError(
+          "reserve=\(value) is not a number of percent from 0 to \(Options.largestRootPercent)")
       }
       rootPercent = percent
     case "device_timeout":

@@ -38,8 +38,6 @@ public final class MountSession: RequestChannel {
   var handshake = Handshake()
   /// What does for the session what needs rights. Without it nothing of that is done.
   public var helper: Helper?
-  /// The reactor's event loop, in which answers of the forgetting process arrive.
-  public var loop: EventLoop?
   /// Has the kernel forget pages, once that was first needed.
   private var pageForgetter: PageForgetter?
 
@@ -251,9 +249,7 @@ public final class MountSession: RequestChannel {
   /// Has the kernel forget cached pages.
   /// - Parameter whenDone: told when it has, or that it could not be asked.
   func forget(_ pages: ForgottenPages, _ whenDone: @escaping (Bool) -> Void) {
-    if pageForgetter == nil, let helper, let loop {
-      pageForgetter = PageForgetter(descriptor, helper, loop)
-    }
+    if pageForgetter == nil, let helper { pageForgetter = PageForgetter(descriptor, helper) }
     guard let pageForgetter else { return whenDone(false) }
     pageForgetter.forget(pages, whenDone)
   }

@@ -6,7 +6,7 @@ import PCI
 /// ever read or written. The kernel detaches it when the last that has it open, the mount, has gone.
 ///
 /// The mount is called by a link to it, which is named for the filesystem's own device, as the file is: mount(8) shows a loop device
-/// as its file, others show the source as it was given. Both stay until the next mount, of whatever device.
+/// as its file, others show the source as it was given. Both stay until the next mount of any device.
 struct SourceDevice: ~Copyable {
   /// The link's path; the device's own where there can be no link.
   let path: String

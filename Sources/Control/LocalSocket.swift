@@ -54,63 +54,25 @@ enum LocalSocket {
   }
 }
 
-/// A descriptor along with bytes (unix(7), SCM_RIGHTS): a control message of a header of 16 bytes (length with header,
-/// level, type) and the descriptor, padded to 8 bytes.
 extension LocalSocket {
-  private static let headerSize = 16
-  private static let controlSize = headerSize + 8
-  private static let rights: Int32 = 1
-
   /// Sends bytes, and `passed` with the first of them.
   static func send(_ bytes: ArraySlice<UInt8>, passing passed: Int32, to descriptor: Int32) -> Int {
-    let length = headerSize + MemoryLayout<Int32>.size
-    return bytes.withUnsafeBytes { bytes in
-      withMessage(UnsafeMutableRawBufferPointer(mutating: bytes)) { message, control in
-        control.storeBytes(of: length, as: Int.self)
-        control.storeBytes(of: SOL_SOCKET, toByteOffset: 8, as: Int32.self)
-        control.storeBytes(of: rights, toByteOffset: 12, as: Int32.self)
-        control.storeBytes(of: passed, toByteOffset: headerSize, as: Int32.self)
-        return sendmsg(descriptor, &message, noSignal)
-      }
-    }
+    var passed = passed
+    return bytes.withUnsafeBytes { cm_send(descriptor, $0.baseAddress, $0.count, &passed, 1, 0) }
   }
 
   /// Reads bytes, and a descriptor if one comes with them; of several the first, and the others are closed.
   static func receive(
     into bytes: UnsafeMutableRawBufferPointer, from descriptor: Int32
   ) -> (count: Int, passed: Int32?) {
-    var passed: Int32?
-    let count = withMessage(bytes) { message, control in
-      let count = recvmsg(descriptor, &message, Int32(MSG_CMSG_CLOEXEC))
-      guard count >= 0, message.msg_controllen >= headerSize,
-        control.load(fromByteOffset: 8, as: Int32.self) == SOL_SOCKET,
-        control.load(fromByteOffset: 12, as: Int32.self) == rights
-      else { return count }
-      let length = min(control.load(as: Int.self), message.msg_controllen, controlSize)
-      for offset in stride(from: headerSize, to: length - 3, by: 4) {
-        let received = control.load(fromByteOffset: offset, as: Int32.self)
-        if passed == nil { passed = received } else { close(received) }
-      }
-      return count
-    }
-    return (count, passed)
-  }
-
-  private static func withMessage(
-    _ bytes: UnsafeMutableRawBufferPointer,
-    _ body: (inout msghdr, UnsafeMutableRawBufferPointer) -> Int
-  ) -> Int {
-    var vector = iovec(iov_base: bytes.baseAddress, iov_len: bytes.count)
-    return withUnsafeMutablePointer(to: &vector) { vector in
-      withUnsafeTemporaryAllocation(byteCount: controlSize, alignment: 8) { control in
-        control.initializeMemory(as: UInt8.self, repeating: 0)
-        var message = msghdr()
-        message.msg_iov = vector
-        message.msg_iovlen = 1
-        message.msg_control = control.baseAddress
-        message.msg_controllen = control.count
-        return body(&message, control)
+    var descriptors: InlineArray<4, Int32> = .init(repeating: -1)
+    var number: Int32 = 0
+    let count = withUnsafeMutablePointer(to: &descriptors) { place in
+      place.withMemoryRebound(to: Int32.self, capacity: Int(CM_DESCRIPTORS)) {
+        cm_receive(descriptor, bytes.baseAddress, bytes.count, $0, &number)
       }
     }
+    for index in 0..<Int(number) where index > 0 { close(descriptors[index]) }
+    return (count, number > 0 ? descriptors[0] : nil)
   }
 }

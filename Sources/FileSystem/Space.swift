@@ -49,8 +49,9 @@ extension FileSystem {
   /// Charges an operation of a user's that is about to take up to `blocks` blocks.
   /// - Throws: `again` while freeing is under way that may make room, `ENOSPC` when there is none.
   func checkSpace(_ blocks: UInt64, margin: UInt64 = 0, for user: UInt32) throws(Stop) {
+    guard blocks > 0 else { return }
     let kept = user == Self.root ? 0 : rootBlocks
-    guard blocks > 0, blocks + margin + kept > availableBlocks else { return }
+    guard blocks + margin + kept > availableBlocks else { return }
     guard !reclaim.isIdle || hasPendingFrees else { throw .fail(Code.noSpace) }
     throw .again
   }

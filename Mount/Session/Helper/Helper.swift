@@ -12,7 +12,8 @@ public final class Helper {
 
   /// Where orders go. A line for the log can be sent from any thread.
   public let descriptor: Int32
-  private let loop: EventLoop
+  /// In which its answers arrive, and those of the processes it starts.
+  let loop: EventLoop
   private var nextToken: UInt64 = 0
   /// What was ordered and has not been answered.
   private var waiting: [UInt64: (Bool) -> Void] = [:]

@@ -18,7 +18,7 @@ public enum HelperProcess {
     // The daemon decides when it is time: who stops a group of processes must not end this one before the last unmount.
     for number in [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE] { signal(number, SIG_IGN) }
     guard (try? Capabilities.keep(Capabilities.administration | Capabilities.search)) != nil else { exit(1) }
-    openlog("mount.varve", LOG_PID, LOG_DAEMON)
+    Syslog.open()
     chdir("/")
     while let (message, descriptors) = receive() { obey(message, descriptors) }
     unlink(socket)
@@ -42,7 +42,8 @@ public enum HelperProcess {
     defer { for descriptor in descriptors { close(descriptor) } }
     guard let message else { return }
     switch message.kind {
-    case .log: log(message)
+    case .log:
+      Syslog.write(message.text, priority: Int32(truncatingIfNeeded: message.number) & LOG_PRIMASK)
     case .forgetPages:
       if descriptors.count == forgettingDescriptors { startForgetting(descriptors) }
     case .raiseReadahead:
@@ -53,11 +54,6 @@ public enum HelperProcess {
       // Both take as long as the daemon needs to write.
       if !DetachedThread.start({ answer(message, carryOut(message)) }) { answer(message, false) }
     }
-  }
-
-  private static func log(_ message: HelperMessage) {
-    let priority = Int32(truncatingIfNeeded: message.number) & (LOG_PRIMASK)
-    message.text.withCString { text in withVaList([OpaquePointer(text)]) { vsyslog(priority, "%s", $0) } }
   }
 
   /// What the message is about, if it is a FUSE mount of this user's.

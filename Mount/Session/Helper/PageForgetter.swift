@@ -32,7 +32,6 @@ public final class PageForgetter {
 
   private let session: Int32
   private let helper: Helper
-  private let loop: EventLoop
   private var orders: Int32 = -1
   private var tokens: Int32 = -1
   private var nextToken: UInt64 = 0
@@ -44,10 +43,9 @@ public final class PageForgetter {
   private var hasProved = false
 
   /// - Parameter session: the descriptor of the kernel's requests.
-  init(_ session: Int32, _ helper: Helper, _ loop: EventLoop) {
+  init(_ session: Int32, _ helper: Helper) {
     self.session = session
     self.helper = helper
-    self.loop = loop
   }
 
   /// Asks the kernel to forget pages.
@@ -124,13 +122,13 @@ public final class PageForgetter {
     }
     for end in [orders, tokens] { _ = fcntl(end, F_SETFL, O_NONBLOCK) }
     hasProved = false
-    loop.watch(tokens) { [unowned self] in receive() }
+    helper.loop.watch(tokens) { [unowned self] in receive() }
     return true
   }
 
   private func leave() {
     if tokens >= 0 {
-      loop.unwatch(tokens)
+      helper.loop.unwatch(tokens)
       Glibc.close(tokens)
     }
     if orders >= 0 { Glibc.close(orders) }

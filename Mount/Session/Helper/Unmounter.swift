@@ -6,13 +6,10 @@ public final class Unmounter: Sendable {
   /// Readable when the mount is gone from the tree.
   public let descriptor: Int32
   private let point: MountPoint
-  private let detaches: Bool
 
   /// Begins to unmount. A mount in use is synced and detached: its users get ENOTCONN once the daemon has left.
-  /// - Parameter detaches: for a mount without a connection, which is taken out of the tree as it is.
-  public init(_ point: MountPoint, detaches: Bool = false) {
+  public init(_ point: MountPoint) {
     self.point = point
-    self.detaches = detaches
     descriptor = cm_eventfd()
     if !DetachedThread.start({ self.run() }) { done() }
   }
@@ -20,11 +17,12 @@ public final class Unmounter: Sendable {
   deinit { close(descriptor) }
 
   private func run() {
-    Self.unmount(point, detaches: detaches)
+    Self.unmount(point, detaches: false)
     done()
   }
 
   /// The same, in this thread.
+  /// - Parameter detaches: for a mount without a connection, which is taken out of the tree as it is.
   static func unmount(_ point: MountPoint, detaches: Bool) {
     for place in point.places where place.isStillMounted {
       if detaches { place.detach() } else { unmount(place) }

@@ -73,17 +73,19 @@ public final class MessageSocket {
   }
 
   private func wait(for event: Int32, until deadline: Deadline?) throws(SocketError) -> Bool {
-    var watched = [
+    var watched = (
       pollfd(fd: descriptor, events: Int16(event), revents: 0),
-      pollfd(fd: interruption, events: Int16(POLLIN), revents: 0),
-    ]
+      pollfd(fd: interruption, events: Int16(POLLIN), revents: 0)
+    )
     while true {
       let rest = deadline?.milliseconds ?? -1
       // Whatever has come by then: a peer that always sends another byte gets no more time for that.
       guard rest != 0 else { return false }
-      let count = poll(&watched, nfds_t(watched.count), rest)
+      let count = withUnsafeMutableBytes(of: &watched) {
+        poll($0.assumingMemoryBound(to: pollfd.self).baseAddress, 2, rest)
+      }
       if count < 0 && errno == EINTR { continue }
-      guard watched[1].revents == 0 else { throw .interrupted }
+      guard watched.1.revents == 0 else { throw .interrupted }
       return count > 0
     }
   }

@@ -24,9 +24,13 @@ public enum PassedFile {
   /// Whether so many files could not be closed that no more are to be taken.
   static var isFull: Bool {
     closing.withLock { processes in
-      processes.removeAll { cm_has_ended($0) != 0 }
+      forgetEnded(&processes)
       return processes.count >= limit
     }
+  }
+
+  private static func forgetEnded(_ processes: inout [Int32]) {
+    processes.removeAll { cm_has_ended($0) != 0 }
   }
 
   /// Closes files without waiting for anybody: those that are neither memory nor eventfds in a process of its own, which may
@@ -42,7 +46,7 @@ public enum PassedFile {
     }
     guard !others.isEmpty else { return }
     closing.withLock { processes in
-      processes.removeAll { cm_has_ended($0) != 0 }
+      forgetEnded(&processes)
       let process = cm_close_apart(others, others.count)
       if process > 0 { processes.append(process) }
     }
