@@ -10,7 +10,7 @@ import Testing
 @testable import VFIOUserServer
 
 /// Either side leaving in the middle.
-@Suite(.serialized) struct EndTests {
+@Suite(.serialized, .oneAtATime) struct EndTests {
   private func open(_ path: String) throws -> NamespaceDevice {
     var options = ControllerOptions()
     options.watchInterval = 50_000_000

@@ -8,7 +8,7 @@ import VFIOUserServer
 
 /// Clients that mean no good, or are mistaken: each request is refused, or the client sent away, and the server
 /// serves the next one.
-@Suite(.serialized) struct HostileClientTests {
+@Suite(.serialized, .oneAtATime) struct HostileClientTests {
   /// Whether the server still does its work.
   private func isWell(_ server: RunningServer) -> Bool {
     guard let peer = try? server.connect() else { return false }

@@ -7,7 +7,7 @@ import Testing
 @testable import VFIOUser
 
 /// Servers that answer wrongly: the client says so, and every later access is that of a device which is gone.
-@Suite(.serialized) struct HostileServerTests {
+@Suite(.serialized, .oneAtATime) struct HostileServerTests {
   /// What a server does with a request; nil for an ordinary answer.
   typealias Script = @Sendable (Message, MessageSocket) throws -> Bool
 

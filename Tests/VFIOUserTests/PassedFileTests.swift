@@ -8,7 +8,7 @@ import VFIOUserServer
 @testable import VFIOUser
 
 /// Files that the other side passes: only those are mapped that are memory, and the others are not so much as looked at.
-@Suite(.serialized) struct PassedFileTests {
+@Suite(.serialized, .oneAtATime) struct PassedFileTests {
   private func onDisk() -> Int32 {
     let path = RunningServer.freshPath() + ".memory"
     defer { unlink(path) }

@@ -9,7 +9,7 @@ import VFIOUserServer
 
 /// Peers that send or take a byte now and then: a message has its time as a whole, and such a peer keeps the other side neither from
 /// others nor from its end.
-@Suite(.serialized) struct PatienceTests {
+@Suite(.serialized, .oneAtATime) struct PatienceTests {
   /// Between two bytes: far less than the limits, and far more often than they would have to be (us).
   private static let pause: UInt32 = 20_000
   private static let patience: UInt64 = 300_000_000

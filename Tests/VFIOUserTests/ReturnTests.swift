@@ -12,7 +12,7 @@ import VFIOUserServer
 @testable import VFIOUser
 
 /// A server that ends and is started again while it is used.
-@Suite(.serialized) struct ReturnTests {
+@Suite(.serialized, .oneAtATime) struct ReturnTests {
   private let path = RunningServer.freshPath()
   private let image = RunningServer.freshPath() + ".img"
 

@@ -1,6 +1,9 @@
 import CMachine
 import Foundation
 import Glibc
+import PCI
+
+@testable import VFIOUser
 
 /// A file on a FUSE filesystem whose server answers no more than it takes to open the file: whoever asks for anything else waits, in a
 /// sleep that no signal ends, until `release`, or for ten seconds, so that a test which fails ends too.
@@ -27,13 +30,16 @@ final class StuckFile: @unchecked Sendable {
     guard descriptor >= 0 else { throw POSIXError(.EIO) }
   }
 
-  /// Whoever waits for the file gets an error.
+  /// What waits for the file gets an error. Returns when no process waits for such files that keeps others from passing descriptors,
+  /// or after ten seconds.
   func release() {
     _ = umount2(path, Int32(MNT_FORCE))
     close(descriptor)
     _ = umount2(path, Int32(MNT_DETACH))
     unlink(path)
     close(device)
+    let deadline = Deadline(in: 10_000_000_000)
+    while PassedFile.isFull, deadline.nanoseconds > 0 { usleep(1000) }
   }
 
   /// The kernel's first question is answered, as is what concerns opening; all else is read and left.
