@@ -69,35 +69,38 @@ let package = Package(
     module("VFIOUserServer", ["VFIOUser", "EmulatedController", "NVMeSpec", "PCI", "CMachine"]),
     module("NVMe", ["NVMeSpec", "PCI", "CMachine"]),
     module("BlockCRC", ["CMachine"]),
-    module("Block", ["NVMe", "NVMeSpec", "PCI", "BlockCRC", "CMachine"]),
+    module("Block", ["BlockProtocol", "NVMe", "NVMeSpec", "PCI", "BlockCRC", "CMachine"]),
     module(
       "Device",
-      ["Block", "NVMe", "NVMeSpec", "PCI", "VFIO", "VFIOUser", "EmulatedController", "Format"]),
+      ["Block", "NVMe", "PCI", "VFIO", "VFIOUser", "EmulatedController", "Format"]),
 
     module("JSONValue"),
     module("Control", ["JSONValue", "Device", "Block", "NVMe", "NVMeSpec", "PCI", "CMachine"]),
 
+    // What the filesystem, the mount and the device say to each other.
+    module("BlockProtocol"),
+    module("FileProtocol", ["BlockProtocol"]),
+
     // The filesystem, which names no device.
     module("Format", ["BlockCRC", "CMachine"]),
-    module("FileSystem", ["Format", "CMachine"]),
-    module("Checker", ["Format", "FileSystem", "CMachine"]),
-    module("Simulation", ["FileSystem", "Format", "Checker"]),
+    module("FileSystem", ["FileProtocol", "BlockProtocol", "Format", "CMachine"]),
+    module("Checker", ["FileProtocol", "BlockProtocol", "Format", "FileSystem", "CMachine"]),
+    module("Simulation", ["FileProtocol", "BlockProtocol", "FileSystem", "Format", "Checker"]),
 
     // The two joined, and what users run.
-    module("Reactor", ["FileSystem", "Block", "PCI", "CMachine"]),
+    module("Reactor", ["FileProtocol", "BlockProtocol", "Block", "PCI", "CMachine"]),
     .target(
       name: "Confinement", dependencies: ["CSeccomp", "PCI", "CMachine"], path: "Mount/Confinement",
       swiftSettings: settings),
     .target(
       name: "MountSession",
-      dependencies: ["CFuse3", "Confinement", "Reactor", "FileSystem", "PCI", "CMachine"],
+      dependencies: ["FileProtocol", "CFuse3", "Confinement", "Reactor", "PCI", "CMachine"],
       path: "Mount/Session", swiftSettings: settings),
     command(
       "mount.varve", path: "Mount/Daemon",
       [
-        "MountSession", "Confinement", "Reactor", "Device", "Block", "NVMe", "NVMeSpec", "FileSystem",
-        "Format", "PCI",
-        "CMachine", "Control", "JSONValue", "ToolSupport", arguments, log,
+        "FileProtocol", "MountSession", "Confinement", "Reactor", "Device", "Block", "NVMe", "NVMeSpec",
+        "FileSystem", "Format", "PCI", "CMachine", "Control", "JSONValue", "ToolSupport", arguments, log,
       ]),
     .target(
       name: "ToolSupport", dependencies: ["Block", "NVMe", "CBlkid", "CMachine", "Device", "Format"],
@@ -111,17 +114,18 @@ let package = Package(
     command(
       "varve", path: "Tools/varve", manual: "varve.8",
       [
-        "Device", "Format", "Block", "NVMe", "NVMeSpec", "PCI", "CMachine", "Control", "JSONValue",
-        "ToolSupport", "VFIOUserServer", "Confinement", arguments,
+        "BlockProtocol", "Device", "Format", "Block", "NVMe", "NVMeSpec", "PCI", "CMachine", "Control",
+        "JSONValue", "ToolSupport", "VFIOUserServer", "Confinement", arguments,
       ]),
     .target(
-      name: "MemoryService", dependencies: ["FileSystem"], path: "Tools/benchmarks/null/Service",
+      name: "MemoryService", dependencies: ["FileProtocol"], path: "Tools/benchmarks/null/Service",
       swiftSettings: settings),
     command(
       "null-daemon", path: "Tools/benchmarks/null/Daemon",
-      ["MemoryService", "MountSession", "Reactor", "PCI", "CMachine", arguments]),
+      ["FileProtocol", "MemoryService", "MountSession", "Reactor", "PCI", "CMachine", arguments]),
     command(
-      "driver-bench", path: "Tools/benchmarks/driver", ["Block", "NVMe", "NVMeSpec", "PCI", "CMachine"]),
+      "driver-bench", path: "Tools/benchmarks/driver",
+      ["BlockProtocol", "Block", "NVMe", "NVMeSpec", "PCI", "CMachine"]),
     command("bench-load", path: "Tools/benchmarks/load", [arguments]),
     command("flips", path: "Tools/flips", ["Simulation", arguments]),
     command("damage", path: "Tools/damage", ["Format", "Simulation", arguments]),
@@ -130,61 +134,62 @@ let package = Package(
     command("changed-pages", path: "Tools/changed-pages", ["Simulation", arguments]),
     .target(
       name: "FaultLoad",
-      dependencies: ["Block", "NVMe", "NVMeSpec", "EmulatedController", "PCI", "CMachine"],
+      dependencies: ["BlockProtocol", "Block", "NVMe", "NVMeSpec", "EmulatedController", "PCI", "CMachine"],
       path: "Tools/faults/Load", swiftSettings: settings),
     command("faults", path: "Tools/faults/Command", ["FaultLoad", arguments]),
     .target(
       name: "FuzzTargets",
-      dependencies: ["Block", "NVMe", "NVMeSpec", "EmulatedController", "PCI", "CMachine"],
+      dependencies: ["BlockProtocol", "Block", "NVMe", "NVMeSpec", "EmulatedController", "PCI", "CMachine"],
       path: "Tools/fuzzing/Targets", swiftSettings: settings),
     tests("Fuzz", ["FuzzTargets"]),
     tests("FaultLoad", ["FaultLoad"]),
-    command("crash", path: "Tools/explorer", ["FileSystem", "Simulation", arguments]),
+    command("crash", path: "Tools/explorer", ["FileProtocol", "FileSystem", "Simulation", arguments]),
 
     // Tests.
-    tests("FileSystem", ["FileSystem", "Simulation", "Format"]),
-    tests("Simulation", ["Simulation", "FileSystem", "Format", "MemoryService"]),
+    tests("FileSystem", ["FileProtocol", "FileSystem", "Simulation", "Format"]),
+    tests(
+      "Simulation", ["FileProtocol", "BlockProtocol", "Simulation", "FileSystem", "Format", "MemoryService"]),
     tests("PCI", ["PCI", "CMachine", "TestSupport"]),
     tests(
       "VFIOUser",
       [
-        "VFIOUser", "VFIOUserServer", "EmulatedController", "Block", "NVMe", "PCI", "CMachine", "TestSupport",
+        "BlockProtocol", "VFIOUser", "VFIOUserServer", "EmulatedController", "Block", "NVMe", "PCI",
+        "CMachine", "TestSupport",
       ]),
-    tests("VFIO", ["VFIO", "Block", "NVMe", "PCI", "CMachine", "TestSupport"]),
+    tests("VFIO", ["BlockProtocol", "VFIO", "Block", "NVMe", "PCI", "CMachine", "TestSupport"]),
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
     tests("Format", ["Format", "BlockCRC", "CMachine", "TestSupport"]),
     tests(
       "Tools",
-      [
-        "varve", "mkfs.varve", "fsck.varve", "JSONValue", "Simulation", "FileSystem", "Format",
-        "TestSupport",
-      ]),
+      ["FileProtocol", "varve", "mkfs.varve", "fsck.varve", "JSONValue", "Simulation", "TestSupport"]),
     tests("NVMeSpec", ["NVMeSpec", "TestSupport"]),
     tests(
       "Reactor",
       [
-        "Reactor", "FileSystem", "Block", "NVMe", "EmulatedController", "PCI", "CMachine",
-        "DriverTestSupport",
-        "TestSupport",
+        "FileProtocol", "BlockProtocol", "Reactor", "Block", "NVMe", "EmulatedController", "PCI", "CMachine",
+        "DriverTestSupport", "TestSupport",
       ]),
     .target(
       name: "DriverTestSupport",
-      dependencies: ["Block", "NVMe", "NVMeSpec", "EmulatedController", "PCI", "CMachine"],
+      dependencies: ["BlockProtocol", "Block", "NVMe", "NVMeSpec", "EmulatedController", "PCI", "CMachine"],
       path: "Tests/DriverTestSupport", swiftSettings: settings),
     tests(
       "NVMe",
-      ["NVMe", "NVMeSpec", "PCI", "CMachine", "EmulatedController", "DriverTestSupport", "TestSupport"]),
-    tests(
-      "Block",
       [
         "Block", "NVMe", "NVMeSpec", "PCI", "CMachine", "EmulatedController", "DriverTestSupport",
         "TestSupport",
       ]),
+    tests(
+      "Block",
+      [
+        "BlockProtocol", "Block", "NVMe", "NVMeSpec", "PCI", "CMachine", "EmulatedController",
+        "DriverTestSupport", "TestSupport",
+      ]),
     tests("EmulatedController", ["EmulatedController", "NVMeSpec", "PCI", "CMachine", "TestSupport"]),
-    tests("MountSession", ["MountSession", "MemoryService", "Reactor", "FileSystem", "PCI", "CMachine"]),
-    tests("Confinement", ["Confinement", "TestSupport"]),
+    tests("MountSession", ["FileProtocol", "MountSession", "MemoryService", "Reactor", "PCI", "CMachine"]),
+    tests("Confinement", ["CSeccomp", "Confinement"]),
     tests("JSONValue", ["JSONValue", "TestSupport"]),
     tests("Control", ["Control", "JSONValue", "NVMe", "NVMeSpec", "PCI", "CMachine", "TestSupport"]),
-    tests("Checker", ["Checker", "Format", "FileSystem", "TestSupport"]),
+    tests("Checker", ["FileProtocol", "Checker", "Format", "FileSystem", "TestSupport"]),
   ]
 )

@@ -1,6 +1,6 @@
 import Control
 import Device
-import FileSystem
+import FileProtocol
 import Glibc
 import MountSession
 import NVMe

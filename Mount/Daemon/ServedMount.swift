@@ -1,6 +1,7 @@
 import Block
 import Control
 import Device
+import FileProtocol
 import FileSystem
 import Glibc
 import Logging

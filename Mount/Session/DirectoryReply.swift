@@ -1,5 +1,5 @@
 import CFuse3
-import FileSystem
+import FileProtocol
 import Glibc
 
 extension MountSession {

@@ -1,4 +1,4 @@
-import FileSystem
+import FileProtocol
 import Glibc
 
 /// What `-o` says, as mount(8), fstab(5) and people spell it.

@@ -1,6 +1,6 @@
 import CFuse3
 import CMachine
-import FileSystem
+import FileProtocol
 import Glibc
 import Reactor
 

@@ -1,54 +1,5 @@
+import BlockProtocol
 import PCI
-
-/// A command on a device of 4 KiB blocks.
-///
-/// Data lies in frames of the device's arena, one frame a block, which need not be contiguous. The frame list must
-/// stay valid until the command has completed.
-public struct BlockCommand {
-  public enum Operation: UInt8, Sendable {
-    case read, write, flush, discard, writeZeroes
-    /// The device reads the blocks, checks them as far as it can, and transfers nothing.
-    case verify
-    /// The device compares its blocks with those of the frames; where they differ the command ends with ENODATA, as
-    /// Linux has it of Compare Failure, and `NamespaceDevice.errors` names that status.
-    case compare
-  }
-
-  public var operation: Operation
-  /// For a write: durable when it completes (FUA).
-  public var forceUnitAccess: Bool
-  /// The first block, in 4 KiB units from the start of the namespace.
-  public var block: UInt64
-  /// The number of 4 KiB blocks; of any size, the device splits.
-  public var count: UInt32
-  /// `count` frame numbers for read, write and compare; unused otherwise.
-  public var frames: UnsafePointer<UInt32>?
-  /// Comes back with the completion.
-  public var tag: UInt64
-
-  public init(
-    _ operation: Operation, block: UInt64 = 0, count: UInt32 = 0, frames: UnsafePointer<UInt32>? = nil,
-    forceUnitAccess: Bool = false, tag: UInt64 = 0
-  ) {
-    self.operation = operation
-    self.block = block
-    self.count = count
-    self.frames = frames
-    self.forceUnitAccess = forceUnitAccess
-    self.tag = tag
-  }
-}
-
-/// The end of a `BlockCommand`: its tag and 0 or an errno (the block layer's, as Linux has it).
-public struct BlockCompletion {
-  public var tag: UInt64
-  public var errno: Int32
-
-  public init(tag: UInt64, errno: Int32) {
-    self.tag = tag
-    self.errno = errno
-  }
-}
 
 /// A namespace as 4 KiB blocks. Owned by one thread.
 public protocol BlockDevice: AnyObject {

@@ -1,3 +1,4 @@
+import BlockProtocol
 import Glibc
 import NVMe
 

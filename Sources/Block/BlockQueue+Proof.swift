@@ -1,4 +1,5 @@
 import BlockCRC
+import BlockProtocol
 import CMachine
 import Glibc
 import NVMe

@@ -1,3 +1,5 @@
+import BlockProtocol
+
 /// What is kept of a `BlockCommand` until it has completed. Many NVMe commands may carry it out.
 struct BlockRequest {
   /// The end of a list of requests.

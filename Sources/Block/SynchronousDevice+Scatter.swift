@@ -1,3 +1,4 @@
+import BlockProtocol
 import PCI
 
 extension SynchronousDevice {

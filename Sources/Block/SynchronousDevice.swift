@@ -1,3 +1,4 @@
+import BlockProtocol
 import CMachine
 import Glibc
 import NVMeSpec

@@ -1,3 +1,4 @@
+import FileProtocol
 import Format
 
 /// Large writes go to the log from the slot they arrived in: its frames are lent to the cache as the dirty pages of the

@@ -1,3 +1,4 @@
+import BlockProtocol
 import Format
 
 /// The end of a checkpoint: the usage table, the pack, and what comes free once both are durable.
@@ -34,7 +35,7 @@ extension FileSystem {
   private func writeForCheckpoint(_ block: UInt64, _ frames: UnsafePointer<UInt32>, count: Int) {
     checkpoint.writesInFlight += 1
     effects.commands.append(
-      DeviceCommand(
+      BlockCommand(
         .write, block: block, count: UInt32(truncatingIfNeeded: count), frames: frames,
         tag: Tag(.checkpoint).raw))
   }
@@ -43,7 +44,7 @@ extension FileSystem {
     checkpoint.writesInFlight += 1
     guard hasVolatileCache else { return checkpointWriteEnded(0) }
     counters.flushes += 1
-    effects.commands.append(DeviceCommand(.flush, tag: Tag(.checkpoint).raw))
+    effects.commands.append(BlockCommand(.flush, tag: Tag(.checkpoint).raw))
   }
 
   private func giveBackBuffers() {
@@ -141,7 +142,7 @@ extension FileSystem {
     guard canDiscard, options.discards else { return usage.free(segment) }
     checkpoint.discarding += 1
     effects.commands.append(
-      DeviceCommand(
+      BlockCommand(
         .discard, block: geometry.segmentBlock(segment), count: geometry.segmentBlocks,
         tag: Tag(.discard, UInt64(segment)).raw))
   }

@@ -1,3 +1,4 @@
+import BlockProtocol
 import Format
 
 /// A block that the cleaner moves.
@@ -214,7 +215,7 @@ extension FileSystem {
 
   private func readForCleaner(_ block: UInt64, _ frame: FrameIndex) {
     effects.commands.append(
-      DeviceCommand(
+      BlockCommand(
         .read, block: block, count: 1, frames: identity + Int(frame),
         tag: Tag(.cleanerRead, UInt64(frame)).raw))
   }

@@ -1,3 +1,4 @@
+import BlockProtocol
 import Format
 
 /// What went wrong since the filesystem was last checked in full: kept on the device, and told to people without flooding
@@ -93,7 +94,7 @@ extension FileSystem {
     errors.frame = frame
     errors.nextWrite = now.monotonic &+ ErrorAccount.interval
     effects.commands.append(
-      DeviceCommand(
+      BlockCommand(
         .write, block: block, count: 1, frames: identity + Int(frame), forceUnitAccess: true,
         tag: Tag(.errorRecord).raw))
   }

@@ -1,4 +1,5 @@
 import CMachine
+import FileProtocol
 import Format
 
 /// A log-structured filesystem as a state machine: requests, completions and time in, device commands and replies out.
@@ -10,7 +11,7 @@ public final class FileSystem: FileService {
 
   public let requests: UnsafeMutablePointer<Request>
   public let replies: UnsafeMutablePointer<Reply>
-  public var effects = Effects()
+  public let effects = Effects()
   public var now = Instant(monotonic: 0, realtime: 0)
   public internal(set) var isReady = false
   public internal(set) var isStopped = false

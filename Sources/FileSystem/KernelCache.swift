@@ -1,3 +1,4 @@
+import FileProtocol
 import Format
 
 /// What the kernel keeps of a file by itself, and what must go when the file is written past it.

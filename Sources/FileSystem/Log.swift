@@ -1,3 +1,4 @@
+import BlockProtocol
 import Format
 
 /// Where one of the three logs writes.
@@ -140,7 +141,7 @@ extension FileSystem {
     counters.logBlocks += UInt64(write.count)
     write.address = block
     effects.commands.append(
-      DeviceCommand(
+      BlockCommand(
         .write, block: block, count: UInt32(truncatingIfNeeded: write.count),
         frames: UnsafePointer(write.frames),
         forceUnitAccess: write.forcesUnitAccess, tag: Tag(.logWrite, UInt64(index)).raw))
@@ -238,7 +239,7 @@ extension FileSystem {
     else { return }
     log.flushTarget = log.completedThrough
     counters.flushes += 1
-    effects.commands.append(DeviceCommand(.flush, tag: Tag(.flush).raw))
+    effects.commands.append(BlockCommand(.flush, tag: Tag(.flush).raw))
   }
 
   /// Asks for a flush when somebody waits for one, or when all that a commit wrote has ended.

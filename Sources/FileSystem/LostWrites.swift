@@ -1,3 +1,4 @@
+import FileProtocol
 import Format
 
 /// Writes that cannot be kept, because what leads to their file's blocks has been damaged since they were acknowledged.

@@ -1,3 +1,4 @@
+import BlockProtocol
 import Format
 
 /// A log write that recovery will apply.
@@ -104,7 +105,7 @@ extension FileSystem {
       }
       mounting.pendingReads += 1
       effects.commands.append(
-        DeviceCommand(
+        BlockCommand(
           .read, block: block, count: 1, frames: identity + Int(frame),
           tag: Tag(.mount, UInt64(index)).raw))
     }

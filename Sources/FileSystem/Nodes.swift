@@ -1,3 +1,4 @@
+import BlockProtocol
 import Format
 
 extension FileSystem {
@@ -45,7 +46,7 @@ extension FileSystem {
     cache.frames[Int(frame)].expected = expected
     counters.nodeLoads += 1
     effects.commands.append(
-      DeviceCommand(
+      BlockCommand(
         .read, block: address, count: 1, frames: identity + Int(frame),
         tag: Tag(.load, UInt64(frame)).raw))
     wait(for: frame)

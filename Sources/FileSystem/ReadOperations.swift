@@ -1,3 +1,4 @@
+import BlockProtocol
 import CMachine
 import Format
 
@@ -91,7 +92,7 @@ extension FileSystem {
     guard run.count > 0 else { return }
     slots[slot].pendingReads += 1
     effects.commands.append(
-      DeviceCommand(
+      BlockCommand(
         .read, block: run.block, count: UInt32(truncatingIfNeeded: run.count),
         frames: identity + Int(requests[slot].firstFrame) + run.first,
         tag: Tag(readFor: slot, first: run.first, count: run.count).raw))

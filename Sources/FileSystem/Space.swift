@@ -1,3 +1,4 @@
+import FileProtocol
 import Format
 
 /// How much room there is, and what happens when there is none.

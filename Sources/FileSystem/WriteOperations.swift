@@ -1,4 +1,5 @@
 import CMachine
+import FileProtocol
 import Format
 
 extension FileSystem {

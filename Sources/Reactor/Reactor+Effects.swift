@@ -1,6 +1,7 @@
 import Block
+import BlockProtocol
 import CMachine
-import FileSystem
+import FileProtocol
 import Glibc
 
 extension Reactor {
@@ -10,7 +11,7 @@ extension Reactor {
   /// Carries out what the service has asked for: commands to the device, in order, and replies to the channel.
   func carryOut(_ channel: (any RequestChannel)?) {
     repeat {
-      swap(&service.effects, &effects)
+      asked.exchange(with: effects)
       for index in effects.commands.indices { submit(effects.commands[index]) }
       if !effects.commands.isEmpty { device?.ring() }
       for index in effects.finished.indices {
@@ -52,19 +53,18 @@ extension Reactor {
     return true
   }
 
-  private func submit(_ command: DeviceCommand) {
+  private func submit(_ command: BlockCommand) {
     counters.count(command)
     guard let device else {
       refused.append(command.tag)
       return
     }
-    let translated = BlockCommand(command)
-    if backlog.isEmpty && device.submit(translated) {
+    if backlog.isEmpty && device.submit(command) {
       loneRead = inFlight == 0 && command.operation == .read ? service.now.monotonic : 0
       inFlight += 1
     } else {
       counters.delayedCommands += 1
-      backlog.append(translated)
+      backlog.append(command)
     }
   }
 
@@ -109,21 +109,5 @@ extension Reactor {
     eventsSinceAdvance = true
     carryOut(channel)
     return true
-  }
-}
-
-extension BlockCommand {
-  /// A filesystem's command in the device's terms.
-  init(_ command: DeviceCommand) {
-    let operation: Operation =
-      switch command.operation {
-      case .read: .read
-      case .write: .write
-      case .flush: .flush
-      case .discard: .discard
-      }
-    self.init(
-      operation, block: command.block, count: command.count, frames: command.frames,
-      forceUnitAccess: command.forceUnitAccess, tag: command.tag)
   }
 }

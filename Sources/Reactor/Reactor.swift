@@ -1,6 +1,7 @@
 import Block
+import BlockProtocol
 import CMachine
-import FileSystem
+import FileProtocol
 
 /// Joins a channel of requests, a filesystem and a device.
 ///
@@ -31,8 +32,9 @@ public final class Reactor {
   var pool: SlotPool
   var turns: UserTurns
   var backlog = CommandBacklog()
-  /// The service's effects while they are carried out; changes places with the service's own lists.
-  var effects = Effects()
+  /// What the service asks for, and what of it is being carried out: their lists change places.
+  let asked: Effects
+  let effects = Effects()
   var completions: [BlockCompletion] = []
   /// Commands the device has taken and not completed.
   @exclusivity(unchecked)
@@ -91,6 +93,7 @@ public final class Reactor {
     service: any FileService, device: (any BlockDevice)?, slots: SlotLayout, loop: EventLoop? = nil
   ) throws(ReactorError) {
     self.service = service
+    asked = service.effects
     self.device = device
     self.slots = slots
     self.loop = if let loop { loop } else { try EventLoop() }
@@ -280,7 +283,7 @@ public final class Reactor {
     service.begin(slot: slot)
     counters.countStep(cm_monotonic_ns() &- start)
     // What could not be answered at once waits for the device.
-    if service.effects.finished.last != UInt32(truncatingIfNeeded: slot) {
+    if asked.finished.last != UInt32(truncatingIfNeeded: slot) {
       turns.wait(uid: service.requests[slot].uid, now: service.now.monotonic)
     }
   }

@@ -1,4 +1,5 @@
-import FileSystem
+import BlockProtocol
+import FileProtocol
 
 /// What a reactor has done since it was made.
 public struct ReactorCounters: Sendable, Equatable {
@@ -59,7 +60,7 @@ public struct ReactorCounters: Sendable, Equatable {
     kinds[Int(operation.rawValue)] += 1
   }
 
-  mutating func count(_ command: DeviceCommand) {
+  mutating func count(_ command: BlockCommand) {
     commands += 1
     switch command.operation {
     case .read:
@@ -70,6 +71,7 @@ public struct ReactorCounters: Sendable, Equatable {
       writtenBlocks += UInt64(command.count)
     case .flush: flushes += 1
     case .discard: discards += 1
+    case .writeZeroes, .verify, .compare: break
     }
   }
 }

@@ -1,5 +1,5 @@
-import FileSystem
-import PCI
+import BlockProtocol
+import FileProtocol
 
 /// Where the memory of the requests under way lies in the arena.
 ///
@@ -19,18 +19,18 @@ public struct SlotLayout: Sendable, Equatable {
   /// Makes a layout; both numbers are raised to what a mount needs at least, `maximumTransfer` to whole frames.
   public init(count: Int = 64, maximumTransfer: Int = 1 << 20) {
     self.count = max(count, 1)
-    let frames = (max(maximumTransfer, 128 << 10) + DMAArena.frameSize - 1) / DMAArena.frameSize
-    self.maximumTransfer = frames * DMAArena.frameSize
+    let frames = (max(maximumTransfer, 128 << 10) + BlockCommand.blockSize - 1) / BlockCommand.blockSize
+    self.maximumTransfer = frames * BlockCommand.blockSize
   }
 
   /// The data frames of a slot, the spare one included.
-  public var dataFrames: Int { maximumTransfer / DMAArena.frameSize + 1 }
+  public var dataFrames: Int { maximumTransfer / BlockCommand.blockSize + 1 }
   /// All the frames of a slot.
   public var framesPerSlot: Int { dataFrames + 1 }
   /// The frames of all slots, which are the arena's first.
   public var frameCount: Int { framesPerSlot * count }
   /// The bytes a message from the kernel may fill, headers included.
-  public var bufferSize: Int { Self.headerLead + dataFrames * DMAArena.frameSize }
+  public var bufferSize: Int { Self.headerLead + dataFrames * BlockCommand.blockSize }
 
   /// The first data frame of slot `slot`.
   @inline(__always)
@@ -39,7 +39,7 @@ public struct SlotLayout: Sendable, Equatable {
   /// Where slot `slot` receives messages, in bytes from the start of the arena.
   @inline(__always)
   public func bufferOffset(_ slot: Int) -> Int {
-    (slot * framesPerSlot + 1) * DMAArena.frameSize - Self.headerLead
+    (slot * framesPerSlot + 1) * BlockCommand.blockSize - Self.headerLead
   }
 
   /// Tells each request of `service` which frames its slot has.

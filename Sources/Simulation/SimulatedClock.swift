@@ -1,4 +1,4 @@
-import FileSystem
+import FileProtocol
 
 /// The time of a simulation, which only the simulation moves.
 public struct SimulatedClock: Sendable {

@@ -1,3 +1,5 @@
+@testable import Block
+import BlockProtocol
 import CMachine
 import DriverTestSupport
 import EmulatedController
@@ -5,8 +7,6 @@ import Glibc
 import NVMe
 import NVMeSpec
 import Testing
-
-@testable import Block
 
 /// Asynchronous events, as a caller who sleeps gets to know them.
 @Suite struct EventTests {

@@ -1,3 +1,5 @@
+@testable import Block
+import BlockProtocol
 import CMachine
 import DriverTestSupport
 import EmulatedController
@@ -6,8 +8,6 @@ import NVMe
 import NVMeSpec
 import PCI
 import Testing
-
-@testable import Block
 
 /// Every status a controller can give, on every command the driver sends: what the caller sees of it.
 @Suite struct FaultMatrixTests {

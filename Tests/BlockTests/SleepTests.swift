@@ -1,11 +1,11 @@
+@testable import Block
+import BlockProtocol
 import CMachine
 import DriverTestSupport
 import EmulatedController
 import Glibc
 import NVMe
 import Testing
-
-@testable import Block
 
 /// How a caller sleeps until a device has something to say.
 @Suite struct SleepTests {

@@ -1,4 +1,5 @@
 import Block
+import BlockProtocol
 
 /// Submits commands to a block device and waits for their ends, turning a machine's clock as far as needed.
 public final class BlockDriver {

@@ -3,6 +3,7 @@ import Glibc
 import Simulation
 import Testing
 
+import FileProtocol
 @testable import FileSystem
 
 /// Pages that a device changes after their checksum was found right: what is impossible is an error where it is used.

@@ -3,6 +3,7 @@ import Glibc
 import Simulation
 import Testing
 
+import FileProtocol
 @testable import FileSystem
 
 /// What fsync costs, and what crashes leave: a slice of what the `crash` tool does at length.

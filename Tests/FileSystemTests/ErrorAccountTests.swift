@@ -2,6 +2,7 @@ import Format
 import Glibc
 import Testing
 
+import FileProtocol
 @testable import FileSystem
 @testable import Simulation
 

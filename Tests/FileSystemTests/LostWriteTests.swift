@@ -3,6 +3,7 @@ import Glibc
 import Simulation
 import Testing
 
+import FileProtocol
 @testable import FileSystem
 
 /// Writes that cannot be kept are their file's affair, and a failed log write costs no space.

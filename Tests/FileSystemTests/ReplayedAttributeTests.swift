@@ -1,4 +1,4 @@
-import FileSystem
+import FileProtocol
 import Format
 import Simulation
 import Testing

@@ -2,6 +2,7 @@ import Format
 import Simulation
 import Testing
 
+import FileProtocol
 @testable import FileSystem
 
 /// The table of what each segment holds, as checkpoints write it.

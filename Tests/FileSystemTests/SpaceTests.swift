@@ -2,6 +2,7 @@ import Glibc
 import Simulation
 import Testing
 
+import FileProtocol
 @testable import FileSystem
 
 /// A disk that fills up.

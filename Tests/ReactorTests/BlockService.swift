@@ -1,4 +1,5 @@
-import FileSystem
+import BlockProtocol
+import FileProtocol
 import CMachine
 import Glibc
 import Reactor
@@ -8,7 +9,7 @@ import Reactor
 final class BlockService: FileService {
   let requests: UnsafeMutablePointer<Request>
   let replies: UnsafeMutablePointer<Reply>
-  var effects = Effects()
+  let effects = Effects()
   var now = Instant(monotonic: 0, realtime: 0)
   var rounds = 1
   var isReady = true
@@ -73,14 +74,14 @@ final class BlockService: FileService {
 
   private func command(_ slot: Int) {
     let request = requests[slot]
-    let operation: DeviceCommand.Operation =
+    let operation: BlockCommand.Operation =
       switch request.operation {
       case .write: .write
       case .fsync: .flush
       default: .read
       }
     effects.commands.append(
-      DeviceCommand(
+      BlockCommand(
         operation, block: request.node, count: operation == .flush ? 0 : 1, frames: frames + slot,
         tag: UInt64(slot)))
   }

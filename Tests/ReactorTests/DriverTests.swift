@@ -1,6 +1,6 @@
 import Block
 import EmulatedController
-import FileSystem
+import FileProtocol
 import NVMe
 import PCI
 import Testing

@@ -1,5 +1,6 @@
 import Block
-import FileSystem
+import BlockProtocol
+import FileProtocol
 import PCI
 import Testing
 

@@ -1,4 +1,5 @@
-import FileSystem
+import BlockProtocol
+import FileProtocol
 import Glibc
 import PCI
 import Testing
@@ -88,7 +89,7 @@ private func request(_ operation: Operation, _ node: UInt64 = 0) -> Request {
     _ = bench.reactor.serve(channel)
     #expect(bench.reactor.counters.delayedCommands > 0)
     for (index, operation) in bench.device.submitted.enumerated() {
-      let expected = [.write, .write, .flush, .read][index % 4] as DeviceCommand.Operation
+      let expected = [.write, .write, .flush, .read][index % 4] as BlockCommand.Operation
       #expect("\(operation)" == "\(expected)")
     }
   }
@@ -109,7 +110,7 @@ private func request(_ operation: Operation, _ node: UInt64 = 0) -> Request {
     #expect(channel.answered.count == 50)
   }
 
-  @Test func withoutADeviceCommandsFail() throws {
+  @Test func withoutABlockCommandsFail() throws {
     let layout = SlotLayout(count: 2, maximumTransfer: 128 << 10)
     let service = BlockService(slots: 2)
     service.rounds = 3

@@ -1,5 +1,5 @@
 import CMachine
-import FileSystem
+import FileProtocol
 import Glibc
 import Reactor
 

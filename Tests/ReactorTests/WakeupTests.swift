@@ -1,7 +1,8 @@
 import Block
+import BlockProtocol
 import DriverTestSupport
 import EmulatedController
-import FileSystem
+import FileProtocol
 import NVMe
 import PCI
 import TestSupport

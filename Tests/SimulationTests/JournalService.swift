@@ -1,4 +1,5 @@
-import FileSystem
+import BlockProtocol
+import FileProtocol
 import Format
 import MemoryService
 import Simulation
@@ -12,7 +13,7 @@ final class JournalService: FileService {
   }
 
   let inner: MemoryService
-  var effects = Effects()
+  let effects = Effects()
   var now = Instant(monotonic: 0, realtime: 0)
   private(set) var isReady = false
   private(set) var isStopped = false
@@ -126,7 +127,7 @@ final class JournalService: FileService {
     command = 1
     frames.withUnsafeBufferPointer {
       effects.commands.append(
-        DeviceCommand(.write, block: nextBlock, count: UInt32(count), frames: $0.baseAddress, tag: 1))
+        BlockCommand(.write, block: nextBlock, count: UInt32(count), frames: $0.baseAddress, tag: 1))
     }
     nextBlock += UInt64(count)
   }
@@ -135,7 +136,7 @@ final class JournalService: FileService {
     guard isReady else { return mountReadEnded(tag, errno) }
     if command == 1, hasVolatileCache, fault != .noFlush {
       command = 2
-      effects.commands.append(DeviceCommand(.flush, tag: 2))
+      effects.commands.append(BlockCommand(.flush, tag: 2))
       return
     }
     isSyncing = false
@@ -151,7 +152,7 @@ final class JournalService: FileService {
     mountBlocks = UInt64(frames.count)
     frames.withUnsafeBufferPointer {
       effects.commands.append(
-        DeviceCommand(.read, block: 1, count: UInt32(mountBlocks), frames: $0.baseAddress, tag: 1))
+        BlockCommand(.read, block: 1, count: UInt32(mountBlocks), frames: $0.baseAddress, tag: 1))
     }
     return .max
   }
@@ -176,7 +177,7 @@ final class JournalService: FileService {
       frames.withUnsafeBufferPointer {
         for index in 0..<$0.count {
           effects.commands.append(
-            DeviceCommand(
+            BlockCommand(
               .read, block: 1 + UInt64(index), count: 1, frames: $0.baseAddress! + index,
               tag: UInt64(100 + index)))
         }

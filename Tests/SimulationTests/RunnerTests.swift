@@ -1,4 +1,4 @@
-import FileSystem
+import FileProtocol
 import MemoryService
 import Simulation
 import Testing

@@ -1,3 +1,5 @@
+import BlockProtocol
+import FileProtocol
 import FileSystem
 import Format
 import Testing
@@ -26,10 +28,10 @@ import Testing
     let geometry = sealed.geometry
     let root = try #require(sealed.entry(.inodeTable, level: -1, index: 1)).address
     let used = try #require(geometry.segment(of: root))
-    for operation in [DeviceCommand.Operation.write, .discard] {
+    for operation in [BlockCommand.Operation.write, .discard] {
       for segment in [used, geometry.segmentCount - 1] {
         let space = try #require(SegmentGuard(image))
-        let command = DeviceCommand(
+        let command = BlockCommand(
           operation, block: geometry.segmentBlock(segment), count: geometry.segmentBlocks, tag: 0)
         let fault = space.observe(command, [], image: image, durable: image)
         #expect((fault != nil) == (segment == used))

@@ -1,4 +1,5 @@
 import Block
+import BlockProtocol
 import CMachine
 import Foundation
 import Glibc
@@ -6,7 +7,6 @@ import NVMe
 import PCI
 import TestSupport
 import Testing
-
 @testable import VFIO
 
 /// The driver on a controller that is not ours, through VFIO: what the guest's tests run with several kinds of it.

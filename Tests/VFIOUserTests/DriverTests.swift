@@ -1,4 +1,5 @@
 import Block
+import BlockProtocol
 import CMachine
 import EmulatedController
 import Foundation
@@ -7,9 +8,8 @@ import NVMe
 import PCI
 import TestSupport
 import Testing
-import VFIOUserServer
-
 @testable import VFIOUser
+import VFIOUserServer
 
 /// The driver at a server, its memory and doorbells shared, or by messages alone; and at a server that is not ours,
 /// where `VARVE_VFIO_USER` names its socket. That one's namespace 1 is overwritten; it has to be as large as ours.

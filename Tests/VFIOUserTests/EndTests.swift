@@ -1,11 +1,11 @@
 import Block
+import BlockProtocol
 import CMachine
 import EmulatedController
 import Glibc
 import NVMe
 import PCI
 import Testing
-
 @testable import VFIOUser
 @testable import VFIOUserServer
 

@@ -1,4 +1,5 @@
 import ArgumentParser
+import FileProtocol
 import FileSystem
 import Glibc
 import Simulation

@@ -1,7 +1,7 @@
 import Block
 import Control
 import Format
-import FileSystem
+import FileProtocol
 import JSONValue
 import ToolSupport
 import MountSession

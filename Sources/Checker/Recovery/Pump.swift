@@ -1,5 +1,7 @@
-import FileSystem
+import BlockProtocol
+import FileProtocol
 import Format
+import Glibc
 
 /// Drives a file service without a reactor: each command is carried out at once, and time passes only when nothing else is
 /// left to do.
@@ -44,16 +46,18 @@ struct Pump {
   }
 
   /// - Returns: 0 or an errno.
-  private func perform(_ command: DeviceCommand) -> Int32 {
+  private func perform(_ command: BlockCommand) -> Int32 {
     switch command.operation {
     case .read: read(command)
     case .write: write(command)
     case .flush: flush()
     case .discard: 0
+    // A filesystem gives no such commands.
+    case .writeZeroes, .verify, .compare: EOPNOTSUPP
     }
   }
 
-  private func read(_ command: DeviceCommand) -> Int32 {
+  private func read(_ command: BlockCommand) -> Int32 {
     let blocks = (0..<UInt64(command.count)).map { command.block + $0 }
     guard let frames = command.frames else { return 22 }
     let buffer = UnsafeMutableRawPointer.allocate(byteCount: max(blocks.count, 1) * Page.size, alignment: 16)
@@ -68,7 +72,7 @@ struct Pump {
     return 0
   }
 
-  private func write(_ command: DeviceCommand) -> Int32 {
+  private func write(_ command: BlockCommand) -> Int32 {
     guard let frames = command.frames else { return 22 }
     var bytes: [UInt8] = []
     bytes.reserveCapacity(Int(command.count) * Page.size)

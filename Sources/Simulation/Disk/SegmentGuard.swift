@@ -1,4 +1,5 @@
-import FileSystem
+import BlockProtocol
+import FileProtocol
 import Format
 
 /// Watches what a filesystem writes where, as a model of its space: a segment is discarded, or written anew, only when nothing of the
@@ -85,7 +86,7 @@ final class SegmentGuard {
   ///   - durable: what no power cut takes away.
   /// - Returns: what is wrong with it.
   func observe(
-    _ command: DeviceCommand, _ blocks: [UnsafeRawPointer], image: @autoclosure () -> DiskImage,
+    _ command: BlockCommand, _ blocks: [UnsafeRawPointer], image: @autoclosure () -> DiskImage,
     durable: DiskImage
   ) -> String? {
     guard let segment = geometry.segment(of: command.block) else {
@@ -106,7 +107,7 @@ final class SegmentGuard {
   }
 
   private func observePack(
-    _ command: DeviceCommand, _ blocks: [UnsafeRawPointer], _ image: () -> DiskImage
+    _ command: BlockCommand, _ blocks: [UnsafeRawPointer], _ image: () -> DiskImage
   ) {
     let places = (0...1).map { geometry.packBlock(slot: $0, copy: 0) }
     guard command.operation == .write, places.contains(command.block),

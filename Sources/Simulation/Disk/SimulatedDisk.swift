@@ -1,4 +1,5 @@
-import FileSystem
+import BlockProtocol
+import FileProtocol
 import Format
 import Glibc
 
@@ -19,7 +20,7 @@ public final class SimulatedDisk {
   }
 
   struct InFlight {
-    var command: DeviceCommand
+    var command: BlockCommand
     var serial: UInt64
     var frames: [UInt32]
     var versions: [UInt32]
@@ -95,7 +96,7 @@ public final class SimulatedDisk {
   // MARK: Submission
 
   /// Takes a command.
-  public func submit(_ command: DeviceCommand) {
+  public func submit(_ command: BlockCommand) {
     serial += 1
     var entry = InFlight(
       command: command, serial: serial, frames: [], versions: [], covers: completions, errno: 0)
@@ -111,14 +112,16 @@ public final class SimulatedDisk {
     inFlight.append(entry)
   }
 
-  private func strike(_ command: DeviceCommand) -> Int32 {
-    let operation: DiskFault.Operation =
+  private func strike(_ command: BlockCommand) -> Int32 {
+    let operation: DiskFault.Operation? =
       switch command.operation {
       case .read: .read
       case .write: .write
       case .flush: .flush
       case .discard: .discard
+      case .writeZeroes, .verify, .compare: nil
       }
+    guard let operation else { return EOPNOTSUPP }
     for index in faults.indices
     where faults[index].strikes(operation, block: command.block, blockCount: UInt64(command.count)) {
       return faults[index].errno
@@ -126,7 +129,7 @@ public final class SimulatedDisk {
     return 0
   }
 
-  private func accept(_ command: DeviceCommand, _ entry: inout InFlight) {
+  private func accept(_ command: BlockCommand, _ entry: inout InFlight) {
     switch command.operation {
     case .read:
       statistics.reads += 1
@@ -156,10 +159,12 @@ public final class SimulatedDisk {
         }
       }
       unsettled.append(Unsettled(block: command.block, versions: entry.versions, serial: entry.serial))
+    case .writeZeroes, .verify, .compare:
+      misuse.append("\(Self.describe(command)), which no filesystem asks for")
     }
   }
 
-  private func watch(_ command: DeviceCommand, _ versions: [UInt32]) {
+  private func watch(_ command: BlockCommand, _ versions: [UInt32]) {
     guard let segmentGuard else { return }
     let blocks = versions.map { UnsafeRawPointer(pool.bytes($0)) }
     if let fault = segmentGuard.observe(command, blocks, image: image, durable: durable) {
@@ -168,7 +173,7 @@ public final class SimulatedDisk {
   }
 
   /// Writes and discards of one block have no order while both are in flight.
-  private func claim(_ command: DeviceCommand) {
+  private func claim(_ command: BlockCommand) {
     for block in command.block..<command.block + UInt64(command.count) {
       if beingWritten[block, default: 0] > 0 {
         misuse.append("\(Self.describe(command)) while block \(block) is being written or discarded")
@@ -177,7 +182,7 @@ public final class SimulatedDisk {
     }
   }
 
-  private func unclaim(_ command: DeviceCommand) {
+  private func unclaim(_ command: BlockCommand) {
     for block in command.block..<command.block + UInt64(command.count) {
       let left = beingWritten[block, default: 1] - 1
       beingWritten[block] = left > 0 ? left : nil
@@ -219,6 +224,7 @@ public final class SimulatedDisk {
       unclaim(command)
       settle(entry, durably: !profile.hasVolatileCache)
     case .flush: if entry.errno == 0 { finishFlush(covers: entry.covers) }
+    case .writeZeroes, .verify, .compare: break
     }
   }
 
@@ -231,7 +237,7 @@ public final class SimulatedDisk {
   }
 
   /// Whether a read of these blocks meets one that cannot be read.
-  private func isUnreadable(_ command: DeviceCommand) -> Bool {
+  private func isUnreadable(_ command: BlockCommand) -> Bool {
     guard !unreadable.isEmpty else { return false }
     return (command.block..<command.block + UInt64(command.count)).contains { unreadable.contains($0) }
   }
@@ -286,7 +292,7 @@ public final class SimulatedDisk {
     collectAt = max(65536, pool.count * 2)
   }
 
-  private static func describe(_ command: DeviceCommand) -> String {
+  private static func describe(_ command: BlockCommand) -> String {
     let access = command.forceUnitAccess ? " fua" : ""
     return command.operation == .flush
       ? "flush" : "\(command.operation) \(command.block)+\(command.count)\(access)"

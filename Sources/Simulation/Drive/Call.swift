@@ -1,4 +1,4 @@
-import FileSystem
+import FileProtocol
 
 /// A request as a value that owns its bytes.
 public struct Call {

@@ -1,3 +1,4 @@
+import FileProtocol
 import FileSystem
 import Glibc
 

@@ -1,4 +1,4 @@
-import FileSystem
+import FileProtocol
 import Format
 
 /// Work on a recovered filesystem, of which all must be there after another crash.

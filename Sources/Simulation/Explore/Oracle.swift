@@ -1,4 +1,4 @@
-import FileSystem
+import FileProtocol
 
 /// Whether what a mount shows after a crash keeps the promise.
 ///

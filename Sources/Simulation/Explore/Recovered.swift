@@ -1,4 +1,4 @@
-import FileSystem
+import FileProtocol
 import Glibc
 
 /// All that a mounted filesystem shows: read through its own requests.

@@ -1,4 +1,4 @@
-import FileSystem
+import FileProtocol
 
 /// A kind of work, on a kind of disk, whose crashes are explored.
 public struct Scenario: Sendable {

@@ -1,4 +1,4 @@
-import FileSystem
+import FileProtocol
 import Glibc
 
 /// Reads all of a filesystem that may be damaged, and compares it with what it was: each answer must be right or EIO.

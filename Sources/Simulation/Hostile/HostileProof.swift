@@ -1,4 +1,5 @@
 import Checker
+import FileProtocol
 import FileSystem
 import Format
 

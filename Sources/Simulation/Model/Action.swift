@@ -1,4 +1,4 @@
-import FileSystem
+import FileProtocol
 
 /// Something a client of the filesystem does. Nodes are numbers of the model; 0 is the root directory.
 public enum Action {

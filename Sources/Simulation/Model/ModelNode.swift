@@ -1,4 +1,4 @@
-import FileSystem
+import FileProtocol
 
 /// A file, directory, symlink or special file of the model.
 public final class ModelNode {

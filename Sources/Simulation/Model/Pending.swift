@@ -1,4 +1,4 @@
-import FileSystem
+import FileProtocol
 
 /// An action between its beginning and its answer.
 public final class Pending {

@@ -1,4 +1,4 @@
-import FileSystem
+import FileProtocol
 import Glibc
 
 /// Actions as changes of the model: made when an action begins, for a crash may already find them; taken back when it

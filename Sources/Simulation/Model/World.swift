@@ -1,4 +1,4 @@
-import FileSystem
+import FileProtocol
 
 /// The filesystem as it ought to be, with the whole history of every name, attribute and block.
 ///

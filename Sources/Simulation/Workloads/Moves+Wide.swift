@@ -1,4 +1,4 @@
-import FileSystem
+import FileProtocol
 import Format
 
 /// Moves that programs make seldom, where code paths meet: ranges behind a file's end, files without a name, contents that

@@ -1,4 +1,4 @@
-import FileSystem
+import FileProtocol
 import Format
 
 /// Small things that programs do to files, chosen at random among what there is.

@@ -1,4 +1,4 @@
-import FileSystem
+import FileProtocol
 import Glibc
 
 /// Scenarios about what reaches far: trees of many levels, files of many map nodes with little in them, many inodes at once.

@@ -1,4 +1,4 @@
-import FileSystem
+import FileProtocol
 import Glibc
 
 /// Scenarios about the log: checkpoints, cleaning, discard, failures, and several requests at once.

@@ -1,4 +1,4 @@
-import FileSystem
+import FileProtocol
 import Glibc
 
 /// Scenarios in which rare things meet.

@@ -1,4 +1,4 @@
-import FileSystem
+import FileProtocol
 
 /// Scenarios about names and attributes.
 extension Scenario {

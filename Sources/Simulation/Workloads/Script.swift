@@ -1,4 +1,4 @@
-import FileSystem
+import FileProtocol
 
 /// A workload made of rounds: each says the next few actions of a client.
 public final class Script: Workload {

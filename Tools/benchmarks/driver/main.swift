@@ -1,9 +1,11 @@
-// driver-bench LAYER BATCH COUNT: reads COUNT blocks in batches of BATCH against a device that does nothing, so
-// that a profiler sees the driver's own cost. LAYER is `queue` (a queue pair) or `block` (a namespace device).
 import Block
+import BlockProtocol
 import Glibc
 import NVMe
 import NVMeSpec
+
+// driver-bench LAYER BATCH COUNT: reads COUNT blocks in batches of BATCH against a device that does nothing, so
+// that a profiler sees the driver's own cost. LAYER is `queue` (a queue pair) or `block` (a namespace device).
 
 /// Submits and completes `count` reads of one block through a block device.
 @inline(never)

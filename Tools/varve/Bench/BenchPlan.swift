@@ -1,5 +1,6 @@
 import ArgumentParser
 import Block
+import BlockProtocol
 
 /// In which order blocks are asked for.
 enum AccessPattern: String, ExpressibleByArgument, CaseIterable {

@@ -1,6 +1,6 @@
 import ArgumentParser
 import CMachine
-import FileSystem
+import FileProtocol
 import Glibc
 import MemoryService
 import MountSession

@@ -1,4 +1,4 @@
-import FileSystem
+import FileProtocol
 import Glibc
 
 // Operations on files' attributes and data.

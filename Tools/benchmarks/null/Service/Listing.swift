@@ -1,4 +1,4 @@
-import FileSystem
+import FileProtocol
 import Glibc
 
 // Directory listings and extended attributes.

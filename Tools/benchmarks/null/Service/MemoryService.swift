@@ -1,4 +1,4 @@
-import FileSystem
+import FileProtocol
 import Glibc
 
 /// A filesystem that answers every request at once from memory: the floor that the kernel, libfuse and the reactor
@@ -6,7 +6,7 @@ import Glibc
 public final class MemoryService: FileService {
   public let requests: UnsafeMutablePointer<Request>
   public let replies: UnsafeMutablePointer<Reply>
-  public var effects = Effects()
+  public let effects = Effects()
   public var now = Instant(monotonic: 0, realtime: 0)
   public private(set) var isStopped = false
   public var isReady: Bool { true }

@@ -1,4 +1,4 @@
-import FileSystem
+import FileProtocol
 import Glibc
 
 /// A file, directory, link or device in memory.

@@ -1,4 +1,4 @@
-/// The answer to a request. `FileService` writes it into the slot before it announces the slot in `Effects.replies`.
+/// The answer to a request. `FileService` writes it into the slot before it announces the slot in `Effects.finished`.
 public struct Reply {
   /// 0 for success, else an errno.
   public var error: Int32 = 0
