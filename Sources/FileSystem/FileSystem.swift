@@ -1,4 +1,3 @@
-import CMachine
 import FileProtocol
 import Format
 
@@ -6,262 +5,287 @@ import Format
 ///
 /// It performs no I/O, has no clock and no locks, and belongs to one thread. Operations run over cached nodes; one that
 /// misses gives up before it changed anything, and is run again when what it needs has been read.
+///
+/// This class is the conductor: it makes the owners, gives each event to the one it is for, and lets jobs have their turns. All state is
+/// theirs; see the module's article for who they are and who knows whom.
 public final class FileSystem: FileService {
-  // MARK: What the world sees
-
   public let requests: UnsafeMutablePointer<Request>
   public let replies: UnsafeMutablePointer<Reply>
   public let effects = Effects()
-  public var now = Instant(monotonic: 0, realtime: 0)
-  public internal(set) var isReady = false
-  public internal(set) var isStopped = false
-  public internal(set) var failure: String?
-  /// The last log write before the one that keeps a filesystem from being mounted; nil when something else does.
-  public internal(set) var replayableThrough: UInt64?
-  /// What keeps it from being mounted is that no superblock can be used: the device may hold something else, or nothing.
-  public internal(set) var hasNoSuperblock = false
-  /// What keeps it from being mounted is that no segment is free. Those that are empty in the newest checkpoint could be
-  /// used: see `Options.reusesEmptySegments`.
-  public internal(set) var lacksSegments = false
-  /// Things a person should hear of, oldest first: damage found, writes that failed. The daemon empties it.
-  public var notices: [String] = []
-  var errors = ErrorAccount()
-  var naming = Naming()
 
-  // MARK: What it works with
-
-  let memory: WorkingMemory
-  let options: Options
-  let deviceBlocks: UInt64
-  let hasVolatileCache: Bool
-  let canDiscard: Bool
+  let event = Event()
+  let condition: Condition
+  let volume: Volume
   let cache: Cache
+  let waiting: Waiting
+  let slots: RequestSlots
+  let errors: Errors
+  let segments = SegmentTable()
+  let writes: LogWrites
+  let loader: Loader
+  let nodes: NodeStore
   let states = InodeStates()
-  let inodeTable = NodeTable(nodeKind: .inode, blockKind: .inodeTable)
-  let internalTable = NodeTable(nodeKind: .internalNode, blockKind: .internalTable)
-  /// Known once the superblock was read.
-  var usage: SegmentUsage
-  var geometry: Geometry
-  var nonce = Nonce(high: 0, low: 0)
-  var checksum = Checksum.unseeded
-  var hash = DirectoryHash(key: (0, 0))
-  public internal(set) var superblock: Superblock?
-  /// Set by the option, by the superblock, or after a failure that leaves nothing else.
-  var isReadOnly: Bool
-  /// It was mounted to be read only: recovery has written nothing.
-  var isMountedReadOnly: Bool
-  /// Something could not be written: from then on nothing is.
-  var hasFailed = false
+  let uncommitted: Uncommitted
+  let map: FileMap
+  let pages: Pages
+  let directories: Directories
+  let free: FreeQueue
+  let log: Log
+  let space: Space
+  let checkpoint: CheckpointWriter
+  let cleaner: Cleaner
+  let freeing: Freeing
+  let paths: PathFinder
+  let mountReads: MountReads
+  let recovery: Recovery
+  let reads: SlotReads
+  let operations: Operations
+  let options: Options
 
-  // MARK: Requests and jobs under way
-
-  let slots: UnsafeMutablePointer<SlotState>
-  /// Expected checksums of the blocks a slot reads, `slotChecksums` a slot.
-  let slotChecksums: UnsafeMutablePointer<UInt32>
-  /// One for each slot, then one for each job.
-  let waiters: UnsafeMutablePointer<Waiter>
-  let waiterCount: Int
-  /// Who waits for a frame being read.
-  var loadWaiters: [FrameIndex: [Int]] = [:]
-  var currentWaiter = 0
-  /// The request that keeps its frames though too few are free for it to run.
-  var keeper: Int?
-  /// Slots to be run again as soon as the event at hand is done.
-  var runnable: [Int] = []
-  /// The first of them that has not run yet.
-  var nextRunnable = 0
-  /// Slots that wait for room of any kind.
-  var stalled: [Int] = []
-  /// Slots whose long operation has done its share and goes on in the next `advance`.
-  var continuing: [Int] = []
-  /// The operation at hand is one of these.
-  var goesOn = false
-  /// Work done in the event at hand; see `Work`.
-  @exclusivity(unchecked)
-  var work = 0
   /// Requests had all of the last event, so that jobs have this one.
-  var isJobsTurn = false
-  /// Number of the last walk that drops cached pages in steps.
-  var lastCutWalk: UInt64 = 0
+  private var isJobsTurn = false
   /// The job whose turn it is, by its place in `jobs`.
-  var nextJob = 0
-  /// The request that walks up from a directory's new parent: no other directory changes its parent meanwhile.
-  var directoryMover: Int?
-  /// Numbers of all arena frames, in order: a run of frames is a pointer into it.
-  let identity: UnsafeMutablePointer<UInt32>
-
-  // MARK: Nodes
-
-  /// The inode and the lowest map node used last.
-  var lastInode = InodeMemo()
-  var lastLeaf = LeafMemo()
-  /// Nodes changed since the last cut: those with a dirty table block above them, and the others.
-  var heldNodes = FrameList()
-  var looseNodes = FrameList()
-  /// Nodes of the checkpoint under way that it still has to write.
-  var frozenNodes = FrameList()
-  /// Nodes with a number and no address yet; they take space.
-  var newNodes = 0
-  /// Blocks of the node tables without an address yet.
-  var newTableBlocks = 0
-
-  // MARK: Data
-
-  /// Inodes with something to commit, as slots of `states`.
-  var uncommitted: [Int] = []
-  var dirtyPages = 0
-  /// Pages that have become dirty so far.
-  var lastDirtied: UInt64 = 0
-  /// Dirty pages over holes: they take space.
-  var chargedPages = 0
-  /// Blocks promised by fallocate.
-  var reservedBlocks: UInt64 = 0
-  /// Inodes with pages in frames that slots lend, as long as they wait to be written.
-  var borrowers: [UInt64] = []
-  /// Pages that must be in the same log write as the records made so far.
-  var urgentPages: [PageName] = []
-
-  // MARK: Logs
-
-  var log = Log()
-  var checkpoint = Checkpoint()
-  var cleaner = Cleaner()
-  var reclaim = Reclaim()
-  var mounting = Mounting()
-  var isStopping = false
-  /// Requests that wait for room are to try again at the next `advance`.
-  var needsWake = false
-  var counters = Counters()
-  @exclusivity(unchecked)
-  var misses = PlannedMisses()
+  private var nextJob = 0
 
   /// A filesystem on a device of `blockCount` 4 KiB blocks. Mounting begins with the first `advance`.
   public init(
     memory: WorkingMemory, blockCount: UInt64, hasVolatileCache: Bool, canDiscard: Bool,
     options: Options = Options()
   ) {
-    self.memory = memory
     self.options = options
-    deviceBlocks = blockCount
-    self.hasVolatileCache = hasVolatileCache
-    self.canDiscard = canDiscard
-    isReadOnly = options.readOnly
-    isMountedReadOnly = options.readOnly
-    misses.random = options.missSeed
+    volume = Volume(blockCount: blockCount, hasVolatileCache: hasVolatileCache, canDiscard: canDiscard)
+    condition = Condition(isReadOnly: options.readOnly)
     cache = Cache(memory: memory)
-    geometry = .none
-    usage = SegmentUsage(geometry: .none)
-    requests = .allocate(capacity: memory.slots)
-    requests.initialize(repeating: Request(), count: memory.slots)
-    replies = .allocate(capacity: memory.slots)
-    replies.initialize(repeating: Reply(), count: memory.slots)
-    slots = .allocate(capacity: memory.slots)
-    slots.initialize(repeating: SlotState(), count: memory.slots)
-    slotChecksums = .allocate(capacity: memory.slots * SlotState.maximumBlocks)
-    slotChecksums.initialize(repeating: 0, count: memory.slots * SlotState.maximumBlocks)
-    waiterCount = memory.slots + Job.allCases.count
-    waiters = .allocate(capacity: waiterCount)
-    waiters.initialize(repeating: Waiter(), count: waiterCount)
-    let arenaFrames = Int(memory.firstFrame + memory.frameCount)
-    identity = .allocate(capacity: arenaFrames)
-    for frame in 0..<arenaFrames { identity[frame] = UInt32(truncatingIfNeeded: frame) }
-    // The cache goes with the filesystem.
-    cache.onEvict = { [unowned(unsafe) self] frame in forgetCleanPage(frame) }
-  }
-
-  deinit {
-    requests.deinitialize(count: memory.slots)
-    requests.deallocate()
-    replies.deinitialize(count: memory.slots)
-    replies.deallocate()
-    slots.deallocate()
-    slotChecksums.deallocate()
-    waiters.deinitialize(count: waiterCount)
-    waiters.deallocate()
-    identity.deallocate()
+    waiting = Waiting(cache: cache, event: event, condition: condition, missSeed: options.missSeed)
+    slots = RequestSlots(cache: cache, waiting: waiting, effects: effects)
+    errors = Errors(cache: cache, event: event, effects: effects, condition: condition, volume: volume)
+    writes = LogWrites(cache: cache, effects: effects)
+    loader = Loader(
+      cache: cache, event: event, waiting: waiting, effects: effects, volume: volume, errors: errors,
+      requests: slots, writes: writes)
+    let nodeLog = NodeLog(
+      cache: cache, event: event, volume: volume, errors: errors, segments: segments, writes: writes)
+    nodes = NodeStore(
+      cache: cache, event: event, waiting: waiting, volume: volume, errors: errors, segments: segments,
+      loader: loader, log: nodeLog)
+    uncommitted = Uncommitted(states: states, event: event)
+    map = FileMap(nodes: nodes)
+    pages = Pages(map: map, states: states, uncommitted: uncommitted)
+    directories = Directories(nodes: nodes)
+    let attributes = ExtendedAttributes(directories: directories)
+    free = FreeQueue(condition: condition)
+    let contents = FileContents(pages: pages, directories: directories, free: free, condition: condition)
+    let changes = Changes(contents: contents, directories: directories, attributes: attributes, free: free)
+    log = Log(pages: pages, requests: slots, writes: writes, condition: condition, options: options)
+    space = Space(log: log, free: free)
+    checkpoint = CheckpointWriter(space: space, log: log, effects: effects)
+    cleaner = Cleaner(checkpoint: checkpoint, space: space, pages: pages, free: free, effects: effects)
+    freeing = Freeing(contents: contents, attributes: attributes, space: space, condition: condition)
+    paths = PathFinder(directories: directories, states: states)
+    mountReads = MountReads(cache: cache, effects: effects, condition: condition, volume: volume)
+    recovery = Recovery(
+      reads: mountReads,
+      replay: Replay(changes: changes, contents: contents, freeing: freeing, log: log),
+      checkpoint: checkpoint, cleaner: cleaner, free: free, pages: pages)
+    reads = SlotReads(pages: pages, slots: slots, effects: effects)
+    operations = Operations(
+      slots: slots, changes: changes, contents: contents, attributes: attributes, space: space, log: log,
+      reads: reads, recovery: recovery)
+    requests = slots.requests
+    replies = slots.replies
+    errors.onFailure = { [unowned self] reason in endWriting(reason) }
+    segments.onContradiction = { [errors] what in errors.contradiction(what) }
   }
 
   // MARK: Events
 
+  public var now: Instant {
+    get { event.now }
+    set { event.now = newValue }
+  }
+
   public func begin(slot: Int) {
-    beginEvent()
-    slots[slot] = SlotState()
-    replies[slot] = Reply()
-    counters.requests += 1
-    run(slot)
-    runRunnable()
-    endEvent()
+    event.begin()
+    operations.begin(slot)
+    operations.runRunnable()
+    event.end()
   }
 
   public func complete(tag: UInt64, errno: Int32) {
-    beginEvent()
+    event.begin()
     let tag = Tag(raw: tag)
     switch tag.kind {
     case .load: loaded(FrameIndex(truncatingIfNeeded: tag.value), errno)
-    case .read: readEnded(tag, errno)
+    case .read: reads.ended(tag, errno)
     case .logWrite: logWriteEnded(Int(tag.value), errno)
-    case .flush: flushEnded(errno)
-    case .checkpoint: checkpointWriteEnded(errno)
-    case .discard: discardEnded(UInt32(truncatingIfNeeded: tag.value))
-    case .cleanerRead: cleanerReadEnded(FrameIndex(truncatingIfNeeded: tag.value), errno)
-    case .mount: mountReadEnded(Int(tag.value), errno)
-    case .errorRecord: errorRecordWritten()
+    case .flush: log.flushEnded(errno)
+    case .checkpoint: checkpoint.writeEnded(errno)
+    case .discard: checkpoint.discardEnded(UInt32(truncatingIfNeeded: tag.value))
+    case .cleanerRead: cleaner.readEnded(FrameIndex(truncatingIfNeeded: tag.value), errno)
+    case .mount: mountReads.ended(Int(tag.value), errno)
+    case .errorRecord: errors.recordWritten()
     case .unknown: break
     }
-    runRunnable()
-    endEvent()
+    operations.runRunnable()
+    event.end()
+  }
+
+  /// A block that was to be read into the cache has arrived, or not: it joins its owner.
+  private func loaded(_ frame: FrameIndex, _ code: Int32) {
+    if loader.arrived(frame, code) {
+      let key = cache[frame].key
+      switch key.kind {
+      case .data: pages.adopt(frame)
+      case .inodeTable, .internalTable: if key.level == 0 { nodes.clearMarks(cache.page(frame)) }
+      default: break
+      }
+    }
+    loader.wake(frame)
+  }
+
+  private func logWriteEnded(_ index: Int, _ code: Int32) {
+    writes.end(index, code)
+    switch writes[index].head {
+    case .foreground: log.writeEnded(index, code)
+    case .nodes: nodes.log.writeEnded(index, code)
+    case .cleaner: cleaner.writeEnded(index, code)
+    }
+    waiting.wakeStalled()
   }
 
   public func forget(node: UInt64, count: UInt64) {
-    guard let slot = states.find(NodeID(raw: node).number),
-      states.slots[slot].generation == NodeID(raw: node).generation
+    guard let state = states.find(NodeID(raw: node).number),
+      states[state].id.generation == NodeID(raw: node).generation
     else { return }
-    let left = states.slots[slot].lookups
-    states.slots[slot].lookups = left - min(left, count)
-    if states.slots[slot].lookups == 0 { lastLookupGone(slot) }
+    states[state].kernel.forget(count)
+    if states[state].kernel.lookups == 0 { freeing.lastLookupGone(state) }
   }
 
   public func advance() -> UInt64 {
-    beginEvent()
-    guard failure == nil, isReady else {
-      if isStopping { isStopped = isQuiet }
-      return failure == nil && !isStopping ? advanceMount() : .max
+    event.begin()
+    guard condition.failure == nil, condition.isReady else {
+      if condition.isStopping { condition.setStopped(isQuiet) }
+      return condition.failure == nil && !condition.isStopping ? advanceMount() : .max
     }
-    defer { endEvent() }
-    if needsWake {
-      needsWake = false
-      wakeStalled()
-    }
-    if !continuing.isEmpty {
-      runnable.append(contentsOf: continuing)
-      continuing.removeAll(keepingCapacity: true)
-    }
-    if !isJobsTurn { runRunnable() }
-    isJobsTurn = isSpent
-    guard !isSpent else { return 0 }
-    let isBusy = writeBorrowed()
-    if errors.isDirty { writeErrorRecord() }
+    defer { event.end() }
+    waiting.wakeIfAsked()
+    waiting.continueRequests()
+    if !isJobsTurn { operations.runRunnable() }
+    isJobsTurn = event.isSpent
+    guard !event.isSpent else { return 0 }
+    let isBusy = log.writeBorrowed()
+    errors.writeRecord()
     let next = advanceJobs()
     // A request that runs now may give work to a job that has already run.
-    let isLate = !runnable.isEmpty
-    runRunnable()
-    return needsWake || isBusy || isLate || !continuing.isEmpty || !runnable.isEmpty ? 0 : next
+    let isLate = waiting.hasRunnable
+    operations.runRunnable()
+    let goesOn = waiting.needsWake || waiting.hasContinuing || waiting.hasRunnable
+    return goesOn || isBusy || isLate ? 0 : next
   }
+
+  public var wantsAdvance: Bool { waiting.hasContinuing || log.wantsToWriteBorrowed }
+
+  private func advanceMount() -> UInt64 {
+    let next = recovery.advance()
+    if next != 0, condition.failure == nil, !condition.isReady, !mountReads.isPending, isQuiet {
+      recovery.failForWantOfMemory()
+    }
+    return next
+  }
+
+  // MARK: Jobs
+
+  /// Rounds of jobs in one event at most; each step is short.
+  private static let roundsPerEvent = 4
+  /// Long work in the order in which it is done. The checkpoint is last: any of the others may find that only that helps.
+  private static let jobs: [Job] = [.commit, .freeing, .cleaner, .paths, .checkpoint]
+
+  /// Does background work that is due.
+  /// - Returns: when to be called again.
+  private func advanceJobs() -> UInt64 {
+    if log.commitDeadline <= event.now.monotonic { log.startCommit(isDurable: true) }
+    if condition.isStopping { return advanceStop() }
+    var isBusy = false
+    for _ in 0..<Self.roundsPerEvent {
+      // A round that the event before has begun does not tell whether anything is left.
+      isBusy = nextJob > 0
+      while nextJob < Self.jobs.count {
+        guard !event.isSpent else { return 0 }
+        nextJob += 1
+        if step(Self.jobs[nextJob - 1]) { isBusy = true }
+      }
+      nextJob = 0
+      guard isBusy else { break }
+    }
+    if isBusy { return 0 }
+    // What can no longer be written is never due.
+    return condition.isReadOnly ? .max : min(log.commitDeadline, checkpoint.deadline)
+  }
+
+  private func step(_ job: Job) -> Bool {
+    switch job {
+    case .mount: return false
+    case .commit: return log.commitStep()
+    case .freeing:
+      let isBusy = freeing.step()
+      return freeNumbers() || isBusy
+    case .cleaner: return cleaner.step()
+    case .paths: return paths.step()
+    case .checkpoint:
+      let isBusy = checkpoint.releaseStep()
+      return checkpoint.step() || isBusy
+    }
+  }
+
+  /// Numbers are not freed between a checkpoint's cut and its tables: these must be as of the cut.
+  private func freeNumbers() -> Bool {
+    switch checkpoint.phase {
+    case .nodes, .tables: false
+    default: freeing.freeNumbersStep()
+    }
+  }
+
+  // MARK: The end
 
   public func stop() {
-    isStopping = true
+    condition.beginStop()
     // A mount under way is given up: the log is as it was found.
-    if !isReady || failure != nil { isStopped = isQuiet }
+    if !condition.isReady || condition.failure != nil { condition.setStopped(isQuiet) }
   }
-}
 
-extension Geometry {
-  /// Stands in until the superblock was read.
-  static let none: Geometry = {
-    // The smallest geometry is always possible.
-    guard let geometry = try? Geometry.fitting(blockCount: 16384) else {
-      preconditionFailure("impossible geometry")
+  /// Writes everything, and a checkpoint that says that nothing follows it.
+  private func advanceStop() -> UInt64 {
+    paths.endAll()
+    errors.writeRecord()
+    if condition.isReadOnly {
+      condition.setStopped(isQuiet)
+      return .max
     }
-    return geometry
-  }()
+    var isBusy = true
+    var steps = 0
+    while isBusy, steps < Self.roundsPerEvent, !event.isSpent {
+      isBusy = checkpoint.step()
+      if checkpoint.phase == .idle, !isBusy { isBusy = checkpoint.beginLast() }
+      steps += 1
+    }
+    condition.setStopped(checkpoint.isDone && isQuiet)
+    return isBusy ? 0 : .max
+  }
+
+  /// Whether the device has nothing to do for us: its commands may use our memory.
+  private var isQuiet: Bool {
+    writes.inFlight == 0 && !log.isFlushing && checkpoint.writesInFlight == 0 && segments.discarding == 0
+      && !cleaner.isReading && !waiting.isReading && errors.isWritten && !mountReads.isPending
+      && !reads.isReading
+  }
+
+  /// Nothing can be written any more: what was acknowledged is on the device as far as it was synced.
+  private func endWriting(_ reason: String) {
+    checkpoint.giveUp()
+    log.giveUp()
+    waiting.wakeStalled()
+    guard !condition.isReady else { return }
+    // What was mounted read-only, and was to become writable, stays what it was.
+    if condition.isBecomingWritable { recovery.becomeReady() } else { condition.refuse(reason) }
+  }
 }

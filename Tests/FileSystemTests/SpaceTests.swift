@@ -169,8 +169,8 @@ import FileProtocol
     let mounted = try Mounted(megabytes: 40)
     try mounted.write(try mounted.makeFile("f"), pattern(100_000))
     try mounted.settle()
-    let usage = try #require(mounted.fileSystem).usage
-    while let segment = usage.take(age: 1) { usage.close(segment) }
+    let segments = try #require(mounted.fileSystem).segments
+    while let segment = segments.take(for: 1) { segments.close(segment) }
     try mounted.harness.unmount()
     let image = mounted.harness.disk.image
     #expect(throws: SimulationFailure.self) { try mounted.mountAgain(image, nil) }

@@ -1,0 +1,333 @@
+import Format
+
+/// All 4 KiB frames of the filesystem: what each holds, an index by key, a free list, and a clock that finds what to give up.
+///
+/// Owns every frame's state, pins and links. It promises that a frame in the index holds what its key says or is being read, that a
+/// block is in at most one frame, and that nothing dirty, frozen, pinned, marked or being written is given up. Who changes what a
+/// frame holds says so by a transition below (`FrameState`); the lists of nodes and pages belong to `NodeStore` and `Pages`.
+final class Cache {
+  let memory: WorkingMemory
+  private let frames: UnsafeMutablePointer<FrameInfo>
+  private let buckets: UnsafeMutablePointer<FrameIndex>
+  private let bucketCount: Int
+  private let bucketMask: UInt64
+  /// Numbers of all frames, in order: a run of frames is a pointer into it.
+  private let numbers: UnsafeMutablePointer<UInt32>
+  private var freeHead = FrameIndex.none
+  private(set) var freeCount = 0
+  private var hand: FrameIndex
+  private let end: FrameIndex
+  /// Called with a clean page before it is given up.
+  var onEvict: (FrameIndex) -> Void = { _ in }
+  /// How many frames each slot lends, and how many slots lend any; and slots that have all theirs back, until they are taken.
+  private let lentFrames: UnsafeMutablePointer<Int32>
+  private(set) var lendingSlots = 0
+  private var repaidSlots: [Int] = []
+
+  init(memory: WorkingMemory) {
+    self.memory = memory
+    end = memory.firstFrame + memory.frameCount
+    hand = memory.firstFrame
+    frames = .allocate(capacity: Int(end))
+    frames.initialize(repeating: FrameInfo(), count: Int(end))
+    lentFrames = .allocate(capacity: memory.slots)
+    lentFrames.initialize(repeating: 0, count: memory.slots)
+    numbers = .allocate(capacity: Int(end))
+    for frame in 0..<end { numbers[Int(frame)] = frame }
+    var size = 1024
+    while size < Int(memory.frameCount) * 2 { size *= 2 }
+    bucketCount = size
+    buckets = .allocate(capacity: size)
+    buckets.initialize(repeating: .none, count: size)
+    bucketMask = UInt64(size - 1)
+    for frame in (memory.firstFrame..<end).reversed() { pushFree(frame) }
+  }
+
+  deinit {
+    frames.deallocate()
+    lentFrames.deallocate()
+    numbers.deallocate()
+    buckets.deallocate()
+  }
+
+  // MARK: Looking at frames
+
+  /// What is known of a frame.
+  @inline(__always)
+  subscript(frame: FrameIndex) -> FrameInfo {
+    unsafeAddress { UnsafePointer(frames + Int(frame)) }
+  }
+
+  /// The frame's bytes.
+  @inline(__always)
+  func page(_ frame: FrameIndex) -> Page {
+    Page(memory.base + Int(frame) * Page.size)
+  }
+
+  /// The frame that holds `page`, one of the cache's own.
+  @inline(__always)
+  func frame(of page: Page) -> FrameIndex {
+    FrameIndex(truncatingIfNeeded: (page.base - memory.base) / Page.size)
+  }
+
+  /// Frame numbers for a command on frames from `frame` on.
+  @inline(__always)
+  func run(from frame: FrameIndex) -> UnsafePointer<UInt32> { UnsafePointer(numbers + Int(frame)) }
+
+  /// Whether a slot lends the frame.
+  @inline(__always)
+  func isLent(_ frame: FrameIndex) -> Bool { frame < memory.firstFrame }
+
+  /// Whether the frame holds the block `key`.
+  @inline(__always)
+  func holds(_ frame: FrameIndex, _ key: NodeKey) -> Bool {
+    frame != .none && frames[frame].key == key && frames[frame].isReady
+  }
+
+  // MARK: Index
+
+  @inline(__always)
+  private func bucket(_ key: NodeKey, _ index: UInt64) -> Int {
+    // Neighbours in a file are neighbours here: they are used together.
+    let mixed = key.raw &* 0x9E37_79B9_7F4A_7C15
+    return Int(((mixed ^ (mixed >> 29)) &+ index) & bucketMask)
+  }
+
+  /// The frame that holds, or is to hold, `key`.
+  @inline(__always)
+  func find(_ key: NodeKey, _ index: UInt64 = 0) -> FrameIndex {
+    var frame = buckets[bucket(key, index)]
+    while frame != .none {
+      if frames[frame].key == key, frames[frame].index == index { return frame }
+      frame = frames[frame].chain
+    }
+    return .none
+  }
+
+  private func link(_ frame: FrameIndex) {
+    let slot = bucket(frames[frame].key, frames[frame].index)
+    frames[frame].chain = buckets[slot]
+    buckets[slot] = frame
+  }
+
+  private func unlink(_ frame: FrameIndex) {
+    let slot = bucket(frames[frame].key, frames[frame].index)
+    if buckets[slot] == frame {
+      buckets[slot] = frames[frame].chain
+    } else {
+      var before = buckets[slot]
+      while before != .none, frames[before].chain != frame { before = frames[before].chain }
+      assert(before != .none, "a frame that is not in the index is taken out of it")
+      if before != .none { frames[before].chain = frames[frame].chain }
+    }
+    frames[frame].chain = .none
+  }
+
+  // MARK: Taking and giving back
+
+  private func pushFree(_ frame: FrameIndex) {
+    assert(frames[frame].pins == 0, "a frame is freed that a request or job keeps")
+    guard !isLent(frame) else { return giveToSlot(frame) }
+    frames[frame] = FrameInfo()
+    frames[frame].next = freeHead
+    freeHead = frame
+    freeCount += 1
+  }
+
+  private func giveToSlot(_ frame: FrameIndex) {
+    let slot = Int(frames[frame].lender)
+    frames[frame] = FrameInfo()
+    lentFrames[slot] -= 1
+    assert(lentFrames[slot] >= 0)
+    guard lentFrames[slot] == 0 else { return }
+    lendingSlots -= 1
+    repaidSlots.append(slot)
+  }
+
+  /// Frames that a slot lends.
+  @inline(__always)
+  func lentFrames(of slot: Int) -> Int32 { lentFrames[slot] }
+
+  /// Whether slots have all their frames back since they were last taken.
+  var hasRepaidSlots: Bool { !repaidSlots.isEmpty }
+
+  /// The slots that have all their frames back since this was last asked for.
+  func takeRepaidSlots() -> [Int] {
+    defer { repaidSlots.removeAll(keepingCapacity: true) }
+    return repaidSlots
+  }
+
+  private func popFree() -> FrameIndex {
+    let frame = freeHead
+    guard frame != .none else { return .none }
+    assert(frames[frame].state == .free)
+    freeHead = frames[frame].next
+    freeCount -= 1
+    frames[frame] = FrameInfo()
+    return frame
+  }
+
+  /// Makes sure that `count` frames are free, giving up clean ones.
+  /// - Returns: false when too much is dirty, pinned or under way.
+  func reserve(_ count: Int) -> Bool {
+    var looked = 0
+    let limit = Int(memory.frameCount) * 2
+    while freeCount < count, looked < limit {
+      looked += 1
+      let frame = hand
+      hand = hand + 1 == end ? memory.firstFrame : hand + 1
+      evict(frame)
+    }
+    return freeCount >= count
+  }
+
+  private func evict(_ frame: FrameIndex) {
+    guard !frames[frame].isReferenced else {
+      frames[frame].isReferenced = false
+      return
+    }
+    giveUp(frame)
+  }
+
+  /// Frees a frame if nothing needs what it holds to stay in memory.
+  func giveUp(_ frame: FrameIndex) {
+    guard frames[frame].canBeGivenUp else { return }
+    if frames[frame].state == .page(.clean) { onEvict(frame) }
+    drop(frame)
+  }
+
+  /// A frame for `key`, in the index, its contents undefined; `none` when there is none.
+  /// - Parameter checksum: what the block that is about to be read must have; nil for one that is new.
+  func insert(_ key: NodeKey, _ index: UInt64 = 0, loading checksum: UInt32? = nil) -> FrameIndex {
+    assert(find(key, index) == .none, "a block would be in two frames")
+    guard freeCount > 0 || reserve(1) else { return .none }
+    let frame = popFree()
+    frames[frame].key = key
+    frames[frame].index = index
+    if let checksum {
+      frames[frame].state = .loading(checksum: checksum)
+    } else {
+      frames[frame].state = key.isNode ? .node(.clean) : .page(.clean)
+    }
+    frames[frame].isReferenced = true
+    link(frame)
+    return frame
+  }
+
+  /// Takes a frame that a slot lends into the index, with the bytes it holds, until it is freed.
+  func borrow(_ frame: FrameIndex, from slot: Int, for key: NodeKey, _ index: UInt64) {
+    assert(isLent(frame) && frames[frame].state == .free && find(key, index) == .none)
+    frames[frame].key = key
+    frames[frame].index = index
+    frames[frame].state = .page(.clean)
+    frames[frame].lender = Int16(truncatingIfNeeded: slot)
+    if lentFrames[slot] == 0 { lendingSlots += 1 }
+    lentFrames[slot] += 1
+    link(frame)
+  }
+
+  /// A frame for a device command or a job; `none` when there is none.
+  func takeBuffer() -> FrameIndex {
+    guard freeCount > 0 || reserve(1) else { return .none }
+    let frame = popFree()
+    frames[frame].state = .buffer
+    return frame
+  }
+
+  /// Gives a buffer back.
+  func giveBack(_ frame: FrameIndex) {
+    assert(frames[frame].state == .buffer)
+    pushFree(frame)
+  }
+
+  /// Takes a frame out of the index and frees it.
+  func drop(_ frame: FrameIndex) {
+    assert(frames[frame].state != .free)
+    if frames[frame].state != .buffer { unlink(frame) }
+    pushFree(frame)
+  }
+
+  /// Takes a frame out of the index but keeps its memory, for a command that still uses it.
+  func detach(_ frame: FrameIndex) {
+    unlink(frame)
+    frames[frame].state = .buffer
+  }
+
+  /// Moves a key to a new frame with the same bytes, which is clean; the old frame becomes a buffer, for a command that still uses it.
+  func renew(_ frame: FrameIndex) -> FrameIndex {
+    let fresh = takeBuffer()
+    guard fresh != .none else { return .none }
+    page(fresh).copy(page(frame).bytes(at: 0, count: Page.size), at: 0)
+    let info = frames[frame]
+    detach(frame)
+    frames[fresh].key = info.key
+    frames[fresh].index = info.index
+    frames[fresh].state = .page(.clean)
+    frames[fresh].leaf = info.leaf
+    frames[fresh].isReferenced = true
+    link(fresh)
+    return fresh
+  }
+
+  // MARK: Transitions
+
+  /// A block that was being read is there, or could not be read.
+  func endLoading(_ frame: FrameIndex, isGood: Bool) {
+    assert(frames[frame].isLoading)
+    frames[frame].state = isGood ? (frames[frame].key.isNode ? .node(.clean) : .page(.clean)) : .failed
+  }
+
+  @inline(__always)
+  func setNode(_ frame: FrameIndex, _ state: NodeState) {
+    assert(frames[frame].key.isNode && frames[frame].isReady)
+    frames[frame].state = .node(state)
+  }
+
+  @inline(__always)
+  func setPage(_ frame: FrameIndex, _ state: PageState) {
+    assert(!frames[frame].key.isNode && frames[frame].isReady)
+    frames[frame].state = .page(state)
+  }
+
+  /// A page became dirty, as number `order` of all.
+  @inline(__always)
+  func setOrder(_ frame: FrameIndex, _ order: UInt64) { frames[frame].dirtied = order }
+
+  /// The block with a page's map entry.
+  @inline(__always)
+  func setLeaf(_ frame: FrameIndex, _ leaf: NodeKey) { frames[frame].leaf = leaf }
+
+  @inline(__always)
+  func setRole(_ frame: FrameIndex, _ role: NodeRole) { frames[frame].role = role }
+
+  /// What the frame holds was used.
+  @inline(__always)
+  func touch(_ frame: FrameIndex) { frames[frame].isReferenced = true }
+
+  @inline(__always)
+  func pin(_ frame: FrameIndex) { frames[frame].pins += 1 }
+
+  @inline(__always)
+  func unpin(_ frame: FrameIndex) {
+    assert(frames[frame].pins > 0)
+    frames[frame].pins -= 1
+  }
+
+  /// A number in a leaf of a node table was marked as allocated.
+  func addMark(_ frame: FrameIndex) { frames[frame].marks &+= 1 }
+
+  /// - Returns: false when there was none.
+  func removeMark(_ frame: FrameIndex) -> Bool {
+    guard frames[frame].marks > 0 else { return false }
+    frames[frame].marks -= 1
+    return true
+  }
+
+  // MARK: Lists
+
+  @inline(__always)
+  func append(_ frame: FrameIndex, to list: inout FrameList) { frames.append(frame, to: &list) }
+
+  @inline(__always)
+  func remove(_ frame: FrameIndex, from list: inout FrameList) { frames.remove(frame, from: &list) }
+}

@@ -1,0 +1,132 @@
+import Format
+
+/// What the filesystem keeps in memory of an inode in use: the kernel knows it, or pages of it are cached, or something of it is not in
+/// the log. Each part is written by the owner that its type names.
+struct InodeState {
+  fileprivate(set) var id = NodeID(raw: 0)
+  /// What the kernel knows and keeps of it.
+  var kernel = KernelView()
+  /// Its cached pages.
+  var pages = FilePages()
+  /// What of it the log does not hold.
+  var log = LogView()
+  /// What was written to it and had to be given up.
+  var lost = LostWrites()
+
+  var number: UInt64 { id.number }
+
+  var isUsed: Bool { kernel.lookups > 0 || !pages.isEmpty || log.isPending }
+}
+
+/// States by inode number: places in an array, found through a hash of open addressing.
+///
+/// Owns the places of the states, not what is in them. A place is good until a state is obtained or released; so it is looked up anew by
+/// whoever runs again.
+final class InodeStates {
+  private var places: UnsafeMutablePointer<InodeState>
+  private var capacity: Int
+  private var free: [Int32] = []
+  private var table: [Int32]
+  private(set) var count = 0
+
+  init() {
+    capacity = 1024
+    places = .allocate(capacity: capacity)
+    places.initialize(repeating: InodeState(), count: capacity)
+    table = Array(repeating: -1, count: capacity * 2)
+    free = (0..<Int32(capacity)).reversed()
+  }
+
+  deinit { places.deallocate() }
+
+  /// The state at a place.
+  @inline(__always)
+  subscript(place: Int) -> InodeState {
+    unsafeAddress { UnsafePointer(places + place) }
+    unsafeMutableAddress { places + place }
+  }
+
+  /// The state of an inode; nil when nothing is kept of it.
+  @inline(__always)
+  func known(_ number: UInt64) -> InodeState? { find(number).map { places[$0] } }
+
+  @inline(__always)
+  private func home(_ number: UInt64) -> Int {
+    Int(truncatingIfNeeded: (number &* 0x9E37_79B9_7F4A_7C15) >> 20) & (table.count - 1)
+  }
+
+  /// The place of an inode's state, nil when there is none.
+  func find(_ number: UInt64) -> Int? {
+    var at = home(number)
+    while table[at] >= 0 {
+      if places[Int(table[at])].number == number { return Int(table[at]) }
+      at = (at + 1) & (table.count - 1)
+    }
+    return nil
+  }
+
+  /// The place of an inode's state, made when there is none.
+  /// - Parameter size: the inode's size in bytes, which the log knows.
+  func obtain(_ id: NodeID, size: UInt64) -> Int {
+    if let slot = find(id.number) {
+      places[slot].id = id
+      return slot
+    }
+    if free.isEmpty { grow() }
+    let slot = free.removeLast()
+    places[Int(slot)] = InodeState()
+    places[Int(slot)].id = id
+    places[Int(slot)].log.setLoggedSize(size)
+    place(slot)
+    count += 1
+    return Int(slot)
+  }
+
+  /// The place of the state of an inode in memory, made when there is none.
+  @inline(__always)
+  func obtain(_ inode: Inode) -> Int { obtain(inode.id, size: inode.size) }
+
+  /// Forgets an inode that is not in use any more.
+  func releaseIfUnused(_ slot: Int) {
+    guard !places[slot].isUsed else { return }
+    var at = home(places[slot].number)
+    while table[at] != Int32(slot) { at = (at + 1) & (table.count - 1) }
+    removeAt(at)
+    places[slot] = InodeState()
+    free.append(Int32(slot))
+    count -= 1
+  }
+
+  private func place(_ slot: Int32) {
+    var at = home(places[Int(slot)].number)
+    while table[at] >= 0 { at = (at + 1) & (table.count - 1) }
+    table[at] = slot
+  }
+
+  /// Closes the gap that a removed entry leaves in its run.
+  private func removeAt(_ position: Int) {
+    var hole = position
+    var at = (hole + 1) & (table.count - 1)
+    while table[at] >= 0 {
+      let wanted = home(places[Int(table[at])].number)
+      if (at &- wanted) & (table.count - 1) >= (at &- hole) & (table.count - 1) {
+        table[hole] = table[at]
+        hole = at
+      }
+      at = (at + 1) & (table.count - 1)
+    }
+    table[hole] = -1
+  }
+
+  private func grow() {
+    let larger = UnsafeMutablePointer<InodeState>.allocate(capacity: capacity * 2)
+    larger.moveInitialize(from: places, count: capacity)
+    (larger + capacity).initialize(repeating: InodeState(), count: capacity)
+    places.deallocate()
+    places = larger
+    free = (Int32(capacity)..<Int32(capacity * 2)).reversed()
+    table = Array(repeating: -1, count: capacity * 4)
+    for slot in 0..<Int32(capacity) { place(slot) }
+    capacity *= 2
+  }
+}

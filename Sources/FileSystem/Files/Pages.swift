@@ -1,0 +1,429 @@
+import FileProtocol
+import Format
+import Glibc
+
+/// The cached pages of one file.
+struct FilePages {
+  /// Those that are dirty, in the order in which they became so.
+  fileprivate(set) var dirty = FrameList()
+  /// Those that are clean or being written.
+  fileprivate(set) var clean = FrameList()
+  /// No clean page lies at this block or behind it; `.max` when that is not known.
+  fileprivate(set) var cleanEnd = UInt64.max
+  /// The walk that drops clean pages in steps, 0 for none, and how many of them it has not looked at.
+  fileprivate(set) var cutWalk: UInt64 = 0
+  fileprivate(set) var cutLeft = 0
+
+  var isEmpty: Bool { dirty.count == 0 && clean.count == 0 }
+}
+
+/// Cached blocks of files: dirty ones on their way to the log, and clean ones.
+///
+/// Owns each file's lists of pages, the counts of dirty and charged pages, and which files have pages in frames that slots lend. It
+/// promises that a dirty page's map entry is in a dirty block (`place`), so that it is in memory when the page is written, that a page
+/// over a hole is charged until the map holds its block, and that a page which a device command is writing does not change: it is copied
+/// (`makeDataPage`).
+final class Pages {
+  let cache: Cache
+  let event: Event
+  let waiting: Waiting
+  let errors: Errors
+  let loader: Loader
+  let nodes: NodeStore
+  let map: FileMap
+  let states: InodeStates
+  let uncommitted: Uncommitted
+  /// Pages that are dirty, and those of them over holes: they take space.
+  private(set) var dirtyCount = 0
+  private(set) var chargedCount = 0
+  /// Pages that have become dirty so far.
+  private(set) var lastDirtied: UInt64 = 0
+  /// Number of the last walk that drops cached pages in steps.
+  private var lastCutWalk: UInt64 = 0
+  /// Inodes with pages in frames that slots lend, as long as they wait to be written.
+  private var borrowers: [UInt64] = []
+
+  init(map: FileMap, states: InodeStates, uncommitted: Uncommitted) {
+    self.map = map
+    self.states = states
+    self.uncommitted = uncommitted
+    nodes = map.nodes
+    cache = nodes.cache
+    event = nodes.event
+    waiting = nodes.waiting
+    errors = nodes.errors
+    loader = nodes.loader
+    cache.onEvict = { [unowned(unsafe) self] frame in forgetClean(frame) }
+  }
+
+  // MARK: Finding
+
+  /// The cached page of a block, `none` when there is none.
+  @inline(__always)
+  func dataFrame(_ inode: UInt64, _ index: UInt64) -> FrameIndex { cache.find(NodeKey(.data, inode), index) }
+
+  /// Whether a block has a page, which is not being read.
+  @inline(__always)
+  func hasPage(_ inode: UInt64, _ index: UInt64) -> Bool {
+    let frame = dataFrame(inode, index)
+    return frame != .none && cache[frame].isReady
+  }
+
+  /// Whether a block has a dirty page.
+  func isDirty(_ inode: UInt64, _ index: UInt64) -> Bool {
+    let frame = dataFrame(inode, index)
+    return frame != .none && cache[frame].isDirty
+  }
+
+  /// Whether a block has a page that is charged.
+  func isCharged(_ inode: UInt64, _ index: UInt64) -> Bool {
+    let frame = dataFrame(inode, index)
+    return frame != .none && cache[frame].state == .page(.charged)
+  }
+
+  /// The page of a block as it is, read from the device when it is not in memory; nil for a hole without a page.
+  func dataPage(_ inode: Inode, _ index: UInt64) throws(Stop) -> FrameIndex? {
+    let key = NodeKey(.data, inode.number)
+    let frame = cache.find(key, index)
+    if frame != .none {
+      switch cache[frame].state {
+      case .page:
+        cache.touch(frame)
+        return frame
+      case .loading: throw waiting.wait(for: frame)
+      default: try loader.forgetFailure(frame)
+      }
+    }
+    let entry = try map.mapEntry(inode, index)
+    guard entry.address != 0 else { return nil }
+    _ = try loader.load(key, index: index, address: entry.address, checksum: entry.checksum)
+    return nil
+  }
+
+  /// Makes sure that no block of a range is being read.
+  func waitForReads(_ inode: UInt64, _ range: Range<UInt64>) throws(Stop) {
+    guard states.find(inode) != nil || waiting.isReading else { return }
+    for index in range {
+      let frame = dataFrame(inode, index)
+      if frame != .none, cache[frame].isLoading { throw waiting.wait(for: frame) }
+    }
+  }
+
+  // MARK: Clean pages
+
+  /// A page that a device read filled joins its file.
+  func adopt(_ frame: FrameIndex) {
+    let number = cache[frame].key.number
+    appendClean(frame, states.find(number) ?? states.obtain(NodeID(number: number, generation: 0), size: 0))
+  }
+
+  /// A page joins the clean ones of its file.
+  private func appendClean(_ frame: FrameIndex, _ state: Int) {
+    cache.append(frame, to: &states[state].pages.clean)
+    if cache[frame].index >= states[state].pages.cleanEnd { states[state].pages.cleanEnd = .max }
+    if states[state].pages.cutWalk != 0 { states[state].pages.cutLeft += 1 }
+  }
+
+  /// A clean page is about to leave the cache.
+  private func forgetClean(_ frame: FrameIndex) {
+    guard let state = states.find(cache[frame].key.number) else { return }
+    cache.remove(frame, from: &states[state].pages.clean)
+    states.releaseIfUnused(state)
+  }
+
+  // MARK: Dirty pages
+
+  /// A page joins the dirty ones of its file, as the latest.
+  private func becomeDirty(_ frame: FrameIndex, _ state: Int, isCharged: Bool = false) {
+    cache.setPage(frame, isCharged ? .charged : .dirty)
+    lastDirtied += 1
+    cache.setOrder(frame, lastDirtied)
+    cache.append(frame, to: &states[state].pages.dirty)
+    dirtyCount += 1
+    if isCharged { chargedCount += 1 }
+  }
+
+  /// A page is dirty no more: it is being written, or goes.
+  private func leaveDirty(_ frame: FrameIndex, _ state: Int) {
+    cache.remove(frame, from: &states[state].pages.dirty)
+    dirtyCount -= 1
+    if cache[frame].state == .page(.charged) { chargedCount -= 1 }
+  }
+
+  /// A dirty page for a block, to be filled by the caller. What was cached of the block stays where it is, unless a
+  /// device command is writing it: then the bytes are copied to a new frame.
+  func makeDataPage(_ inode: Inode, _ index: UInt64) throws(Stop) -> FrameIndex {
+    let key = NodeKey(.data, inode.number)
+    var frame = cache.find(key, index)
+    let state = states.obtain(inode)
+    if frame != .none {
+      switch cache[frame].state {
+      case .page(.dirty), .page(.charged): return frame
+      case .page(.writing):
+        waiting.unpinEverywhere(frame)
+        let fresh = cache.renew(frame)
+        guard fresh != .none else { throw .again(.memory) }
+        cache.remove(frame, from: &states[state].pages.clean)
+        frame = fresh
+      case .page(.clean): cache.remove(frame, from: &states[state].pages.clean)
+      case .loading:
+        cache.detach(frame)
+        frame = .none
+      default:
+        waiting.unpinEverywhere(frame)
+        cache.drop(frame)
+        frame = .none
+      }
+    }
+    if frame == .none {
+      frame = cache.insert(key, index)
+      guard frame != .none else { throw .again(.memory) }
+    }
+    becomeDirty(frame, state)
+    uncommitted.list(state)
+    return frame
+  }
+
+  /// A page became dirty: the block with its map entry is dirty from now on, so that it is in memory when the page is written. Over
+  /// a hole the page takes space, so that writing it out cannot fail.
+  func place(_ frame: FrameIndex, of inode: Inode, at slot: MapSlot) {
+    nodes.modify(slot.page)
+    cache.setLeaf(frame, cache[cache.frame(of: slot.page)].key)
+    guard slot.entry.isHole, cache[frame].state == .page(.dirty) else { return }
+    cache.setPage(frame, .charged)
+    chargedCount += 1
+    nodes.modify(inode.page)
+    inode.blocks &+= 1
+  }
+
+  /// A hole gets a promise of space. Where it has a dirty page, that took the space already.
+  func reserve(_ inode: Inode, _ index: UInt64, at slot: MapSlot) {
+    map.reserve(slot)
+    let frame = dataFrame(inode.number, index)
+    if frame != .none, cache[frame].state == .page(.charged) {
+      cache.setPage(frame, .dirty)
+      chargedCount -= 1
+    } else {
+      inode.blocks &+= 1
+    }
+  }
+
+  // MARK: Writing
+
+  /// A page's bytes are on their way to the log, and the map says that they lie there.
+  @inline(__always)
+  func beginWriting(_ frame: FrameIndex) {
+    guard let state = states.find(cache[frame].key.number) else { return }
+    uncommitted.wroteShare(state)
+    leaveDirty(frame, state)
+    cache.setPage(frame, .writing)
+    appendClean(frame, state)
+  }
+
+  /// The log write that holds a page has ended, well or not.
+  func endWriting(_ frame: FrameIndex, _ code: Int32) {
+    // Something else has taken its place, and it was kept for the command only.
+    guard cache[frame].state == .page(.writing) else { return cache.giveBack(frame) }
+    guard let state = states.find(cache[frame].key.number) else { return }
+    cache.setPage(frame, .clean)
+    if code != 0 {
+      cache.remove(frame, from: &states[state].pages.clean)
+      becomeDirty(frame, state)
+      uncommitted.list(state)
+    } else if cache.isLent(frame) {
+      // Its slot gets it back.
+      cache.remove(frame, from: &states[state].pages.clean)
+      cache.drop(frame)
+      states.releaseIfUnused(state)
+    }
+  }
+
+  // MARK: Dropping
+
+  /// Drops every cached page of `inode` in a range of blocks; what was dirty is gone.
+  func dropPages(_ inode: Inode, _ range: Range<UInt64>) {
+    guard let state = states.find(inode.number) else { return }
+    // Another page in its place would go out without what was written before it.
+    uncommitted.removeUrgent { $0.inode == inode.number && range.contains($0.index) }
+    let hasClean = range.lowerBound < states[state].pages.cleanEnd
+    let pages = states[state].pages.dirty.count + (hasClean ? states[state].pages.clean.count : 0)
+    if range.upperBound - range.lowerBound < UInt64(pages) {
+      event.count(range.count * Work.frame)
+      for index in range {
+        let frame = dataFrame(inode.number, index)
+        if frame != .none, cache[frame].isReady { drop(frame, inode, state) }
+      }
+    } else {
+      event.count(pages * Work.frame)
+      drop(from: states[state].pages.dirty.first, inode, state, range)
+      if hasClean { drop(from: states[state].pages.clean.first, inode, state, range) }
+    }
+    dropLoading(inode, range)
+  }
+
+  private func drop(from first: FrameIndex, _ inode: Inode, _ state: Int, _ range: Range<UInt64>) {
+    var frame = first
+    while frame != .none {
+      let next = cache[frame].next
+      if range.contains(cache[frame].index) { drop(frame, inode, state) }
+      frame = next
+    }
+  }
+
+  /// Pages that are dropped at once; more are dropped in steps.
+  private static let pagesPerCut = 1024
+
+  /// A file is about to be cut to `blocks` blocks: its clean pages behind that are dropped, as many as one event has time for.
+  /// - Throws: `again` until they have gone.
+  func prepareDrop(_ inode: Inode, from blocks: UInt64) throws(Stop) {
+    guard waiting.isRequest, let state = states.find(inode.number),
+      states[state].pages.clean.count > Self.pagesPerCut, states[state].pages.cleanEnd > blocks
+    else { return }
+    if waiting.cursor.cutWalk == 0 {
+      lastCutWalk += 1
+      waiting.cursor.cutWalk = lastCutWalk
+      states[state].pages.cutWalk = lastCutWalk
+      states[state].pages.cutLeft = states[state].pages.clean.count
+    }
+    // Another cut goes through them: this one drops what is left at once.
+    guard states[state].pages.cutWalk == waiting.cursor.cutWalk else { return }
+    while states[state].pages.cutLeft > 0, states[state].pages.clean.first != .none {
+      guard !event.isSpent else { throw .again(.share) }
+      event.count(Work.frame)
+      let frame = states[state].pages.clean.first
+      states[state].pages.cutLeft -= 1
+      if cache[frame].index >= blocks {
+        drop(frame, inode, state)
+      } else {
+        cache.remove(frame, from: &states[state].pages.clean)
+        cache.append(frame, to: &states[state].pages.clean)
+      }
+    }
+    states[state].pages.cutWalk = 0
+    states[state].pages.cleanEnd = blocks
+  }
+
+  /// Drops pages of a file that cannot be reached any more, as many as one event has time for.
+  /// - Returns: whether all have gone.
+  func dropSome(_ inode: Inode) -> Bool {
+    guard let state = states.find(inode.number) else { return true }
+    while !event.isSpent {
+      let dirty = states[state].pages.dirty.first
+      let frame = dirty != .none ? dirty : states[state].pages.clean.first
+      guard frame != .none else { return true }
+      event.count(Work.frame)
+      drop(frame, inode, state)
+    }
+    return false
+  }
+
+  private func drop(_ frame: FrameIndex, _ inode: Inode, _ state: Int) {
+    let was = cache[frame].state
+    if cache[frame].isDirty {
+      leaveDirty(frame, state)
+    } else {
+      cache.remove(frame, from: &states[state].pages.clean)
+    }
+    if was == .page(.charged) { loseBlock(of: inode) }
+    waiting.unpinEverywhere(frame)
+    if was == .page(.writing) { cache.detach(frame) } else { cache.drop(frame) }
+  }
+
+  /// A charged page has gone: the file has a block less.
+  private func loseBlock(of inode: Inode) {
+    nodes.modify(inode.page)
+    inode.loseBlock()
+  }
+
+  /// Pages being read are in no list; the few there are are found through those who wait for them.
+  private func dropLoading(_ inode: Inode, _ range: Range<UInt64>) {
+    let key = NodeKey(.data, inode.number)
+    for frame in waiting.framesBeingRead where cache[frame].key == key {
+      if cache[frame].isLoading, range.contains(cache[frame].index) { cache.detach(frame) }
+    }
+  }
+
+  /// Drops the dirty pages of a file that can never be written.
+  /// - Returns: how many there were.
+  func dropUnwritable(_ state: Int) -> Int {
+    let number = states[state].number
+    let count = states[state].pages.dirty.count
+    while states[state].pages.dirty.first != .none {
+      let frame = states[state].pages.dirty.first
+      let wasCharged = cache[frame].state == .page(.charged)
+      leaveDirty(frame, state)
+      if wasCharged, let inode = nodes.inodeInMemory(number) { loseBlock(of: inode) }
+      waiting.unpinEverywhere(frame)
+      cache.drop(frame)
+    }
+    return count
+  }
+
+  // MARK: Pages in frames that slots lend
+  //
+  // Large writes go to the log from the slot they arrived in: its frames are lent to the cache as the dirty pages of the file, and go
+  // back when the log write has ended or something else has taken their place. To all others they are pages as any other.
+
+  /// Whether a write's payload can be lent: whole blocks in whole frames, at least `least` of them so that they are worth a log write
+  /// of their own, and slots left for others.
+  func canBorrow(_ request: Request, _ end: UInt64, least: UInt64) -> Bool {
+    (request.offset | end | UInt64(request.payloadOffset)) & 4095 == 0
+      && request.length >> 12 >= least && cache.lendingSlots < cache.memory.slots / 2
+  }
+
+  /// Makes the payload's frames the dirty pages of the blocks `range`. What a write needs was prepared.
+  /// - Parameter first: the first of the slot's frames with whole blocks.
+  func borrow(_ first: FrameIndex, from slot: Int, _ inode: Inode, _ range: Range<UInt64>) throws(Stop) {
+    let state = states.obtain(inode)
+    let key = NodeKey(.data, inode.number)
+    // Where the map turns out to be damaged, the pages that were borrowed until then have to be written or given up all the same.
+    uncommitted.list(state)
+    if !borrowers.contains(inode.number) { borrowers.append(inode.number) }
+    for (position, index) in range.enumerated() {
+      let frame = first + FrameIndex(truncatingIfNeeded: position)
+      let wasCharged = makeWay(state, key, index)
+      cache.borrow(frame, from: slot, for: key, index)
+      becomeDirty(frame, state, isCharged: wasCharged)
+      place(frame, of: inode, at: try map.makeMapSlot(inode, index))
+    }
+  }
+
+  /// Takes the cached page of a block out of the cache: another takes its place.
+  /// - Returns: whether it was charged.
+  private func makeWay(_ state: Int, _ key: NodeKey, _ index: UInt64) -> Bool {
+    let frame = cache.find(key, index)
+    guard frame != .none else { return false }
+    let was = cache[frame].state
+    if cache[frame].isDirty {
+      leaveDirty(frame, state)
+    } else if cache[frame].isReady {
+      cache.remove(frame, from: &states[state].pages.clean)
+    }
+    waiting.unpinEverywhere(frame)
+    if was == .page(.writing) || cache[frame].isLoading { cache.detach(frame) } else { cache.drop(frame) }
+    return was == .page(.charged)
+  }
+
+  /// The first inode with borrowed pages to be written.
+  var firstBorrower: UInt64? { borrowers.first }
+
+  /// The first borrower has nothing left to be written.
+  func removeFirstBorrower() { borrowers.removeFirst() }
+
+  /// Nothing can be written any more: borrowed pages move to frames of the cache, as far as it has any, so that slots
+  /// come free for reading.
+  func returnBorrowed() {
+    borrowers.removeAll()
+    for frame in 0..<cache.memory.firstFrame where cache[frame].isDirty { moveToCache(frame) }
+  }
+
+  private func moveToCache(_ frame: FrameIndex) {
+    guard let state = states.find(cache[frame].key.number) else { return }
+    let wasCharged = cache[frame].state == .page(.charged)
+    leaveDirty(frame, state)
+    let fresh = cache.renew(frame)
+    guard fresh != .none else { return cache.drop(frame) }
+    becomeDirty(fresh, state, isCharged: wasCharged)
+    cache.giveBack(frame)
+  }
+}

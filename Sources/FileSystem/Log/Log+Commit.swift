@@ -1,0 +1,181 @@
+import Format
+import Glibc
+
+/// A commit: everything that there was when it began is brought to the log, a log write at a time.
+struct Commit {
+  fileprivate(set) var isUnderWay = false
+  /// It ends with a flush.
+  fileprivate var isDurable = false
+  /// Another is to follow it.
+  fileprivate var isWantedAgain = false
+  fileprivate(set) var number: UInt64 = 0
+  /// Inodes at the front of `Uncommitted.inodes` that it still has to come to.
+  fileprivate var inodesLeft = 0
+  /// When it began, and the log write before it.
+  fileprivate var began: UInt64 = 0
+  fileprivate var beganAfter: UInt64 = 0
+  /// The last commit has written everything up to this log write, which is to be flushed once it has ended.
+  fileprivate(set) var target: UInt64 = 0
+}
+
+/// Bringing what is in memory to the log, when a request asks for it or when it is time.
+extension Log {
+  /// Inodes whose pages one step of a commit writes.
+  private static let inodesPerStep = 16
+
+  /// A commit begins of everything that there is now, however much comes while it is under way.
+  /// - Parameter isDurable: whether it ends with a flush; else it only makes room in memory.
+  func startCommit(isDurable: Bool) {
+    guard !commit.isUnderWay else {
+      if isDurable { commit.isWantedAgain = true }
+      return
+    }
+    commit.isUnderWay = true
+    commit.isDurable = isDurable
+    commit.number += 1
+    commit.inodesLeft = uncommitted.inodes.count
+    commit.began = event.now.monotonic
+    commit.beganAfter = lastSequence
+  }
+
+  /// The number of a commit that will have written all that there is now.
+  func commitOfNow() -> UInt64 {
+    let isUnderWay = commit.isUnderWay
+    startCommit(isDurable: true)
+    return isUnderWay ? commit.number + 1 : commit.number
+  }
+
+  /// Whether commit `number` has ended.
+  func hasEnded(commit number: UInt64) -> Bool {
+    commit.number > number || (commit.number == number && !commit.isUnderWay)
+  }
+
+  /// Writes the pages of a few inodes.
+  /// - Returns: false when there is nothing to commit, or the commit waits.
+  func commitStep() -> Bool {
+    guard commit.isUnderWay else { return false }
+    return attempt { () throws(Stop) in
+      let chosen = Array(uncommitted.inodes.prefix(min(commit.inodesLeft, Self.inodesPerStep)))
+      for state in chosen { uncommitted.takeShare(state, in: commit.number) }
+      let hasRecords = uncommitted.hasRecords && lastSequence == commit.beganAfter
+      if !chosen.isEmpty || hasRecords { try emit(chosen, sharing: true) }
+      commit.inodesLeft -= uncommitted.passCommitted(chosen)
+      // Others may have left the list meanwhile.
+      commit.inodesLeft = max(0, min(commit.inodesLeft, uncommitted.inodes.count))
+      if commit.inodesLeft == 0 { endCommit() }
+    }
+  }
+
+  /// Does a step as the job that commits. Where that meets damage, nothing can be written any more.
+  private func attempt(_ step: () throws(Stop) -> Void) -> Bool {
+    switch waiting.attempt(.commit, step) {
+    case .done: return true
+    case .waits: return false
+    case .failed(let code):
+      errors.fail("the commit cannot go on: damage in the filesystem (\(ErrnoText.of(code)))")
+      return false
+    }
+  }
+
+  private func endCommit() {
+    commit.isUnderWay = false
+    if commit.isDurable || (uncommitted.inodes.isEmpty && !uncommitted.hasRecords) {
+      uncommitted.committed(since: commit.began)
+      commit.target = lastSequence
+      flushIfWanted()
+    }
+    waiting.wakeStalled()
+    guard commit.isWantedAgain else { return }
+    commit.isWantedAgain = false
+    startCommit(isDurable: true)
+  }
+
+  /// Writes pages and records of a few inodes, those listed first.
+  func emitSome() throws(Stop) {
+    let chosen = Array(uncommitted.inodes.prefix(Self.inodesPerStep))
+    try emit(chosen)
+    for state in chosen { uncommitted.endShare(state) }
+    commit.inodesLeft = max(0, commit.inodesLeft - uncommitted.passCommitted(chosen))
+  }
+
+  /// Writes one inode's pages, and all records, in one log write.
+  private func commitInode(_ number: UInt64, isDurable: Bool = false) throws(Stop) {
+    guard let state = states.find(number) else { return try emit([], isDurable: isDurable) }
+    try emit([state], isDurable: isDurable)
+    uncommitted.unlistIfCommitted(state)
+  }
+
+  /// Writes an inode's pages that were dirty when the request at hand first came here, and all records, for a request that relies on it:
+  /// a log write each time.
+  /// - Throws: `again` until they are written, and what was written stays so; `EIO` when something that was written to it had to be given
+  ///   up, now or since the kernel knows it.
+  func commitPages(_ number: UInt64, isDurable: Bool = false) throws(Stop) {
+    waiting.cursor.pagesUntil = waiting.cursor.pagesUntil ?? pages.lastDirtied
+    try commitInode(number, isDurable: isDurable)
+    waiting.releasePins()
+    if !hasCommittedPages(number) { throw .again(.share) }
+    guard let state = states.find(number) else { return }
+    if states[state].lost.hasPages { throw .fail(EIO) }
+    let code = states[state].lost.storeError
+    if code != 0 { throw .fail(code) }
+  }
+
+  /// Whether the pages of an inode that were dirty when the request first asked for them to be written have been.
+  private func hasCommittedPages(_ number: UInt64) -> Bool {
+    guard let until = waiting.cursor.pagesUntil else { return false }
+    guard let state = states.find(number), states[state].pages.dirty.count > 0 else { return true }
+    return cache[states[state].pages.dirty.first].dirtied > until
+  }
+
+  /// When a background commit has to begin; `UInt64.max` when there is nothing to commit.
+  var commitDeadline: UInt64 {
+    uncommitted.oldestChange == 0 || commit.isUnderWay
+      ? .max : uncommitted.oldestChange &+ options.commitInterval
+  }
+
+  /// A record is about to give a file the size `size`. Data that was written below it and that the log does not hold goes
+  /// first: a crash between the two would show zeros instead of either contents.
+  func commitBeforeResize(_ inode: Inode, to size: UInt64) throws(Stop) {
+    guard let state = states.find(inode.number), size > states[state].log.loggedSize else { return }
+    try commitIfDirty(inode)
+  }
+
+  /// A file that takes another's name brings its data along: the log gets it before the rename.
+  func commitBeforeReplacing(_ inode: Inode) throws(Stop) {
+    guard inode.isRegular else { return }
+    try commitIfDirty(inode)
+  }
+
+  private func commitIfDirty(_ inode: Inode) throws(Stop) {
+    guard let state = states.find(inode.number),
+      states[state].pages.dirty.count > 0 || states[state].log.hasUnloggedWrites,
+      !hasCommittedPages(inode.number)
+    else { return }
+    try commitPages(inode.number)
+  }
+
+  // MARK: Borrowed pages
+
+  /// Log writes of borrowed pages made in one event at most.
+  private static let borrowedWritesPerEvent = 4
+
+  /// Whether borrowed pages wait to be written, and nothing holds them up.
+  var wantsToWriteBorrowed: Bool { pages.firstBorrower != nil && !isBroken && !waiting.isWaiting(.commit) }
+
+  /// Writes the files with borrowed pages, so that their slots are soon free.
+  /// - Returns: whether there is more to write that nothing holds up.
+  func writeBorrowed() -> Bool {
+    guard !condition.isStopping, !condition.isReadOnly else { return false }
+    for _ in 0..<Self.borrowedWritesPerEvent where !event.isSpent {
+      guard let number = pages.firstBorrower else { return false }
+      let isDone = attempt { () throws(Stop) in
+        try commitInode(number)
+        guard let state = states.find(number), states[state].pages.dirty.count > 0 else {
+          return pages.removeFirstBorrower()
+        }
+      }
+      guard isDone else { return false }
+    }
+    return pages.firstBorrower != nil
+  }
+}

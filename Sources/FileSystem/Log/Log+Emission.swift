@@ -1,0 +1,355 @@
+import Format
+import Glibc
+
+/// Forming log writes out of records and dirty pages.
+extension Log {
+  /// Record bytes that are never left waiting: then a log write is made at once.
+  static let eagerRecordBytes = 16 << 10
+
+  /// Frames that headers and record blocks of a log write take: those of records that wait, and of one more with the longest
+  /// value of an attribute.
+  private static let framesPerLogWrite =
+    12 + (eagerRecordBytes + AttributeEntries.maximumValue) / Page.size
+
+  /// Whether so many records or urgent pages wait that a log write must be made before the next operation.
+  var mustEmit: Bool {
+    uncommitted.records.bytes.count >= Self.eagerRecordBytes || uncommitted.urgentPages.count >= 8
+  }
+
+  /// Makes one log write of all records and of dirty pages of the inodes in `chosen` (places in `InodeStates`): those that
+  /// became dirty first, with `sharing` of each no more than its share in the commit under way; of a file that grows, those
+  /// that come first in it.
+  ///
+  /// What does not fit stays dirty. With `isDurable` a small log write of all there is is made durable by itself, when nothing
+  /// else is unflushed.
+  func emit(_ chosen: [Int], isDurable: Bool = false, sharing: Bool = false) throws(Stop) {
+    guard !isBroken else { throw .again(.checkpoint) }
+    let isAll = try gather(chosen, sharing: sharing)
+    for state in chosen { try recordTimes(state) }
+    guard !gathered.isEmpty || uncommitted.hasRecords else { return }
+    try formLogWrite(mayForceUnitAccess: isDurable && isAll)
+  }
+
+  /// Pages collected at a time: no log write takes more.
+  private static let pagesAtATime = 256
+
+  /// Collects pages in the order of inode and index: urgent ones first. Everything their maps need is in memory then.
+  /// - Returns: whether these are all the pages that the inodes have to write.
+  private func gather(_ chosen: [Int], sharing: Bool) throws(Stop) -> Bool {
+    gathered.removeAll(keepingCapacity: true)
+    // A page that could not be kept has nothing left to write.
+    uncommitted.removeUrgent { !pages.isDirty($0.inode, $0.index) }
+    for name in uncommitted.urgentPages {
+      let frame = pages.dataFrame(name.inode, name.index)
+      if !gathered.contains(frame) { gathered.append(frame) }
+    }
+    let urgent = gathered.count
+    var isAll = true
+    for state in chosen {
+      if isGrowing(state) {
+        if !gatherInPlace(state, urgent: urgent) { isAll = false }
+        continue
+      }
+      var frame = states[state].pages.dirty.first
+      var left = sharing ? states[state].log.commitShare : Int.max
+      while frame != .none, left > 0, gathered.count < Self.pagesAtATime {
+        if urgent == 0 || !gathered[..<urgent].contains(frame) { gathered.append(frame) }
+        frame = cache[frame].next
+        left -= 1
+      }
+      if frame != .none { isAll = false }
+    }
+    sortGathered(from: urgent)
+    guard let isLocated = try keepLocated(urgent: urgent) else {
+      // What was given up is gathered no more.
+      return try gather(chosen, sharing: sharing)
+    }
+    return isLocated && isAll
+  }
+
+  /// Whether the size of a file, as far as the log knows it, is still to follow its pages.
+  private func isGrowing(_ state: Int) -> Bool {
+    guard let inode = nodes.inodeInMemory(states[state].number) else { return true }
+    return inode.size > states[state].log.loggedSize
+  }
+
+  /// Collects pages of a file that grows, in the order of their place, though others became dirty before: the size that is
+  /// recorded with them must not cover a page that the log does not have.
+  /// - Returns: whether these are all there are.
+  private func gatherInPlace(_ state: Int, urgent: Int) -> Bool {
+    let first = gathered.count
+    var frame = states[state].pages.dirty.first
+    while frame != .none {
+      if urgent == 0 || !gathered[..<urgent].contains(frame) { gathered.append(frame) }
+      frame = cache[frame].next
+    }
+    let end = max(Self.pagesAtATime, first)
+    guard gathered.count > end else { return true }
+    sortGathered(from: first)
+    gathered.removeSubrange(end...)
+    return false
+  }
+
+  /// Of the gathered pages those stay whose map entry is in memory, which is so for all but those that a failed log write left. What
+  /// the others need is read.
+  /// - Returns: whether all stay; nil when some had to be given up, because what leads to their place is damaged.
+  private func keepLocated(urgent: Int) throws(Stop) -> Bool? {
+    var kept = 0
+    var missing = 0
+    var lacksUrgent = false
+    // Pages of a file behind one that is missing stay behind with it.
+    var stuck: NodeKey?
+    for position in gathered.indices where missing < Waiting.readsAhead {
+      let frame = gathered[position]
+      let isBehind = cache[frame].key == stuck
+      do throws(Stop) {
+        _ = try location(of: frame)
+        if isBehind { continue }
+        gathered[kept] = frame
+        kept += 1
+      } catch .again {
+        missing += 1
+        stuck = cache[frame].key
+        if position < urgent { lacksUrgent = true }
+      } catch .fail {
+        pages.loseWrites(cache[frame].key.number)
+        return nil
+      }
+    }
+    guard missing > 0 else { return true }
+    // What must go together cannot go without one of its pages.
+    guard kept > 0, !lacksUrgent else { throw .again(.read) }
+    gathered.removeSubrange(kept...)
+    return false
+  }
+
+  /// The inode of a dirty page, and where its map entry lies.
+  private func location(of frame: FrameIndex) throws(Stop) -> (inode: Inode, slot: MapSlot) {
+    let info = cache[frame]
+    let inode = try nodes.inode(info.key.number)
+    if info.leaf.kind == .internalNode {
+      let page = try nodes.node(info.leaf.number, as: .map)
+      return (inode, MapSlot(page: page, offset: Int(info.index & 255) * Entry.size))
+    }
+    guard let slot = try map.mapSlot(inode, info.index) else { throw .fail(EIO) }
+    return (inode, slot)
+  }
+
+  /// Puts gathered pages into the order of inode and index.
+  private func sortGathered(from first: Int) {
+    let cache = cache
+    func precedes(_ left: FrameIndex, _ right: FrameIndex) -> Bool {
+      let (a, b) = (cache[left].key.raw, cache[right].key.raw)
+      return a != b ? a < b : cache[left].index < cache[right].index
+    }
+    let isSorted = gathered.withUnsafeBufferPointer { pages in
+      (first..<max(first, pages.count - 1)).allSatisfy { precedes(pages[$0], pages[$0 + 1]) }
+    }
+    event.count(gathered.count * Work.frame)
+    guard !isSorted else { return }
+    event.count(gathered.count * Work.frame)
+    gathered[first...].sort(by: precedes)
+  }
+
+  /// An inode whose times or size changed by writes, but that has no page left to write: the record comes alone.
+  private func recordTimes(_ state: Int) throws(Stop) {
+    guard states[state].log.hasUnloggedWrites, states[state].pages.dirty.count == 0 else { return }
+    let inode: Inode
+    do throws(Stop) { inode = try nodes.inode(states[state].number) } catch .fail {
+      return pages.loseWrites(states[state].number)
+    }
+    let size = min(inode.size, Inode.maximumSize)
+    uncommitted.logged(state, size: size)
+    guard inode.layout != .inline else { return }
+    uncommitted.append(
+      .written(
+        node: inode.id.raw, size: size, modified: inode.modificationTime, changed: inode.changeTime))
+  }
+
+  /// How much of what is gathered goes into one log write.
+  private struct Selection {
+    var end: Int
+    var recordBlocks: Int
+    /// The records all lie in the header.
+    var isInline: Bool
+  }
+
+  /// Chooses gathered pages for a log write of at most `room` blocks behind its header; nil when not even the records and urgent
+  /// pages fit.
+  private func select(room: Int) -> Selection? {
+    var bytes = uncommitted.records.bytes.count
+    var headerRoom = LogHeader.room
+    var last = OwnerRun(kind: .records, number: 0, count: 0)
+    var best: Selection?
+    var end = 0
+    let limit = min(room, LogWrite.maximumBlocks - 2)
+    while true {
+      let isInline = bytes <= headerRoom
+      let recordBlocks = isInline ? 0 : (bytes + Page.size - 1) / Page.size
+      guard end + recordBlocks <= limit, headerRoom >= 4 * recordBlocks else { break }
+      best = Selection(end: end, recordBlocks: recordBlocks, isInline: isInline)
+      guard end < gathered.count else { break }
+      let info = cache[gathered[end]]
+      let run = OwnerRun(kind: .data, number: info.key.number, index: info.index)
+      if end > 0, last.continues(with: run) {
+        headerRoom -= 4
+        last.count += 1
+      } else {
+        // A new run, and for a new inode a record of its size.
+        headerRoom -= OwnerRun.size + 4
+        if last.number != run.number { bytes += 40 }
+        last = run
+      }
+      guard headerRoom >= 0 else { break }
+      end += 1
+    }
+    guard let best, best.end > 0 || gathered.isEmpty else { return nil }
+    return best.end < min(uncommitted.urgentPages.count, gathered.count) ? nil : best
+  }
+
+  /// Forms and submits one log write with all records and as many gathered pages as fit.
+  private func formLogWrite(mayForceUnitAccess: Bool) throws(Stop) {
+    guard cache.reserve(Self.framesPerLogWrite) else { throw .again(.memory) }
+    let selection = try makeRoom()
+    guard let segment = position.segment else { throw .again(.checkpoint) }
+    // All of them before anything has changed.
+    places.removeAll(keepingCapacity: true)
+    for page in gathered[..<selection.end] { places.append(try location(of: page)) }
+    waiting.beginChanges()
+    let header = cache.takeBuffer()
+    guard header != .none else { throw .again(.memory) }
+    let index = beginLogWrite(header, in: segment)
+    recordSizes(0..<selection.end)
+    var writer = LogHeaderWriter(cache.page(header))
+    if !selection.isInline { appendRecordBlocks(&writer, index) }
+    for position in 0..<selection.end { appendPage(gathered[position], places[position], &writer, index) }
+    let isLast = selection.end == gathered.count
+    writes[index].forcesUnitAccess =
+      mayForceUnitAccess && isLast && writes[index].count <= Self.blocksForcedAtMost
+      && self.mayForceUnitAccess
+    uncommitted.records.bytes.withUnsafeBytes {
+      seal(&writer, index, records: $0, isInline: selection.isInline, flags: 0)
+    }
+    uncommitted.removeRecords()
+    submit(index)
+  }
+
+  /// Blocks of a log write that is made durable by itself at most: a larger one is better followed by a flush.
+  private static let blocksForcedAtMost = 64
+
+  /// A log write at the head of the chain, with its header.
+  private func beginLogWrite(_ header: FrameIndex, in segment: UInt32) -> Int {
+    let index = writes.take(.foreground)
+    writes.place(index, segment: segment, at: volume.geometry.segmentBlock(segment) + UInt64(position.offset))
+    writes.append(header, to: index)
+    return index
+  }
+
+  /// Finds a place for the next log write, leaving the segment when too little of it is left.
+  private func makeRoom() throws(Stop) -> Selection {
+    if position.segment == nil { throw .again(.checkpoint) }
+    while true {
+      let left = Int(volume.geometry.segmentBlocks) - Int(position.offset)
+      if left >= 1, let selection = select(room: left - 1) { return selection }
+      if left >= 1, left < Int(volume.geometry.segmentBlocks) {
+        guard segments.freeCount > 0 else { throw outOfSegments() }
+        try leaveSegment()
+      } else if left >= 1 {
+        throw .fail(EIO)
+      }
+      guard enterNextSegment() else { throw outOfSegments() }
+    }
+  }
+
+  /// Requests leave enough free segments for all that they change, so only damage leads here.
+  private func outOfSegments() -> Stop {
+    if !condition.isReady { errors.failForWantOfSegments("no free segment for the log") }
+    waiting.askForCheckpoint()
+    waiting.askForSegments()
+    return .again(.segments)
+  }
+
+  /// A log write without contents, which says that the chain goes on in the next segment.
+  private func leaveSegment() throws(Stop) {
+    guard let segment = position.segment else { return }
+    let header = cache.takeBuffer()
+    guard header != .none else { throw .again(.memory) }
+    let index = beginLogWrite(header, in: segment)
+    var writer = LogHeaderWriter(cache.page(header))
+    seal(
+      &writer, index, records: UnsafeRawBufferPointer(start: nil, count: 0), isInline: true,
+      flags: LogHeader.leavesSegment)
+    submit(index)
+  }
+
+  /// The sizes that files have once these pages are written.
+  private func recordSizes(_ range: Range<Int>) {
+    // Pages are in the order of inodes, but for urgent ones, which come first and in any order.
+    let urgent = range.lowerBound..<min(range.lowerBound + uncommitted.urgentPages.count, range.upperBound)
+    var at = range.lowerBound
+    while at < range.upperBound {
+      let number = gatheredInode(at)
+      var end = at + 1
+      while end < range.upperBound, gatheredInode(end) == number { end += 1 }
+      var pages = end - at
+      var last = cache[gathered[end - 1]].index
+      if urgent.contains(at) {
+        for position in at..<range.upperBound where gatheredInode(position) == number {
+          pages += position < end ? 0 : 1
+          last = max(last, cache[gathered[position]].index)
+        }
+      }
+      if !urgent.contains(where: { $0 < at && gatheredInode($0) == number }) {
+        recordSize(number, lastIndex: last, pages: pages)
+      }
+      at = end
+    }
+  }
+
+  private func gatheredInode(_ position: Int) -> UInt64 {
+    cache[gathered[position]].key.number
+  }
+
+  private func recordSize(_ number: UInt64, lastIndex: UInt64, pages: Int) {
+    guard let state = states.find(number), let inode = nodes.inodeInMemory(number) else { return }
+    let isAll = states[state].pages.dirty.count == pages
+    let size = min(inode.size, isAll ? Inode.maximumSize : (lastIndex + 1) << 12)
+    uncommitted.logged(state, growingTo: size, isAll: isAll)
+    uncommitted.append(
+      .written(
+        node: inode.id.raw, size: states[state].log.loggedSize, modified: inode.modificationTime,
+        changed: inode.changeTime))
+  }
+
+  private func appendRecordBlocks(_ writer: inout LogHeaderWriter, _ index: Int) {
+    uncommitted.records.bytes.withUnsafeBytes { bytes in
+      var offset = 0
+      while offset < bytes.count {
+        let frame = cache.takeBuffer()
+        let page = cache.page(frame)
+        page.clear()
+        let end = min(offset + Page.size, bytes.count)
+        page.copy(UnsafeRawBufferPointer(rebasing: bytes[offset..<end]), at: 0)
+        writes.append(frame, to: index)
+        writer.addRecordBlock(checksum: volume.checksum.of(page))
+        offset = end
+      }
+    }
+  }
+
+  /// Puts a dirty page into a log write: from now on the map says that it lies there.
+  private func appendPage(
+    _ frame: FrameIndex, _ place: (inode: Inode, slot: MapSlot), _ writer: inout LogHeaderWriter, _ index: Int
+  ) {
+    let info = cache[frame]
+    event.count(Work.checksum + Work.page)
+    let sum = volume.checksum.of(cache.page(frame))
+    let address = (writes[index].address ?? 0) + UInt64(writes[index].count)
+    writes.append(page: frame, to: index)
+    writer.add(
+      OwnerRun(kind: .data, number: info.key.number, generation: place.inode.generation, index: info.index),
+      checksum: sum)
+    map.setMapEntry(place.slot, to: address, checksum: sum)
+    pages.beginWriting(frame)
+  }
+}

@@ -1,0 +1,174 @@
+import BlockProtocol
+import FileProtocol
+import Format
+
+/// A log write on its way to the device: a header and the blocks behind it.
+final class LogWrite {
+  static let maximumBlocks = 258
+
+  fileprivate(set) var head = LogHead.foreground
+  fileprivate(set) var sequence: UInt64 = 0
+  fileprivate(set) var segment: UInt32 = 0
+  /// The block of its header, from when that is known until the device has written it.
+  fileprivate(set) var address: UInt64?
+  /// Arena frames of the header and what follows it.
+  fileprivate let frames: UnsafeMutablePointer<UInt32>
+  fileprivate(set) var count = 0
+  /// Frames to give back when the write has ended.
+  fileprivate var buffers: [FrameIndex] = []
+  /// Data pages written from where they are cached.
+  fileprivate(set) var pages: [FrameIndex] = []
+  /// Cleaner: what moved where.
+  var moves: [Move] = []
+  /// The device has written it, or could not.
+  fileprivate(set) var isDone = false
+  var forcesUnitAccess = false
+
+  init() { frames = .allocate(capacity: Self.maximumBlocks) }
+  deinit { frames.deallocate() }
+}
+
+/// All log writes under way, of all three heads, and their frames until each has ended.
+///
+///     take ─▶ filled ─submit─▶ at the device ─end─▶ free again by `release`
+///
+/// It promises that a log write's frames stay as they are until the device has written it, and that a node which is on its way to the
+/// device can still be read (`nodeBeingWritten`).
+final class LogWrites {
+  private let cache: Cache
+  private let effects: Effects
+  /// Log writes by tag, and those that are free.
+  private var writes: [LogWrite] = []
+  private var free: [Int] = []
+  /// Log writes at the device.
+  private(set) var inFlight = 0
+  /// Log writes of nodes whose place is known and that the device does not have, or could not write.
+  private var unwrittenNodes = 0
+  /// The mount's epoch, which every header carries.
+  private(set) var epoch: UInt32 = 0
+  /// Log writes, their blocks, and flushes since the mount.
+  private(set) var writeCount: UInt64 = 0
+  private(set) var blockCount: UInt64 = 0
+  private(set) var flushCount: UInt64 = 0
+
+  init(cache: Cache, effects: Effects) {
+    self.cache = cache
+    self.effects = effects
+  }
+
+  /// Headers carry `epoch` from here on.
+  func begin(epoch: UInt32) { self.epoch = epoch }
+
+  @inline(__always)
+  subscript(index: Int) -> LogWrite { writes[index] }
+
+  /// A log write to be filled.
+  func take(_ head: LogHead) -> Int {
+    let index: Int
+    if let last = free.popLast() {
+      index = last
+    } else {
+      writes.append(LogWrite())
+      index = writes.count - 1
+    }
+    let write = writes[index]
+    assert(write.address == nil, "a log write is taken that the device has not written")
+    write.head = head
+    write.count = 0
+    write.buffers.removeAll(keepingCapacity: true)
+    write.pages.removeAll(keepingCapacity: true)
+    write.moves.removeAll(keepingCapacity: true)
+    write.isDone = false
+    write.forcesUnitAccess = false
+    return index
+  }
+
+  /// A log write that has ended may be used again.
+  func release(_ index: Int) { free.append(index) }
+
+  /// Where a log write goes is known.
+  func place(_ index: Int, segment: UInt32, at block: UInt64) {
+    if writes[index].head == .nodes, writes[index].address == nil { unwrittenNodes += 1 }
+    writes[index].segment = segment
+    writes[index].address = block
+  }
+
+  func setSequence(_ index: Int, _ sequence: UInt64) { writes[index].sequence = sequence }
+
+  /// Adds a frame that was taken as a buffer.
+  func append(_ buffer: FrameIndex, to index: Int) {
+    let write = writes[index]
+    assert(write.count < LogWrite.maximumBlocks)
+    write.buffers.append(buffer)
+    write.frames[write.count] = buffer
+    write.count += 1
+  }
+
+  /// Adds a page of a file, which is written from where it lies.
+  @inline(__always)
+  func append(page frame: FrameIndex, to index: Int) {
+    let write = writes[index]
+    assert(write.count < LogWrite.maximumBlocks)
+    write.frames[write.count] = frame
+    write.count += 1
+    write.pages.append(frame)
+  }
+
+  /// Hands a finished log write to the device.
+  func submit(_ index: Int) {
+    let write = writes[index]
+    guard let block = write.address else { return }
+    inFlight += 1
+    writeCount += 1
+    blockCount += UInt64(write.count)
+    effects.commands.append(
+      BlockCommand(
+        .write, block: block, count: UInt32(truncatingIfNeeded: write.count),
+        frames: UnsafePointer(write.frames), forceUnitAccess: write.forcesUnitAccess,
+        tag: Tag(.logWrite, UInt64(index)).raw))
+  }
+
+  /// A log write has ended, well or not. One of nodes that failed keeps its frames: what they hold is nowhere else, and can still
+  /// be read.
+  func end(_ index: Int, _ code: Int32) {
+    let write = writes[index]
+    assert(inFlight > 0)
+    inFlight -= 1
+    guard write.head != .nodes || code == 0 else { return }
+    if write.head == .nodes { unwrittenNodes -= 1 }
+    write.address = nil
+    write.isDone = true
+    for frame in write.buffers { cache.giveBack(frame) }
+    write.buffers.removeAll(keepingCapacity: true)
+  }
+
+  /// Asks the device for a flush.
+  func flush(_ tag: Tag) {
+    flushCount += 1
+    effects.commands.append(BlockCommand(.flush, tag: tag.raw))
+  }
+
+  /// A node or table block that the device has not written yet, or could not write: reading its place would find what was there
+  /// before.
+  func nodeBeingWritten(at block: UInt64) -> UnsafeRawBufferPointer? {
+    guard unwrittenNodes > 0 else { return nil }
+    for write in writes where write.head == .nodes {
+      guard let address = write.address, block >= address, block < address + UInt64(write.count) else {
+        continue
+      }
+      let page = cache.page(write.frames[Int(block - address)])
+      return page.bytes(at: 0, count: Page.size)
+    }
+    return nil
+  }
+}
+
+/// Where one of the three logs writes.
+struct HeadPosition {
+  /// The segment being written; nil before the first write.
+  var segment: UInt32?
+  /// The next free block in it.
+  var offset: UInt32 = 0
+  /// The number of the next log write.
+  var sequence: UInt64 = 1
+}

@@ -1,0 +1,123 @@
+import Format
+
+/// The log that a checkpoint writes nodes and table blocks to. It is no chain: what it holds is found through the tables.
+///
+/// Owns the head of that log and the log write being filled. A block appended is a copy, so that the node can be changed at once.
+final class NodeLog {
+  private let cache: Cache
+  private let event: Event
+  private let volume: Volume
+  private let errors: Errors
+  private let segments: SegmentTable
+  private let writes: LogWrites
+  private var head = HeadPosition()
+  /// The log write being filled.
+  private var open: (index: Int, writer: LogHeaderWriter)?
+  /// Log writes of nodes at the device, and their blocks, those of the log write being filled included.
+  private(set) var writesInFlight = 0
+  private(set) var blocksInFlight = 0
+
+  init(
+    cache: Cache, event: Event, volume: Volume, errors: Errors, segments: SegmentTable, writes: LogWrites
+  ) {
+    self.cache = cache
+    self.event = event
+    self.volume = volume
+    self.errors = errors
+    self.segments = segments
+    self.writes = writes
+  }
+
+  /// After a mount: the number of the first log write.
+  func begin(sequence: UInt64) { head.sequence = sequence }
+
+  /// Blocks of a log write of nodes at most.
+  private static let blocksPerWrite = 128
+
+  /// Adds a copy of a block.
+  /// - Returns: where it goes and its checksum; nil when there is no room, which is the end of writing.
+  func append(_ page: Page, _ run: OwnerRun, prepare: (Page) -> Void = { _ in }) -> (
+    address: UInt64, checksum: UInt32
+  )? {
+    guard makeRoom() else { return nil }
+    let buffer = cache.takeBuffer()
+    guard buffer != .none, var open else {
+      errors.fail("no memory to write a node")
+      return nil
+    }
+    let copy = cache.page(buffer)
+    event.count(Work.copy + Work.checksum)
+    copy.copy(page.bytes(at: 0, count: Page.size), at: 0)
+    prepare(copy)
+    let write = writes[open.index]
+    let address = volume.geometry.segmentBlock(write.segment) + UInt64(head.offset) + UInt64(write.count)
+    let sum = volume.checksum.of(copy)
+    writes.append(buffer, to: open.index)
+    blocksInFlight += 1
+    open.writer.add(run, checksum: sum)
+    self.open = open
+    return (address, sum)
+  }
+
+  /// Makes sure that a log write is open and has room for one more block.
+  private func makeRoom() -> Bool {
+    let segmentBlocks = Int(volume.geometry.segmentBlocks)
+    if let open {
+      let count = writes[open.index].count
+      if open.writer.hasRoom, Int(head.offset) + count < segmentBlocks, count < Self.blocksPerWrite {
+        return true
+      }
+      seal()
+    }
+    if head.segment == nil || Int(head.offset) + 2 > segmentBlocks {
+      guard let segment = segments.take(for: segments.checkpointUnderWay) else {
+        errors.failForWantOfSegments("no free segment for the nodes of a checkpoint")
+        return false
+      }
+      if let old = head.segment { segments.close(old) }
+      head.segment = segment
+      head.offset = 0
+    }
+    let header = cache.takeBuffer()
+    guard header != .none, let segment = head.segment else {
+      errors.fail("no memory to write nodes")
+      return false
+    }
+    let index = writes.take(.nodes)
+    writes.place(index, segment: segment, at: volume.geometry.segmentBlock(segment) + UInt64(head.offset))
+    writes.append(header, to: index)
+    blocksInFlight += 1
+    open = (index, LogHeaderWriter(cache.page(header)))
+    return true
+  }
+
+  /// Sends the open log write to the device.
+  func seal() {
+    guard var open else { return }
+    self.open = nil
+    let write = writes[open.index]
+    var header = LogHeader()
+    header.head = .nodes
+    header.sequence = head.sequence
+    header.epoch = writes.epoch
+    header.address = volume.geometry.segmentBlock(write.segment) + UInt64(head.offset)
+    _ = open.writer.finish(
+      header, inline: UnsafeRawBufferPointer(start: nil, count: 0), recordBytes: 0, nonce: volume.nonce,
+      checksum: volume.checksum)
+    head.sequence += 1
+    head.offset += UInt32(truncatingIfNeeded: write.count)
+    writesInFlight += 1
+    segments.wrote(write.segment, for: segments.checkpointUnderWay)
+    writes.submit(open.index)
+  }
+
+  /// A log write of nodes has ended, well or not.
+  func writeEnded(_ index: Int, _ code: Int32) {
+    writesInFlight -= 1
+    blocksInFlight -= writes[index].count
+    guard code == 0 else {
+      return errors.fail("a checkpoint's nodes could not be written (\(ErrnoText.of(code)))", .write, code)
+    }
+    writes.release(index)
+  }
+}

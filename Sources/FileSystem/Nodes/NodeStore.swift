@@ -1,0 +1,426 @@
+import FileProtocol
+import Format
+import Glibc
+
+/// The inode that was used last. It counts while its frame still says that it holds it.
+struct InodeMemo {
+  var key = NodeKey(raw: 0)
+  var frame = FrameIndex.none
+}
+
+/// Nodes by number: inodes, and the internal nodes of maps, directories and attributes, found through two tables.
+///
+/// Owns the tables, which nodes are changed and how far these have come (`NodeState`), and the numbers given out and given up. It
+/// promises that a node is checked once before it is used, that a node which belongs to the checkpoint under way is written as it was
+/// at the cut before it changes (`modify`), and that what a checkpoint needs of the tables is in memory when it writes nodes
+/// (`holdTables`).
+final class NodeStore {
+  let cache: Cache
+  let event: Event
+  let waiting: Waiting
+  let volume: Volume
+  let errors: Errors
+  let segments: SegmentTable
+  let loader: Loader
+  let log: NodeLog
+  let inodes = NodeTable(nodeKind: .inode, blockKind: .inodeTable)
+  let internals = NodeTable(nodeKind: .internalNode, blockKind: .internalTable)
+
+  private var lastInode = InodeMemo()
+  /// Nodes changed since the last cut: those with a dirty table block above them, and the others.
+  private var held = FrameList()
+  private var loose = FrameList()
+  /// Nodes of the checkpoint under way that it still has to write.
+  private var frozen = FrameList()
+  /// Table blocks as of the cut, lowest level first, and the first of them that is still to be written.
+  private var tablesAtCut: [FrameIndex] = []
+  private var tableCursor = 0
+  /// The tables' roots as of the cut; their addresses are known once the tables have been written.
+  private(set) var inodesAtCut = TableRoot()
+  private(set) var internalsAtCut = TableRoot()
+  /// Nodes with a number and no address yet, and blocks of the tables without one; they take space.
+  private(set) var newNodes = 0
+  private(set) var newTableBlocks = 0
+  /// When the oldest change was made that no checkpoint holds; 0 for none. Nanoseconds, monotonic.
+  private(set) var oldestChange: UInt64 = 0
+  /// Nodes freed so far: what was remembered of where a node lies counts until the next.
+  private(set) var freedNodes: UInt64 = 0
+
+  init(
+    cache: Cache, event: Event, waiting: Waiting, volume: Volume, errors: Errors, segments: SegmentTable,
+    loader: Loader, log: NodeLog
+  ) {
+    self.cache = cache
+    self.event = event
+    self.waiting = waiting
+    self.volume = volume
+    self.errors = errors
+    self.segments = segments
+    self.loader = loader
+    self.log = log
+  }
+
+  /// Nodes changed since the last cut.
+  var dirtyCount: Int { held.count + loose.count }
+  /// Of these, those whose table blocks may have to be read and changed.
+  var looseCount: Int { loose.count }
+  /// Nodes that the checkpoint under way has not written.
+  var frozenCount: Int { frozen.count }
+
+  // MARK: Finding
+
+  /// The table that finds nodes of this kind.
+  private func table(of kind: OwnerKind) -> NodeTable { kind == .inode ? inodes : internals }
+
+  /// The inode with this number.
+  /// - Throws: `again` while it is read; `ESTALE` when there is none, `EIO` when it is damaged.
+  func inode(_ number: UInt64) throws(Stop) -> Inode {
+    let key = NodeKey(.inode, number)
+    if key == lastInode.key, cache.holds(lastInode.frame, key) {
+      cache.touch(lastInode.frame)
+      return Inode(cache.page(lastInode.frame), number: number)
+    }
+    if let page = try loader.cached(key) {
+      let frame = cache.frame(of: page)
+      if cache[frame].role == .unchecked {
+        guard Inode(page).isValid(number: number) else { throw loader.damaged(page) }
+        cache.setRole(frame, .map)
+      }
+      lastInode = InodeMemo(key: key, frame: frame)
+      return Inode(page, number: number)
+    }
+    let entry = try tableEntry(inodes, number)
+    guard entry.address != 0 else { throw .fail(ESTALE) }
+    return Inode(try loader.load(key, address: entry.address, checksum: entry.checksum), number: number)
+  }
+
+  /// The inode with this number and generation.
+  func inode(_ id: NodeID) throws(Stop) -> Inode {
+    let inode = try inode(id.number)
+    guard inode.generation == id.generation else { throw .fail(ESTALE) }
+    return inode
+  }
+
+  /// The inode that a FUSE node id names.
+  @inline(__always)
+  func inode(id raw: UInt64) throws(Stop) -> Inode { try inode(NodeID(raw: raw)) }
+
+  /// Whether an inode is in memory, or on its way there.
+  func isInMemory(_ id: NodeID) -> Bool { cache.find(NodeKey(.inode, id.number)) != .none }
+
+  /// The inode with this number where it is in memory.
+  func inodeInMemory(_ number: UInt64) -> Inode? {
+    let frame = cache.find(NodeKey(.inode, number))
+    guard frame != .none, cache[frame].isReady else { return nil }
+    return Inode(cache.page(frame), number: number)
+  }
+
+  /// The internal node with this number, which must be fit for `role`.
+  func node(_ number: UInt64, as role: NodeRole) throws(Stop) -> Page {
+    let key = NodeKey(.internalNode, number)
+    if let page = try loader.cached(key) {
+      let frame = cache.frame(of: page)
+      if cache[frame].role != role {
+        guard isValid(page, as: role) else { throw loader.damaged(page) }
+        cache.setRole(frame, role)
+      }
+      return page
+    }
+    let entry = try tableEntry(internals, number)
+    guard entry.address != 0 else { throw .fail(EIO) }
+    return try loader.load(key, address: entry.address, checksum: entry.checksum)
+  }
+
+  private func isValid(_ page: Page, as role: NodeRole) -> Bool {
+    switch role {
+    case .directoryLeaf: DirectoryLeaf(page).isValid
+    case .directoryIndex: DirectoryIndex(page).isValid
+    case .attributes: AttributeNode(page).isValid
+    case .attributeValue: AttributeValueNode(page).isValid
+    case .map, .symlink, .unchecked: true
+    }
+  }
+
+  /// A walk through a tree goes on with the child in slot `first` of a map node. When that is not in memory, it is read
+  /// together with those that come after it, or before it.
+  func readAhead(_ page: Page, from first: Int, isForward: Bool) throws(Stop) {
+    let child = Entry(page, at: first * Entry.size).address
+    guard cache.find(NodeKey(.internalNode, child)) == .none else { return }
+    var left = Waiting.readsAhead
+    var slot = first
+    while left > 0, (0..<Entry.perBlock).contains(slot) {
+      let number = Entry(page, at: slot * Entry.size).address
+      slot += isForward ? 1 : -1
+      guard number != 0 else { continue }
+      left -= 1
+      // What is wrong with one of them is found when it is its turn.
+      _ = try? node(number, as: .map)
+    }
+    guard !waiting.isMissing else { throw .again(.read) }
+  }
+
+  // MARK: Changing
+
+  /// A node is about to be changed. Whatever changes one calls this first.
+  @inline(__always)
+  func modify(_ page: Page) {
+    let frame = cache.frame(of: page)
+    switch cache[frame].state {
+    case .node(.clean): becomeLoose(frame)
+    case .node(.frozen):
+      writeFrozen(frame)
+      becomeLoose(frame)
+    // Another state than of a node: in a damaged tree it may have been freed as part of what lies below it, and hold something else.
+    default: break
+    }
+  }
+
+  private func becomeLoose(_ frame: FrameIndex) {
+    cache.setNode(frame, .loose)
+    cache.append(frame, to: &loose)
+    if oldestChange == 0 { oldestChange = event.now.monotonic }
+  }
+
+  /// A cleared block in memory for a node that has none yet. It is not dirty before `modify`.
+  func makeNode(_ key: NodeKey) throws(Stop) -> Page {
+    // A table that was changed in memory says that a number is free which is not.
+    guard cache.find(key) == .none else { throw .fail(EIO) }
+    let frame = cache.insert(key)
+    guard frame != .none else { throw .again(.memory) }
+    let page = cache.page(frame)
+    page.clear()
+    return page
+  }
+
+  /// Makes sure that the operation at hand can take `count` new internal nodes.
+  func prepareNodes(_ count: Int) throws(Stop) {
+    if internals.poolCount < count { try fillPool(internals, count) }
+  }
+
+  /// A new internal node of some role; `prepareNodes` came before.
+  func newNode(as role: NodeRole = .unchecked) throws(Stop) -> (number: UInt64, page: Page) {
+    let number = takeNumber(internals).number
+    guard number != 0 else { throw .fail(EIO) }
+    let page = try makeNode(NodeKey(.internalNode, number))
+    modify(page)
+    cache.setRole(cache.frame(of: page), role)
+    return (number, page)
+  }
+
+  /// The block of a new inode, whose number was taken or claimed.
+  func newInode(_ number: UInt64) throws(Stop) -> Page {
+    let page = try makeNode(NodeKey(.inode, number))
+    modify(page)
+    cache.setRole(cache.frame(of: page), .map)
+    return page
+  }
+
+  /// Gives up a node: its memory at once, its number and block when the tables allow.
+  func freeNode(_ kind: OwnerKind, _ number: UInt64) {
+    freedNodes &+= 1
+    let frame = cache.find(NodeKey(kind, number))
+    if frame != .none { discardNode(frame) }
+    table(of: kind).giveUp(number)
+  }
+
+  private func discardNode(_ frame: FrameIndex) {
+    switch cache[frame].state {
+    case .loading: return cache.detach(frame)
+    case .node(.frozen): writeFrozen(frame)
+    case .node(.loose), .node(.held): makeClean(frame)
+    default: break
+    }
+    waiting.unpinEverywhere(frame)
+    cache.drop(frame)
+  }
+
+  /// A dirty node is written, or belongs to a checkpoint now, or goes.
+  private func makeClean(_ frame: FrameIndex) {
+    if cache[frame].state == .node(.held) {
+      cache.remove(frame, from: &held)
+    } else {
+      cache.remove(frame, from: &loose)
+    }
+    cache.setNode(frame, .clean)
+  }
+
+  // MARK: The cut
+
+  /// The tables must be in memory when the nodes get their new addresses: table blocks above loose nodes are made dirty, as many
+  /// as one event has time for.
+  func holdTables() throws(Stop) {
+    var missing = 0
+    var isFurther = false
+    var frame = loose.first
+    while frame != .none, missing < Waiting.readsAhead, !event.isSpent {
+      let node = frame
+      event.count(Work.frame)
+      do throws(Stop) {
+        try holdTable(above: cache[node].key)
+        // Table blocks that became dirty are behind it now.
+        frame = cache[node].next
+        cache.remove(node, from: &loose)
+        cache.setNode(node, .held)
+        cache.append(node, to: &held)
+        isFurther = true
+      } catch .again {
+        // Go on, so that what is missing is read together.
+        missing += 1
+        frame = cache[node].next
+      }
+    }
+    if isFurther { waiting.releasePins() }
+    guard missing == 0 else { throw .again(.read) }
+  }
+
+  /// The table block above a dirty block must be dirty too. It may be clean although the block below is not: it was written by
+  /// the last checkpoint after the block had been changed again.
+  private func holdTable(above key: NodeKey) throws(Stop) {
+    let isInodes = key.kind == .inode || key.kind == .inodeTable
+    let table = isInodes ? inodes : internals
+    let isNode = key.kind == .inode || key.kind == .internalNode
+    let level = isNode ? 0 : key.level + 1
+    guard level < Int(table.root.height) else { return }
+    let above = cache.find(NodeKey(table: table.blockKind, level: level, index: key.number >> 8))
+    if above != .none, cache[above].isDirty { return }
+    _ = try dirtyTablePath(table, isNode ? key.number : key.number << (8 * UInt64(level)))
+  }
+
+  /// Dirty nodes belong to the checkpoint from here on; table blocks are to be written after them.
+  func cut() {
+    assert(loose.count == 0 && frozen.count == 0)
+    oldestChange = 0
+    inodesAtCut = inodes.root
+    internalsAtCut = internals.root
+    tablesAtCut.removeAll(keepingCapacity: true)
+    tableCursor = 0
+    var frame = held.first
+    while frame != .none {
+      let next = cache[frame].next
+      switch cache[frame].key.kind {
+      case .inode, .internalNode:
+        cache.remove(frame, from: &held)
+        cache.setNode(frame, .frozen)
+        cache.append(frame, to: &frozen)
+      default: tablesAtCut.append(frame)
+      }
+      frame = next
+    }
+    tablesAtCut.sort { cache[$0].key.level < cache[$1].key.level }
+  }
+
+  /// Writes some of the nodes of the checkpoint under way.
+  /// - Returns: whether all have been written.
+  func writeFrozen(atMost count: Int) -> Bool {
+    for _ in 0..<count where frozen.first != .none { writeFrozen(frozen.first) }
+    return frozen.first == .none
+  }
+
+  /// Writes a node as it is at this moment, which is as it was at the cut.
+  private func writeFrozen(_ frame: FrameIndex) {
+    let key = cache[frame].key
+    cache.remove(frame, from: &frozen)
+    // It stays in memory until it has been copied.
+    defer { cache.setNode(frame, .clean) }
+    let table = table(of: key.kind)
+    let leafKey = NodeKey(table: table.blockKind, level: 0, index: key.number >> 8)
+    let leafFrame = cache.find(leafKey)
+    guard cache.holds(leafFrame, leafKey) else {
+      return errors.fail("a node table block is missing from memory")
+    }
+    let leaf = cache.page(leafFrame)
+    let offset = Int(key.number & 255) * Entry.size
+    var entry = Entry(leaf, at: offset)
+    guard let place = log.append(cache.page(frame), OwnerRun(kind: key.kind, number: key.number)) else {
+      return
+    }
+    segments.moveAtCut(from: entry.address, to: place.address)
+    if entry.flags & Entry.allocated != 0 { forgetMark(leaf) }
+    entry = Entry(address: place.address, checksum: place.checksum, stamp: entry.stamp)
+    entry.store(leaf, at: offset)
+  }
+
+  /// Writes some of the tables' blocks.
+  /// - Returns: whether all have been written.
+  func writeTables(atMost count: Int) -> Bool {
+    let end = min(tableCursor + count, tablesAtCut.count)
+    for index in tableCursor..<end { writeTable(tablesAtCut[index]) }
+    tableCursor = end
+    guard end == tablesAtCut.count else { return false }
+    log.seal()
+    return true
+  }
+
+  /// Writes a table block and tells the block above, or the root.
+  private func writeTable(_ frame: FrameIndex) {
+    let key = cache[frame].key
+    // It stays in memory until it has been copied.
+    defer { makeClean(frame) }
+    let isInodes = key.kind == .inodeTable
+    let table = isInodes ? inodes : internals
+    let index = key.number & 0xFFFF_FFFF_FFFF
+    let run = OwnerRun(kind: key.kind, number: UInt64(key.level), index: index)
+    let place = log.append(cache.page(frame), run) { copy in if key.level == 0 { clearMarks(copy) } }
+    guard let place else { return }
+    let height = Int(isInodes ? inodesAtCut.height : internalsAtCut.height)
+    let aboveKey = NodeKey(table: key.kind, level: key.level + 1, index: index >> 8)
+    let above = cache.find(aboveKey)
+    let isRoot = key.level == Int(table.root.height) - 1
+    guard isRoot || cache.holds(above, aboveKey) else {
+      return errors.fail("a node table block is missing from memory")
+    }
+    var old = table.root.address
+    if !isRoot {
+      let offset = Int(index & 255) * Entry.size
+      old = Entry(cache.page(above), at: offset).address
+      Entry(address: place.address, checksum: place.checksum).store(cache.page(above), at: offset)
+    } else {
+      table.setRoot(address: place.address, checksum: place.checksum)
+    }
+    segments.moveAtCut(from: old, to: place.address)
+    if old == 0 { newTableBlocks -= 1 }
+    guard key.level == height - 1 else { return }
+    if isInodes {
+      inodesAtCut.address = place.address
+      inodesAtCut.checksum = place.checksum
+    } else {
+      internalsAtCut.address = place.address
+      internalsAtCut.checksum = place.checksum
+    }
+  }
+
+  // MARK: Marks
+
+  /// Numbers marked as allocated without an address are free on disk: a leaf that was read has no marks, and one that is written
+  /// none either.
+  func clearMarks(_ leaf: Page) {
+    for index in 0..<Entry.perBlock {
+      var entry = Entry(leaf, at: index * Entry.size)
+      guard entry.flags != 0 else { continue }
+      entry.flags = 0
+      entry.store(leaf, at: index * Entry.size)
+    }
+  }
+
+  /// Marks a number as allocated. A mark lives in memory only, so its leaf has to stay there.
+  func markAllocated(_ leaf: Page, _ number: UInt64) {
+    let offset = Int(number & 255) * Entry.size
+    var entry = Entry(leaf, at: offset)
+    entry.flags |= Entry.allocated
+    entry.store(leaf, at: offset)
+    cache.addMark(cache.frame(of: leaf))
+  }
+
+  /// A number that was marked as allocated has an address now, or is free again. The mark itself is in the leaf, and so not what is
+  /// counted by.
+  func forgetMark(_ leaf: Page) {
+    guard cache.removeMark(cache.frame(of: leaf)) else { return }
+    newNodes -= 1
+  }
+
+  /// A number was given to a node, which has no address yet.
+  func countNewNode() { newNodes += 1 }
+
+  /// A block of a table was made, which has no address yet.
+  func countNewTableBlock() { newTableBlocks += 1 }
+}

@@ -1,0 +1,319 @@
+import FileProtocol
+import Format
+import Glibc
+
+/// One of the two tables that find nodes by number, as it is in memory.
+final class NodeTable {
+  /// The kind of the nodes it finds, and of its own blocks.
+  let nodeKind: OwnerKind
+  let blockKind: OwnerKind
+  /// Root, limit, cursor and numbers in use, as of now.
+  private(set) var root = TableRoot()
+  /// Numbers found free and marked as allocated, for operations to take; the last is taken first.
+  private var pool: [UInt64] = []
+  /// Numbers given up; their entries are cleared when no checkpoint is between its cut and its tables.
+  private(set) var pendingFrees: [UInt64] = []
+  private var freed: Set<UInt64> = []
+  /// The search for a free number went back to the beginning.
+  private var hasTurnedBack = false
+
+  init(nodeKind: OwnerKind, blockKind: OwnerKind) {
+    self.nodeKind = nodeKind
+    self.blockKind = blockKind
+  }
+
+  /// Gives up a number: its node is not found from here on, though its entry is cleared later.
+  func giveUp(_ number: UInt64) {
+    // A damaged filesystem may refer to a number that was never given out, or to one twice.
+    guard (firstNumber..<max(firstNumber, root.limit)).contains(number), freed.insert(number).inserted else {
+      return
+    }
+    pendingFrees.append(number)
+  }
+
+  /// The entry of the number given up last has been cleared.
+  func clearedLast() {
+    if let number = pendingFrees.popLast() { freed.remove(number) }
+  }
+
+  /// Whether a number was given up and its entry is still to be cleared.
+  func isGivenUp(_ number: UInt64) -> Bool { !freed.isEmpty && freed.contains(number) }
+
+  /// The lowest number that may be given out.
+  var firstNumber: UInt64 { nodeKind == .inode ? 3 : 1 }
+
+  // MARK: The root
+
+  /// Takes over the root as a checkpoint has it.
+  func load(_ root: TableRoot) { self.root = root }
+
+  /// The root block was written.
+  func setRoot(address: UInt64, checksum: UInt32) {
+    root.address = address
+    root.checksum = checksum
+  }
+
+  /// A new root block lies above the old one.
+  func grow() {
+    root.height += 1
+    root.address = 0
+    root.checksum = 0
+  }
+
+  // MARK: Numbers
+
+  var poolCount: Int { pool.count }
+
+  /// A number was found free and marked as allocated.
+  func addToPool(_ number: UInt64) { pool.insert(number, at: 0) }
+
+  /// Takes a number out of the pool; nil when it is empty.
+  func takeFromPool() -> UInt64? {
+    guard let number = pool.popLast() else { return nil }
+    root.used += 1
+    return number
+  }
+
+  /// Recovery gives a number to a node as a record says.
+  func claim(_ number: UInt64) {
+    root.limit = max(root.limit, number + 1)
+    root.used += 1
+  }
+
+  /// The entry of a number was cleared.
+  /// - Returns: false when more numbers are cleared than were in use.
+  func release() -> Bool {
+    guard root.used > 0 else { return false }
+    root.used -= 1
+    return true
+  }
+
+  /// The search goes on at `number`.
+  func moveCursor(to number: UInt64) { root.cursor = number }
+
+  /// A free number was found, or the table has grown: the search may turn back once more.
+  func endSearch(at number: UInt64) {
+    hasTurnedBack = false
+    root.cursor = number
+  }
+
+  /// At the end of the table the search turns back once when at least a quarter of the numbers are free, so that it stays short.
+  func turnBack() -> Bool {
+    let unused = root.limit - min(root.used, root.limit)
+    guard !hasTurnedBack, unused > max(256, root.limit / 4) else { return false }
+    hasTurnedBack = true
+    root.cursor = firstNumber
+    return true
+  }
+
+  /// The table has one number more.
+  func extend(to limit: UInt64) { root.limit = limit }
+}
+
+extension NodeStore {
+  // MARK: Blocks of a table
+
+  /// The block at `level` and `index` of a table, nil where the table has none.
+  func tableBlock(_ table: NodeTable, level: Int, index: UInt64) throws(Stop) -> Page? {
+    let key = NodeKey(table: table.blockKind, level: level, index: index)
+    if let page = try loader.cached(key) { return page }
+    let height = Int(table.root.height)
+    guard level < height else { return nil }
+    if level == height - 1 {
+      guard index == 0, table.root.address != 0 else { return nil }
+      return try loader.load(key, address: table.root.address, checksum: table.root.checksum)
+    }
+    guard let parent = try tableBlock(table, level: level + 1, index: index >> 8) else { return nil }
+    let entry = Entry(parent, at: Int(index & 255) * Entry.size)
+    guard entry.address != 0 else { return nil }
+    return try loader.load(key, address: entry.address, checksum: entry.checksum)
+  }
+
+  /// The entry of a node number; a hole where there is none, or where the number was given up.
+  func tableEntry(_ table: NodeTable, _ number: UInt64) throws(Stop) -> Entry {
+    guard number < table.root.limit, !table.isGivenUp(number),
+      let leaf = try tableBlock(table, level: 0, index: number >> 8)
+    else { return Entry() }
+    return Entry(leaf, at: Int(number & 255) * Entry.size)
+  }
+
+  /// The leaf for a number, with everything above it, made where there is nothing yet. All of them become dirty, so
+  /// that they stay in memory until a checkpoint has written them.
+  func dirtyTablePath(_ table: NodeTable, _ number: UInt64) throws(Stop) -> Page {
+    while number >> (8 * UInt64(table.root.height)) != 0 { try growTable(table) }
+    var pages: [Page] = []
+    for level in (0..<Int(table.root.height)).reversed() {
+      let index = number >> (8 * UInt64(level + 1))
+      if let page = try tableBlock(table, level: level, index: index) {
+        pages.append(page)
+      } else {
+        let page = try makeNode(NodeKey(table: table.blockKind, level: level, index: index))
+        countNewTableBlock()
+        modify(page)
+        pages.append(page)
+      }
+    }
+    for page in pages { modify(page) }
+    guard let leaf = pages.last else { throw .fail(EIO) }
+    return leaf
+  }
+
+  /// Puts a new root above the old one.
+  private func growTable(_ table: NodeTable) throws(Stop) {
+    let height = Int(table.root.height)
+    let old = try tableBlock(table, level: height - 1, index: 0)
+    let page = try makeNode(NodeKey(table: table.blockKind, level: height, index: 0))
+    countNewTableBlock()
+    if old != nil {
+      Entry(address: table.root.address, checksum: table.root.checksum).store(page, at: 0)
+    }
+    if let old { modify(old) }
+    modify(page)
+    table.grow()
+  }
+
+  // MARK: Numbers
+
+  /// Numbers that are found at a time.
+  private static let poolSize = 64
+  /// Leaves without a free number that are looked at for that. Then the table grows, and the search goes on there another time.
+  private static let leavesSearched = 32
+
+  /// Fills the pool when it holds fewer than `count` numbers. They are marked as allocated.
+  func fillPool(_ table: NodeTable, _ count: Int) throws(Stop) {
+    guard table.poolCount < count else { return }
+    var leavesLeft = Self.leavesSearched
+    while table.poolCount < Self.poolSize {
+      let number = try findFree(table, &leavesLeft)
+      markAllocated(try dirtyTablePath(table, number), number)
+      table.addToPool(number)
+    }
+  }
+
+  /// A number that is not in use: the next free one from the cursor on. At the end of the table it turns
+  /// back, or the table grows.
+  private func findFree(_ table: NodeTable, _ leavesLeft: inout Int) throws(Stop) -> UInt64 {
+    while true {
+      let number = max(table.root.cursor, table.firstNumber)
+      let isAtEnd = number >= table.root.limit
+      if !isAtEnd, leavesLeft > 0 {
+        var found: UInt64?
+        do throws(Stop) {
+          found = try freeNumber(table, from: number)
+          if let found { _ = try dirtyTablePath(table, found) }
+        } catch .fail {
+          // Which numbers of a damaged leaf are free is unknown.
+          found = nil
+        }
+        if let found {
+          table.endSearch(at: found + 1)
+          return found
+        }
+        table.moveCursor(to: min((number | 255) + 1, table.root.limit))
+        leavesLeft -= 1
+        continue
+      }
+      if isAtEnd, table.turnBack() { continue }
+      guard table.root.limit < NodeID.maximumNumber else { throw .fail(ENOSPC) }
+      let fresh = max(table.root.limit, table.firstNumber)
+      _ = try dirtyTablePath(table, fresh)
+      table.extend(to: fresh + 1)
+      if isAtEnd { table.endSearch(at: fresh + 1) }
+      return fresh
+    }
+  }
+
+  /// A free number in the leaf of `first`, not below it; a leaf without one stays clean.
+  private func freeNumber(_ table: NodeTable, from first: UInt64) throws(Stop) -> UInt64? {
+    guard let leaf = try tableBlock(table, level: 0, index: first >> 8) else { return first }
+    return freeNumber(in: leaf, from: first, limit: table.root.limit)
+  }
+
+  private func freeNumber(in leaf: Page, from first: UInt64, limit: UInt64) -> UInt64? {
+    event.count(Entry.perBlock * Work.entry)
+    for number in first..<min((first | 255) + 1, limit) {
+      let entry = Entry(leaf, at: Int(number & 255) * Entry.size)
+      if entry.address == 0, entry.flags & Entry.allocated == 0, entry.stamp < NodeID.maximumGeneration {
+        return number
+      }
+    }
+    return nil
+  }
+
+  /// Takes a number out of the pool, which `fillPool` filled, for a new node. An inode number's generation goes up.
+  func takeNumber(_ table: NodeTable) -> NodeID {
+    guard let number = table.takeFromPool() else { return NodeID(raw: 0) }
+    countNewNode()
+    let frame = cache.find(NodeKey(table: table.blockKind, level: 0, index: number >> 8))
+    guard table.nodeKind == .inode, frame != .none else { return NodeID(number: number, generation: 0) }
+    let leaf = cache.page(frame)
+    modify(leaf)
+    var entry = Entry(leaf, at: Int(number & 255) * Entry.size)
+    entry.stamp = min(entry.stamp, NodeID.maximumGeneration - 1) + 1
+    entry.store(leaf, at: Int(number & 255) * Entry.size)
+    return NodeID(number: number, generation: entry.stamp)
+  }
+
+  /// Makes sure that recovery can give the number of `id` to a new node.
+  func prepareClaim(_ table: NodeTable, _ id: NodeID) throws(Stop) {
+    let leaf = try dirtyTablePath(table, id.number)
+    let entry = Entry(leaf, at: Int(id.number & 255) * Entry.size)
+    guard entry.address == 0, entry.flags & Entry.allocated == 0, id.number < NodeID.maximumNumber else {
+      throw .fail(EIO)
+    }
+  }
+
+  /// Gives a number to a new node as a record says. `prepareClaim` came before.
+  func claimNumber(_ table: NodeTable, _ id: NodeID) throws(Stop) {
+    let leaf = try dirtyTablePath(table, id.number)
+    markAllocated(leaf, id.number)
+    let offset = Int(id.number & 255) * Entry.size
+    Entry(flags: Entry.allocated, stamp: id.generation).store(leaf, at: offset)
+    table.claim(id.number)
+    countNewNode()
+  }
+
+  /// Clears the entries of numbers given up, as many as one event has time for. One whose entry cannot be read stays as it is, for
+  /// fsck.
+  func processFrees(_ table: NodeTable) throws(Stop) {
+    while let number = table.pendingFrees.last, !event.isSpent { try processFree(table, number) }
+  }
+
+  /// Clears the entries of all numbers given up, as recovery must.
+  func processAllFrees(_ table: NodeTable) throws(Stop) {
+    while let number = table.pendingFrees.last { try processFree(table, number) }
+  }
+
+  private func processFree(_ table: NodeTable, _ number: UInt64) throws(Stop) {
+    let leaf: Page
+    do throws(Stop) { leaf = try dirtyTablePath(table, number) } catch .fail {
+      table.clearedLast()
+      errors.record(
+        .checksum, "\(table.nodeKind) \(number) cannot be freed: its table is damaged; run fsck.varve")
+      return
+    } catch .again(let reason) {
+      readTables(table, of: table.pendingFrees.suffix(Waiting.readsAhead).dropLast())
+      throw .again(reason)
+    }
+    let offset = Int(number & 255) * Entry.size
+    let entry = Entry(leaf, at: offset)
+    if entry.address != 0 { segments.remove(entry.address) }
+    if entry.flags & Entry.allocated != 0 { forgetMark(leaf) }
+    Entry(stamp: entry.stamp).store(leaf, at: offset)
+    table.clearedLast()
+    if !table.release() { errors.contradiction("the number of \(table.nodeKind)s in use") }
+    waiting.releasePins()
+  }
+
+  /// Begins to read the table's leaves for some more numbers, so that they come at the same time.
+  private func readTables(_ table: NodeTable, of numbers: some Sequence<UInt64>) {
+    // What is wrong with one of them is found when it is its turn.
+    for number in numbers { _ = try? tableBlock(table, level: 0, index: number >> 8) }
+  }
+
+  /// Whether numbers were given up whose entries are still to be cleared.
+  var hasPendingFrees: Bool { !inodes.pendingFrees.isEmpty || !internals.pendingFrees.isEmpty }
+
+  /// How many.
+  var pendingFreeCount: Int { inodes.pendingFrees.count + internals.pendingFrees.count }
+}

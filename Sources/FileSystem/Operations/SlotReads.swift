@@ -1,0 +1,174 @@
+import BlockProtocol
+import FileProtocol
+import Format
+import Glibc
+
+/// Reads of files from the device into the slots of the requests that asked for them.
+///
+/// Owns how far each slot's read has come, and the checksums that its blocks must have. A read goes this way:
+///
+///     begin ─▶ commands at the device ─▶ all ended ─▶ answered
+///       ▲                                    │
+///       └────────── once more ◀──────────────┘ a block did not match: it may have moved meanwhile
+///
+/// It promises that bytes which do not match their checksum are never answered.
+final class SlotReads {
+  /// Blocks a slot's data area can take at most.
+  static let maximumBlocks = 272
+
+  /// The read of one slot.
+  private struct State {
+    /// Device reads still under way.
+    var pending = 0
+    /// The first error of a read.
+    var code: Int32 = 0
+    /// A block did not match its checksum.
+    var hasMismatch = false
+    /// The first of the read's blocks that did not match, or could not be read.
+    var badBlock = Int.max
+    /// The read was run again after a mismatch.
+    var isSecondTry = false
+  }
+
+  private let cache: Cache
+  private let waiting: Waiting
+  private let effects: Effects
+  private let volume: Volume
+  private let errors: Errors
+  private let loader: Loader
+  private let slots: RequestSlots
+  private let map: FileMap
+  private let pages: Pages
+  private let states: InodeStates
+  private let reads: UnsafeMutablePointer<State>
+  /// Expected checksums of the blocks that each slot reads.
+  private let checksums: UnsafeMutablePointer<UInt32>
+
+  init(pages: Pages, slots: RequestSlots, effects: Effects) {
+    self.pages = pages
+    self.slots = slots
+    self.effects = effects
+    cache = pages.cache
+    waiting = pages.waiting
+    volume = pages.nodes.volume
+    errors = pages.errors
+    loader = pages.loader
+    map = pages.map
+    states = pages.states
+    let count = waiting.slots
+    reads = .allocate(capacity: count)
+    reads.initialize(repeating: State(), count: count)
+    checksums = .allocate(capacity: count * Self.maximumBlocks)
+    checksums.initialize(repeating: 0, count: count * Self.maximumBlocks)
+  }
+
+  deinit {
+    reads.deallocate()
+    checksums.deallocate()
+  }
+
+  /// A request has arrived in a slot.
+  @inline(__always)
+  func begin(_ slot: Int) { reads[slot] = State() }
+
+  /// Whether any slot's read is under way.
+  var isReading: Bool { (0..<waiting.slots).contains { reads[$0].pending > 0 } }
+
+  /// Fills the slot with blocks `range` of a file: what is cached and holes at once, the rest by device reads. Everything on the way to
+  /// these blocks is in memory.
+  /// - Returns: whether all of it is there.
+  func read(_ slot: Int, _ inode: Inode, _ range: Range<UInt64>) throws(Stop) -> Bool {
+    let hasPages = states.find(inode.number).map { !states[$0].pages.isEmpty } ?? false
+    var run: (block: UInt64, first: Int, count: Int) = (0, 0, 0)
+    var place: MapSlot?
+    for (position, index) in range.enumerated() {
+      if position == 0 || index & 255 == 0 || inode.layout == .direct {
+        place = try map.mapSlot(inode, index)
+      } else if let known = place {
+        place = MapSlot(page: known.page, offset: known.offset + Entry.size)
+      }
+      if hasPages {
+        let frame = pages.dataFrame(inode.number, index)
+        if frame != .none, cache[frame].isReady {
+          cache.touch(frame)
+          slots.page(slot, position).copy(cache.page(frame).bytes(at: 0, count: Page.size), at: 0)
+          continue
+        }
+      }
+      let entry = place?.entry ?? Entry()
+      guard entry.address != 0 else {
+        slots.page(slot, position).clear()
+        continue
+      }
+      guard volume.geometry.segment(of: entry.address) != nil else {
+        reads[slot].code = EIO
+        continue
+      }
+      checksums[slot * Self.maximumBlocks + position] = entry.checksum
+      if run.count > 0, run.block + UInt64(run.count) == entry.address, run.first + run.count == position {
+        run.count += 1
+      } else {
+        issue(run, slot)
+        run = (entry.address, position, 1)
+      }
+    }
+    issue(run, slot)
+    if reads[slot].pending == 0, reads[slot].code != 0 { throw .fail(reads[slot].code) }
+    return reads[slot].pending == 0
+  }
+
+  private func issue(_ run: (block: UInt64, first: Int, count: Int), _ slot: Int) {
+    guard run.count > 0 else { return }
+    reads[slot].pending += 1
+    let first = slots.requests[slot].firstFrame + FrameIndex(truncatingIfNeeded: run.first)
+    effects.commands.append(
+      BlockCommand(
+        .read, block: run.block, count: UInt32(truncatingIfNeeded: run.count), frames: cache.run(from: first),
+        tag: Tag(readFor: slot, first: run.first, count: run.count).raw))
+  }
+
+  /// A part of a slot's read has arrived, or not.
+  func ended(_ tag: Tag, _ code: Int32) {
+    let slot = tag.slot
+    assert(reads[slot].pending > 0)
+    reads[slot].pending -= 1
+    if code != 0 {
+      if reads[slot].code == 0 { reads[slot].code = code }
+      reads[slot].badBlock = min(reads[slot].badBlock, tag.first)
+    } else {
+      for block in tag.first..<tag.first + tag.count
+      where volume.checksum.of(slots.page(slot, block)) != checksums[slot * Self.maximumBlocks + block] {
+        reads[slot].hasMismatch = true
+        reads[slot].badBlock = min(reads[slot].badBlock, block)
+      }
+    }
+    if reads[slot].pending == 0 { end(slot) }
+  }
+
+  /// A block that does not match may have moved while it was read: it is looked up once more before it counts as damage.
+  private func end(_ slot: Int) {
+    if reads[slot].code == 0, reads[slot].hasMismatch, !reads[slot].isSecondTry {
+      reads[slot] = State(isSecondTry: true)
+      return waiting.runAgain(slot)
+    }
+    if reads[slot].hasMismatch { loader.countMismatch() }
+    guard reads[slot].code != 0 || reads[slot].hasMismatch else { return slots.finish(slot) }
+    recordFailure(slot)
+    slots.finish(slot, failed: EIO)
+  }
+
+  /// A file's blocks could not be read.
+  private func recordFailure(_ slot: Int) {
+    let code = reads[slot].code
+    let request = slots.requests[slot]
+    let inode = NodeID(raw: request.node).number
+    // A read that failed before it had blocks is named by its beginning.
+    let bad = reads[slot].badBlock == .max ? 0 : UInt64(reads[slot].badBlock)
+    let block = request.offset / UInt64(Page.size) &+ bad
+    let place = "inode \(inode) at byte \(block &* UInt64(Page.size))"
+    errors.record(
+      code == 0 ? .checksum : .read,
+      code == 0 ? "checksum error in \(place)" : "\(place) cannot be read\(ErrnoText.inBrackets(code))",
+      inode: inode, code: code, place: NodeKey(.data, inode).raw ^ block << 24)
+  }
+}

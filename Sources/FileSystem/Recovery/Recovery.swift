@@ -1,0 +1,329 @@
+import FileProtocol
+import Format
+import Glibc
+
+/// Mounting: superblock, checkpoint, segment table, the log since then, and a checkpoint of the result.
+///
+/// Owns how far the mount has come:
+///
+///     superblocks ─▶ packs ─▶ usage ─▶ log ─▶ apply ─▶ checkpoint ─▶ done
+///                                              ▲  │         │
+///                                              └──┴─────────┘ so much has changed that a checkpoint comes first
+///
+/// It follows addresses and never scans for what to apply. Between two log writes a checkpoint is made by the rule by which it is made later,
+/// so that what has changed fits the cache. It is the one that might have been made there when the log was written: it leads into the rest
+/// of the log. Nothing is written before the log has been read to its end, and nothing at all by a read-only mount.
+final class Recovery {
+  private enum Phase { case superblocks, packs, usage, log, apply, checkpoint, done }
+
+  private let cache: Cache
+  private let event: Event
+  private let waiting: Waiting
+  private let condition: Condition
+  private let errors: Errors
+  private let volume: Volume
+  private let segments: SegmentTable
+  private let writes: LogWrites
+  private let nodes: NodeStore
+  private let map: FileMap
+  private let pages: Pages
+  private let uncommitted: Uncommitted
+  private let log: Log
+  private let space: Space
+  private let checkpoint: CheckpointWriter
+  private let cleaner: Cleaner
+  private let free: FreeQueue
+  private let reads: MountReads
+  private let reader: LogReader
+  private let replay: Replay
+  private let options: Options
+  private var phase = Phase.superblocks
+  /// The checkpoint that is mounted from.
+  private var pack = CheckpointPack()
+  private var usageCursor = 0
+  /// There is no checkpoint before this one to fall back to.
+  private var isOnlyCheckpoint = false
+
+  init(
+    reads: MountReads, replay: Replay, checkpoint: CheckpointWriter, cleaner: Cleaner, free: FreeQueue,
+    pages: Pages
+  ) {
+    self.reads = reads
+    self.replay = replay
+    self.checkpoint = checkpoint
+    self.cleaner = cleaner
+    self.free = free
+    self.pages = pages
+    cache = checkpoint.cache
+    event = checkpoint.event
+    waiting = checkpoint.waiting
+    condition = checkpoint.condition
+    errors = checkpoint.errors
+    volume = checkpoint.volume
+    segments = checkpoint.segments
+    writes = checkpoint.writes
+    nodes = checkpoint.nodes
+    map = checkpoint.map
+    uncommitted = checkpoint.uncommitted
+    log = checkpoint.log
+    space = checkpoint.space
+    options = checkpoint.options
+    reader = LogReader(reads: reads, condition: condition, volume: volume, last: options.replaysThrough)
+  }
+
+  // MARK: Steps
+
+  /// Steps done in one event at most.
+  private static let stepsPerEvent = 16
+
+  /// Does as much of the mount as it can without waiting.
+  /// - Returns: when to be called again; 0 for at once, `UInt64.max` for not before another event.
+  func advance() -> UInt64 {
+    for _ in 0..<Self.stepsPerEvent {
+      guard condition.failure == nil, !condition.isReady else { return 0 }
+      guard !reads.isPending else { return .max }
+      if step() { continue }
+      return phase == .checkpoint ? makeCheckpoints() : .max
+    }
+    return 0
+  }
+
+  /// Nothing is under way, and the mount does not go on: only memory can be what it lacks.
+  func failForWantOfMemory() {
+    let reason = "too little memory to replay the log; mount with a larger cache, once"
+    if condition.isBecomingWritable { errors.fail(reason) } else { condition.refuse(reason) }
+  }
+
+  /// - Returns: whether to go on at once.
+  private func step() -> Bool {
+    switch phase {
+    case .superblocks: readSuperblocks()
+    case .packs: readPacks()
+    case .usage: readUsage()
+    case .log:
+      reader.step()
+      if reader.isDone { beginReplay() }
+    case .apply: return apply()
+    case .checkpoint, .done: return false
+    }
+    return !reads.isPending
+  }
+
+  // MARK: Superblock, pack, segment table
+
+  private func readSuperblocks() {
+    guard reads.fetch([0, volume.blockCount - min(1, volume.blockCount)]) else { return }
+    defer { reads.end() }
+    if reads.readsAgain() { return }
+    do throws(FormatError) {
+      let superblock = try chooseSuperblock()
+      guard superblock.geometry.blockCount <= volume.blockCount else {
+        throw .truncated(expected: superblock.geometry.blockCount, found: volume.blockCount)
+      }
+      volume.adopt(superblock)
+      segments.begin(geometry: superblock.geometry)
+      if superblock.mustBeReadOnly { condition.forbidWriting() }
+      phase = .packs
+    } catch {
+      condition.refuseWithoutSuperblock(reads.code(0) == ENODEV ? "the device is gone" : error.description)
+    }
+  }
+
+  private func chooseSuperblock() throws(FormatError) -> Superblock {
+    let copies = (0...1).map { reads.code($0) == 0 ? reads.page($0) : nil }
+    let (superblock, fault) = try Superblock.choose(first: copies[0], last: copies[1])
+    if fault != nil {
+      errors.notices.append("the first superblock is damaged, the second is used; run fsck.varve")
+    }
+    return superblock
+  }
+
+  private func readPacks() {
+    let geometry = volume.geometry
+    let size = Int(geometry.packBlocks)
+    let blocks = (0..<4).flatMap { pack in
+      (0..<geometry.packBlocks).map { geometry.packBlock(slot: pack >> 1, copy: pack & 1) + $0 }
+    }
+    guard reads.fetch(blocks + (geometry.errorBlock.map { [$0] } ?? [])) else { return }
+    defer { reads.end() }
+    // One that cannot be read for a moment can be fallen back to later: it must not count as lost.
+    if reads.readsAgain() { return }
+    let packs = (0..<4).compactMap { decodePack($0 * size..<($0 + 1) * size) }
+    if geometry.errorBlock != nil {
+      errors.load(reads.page(blocks.count), isReadable: reads.code(blocks.count) == 0)
+    }
+    guard let newest = packs.max(by: { $0.sequence < $1.sequence }) else {
+      return condition.refuse("no checkpoint can be read: all four copies are damaged; run fsck.varve")
+    }
+    isOnlyCheckpoint = !packs.contains { $0.sequence &+ 1 == newest.sequence }
+    begin(from: newest)
+    phase = .usage
+  }
+
+  private func decodePack(_ blocks: Range<Int>) -> CheckpointPack? {
+    var bytes: [UInt8] = []
+    for block in blocks { bytes.append(contentsOf: reads.page(block).bytes(at: 0, count: Page.size)) }
+    return bytes.withUnsafeMutableBytes {
+      CheckpointPack(decoding: $0, geometry: volume.geometry, nonce: volume.nonce)
+    }
+  }
+
+  /// Bits of a checkpoint's number that are left for the log writes of nodes and of the cleaner made after it.
+  private static let headSequenceBits: UInt64 = 20
+
+  /// Everything is as the checkpoint says.
+  private func begin(from pack: CheckpointPack) {
+    self.pack = pack
+    reader.begin(from: pack)
+    segments.begin(after: pack.sequence)
+    checkpoint.begin(from: pack)
+    nodes.log.begin(sequence: pack.sequence << Self.headSequenceBits)
+    cleaner.begin(sequence: pack.sequence << Self.headSequenceBits)
+    writes.begin(epoch: pack.epoch)
+    nodes.inodes.load(pack.inodes)
+    nodes.internals.load(pack.internals)
+    map.begin(reservedBlocks: pack.reservedBlocks)
+  }
+
+  /// Usage blocks read together.
+  private static let usageBlocksAtATime = 64
+
+  private func readUsage() {
+    let range = usageCursor..<min(usageCursor + Self.usageBlocksAtATime, checkpoint.usageBlocks)
+    let blocks = range.map {
+      volume.geometry.usageBlock(UInt32($0), copy: checkpoint.usageSelection($0).copy)
+    }
+    guard reads.fetch(blocks) else { return }
+    defer { reads.end() }
+    for block in range {
+      let page = reads.page(block - range.lowerBound)
+      guard volume.checksum.of(page) == checkpoint.usageSelection(block).checksum else {
+        return condition.refuse("usage table block \(block) is damaged; run fsck.varve")
+      }
+      segments.load(page, block: block)
+    }
+    usageCursor = range.upperBound
+    if usageCursor == checkpoint.usageBlocks { phase = .log }
+  }
+
+  // MARK: Replay
+
+  /// The log was read to its end.
+  private func beginReplay() {
+    replay.begin(reader.entries)
+    reader.forget()
+    // Where there is but one checkpoint, what is empty in it is needed by none.
+    if isOnlyCheckpoint || options.reusesEmptySegments { segments.releaseEmpties() }
+    phase = .apply
+  }
+
+  private func apply() -> Bool {
+    let attempt = waiting.attempt(.mount) { () throws(Stop) in
+      guard let next = replay.next else { return try endReplay() }
+      if replay.isBetweenEntries, mayMakeCheckpoint {
+        beginCheckpoint(before: next.header)
+      } else {
+        try replay.step()
+      }
+    }
+    if case .failed(let code) = attempt {
+      condition.refuse(
+        "the filesystem is damaged (\(ErrnoText.of(code))); run fsck.varve",
+        replayableThrough: replay.next.map { $0.header.sequence - 1 })
+    }
+    return attempt == .done
+  }
+
+  private var mayMakeCheckpoint: Bool {
+    // A page that its log write did not bring cannot go out, for the checkpoint's place is in the midst of the log.
+    checkpoint.isNeeded && !condition.isReadOnly && pages.dirtyCount == 0 && uncommitted.inodes.isEmpty
+      && uncommitted.urgentPages.isEmpty
+  }
+
+  private func beginCheckpoint(before header: LogHeader) {
+    guard let segment = volume.geometry.segment(of: header.address) else { return }
+    log.begin(before: header, in: segment)
+    waiting.askForCheckpoint()
+    phase = .checkpoint
+  }
+
+  /// The log has been applied: a new chain begins in a fresh segment, and two checkpoints with a new epoch make all of it
+  /// durable before the first request.
+  private func endReplay() throws(Stop) {
+    _ = try nodes.inode(NodeID.root)
+    let last = replay.last
+    replay.forget()
+    writes.begin(epoch: pack.epoch + 1)
+    log.begin(after: last ?? pack.log.sequence - 1)
+    guard !condition.isReadOnly else {
+      if last != nil { errors.notices.append("the log was replayed in memory only") }
+      return becomeReady()
+    }
+    beginWriting()
+  }
+
+  private func beginWriting() {
+    replay.releaseSegments(before: checkpoint.durable)
+    guard log.beginChain() else { return errors.failForWantOfSegments("no free segment for the log") }
+    waiting.askForCheckpoint()
+    phase = .checkpoint
+  }
+
+  // MARK: The end
+
+  /// Makes checkpoints, and room for the next ones where it is short, until the mount can go on.
+  private func makeCheckpoints() -> UInt64 {
+    while condition.failure == nil, !condition.isReady {
+      if checkpoint.step() || checkpoint.releaseStep() { continue }
+      guard checkpoint.phase == .idle, !checkpoint.isNeeded, segments.discarding == 0 else { return .max }
+      if isShortOfSegments {
+        waiting.askForSegments()
+        event.begin()
+        // A step may have asked for reads, which end between two calls.
+        if cleaner.step() { return 0 }
+        if checkpoint.isNeeded { continue }
+        if cleaner.isCleaning { return .max }
+      }
+      if replay.next == nil { becomeReady() } else { phase = .apply }
+      return 0
+    }
+    return .max
+  }
+
+  /// Whether segments are short for what is to come: the rest of the log, or requests that remove something.
+  private var isShortOfSegments: Bool {
+    guard !segments.isExhausted else { return false }
+    let nodes = replay.next == nil ? 0 : space.dirtyNodeLimit
+    return space.isShortOfSegments(space.segmentDemand(nodes: nodes), givesSpace: true)
+  }
+
+  /// Requests may run.
+  func becomeReady() {
+    phase = .done
+    condition.becomeReady()
+    if !condition.isReadOnly { free.scan(after: 0) }
+    waiting.wakeStalled()
+  }
+
+  // MARK: From reading only to writing
+
+  /// Something is to be changed. The kernel lets no change through at a read-only mount, so the one that comes shows that what was
+  /// mounted so has been remounted to be written: recovery goes on to where it can be. Requests wait meanwhile, until it can be
+  /// written, or that has failed and it stays read-only.
+  func requireWritable() throws(Stop) {
+    guard condition.isReadOnly else { return }
+    guard canBecomeWritable else { throw .fail(EROFS) }
+    condition.beginWriting()
+    // Recovery needs the frames; requests that wait for reads let go of theirs when these have come.
+    waiting.unpinRequests()
+    beginWriting()
+    throw .again(.mount)
+  }
+
+  /// Whether what is read-only can be written once the kernel lets a change through. Where recovery would have made checkpoints on the
+  /// way, for lack of memory or segments, it cannot be made up for.
+  var canBecomeWritable: Bool {
+    condition.isMountedReadOnly && !options.staysReadOnly && volume.superblock?.mustBeReadOnly == false
+      && !condition.hasFailed && space.mayDirtyNodes
+  }
+}

@@ -1,0 +1,77 @@
+import FileProtocol
+import Format
+
+/// The requests under way and their replies, one of each a slot, and which slots stay in use beyond their reply.
+///
+/// Owns replies until they are finished. A slot goes this way:
+///
+///     begin ─▶ under way ─finish─▶ the reactor's
+///                    └────finish─▶ kept, while its frames are lent to the cache ─▶ released
+final class RequestSlots {
+  let requests: UnsafeMutablePointer<Request>
+  let replies: UnsafeMutablePointer<Reply>
+  private let cache: Cache
+  private let waiting: Waiting
+  private let effects: Effects
+  /// Whether a slot's reply is on its way while its frames are lent.
+  private var isKept: [Bool]
+  /// Requests so far.
+  private(set) var count: UInt64 = 0
+
+  init(cache: Cache, waiting: Waiting, effects: Effects) {
+    self.cache = cache
+    self.waiting = waiting
+    self.effects = effects
+    let slots = cache.memory.slots
+    requests = .allocate(capacity: slots)
+    requests.initialize(repeating: Request(), count: slots)
+    replies = .allocate(capacity: slots)
+    replies.initialize(repeating: Reply(), count: slots)
+    isKept = Array(repeating: false, count: slots)
+  }
+
+  deinit {
+    requests.deinitialize(count: isKept.count)
+    requests.deallocate()
+    replies.deinitialize(count: isKept.count)
+    replies.deallocate()
+  }
+
+  /// A request has arrived in a slot.
+  @inline(__always)
+  func begin(_ slot: Int) {
+    isKept[slot] = false
+    replies[slot] = Reply()
+    count += 1
+  }
+
+  /// A page of the slot's data area.
+  @inline(__always)
+  func page(_ slot: Int, _ index: Int) -> Page {
+    cache.page(requests[slot].firstFrame + FrameIndex(truncatingIfNeeded: index))
+  }
+
+  /// The reply in the slot is complete.
+  func finish(_ slot: Int) {
+    waiting.endDirectoryMove(slot)
+    isKept[slot] = cache.lentFrames(of: slot) > 0
+    replies[slot].keepsSlot = isKept[slot]
+    effects.finished.append(UInt32(truncatingIfNeeded: slot))
+  }
+
+  /// The request in the slot has failed.
+  func finish(_ slot: Int, failed code: Int32) {
+    replies[slot].error = code
+    finish(slot)
+  }
+
+  /// Slots that have all their frames back, and whose reply has gone out, are the reactor's again.
+  func releaseRepaid() {
+    guard cache.hasRepaidSlots else { return }
+    // One whose write began anew may lend others by now.
+    for slot in cache.takeRepaidSlots() where isKept[slot] && cache.lentFrames(of: slot) == 0 {
+      isKept[slot] = false
+      effects.released.append(UInt32(truncatingIfNeeded: slot))
+    }
+  }
+}

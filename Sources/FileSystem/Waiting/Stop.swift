@@ -1,0 +1,29 @@
+/// Why an operation did not run to its end. Nothing was changed.
+enum Stop: Error {
+  /// It is run again when what it waits for has come.
+  case again(WaitReason)
+  /// It failed with this errno.
+  case fail(Int32)
+}
+
+/// What a request or a job waits for.
+public enum WaitReason: UInt8, CaseIterable, Sendable {
+  /// Blocks that are being read.
+  case read
+  /// Frames of the cache.
+  case memory
+  /// Free segments: for a checkpoint, a discard or the cleaner.
+  case segments
+  /// Blocks that are being freed.
+  case freeing
+  /// A checkpoint that makes room for changed nodes, or that begins the log anew after a failed write.
+  case checkpoint
+  /// A commit of what is dirty.
+  case commit
+  /// A rename that moves another directory.
+  case directoryMove
+  /// Recovery.
+  case mount
+  /// Nothing: it has done its share of the event and goes on in the next.
+  case share
+}

@@ -1,0 +1,105 @@
+import Format
+import Simulation
+import Testing
+
+import FileProtocol
+@testable import FileSystem
+
+/// The table of what each segment holds, as checkpoints write it.
+@Suite struct SegmentTableTests {
+  private static func withPage<T>(_ body: (Page) throws -> T) rethrows -> T {
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: Page.size, alignment: Page.size)
+    defer { memory.deallocate() }
+    return try body(Page(memory))
+  }
+
+  @Test(
+    "a segment that two checkpoints find empty is free in the table of the second, and once that is durable")
+  func release() throws {
+    let geometry = try Geometry.fitting(blockCount: 300 * 128 + 64, segmentBlocks: 128)
+    let segments = SegmentTable(geometry: geometry)
+    segments.begin(after: 4)
+    Self.withPage { page in
+      page.clear()
+      segments.load(page, block: 0)
+      segments.load(page, block: 1)
+      let free = segments.freeCount
+      #expect(segments.take() == 0)
+      segments.add(geometry.segmentBlock(0))
+      segments.close(0)
+      segments.cut()
+      segments.remove(geometry.segmentBlock(0))
+      var released: [UInt64: Bool] = [:]
+      for sequence in 5...8 as ClosedRange<UInt64> {
+        if sequence > 5 { segments.cut() }
+        #expect(segments.settle(sequence))
+        segments.store(page, block: 0)
+        released[sequence] = UsageEntry(page, index: 0).state == .free
+        #expect(segments.nextReleased() == nil)
+        segments.release()
+        if let segment = segments.nextReleased() { segments.free(segment) }
+      }
+      // Checkpoint 5 still holds the block, 6 is the first without it.
+      #expect(released == [5: false, 6: false, 7: true, 8: true])
+      #expect(segments.freeCount == free)
+    }
+  }
+
+  @Test func theLowestMemberOfASet() {
+    var set = SegmentSet(capacity: 300_000)
+    var members: Set<Int> = []
+    var random = SeededRandom(7)
+    for _ in 0..<20_000 {
+      let number = Int(random.next() % 300_000)
+      if random.next() % 3 == 0, let first = set.first {
+        set.remove(first)
+        members.remove(first)
+      } else {
+        set.insert(number)
+        members.insert(number)
+      }
+      #expect(set.count == members.count)
+    }
+    while let first = set.first {
+      #expect(first == members.min())
+      set.remove(first)
+      members.remove(first)
+      if members.count < 100 { continue }
+      for number in members.sorted().prefix(50) {
+        set.remove(number)
+        members.remove(number)
+      }
+    }
+    #expect(members.isEmpty)
+  }
+
+  @Test func theBestVictimsAreKept() {
+    let scores = (0..<10_000).map { Double(($0 * 7919) % 10_007) }
+    var search = VictimSearch(isGreedy: true)
+    while !search.isOver { search.step(count: scores.count) { $0 % 2 == 0 ? scores[$0] : nil } }
+    var found: [Double] = []
+    while let segment = search.next() { found.append(scores[Int(segment)]) }
+    let best = scores.indices.filter { $0 % 2 == 0 }.map { scores[$0] }.sorted(by: >)
+    #expect(found == Array(best.prefix(found.count)))
+    #expect(found.count == 32)
+  }
+
+  @Test("a block that came or went between the cut and the writing of the table is in the next one")
+  func changesAfterTheCut() throws {
+    let geometry = try Geometry.fitting(blockCount: 300 * 128 + 64, segmentBlocks: 128)
+    let segments = SegmentTable(geometry: geometry)
+    let segment: UInt32 = 270
+    segments.add(geometry.segmentBlock(segment))
+    segments.cut()
+    segments.add(geometry.segmentBlock(segment) + 1)
+    Self.withPage { page in
+      segments.store(page, block: 1)
+      #expect(UsageEntry(page, index: 14).live == 1)
+      #expect(segments.dirtyBlocks[1])
+      segments.cut()
+      segments.store(page, block: 1)
+      #expect(UsageEntry(page, index: 14).live == 2)
+      #expect(!segments.dirtyBlocks[1])
+    }
+  }
+}
