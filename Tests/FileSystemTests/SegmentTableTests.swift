@@ -45,6 +45,29 @@ import FileProtocol
     }
   }
 
+  @Test(
+    "a segment that holds the log to be replayed comes free after it, though empty ones were used at once")
+  func releaseOfTheLog() throws {
+    let geometry = try Geometry.fitting(blockCount: 300 * 128 + 64, segmentBlocks: 128)
+    let segments = SegmentTable(geometry: geometry)
+    Self.withPage { page in
+      page.clear()
+      segments.load(page, block: 0)
+      segments.load(page, block: 1)
+    }
+    let free = segments.freeCount
+    segments.reopen(3)
+    segments.releaseEmpties()
+    segments.close(3)
+    for _ in 0..<3 {
+      segments.cut()
+      #expect(segments.settle(segments.checkpointUnderWay))
+      segments.release()
+      if let segment = segments.nextReleased() { segments.free(segment) }
+    }
+    #expect(segments.freeCount == free)
+  }
+
   @Test func theLowestMemberOfASet() {
     var set = SegmentSet(capacity: 300_000)
     var members: Set<Int> = []

@@ -374,4 +374,21 @@ final class CheckpointWriter {
     segments.endDiscard(segment)
     waiting.wakeStalled()
   }
+
+  // MARK: Invariants
+
+  func checkInvariants(_ invariants: inout Invariants) {
+    guard !condition.hasFailed, condition.failure == nil, durable > 0 else { return }
+    switch phase {
+    case .idle, .preparing:
+      invariants.expect("the checkpoint of now", segments.age, equals: durable + 1)
+      invariants.expect("nodes of a checkpoint that is not under way", nodes.frozenCount, equals: 0)
+    case .nodes: invariants.expect("the checkpoint of now", segments.age, equals: durable + 2)
+    case .tables, .settling, .usage, .firstFlush, .pack, .lastFlush:
+      invariants.expect("the checkpoint of now", segments.age, equals: durable + 2)
+      invariants.expect("nodes that the checkpoint has left out", nodes.frozenCount, equals: 0)
+    }
+    invariants.expect(
+      !waiting.holdsChanges || phase == .preparing, "changes wait for a cut that is not coming")
+  }
 }

@@ -506,4 +506,19 @@ final class Cleaner {
     // What is still live although nothing live was found belongs to damaged files, or to trees about to be freed.
     if found == 0 { unmovable.insert(segment) }
   }
+
+  // MARK: Invariants
+
+  func checkInvariants(_ invariants: inout Invariants) {
+    let frames = Array(reads.keys) + ready.map(\.frame) + (headerFrame == .none ? [] : [headerFrame])
+    invariants.expect(frames.allSatisfy { cache[$0].state == .buffer }, "the cleaner has lost a frame")
+    invariants.expect("frames of the cleaner, each once", Set(frames).count, equals: frames.count)
+    invariants.expect(
+      victim != nil
+        || (blocks.isEmpty && ready.isEmpty && reads.isEmpty && moved.isEmpty && writesInFlight == 0),
+      "blocks of no segment are being moved")
+    if let segment = head.segment {
+      invariants.expect(segments.isOpen(Int(segment)), "the cleaner's segment is not open")
+    }
+  }
 }

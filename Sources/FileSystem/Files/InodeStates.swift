@@ -46,9 +46,10 @@ final class InodeStates {
     unsafeMutableAddress { places + place }
   }
 
-  /// The state of an inode; nil when nothing is kept of it.
-  @inline(__always)
-  func known(_ number: UInt64) -> InodeState? { find(number).map { places[$0] } }
+  /// Calls `body` with the place of each state.
+  func forEach(_ body: (Int) -> Void) {
+    for place in table where place >= 0 { body(Int(place)) }
+  }
 
   @inline(__always)
   private func home(_ number: UInt64) -> Int {

@@ -426,4 +426,51 @@ final class Pages {
     becomeDirty(fresh, state, isCharged: wasCharged)
     cache.giveBack(frame)
   }
+
+  // MARK: Invariants
+
+  func checkInvariants(_ invariants: inout Invariants) {
+    var dirty = 0
+    var charged = 0
+    var others = 0
+    for frame in cache.all {
+      guard case .page(let state) = cache[frame].state else { continue }
+      switch state {
+      case .dirty: dirty += 1
+      case .charged: charged += 1
+      case .clean, .writing: others += 1
+      }
+    }
+    invariants.expect("dirty pages", dirty + charged, equals: dirtyCount)
+    invariants.expect("charged pages", charged, equals: chargedCount)
+    var listed = (dirty: 0, others: 0)
+    states.forEach { state in
+      listed.dirty += states[state].pages.dirty.count
+      listed.others += states[state].pages.clean.count
+      checkLists(of: state, &invariants)
+    }
+    invariants.expect("dirty pages in lists", listed.dirty, equals: dirty + charged)
+    invariants.expect("other pages in lists", listed.others, equals: others)
+  }
+
+  /// The lists of a file have its own pages, the dirty ones in the order in which they became so.
+  private func checkLists(of state: Int, _ invariants: inout Invariants) {
+    let number = states[state].number
+    let key = NodeKey(.data, number)
+    var wrong = 0
+    var last: UInt64 = 0
+    cache.checkList(states[state].pages.dirty, "dirty pages of inode \(number)", &invariants) { frame in
+      if cache[frame].key != key || !cache[frame].isDirty || cache[frame].dirtied <= last { wrong += 1 }
+      last = cache[frame].dirtied
+    }
+    let end = states[state].pages.cleanEnd
+    cache.checkList(states[state].pages.clean, "clean pages of inode \(number)", &invariants) { frame in
+      let isRight = cache[frame].state == .page(.clean) || cache[frame].state == .page(.writing)
+      if cache[frame].key != key || !isRight || cache[frame].index >= end { wrong += 1 }
+    }
+    invariants.expect("pages in the wrong list of inode \(number)", wrong, equals: 0)
+    invariants.expect(
+      states[state].pages.dirty.count == 0 || states[state].log.isListed,
+      "inode \(number) has dirty pages and is not listed to be committed")
+  }
 }

@@ -49,4 +49,10 @@ final class FreeQueue {
 
   /// The walk over the orphan directory begins, goes on behind `cookie`, or is over.
   func scan(after cookie: UInt64?) { scanCookie = cookie }
+
+  func checkInvariants(_ invariants: inout Invariants) {
+    invariants.expect("inodes to be freed, each once", Set(queue), equals: queued)
+    invariants.expect("inodes to be freed", queue.count, equals: queued.count)
+    invariants.expect(queued.isDisjoint(with: damaged), "an inode is to be freed and is damaged")
+  }
 }

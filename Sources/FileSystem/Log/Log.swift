@@ -321,4 +321,23 @@ final class Log {
     for waiter in durableWaiters { requests.finish(waiter.slot, failed: EIO) }
     durableWaiters.removeAll()
   }
+
+  // MARK: Invariants
+
+  func checkInvariants(_ invariants: inout Invariants) {
+    invariants.expect(
+      flushedThrough <= completedThrough, "log write \(flushedThrough) is durable and not completed")
+    invariants.expect(
+      completedThrough <= lastSequence, "log write \(completedThrough) is completed and not made")
+    let sequences = inFlight.map { writes[$0].sequence }
+    invariants.expect(sequences == sequences.sorted(), "log writes under way are out of order")
+    invariants.expect(sequences.allSatisfy { $0 > completedThrough }, "a completed log write is under way")
+    invariants.expect(
+      durableWaiters.allSatisfy { $0.sequence > flushedThrough }, "a request waits for what is durable")
+    invariants.expect(flushedThrough < heldBackFrom, "a failed log write counts as durable")
+    guard let segment = position.segment, condition.isReady, !condition.hasFailed else { return }
+    invariants.expect(
+      segments.isOpen(Int(segment)), "the log is written to segment \(segment), which is not open")
+    invariants.expect(segments.isOpen(Int(nextSegment)), "the next segment \(nextSegment) is not open")
+  }
 }

@@ -161,6 +161,19 @@ final class LogWrites {
     }
     return nil
   }
+
+  func checkInvariants(_ invariants: inout Invariants) {
+    let placed = writes.filter { $0.address != nil }
+    invariants.expect(
+      "log writes of nodes not on the device", placed.count { $0.head == .nodes }, equals: unwrittenNodes)
+    invariants.expect("log writes that are free, each once", Set(free).count, equals: free.count)
+    invariants.expect(free.allSatisfy { writes[$0].address == nil }, "a log write is free and on its way")
+    for write in placed {
+      invariants.expect(
+        write.buffers.allSatisfy { cache[$0].state == .buffer },
+        "log write \(write.sequence) of \(write.head) has lost a frame")
+    }
+  }
 }
 
 /// Where one of the three logs writes.

@@ -67,7 +67,7 @@ final class Uncommitted {
     urgentPages.removeAll(keepingCapacity: true)
   }
 
-  private func startClock() { if oldestChange == 0 { oldestChange = event.now.monotonic } }
+  private func startClock() { if oldestChange == 0 { oldestChange = max(event.now.monotonic, 1) } }
 
   /// A commit has ended that began at `begin`: all changes before that are in the log.
   func committed(since begin: UInt64) {
@@ -200,5 +200,18 @@ final class Uncommitted {
       states.releaseIfUnused(state)
     }
     return chosen.count - kept.count
+  }
+
+  // MARK: Invariants
+
+  func checkInvariants(_ invariants: inout Invariants) {
+    var listed = 0
+    states.forEach { if states[$0].log.isListed { listed += 1 } }
+    invariants.expect("inodes to be committed", listed, equals: inodes.count)
+    invariants.expect("inodes to be committed, each once", Set(inodes).count, equals: inodes.count)
+    invariants.expect(
+      inodes.allSatisfy { states[$0].log.isListed }, "an inode is to be committed and does not know")
+    invariants.expect(
+      isEmpty || oldestChange != 0, "something is to be committed, and it is not known since when")
   }
 }

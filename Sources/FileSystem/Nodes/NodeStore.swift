@@ -178,7 +178,7 @@ final class NodeStore {
   private func becomeLoose(_ frame: FrameIndex) {
     cache.setNode(frame, .loose)
     cache.append(frame, to: &loose)
-    if oldestChange == 0 { oldestChange = event.now.monotonic }
+    if oldestChange == 0 { oldestChange = max(event.now.monotonic, 1) }
   }
 
   /// A cleared block in memory for a node that has none yet. It is not dirty before `modify`.
@@ -423,4 +423,56 @@ final class NodeStore {
 
   /// A block of a table was made, which has no address yet.
   func countNewTableBlock() { newTableBlocks += 1 }
+
+  // MARK: Invariants
+
+  func checkInvariants(_ invariants: inout Invariants) {
+    checkLists(&invariants)
+    checkMarks(&invariants)
+    invariants.expect(
+      newNodes >= 0 && newTableBlocks >= 0, "nodes without an address: \(newNodes), \(newTableBlocks)")
+    invariants.expect(
+      loose.count == 0 || oldestChange != 0, "nodes have changed, and it is not known since when")
+    for table in [inodes, internals] { table.checkInvariants(&invariants) }
+  }
+
+  /// Each list has the nodes that are in its state, and no other.
+  private func checkLists(_ invariants: inout Invariants) {
+    var counts = (loose: 0, held: 0, frozen: 0)
+    for frame in cache.all {
+      switch cache[frame].state {
+      case .node(.loose): counts.loose += 1
+      case .node(.held): counts.held += 1
+      case .node(.frozen): counts.frozen += 1
+      default: break
+      }
+    }
+    check(loose, .loose, counts.loose, &invariants)
+    check(held, .held, counts.held, &invariants)
+    check(frozen, .frozen, counts.frozen, &invariants)
+  }
+
+  private func check(_ list: FrameList, _ state: NodeState, _ count: Int, _ invariants: inout Invariants) {
+    invariants.expect("\(state) nodes", count, equals: list.count)
+    var strangers = 0
+    cache.checkList(list, "\(state) nodes", &invariants) {
+      if cache[$0].state != .node(state) { strangers += 1 }
+    }
+    invariants.expect("nodes among the \(state) ones that are not", strangers, equals: 0)
+  }
+
+  /// What the leaves' marks sum up to is what was found free, and given out and not written.
+  private func checkMarks(_ invariants: inout Invariants) {
+    var marks = 0
+    for frame in cache.all where cache[frame].marks > 0 {
+      marks += Int(cache[frame].marks)
+      let key = cache[frame].key
+      let isTable = key.kind == .inodeTable || key.kind == .internalTable
+      invariants.expect(
+        cache[frame].isReady && isTable && key.level == 0,
+        "frame \(frame) has marks and is no leaf of a table")
+    }
+    invariants.expect(
+      "numbers marked as allocated", marks, equals: newNodes + inodes.poolCount + internals.poolCount)
+  }
 }

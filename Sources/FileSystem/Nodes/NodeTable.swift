@@ -108,6 +108,16 @@ final class NodeTable {
 
   /// The table has one number more.
   func extend(to limit: UInt64) { root.limit = limit }
+
+  func checkInvariants(_ invariants: inout Invariants) {
+    invariants.expect("\(nodeKind)s given up", pendingFrees.count, equals: freed.count)
+    invariants.expect(
+      root.used <= max(root.limit, 1), "\(root.used) \(nodeKind)s are in use of \(root.limit)")
+    invariants.expect("numbers of \(nodeKind)s found free", Set(pool).count, equals: pool.count)
+    invariants.expect(
+      pool.allSatisfy { $0 >= firstNumber && $0 < root.limit },
+      "a number of \(nodeKind)s lies outside of the table")
+  }
 }
 
 extension NodeStore {

@@ -74,4 +74,11 @@ final class RequestSlots {
       effects.released.append(UInt32(truncatingIfNeeded: slot))
     }
   }
+
+  func checkInvariants(_ invariants: inout Invariants) {
+    for slot in isKept.indices where isKept[slot] {
+      invariants.expect(
+        cache.lentFrames(of: slot) > 0 || cache.hasRepaidSlots, "slot \(slot) is kept and lends nothing")
+    }
+  }
 }

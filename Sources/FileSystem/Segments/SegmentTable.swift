@@ -55,6 +55,8 @@ final class SegmentTable {
     static let releasing = Flags(rawValue: 4)
   }
 
+  /// Usage blocks that were read at the mount.
+  private var loadedBlocks = 0
   /// Segments that are being discarded.
   private(set) var discarding = 0
   /// How many blocks were live when nothing at all could be cleaned, as far as the last checkpoint shows.
@@ -119,6 +121,7 @@ final class SegmentTable {
 
   /// Takes over one usage block as read from disk.
   func load(_ page: Page, block: Int) {
+    loadedBlocks += 1
     let perBlock = Int(Geometry.usagePerBlock)
     for index in 0..<min(perBlock, count - block * perBlock) {
       let entry = UsageEntry(page, index: index)
@@ -361,9 +364,9 @@ final class SegmentTable {
 
   /// Segments that are empty in the only checkpoint there is need not wait for others.
   func releaseEmpties() {
-    for segment in empties where isEmpty(Int(segment)) {
+    for segment in empties {
       flags[Int(segment)].remove(.listed)
-      free(segment)
+      if isEmpty(Int(segment)) { free(segment) }
     }
     empties.removeAll()
   }
@@ -377,5 +380,38 @@ final class SegmentTable {
     emptySince[index] = 0
     free.insert(index)
     touch(index)
+  }
+
+  // MARK: Invariants
+
+  func checkInvariants(_ invariants: inout Invariants) {
+    guard loadedBlocks == dirtyBlocks.count else { return }
+    var total: UInt64 = 0
+    var freeSegments = 0
+    var listed = 0
+    for segment in 0..<count {
+      total += UInt64(live[segment])
+      invariants.expect(
+        live[segment] <= geometry.segmentBlocks, "segment \(segment) has \(live[segment]) live blocks")
+      if states[segment] == .free {
+        freeSegments += 1
+        invariants.expect(
+          live[segment] == 0 && flags[segment].isEmpty && free.contains(segment),
+          "segment \(segment) is not free")
+      }
+      if isEmpty(segment) {
+        invariants.expect(
+          flags[segment].contains(.listed), "segment \(segment) is empty and will never come free")
+      }
+      if flags[segment].contains(.listed) { listed += 1 }
+    }
+    invariants.expect("segments that may be empty", listed, equals: empties.count + settled.count)
+    invariants.expect("live blocks", total, equals: liveTotal)
+    invariants.expect("free segments", freeSegments, equals: freeCount)
+    let leaving = releasing + released
+    invariants.expect("segments to be released, each once", Set(leaving).count, equals: leaving.count)
+    invariants.expect(
+      leaving.allSatisfy { live[Int($0)] == 0 && !flags[Int($0)].contains(.open) },
+      "a segment in use is released")
   }
 }

@@ -234,4 +234,10 @@ final class Space {
   var needsCheckpoint: Bool {
     waiting.wantsCheckpoint || hasManyDirtyNodes || log.blocksSinceCut > checkpointLogLimit
   }
+
+  // MARK: Invariants
+
+  func checkInvariants(_ invariants: inout Invariants) {
+    invariants.expect(usedBlocks <= capacity, "\(usedBlocks) blocks are taken of \(capacity)")
+  }
 }

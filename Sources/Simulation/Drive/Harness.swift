@@ -182,6 +182,7 @@ public final class Harness {
     try checkStep()
     try drain()
     events += 1
+    try checkInvariants()
     quietEvents += 1
     if events % 1024 == 0 { try checkWaits() }
     if quietEvents > Self.patience {
@@ -208,6 +209,18 @@ public final class Harness {
     throw SimulationFailure(
       "one event did \(fileSystem.statistics.mostWorkPerStep) units of work, not \(FileSystem.stepLimit) at most"
     )
+  }
+
+  /// Events between two checks of all invariants: each looks at every frame.
+  public static var eventsBetweenChecks: Int { 1 }
+
+  /// What the owners of the filesystem's state promise must hold between two events.
+  private func checkInvariants() throws {
+    guard let fileSystem, events % Self.eventsBetweenChecks == 0 else { return }
+    let violations = fileSystem.checkInvariants()
+    guard violations.isEmpty else {
+      throw SimulationFailure("the state in memory is wrong: \(violations.joined(separator: "; "))")
+    }
   }
 
   /// Fails when a request or the commit has waited beyond its bound, however much else goes on.
