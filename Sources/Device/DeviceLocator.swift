@@ -3,6 +3,7 @@ import EmulatedController
 import Glibc
 import NVMe
 import PCI
+import PCIHost
 import VFIO
 import VFIOUser
 

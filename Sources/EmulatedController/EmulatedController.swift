@@ -63,7 +63,6 @@ extension EmulatedController: RegisterAccess {
 }
 
 extension EmulatedController: Function {
-  public var numaNode: Int? { nil }
   public var interruptVectors: Int { controller.interrupts.vectors }
   public var removalDescriptor: Int32? { controller.removal >= 0 ? controller.removal : nil }
 

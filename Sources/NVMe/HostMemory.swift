@@ -16,7 +16,7 @@ final class HostMemory {
   /// Memory of `pages` frames, mapped for `function`.
   init(pages: Int, function: any Function) throws(FunctionError) {
     self.pages = pages
-    arena = try DMAArena(frames: pages + 1, name: "varve-host-memory", node: function.numaNode)
+    arena = try DMAArena(frames: pages + 1, name: "varve-host-memory")
     try function.map(arena)
   }
 

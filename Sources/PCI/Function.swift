@@ -8,9 +8,6 @@ public protocol Function: AnyObject {
   /// What a person calls it: `0000:01:00.0`, a socket's path, or an image's path.
   var name: String { get }
 
-  /// The NUMA node the function hangs on, where that is known.
-  var numaNode: Int? { get }
-
   /// Reads `width` bytes (1, 2 or 4) of configuration space at byte `offset`; all ones when the function is gone.
   func readConfiguration(at offset: Int, width: Int) -> UInt32
 
@@ -23,7 +20,8 @@ public protocol Function: AnyObject {
   /// Whether another process has to map the arenas, so that they must be shared memory.
   var needsSharedMemory: Bool { get }
 
-  /// Makes a whole arena reachable for the device and sets its `iova`.
+  /// Makes a whole arena reachable for the device and sets its `iova`. Memory of it that was not touched before comes from the
+  /// function's NUMA node, where that is known and has any.
   func map(_ arena: DMAArena) throws(FunctionError)
 
   /// Takes an arena away from the device. The device must no longer use it.
@@ -87,22 +85,4 @@ extension Function {
     var entry = pollfd(fd: removalDescriptor, events: Int16(POLLIN), revents: 0)
     return poll(&entry, 1, 0) > 0
   }
-}
-
-/// Why a PCI function could not be used, and what mends it.
-public struct FunctionError: Error, CustomStringConvertible, Sendable {
-  /// What failed, in one line, naming the device.
-  public let problem: String
-  /// The command or act that mends it; empty where there is none.
-  public let remedy: String
-  /// The system's error number, 0 when there was none.
-  public let errno: Int32
-
-  public init(_ problem: String, remedy: String = "", errno: Int32 = 0) {
-    self.problem = problem
-    self.remedy = remedy
-    self.errno = errno
-  }
-
-  public var description: String { remedy.isEmpty ? problem : "\(problem); \(remedy)" }
 }

@@ -7,7 +7,6 @@ public protocol DeviceFunction: Function {
 }
 
 extension DeviceFunction {
-  public var numaNode: Int? { nil }
   public func readConfiguration(at offset: Int, width: Int) -> UInt32 {
     device.readConfiguration(at: offset, width: width)
   }

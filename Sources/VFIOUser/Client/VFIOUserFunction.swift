@@ -8,7 +8,6 @@ import PCI
 /// passed to it. Doorbells are stored to in memory where the server offers that, and go by message otherwise.
 public final class VFIOUserFunction: Function {
   public let name: String
-  public var numaNode: Int? { nil }
 
   public internal(set) var starts = 0
 

@@ -8,7 +8,6 @@ import PCI
 /// completion, so all its cost is in that one function and can be told from the driver's.
 final class NullController: Function {
   let name = "null"
-  let numaNode: Int? = nil
   let interruptVectors = 0
   let removalDescriptor: Int32? = nil
 

@@ -20,7 +20,6 @@ public final class HostileController: Function, RegisterAccess {
   }
 
   public let name = "hostile"
-  public let numaNode: Int? = nil
   public let interruptVectors = 0
   public let removalDescriptor: Int32? = nil
 

@@ -1,4 +1,6 @@
 import PCI
+import PCIHost
+import SystemFiles
 import TestSupport
 import Testing
 

@@ -1,3 +1,5 @@
+import SystemFiles
+
 /// Where a PCI function sits: domain, bus, device and function, written `0000:01:00.0` (hexadecimal).
 public struct FunctionAddress: Hashable, Sendable {
   /// The PCI domain, also called segment.
@@ -59,4 +61,9 @@ extension FunctionAddress: Comparable {
   public static func < (a: FunctionAddress, b: FunctionAddress) -> Bool {
     (a.domain, a.bus, a.device, a.function) < (b.domain, b.bus, b.device, b.function)
   }
+}
+
+extension SystemTree {
+  /// The sysfs folder of a PCI function, there or not.
+  public func folder(of address: FunctionAddress) -> String { "\(sys)/bus/pci/devices/\(address)" }
 }

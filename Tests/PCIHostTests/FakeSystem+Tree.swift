@@ -1,4 +1,4 @@
-import PCI
+import SystemFiles
 import TestSupport
 
 extension FakeSystem {

@@ -1,5 +1,7 @@
 import CPCI
 import Glibc
+import PCI
+import SystemFiles
 
 /// Finds PCI functions, through libpci.
 public enum Discovery {

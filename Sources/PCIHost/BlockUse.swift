@@ -1,5 +1,6 @@
 import CMachine
 import Glibc
+import SystemFiles
 
 /// A use of one of a function's devices, block or character, that taking the function away would break.
 public enum BlockUse: Hashable, Sendable, CustomStringConvertible {

@@ -16,9 +16,6 @@ public struct SystemTree: Sendable {
     dev = root + "/dev"
   }
 
-  /// The sysfs folder of a PCI function, there or not.
-  public func folder(of address: FunctionAddress) -> String { "\(sys)/bus/pci/devices/\(address)" }
-
   /// Whether something has that path, even a link to nowhere.
   package func exists(_ path: String) -> Bool {
     var status = stat()
@@ -44,7 +41,7 @@ public struct SystemTree: Sendable {
 
   /// Writes `text` to an attribute file.
   /// - Returns: 0, or the system's error number.
-  func write(_ text: String, to path: String) -> Int32 {
+  package func write(_ text: String, to path: String) -> Int32 {
     let descriptor = open(path, O_WRONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return errno }
     defer { Glibc.close(descriptor) }
@@ -74,19 +71,14 @@ public struct SystemTree: Sendable {
     return String(decoding: buffer[..<count], as: UTF8.self)
   }
 
-  /// The last part of what a symbolic link holds: sysfs names drivers and groups that way.
-  func targetName(of link: String) -> String? {
-    target(of: link)?.split(separator: "/").last.map(String.init)
-  }
-
   /// The path of a device node without any symbolic link in it, as the system names it; the path itself where it leads nowhere.
-  func canonical(_ path: String) -> String {
+  package func canonical(_ path: String) -> String {
     let root = String(dev.dropLast("/dev".count))
     return resolved(root + path).map { String($0.dropFirst(root.count)) } ?? path
   }
 
   /// The path without any symbolic link in it; nil when it leads nowhere.
-  func resolved(_ path: String) -> String? {
+  package func resolved(_ path: String) -> String? {
     guard let resolved = realpath(path, nil) else { return nil }
     defer { free(resolved) }
     return String(cString: resolved)

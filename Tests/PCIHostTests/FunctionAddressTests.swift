@@ -1,4 +1,4 @@
-import PCI
+import PCIHost
 import Testing
 
 @Suite struct FunctionAddressTests {

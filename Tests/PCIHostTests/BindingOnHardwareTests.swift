@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import PCI
+import PCIHost
 import Testing
 
 /// Binding a real controller, which only the guest's tests may do with theirs (`Tests/guest`).

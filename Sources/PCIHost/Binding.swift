@@ -1,4 +1,6 @@
 import Glibc
+import PCI
+import SystemFiles
 
 /// Gives an NVMe controller to `vfio-pci`, or back to the kernel's own driver. Both need root.
 public enum Binding {

@@ -1,5 +1,6 @@
 import Glibc
 import PCI
+import PCIHost
 import TestSupport
 import Testing
 
