@@ -74,7 +74,10 @@ let package = Package(
     module("Block", ["BlockProtocol", "NVMe", "NVMeSpec", "PCI", "BlockCRC", "CMachine"]),
     module(
       "Device",
-      ["PCIHost", "Block", "NVMe", "PCI", "VFIO", "VFIOUser", "EmulatedController", "Format"]),
+      [
+        "BlockProtocol", "PCIHost", "Block", "NVMe", "PCI", "VFIO", "VFIOUser", "EmulatedController",
+        "Format",
+      ]),
 
     module("JSONValue"),
     module("Control", ["JSONValue", "Device", "Block", "NVMe", "NVMeSpec", "PCI", "CMachine"]),
@@ -90,7 +93,7 @@ let package = Package(
     module("Simulation", ["FileProtocol", "BlockProtocol", "FileSystem", "Format", "Checker"]),
 
     // The two joined, and what users run.
-    module("Reactor", ["FileProtocol", "BlockProtocol", "Block", "CMachine"]),
+    module("Reactor", ["FileProtocol", "BlockProtocol", "CMachine"]),
     .target(
       name: "Confinement", dependencies: ["SystemFiles", "CSeccomp", "CMachine"], path: "Mount/Confinement",
       swiftSettings: settings),
@@ -105,19 +108,26 @@ let package = Package(
         "FileSystem", "Format", "PCI", "CMachine", "Control", "JSONValue", "ToolSupport", arguments, log,
       ]),
     .target(
-      name: "ToolSupport", dependencies: ["Block", "NVMe", "CBlkid", "CMachine", "Device", "Format"],
+      name: "ToolSupport",
+      dependencies: ["BlockProtocol", "Block", "NVMe", "CBlkid", "CMachine", "Device", "Format"],
       path: "Tools/lib/ToolSupport", swiftSettings: settings),
     command(
       "mkfs.varve", path: "Tools/mkfs", manual: "mkfs.varve.8",
-      ["Block", "Control", "NVMe", "CMachine", "Device", "Format", "JSONValue", "ToolSupport", arguments]),
+      [
+        "BlockProtocol", "Block", "Control", "NVMe", "CMachine", "Device", "Format", "JSONValue",
+        "ToolSupport", arguments,
+      ]),
     command(
       "fsck.varve", path: "Tools/fsck", manual: "fsck.varve.8",
-      ["Block", "Checker", "CMachine", "Control", "Device", "Format", "JSONValue", "ToolSupport", arguments]),
+      [
+        "BlockProtocol", "Block", "Checker", "CMachine", "Control", "Device", "Format", "JSONValue",
+        "ToolSupport", arguments,
+      ]),
     command(
       "varve", path: "Tools/varve", manual: "varve.8",
       [
-        "SystemFiles", "PCIHost", "BlockProtocol", "Device", "Format", "Block", "NVMe", "NVMeSpec", "PCI",
-        "CMachine", "Control", "JSONValue", "ToolSupport", "VFIOUserServer", "Confinement", arguments,
+        "Reactor", "SystemFiles", "PCIHost", "BlockProtocol", "Device", "Format", "Block", "NVMe", "NVMeSpec",
+        "PCI", "CMachine", "Control", "JSONValue", "ToolSupport", "VFIOUserServer", "Confinement", arguments,
       ]),
     .target(
       name: "MemoryService", dependencies: ["FileProtocol"], path: "Tools/benchmarks/null/Service",

@@ -1,4 +1,5 @@
 import Block
+import BlockProtocol
 import EmulatedController
 import Glibc
 import NVMe

@@ -1,4 +1,3 @@
-import Block
 import CMachine
 
 extension Reactor {

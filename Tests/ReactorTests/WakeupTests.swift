@@ -170,7 +170,7 @@ private final class LateDevice: BlockDevice {
   var blockCount: UInt64 { device.blockCount }
   var hasVolatileCache: Bool { device.hasVolatileCache }
   var canDiscard: Bool { device.canDiscard }
-  var arena: DMAArena { device.arena }
+  var frameMemory: UnsafeMutableRawBufferPointer { device.frameMemory }
   var interruptDescriptor: Int32? { device.interruptDescriptor }
   var eventDescriptor: Int32? { device.eventDescriptor }
   var removalDescriptor: Int32? { device.removalDescriptor }

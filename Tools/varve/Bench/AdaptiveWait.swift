@@ -1,6 +1,7 @@
 import Block
 import CMachine
 import Glibc
+import Reactor
 
 /// Waits for completions as the daemon's reactor does: while pauses are short it polls, and when nothing has come for a
 /// while it sleeps until the device's interrupt.

@@ -1,6 +1,3 @@
-import BlockProtocol
-import PCI
-
 /// A namespace as 4 KiB blocks. Owned by one thread.
 public protocol BlockDevice: AnyObject {
   /// What a person calls it.
@@ -16,8 +13,8 @@ public protocol BlockDevice: AnyObject {
   /// Whether the device can verify and compare; it ends such commands with EOPNOTSUPP otherwise.
   var canVerify: Bool { get }
   var canCompare: Bool { get }
-  /// The memory that commands' frames lie in.
-  var arena: DMAArena { get }
+  /// The memory of all frames that commands may name, in the order of their numbers.
+  var frameMemory: UnsafeMutableRawBufferPointer { get }
 
   /// Takes a command, or returns false when the device has no room for it now: poll, then try again.
   /// The device may hold back its doorbell until `ring` or `poll`.
