@@ -35,7 +35,7 @@ final class ServedMount {
   private let helper: Helper
   private let log: Logger
   /// Makes the mount read-only, once the device's warning asks for it.
-  private var readOnlyTurn: ReadOnlyTurn?
+  private var readOnlyRemount: ReadOnlyRemount?
   private var isUsable = false
   private var hasToldLoss = false
   /// How many failed commands were logged, or counted in the log, and when more may be (ns, monotonic).
@@ -60,7 +60,7 @@ final class ServedMount {
     let slots = SlotLayout()
     let arena = try DMAArena(
       frames: slots.frameCount + order.cacheFrames, isShared: controller.function.needsSharedMemory)
-    Survival.populate(arena)
+    MemoryReclaim.populate(arena)
     block = try NamespaceDevice(controller: controller, namespace: namespace, arena: arena)
     block.closesController = false
     guard order.options.readOnly || !block.isWriteProtected else {
@@ -85,7 +85,7 @@ final class ServedMount {
       noteLoss()
       noteFailedCommands()
       passNotices()
-      if let readOnlyTurn, isUsable, readOnlyTurn.advance() {
+      if let readOnlyRemount, isUsable, readOnlyRemount.advance() {
         log.error("\(block.name) is read-only from here on")
       }
       whenAdvanced()
@@ -129,10 +129,10 @@ final class ServedMount {
 
   /// What is done when the device warns that what is written may be lost.
   func heed() {
-    guard order.options.health == .becomeReadOnly, !service.state.isReadOnly, readOnlyTurn == nil,
+    guard order.options.health == .becomeReadOnly, !service.state.isReadOnly, readOnlyRemount == nil,
       let point = session.mountPoint
     else { return }
-    readOnlyTurn = ReadOnlyTurn(point, helper)
+    readOnlyRemount = ReadOnlyRemount(point, helper)
   }
 
   /// Begins to unmount.

@@ -10,7 +10,7 @@ import PCI
 public final class EmulatedController {
   /// What a person calls it.
   public let name: String
-  var controller: Controller
+  var controller: ControllerModel
   var space: ConfigurationSpace
   let barSize: Int
 
@@ -25,7 +25,7 @@ public final class EmulatedController {
     var configuration = configuration
     if configuration.serialNumber.isEmpty { configuration.serialNumber = Identifiers.serialNumber(name) }
     self.name = name
-    controller = try Controller(configuration)
+    controller = try ControllerModel(configuration)
     let window = Doorbell.windowSize(
       queues: configuration.queuePairs + 1, stride: configuration.doorbellStride)
     barSize = Self.powerOfTwo(atLeast: window)
@@ -62,7 +62,7 @@ extension EmulatedController: RegisterAccess {
   }
 }
 
-extension EmulatedController: Function {
+extension EmulatedController: PCIFunction {
   public var interruptVectors: Int { controller.interrupts.vectors }
   public var removalDescriptor: Int32? { controller.removal >= 0 ? controller.removal : nil }
 
@@ -79,7 +79,7 @@ extension EmulatedController: Function {
   }
 
   public func openBAR(_ index: Int) throws(FunctionError) -> RegisterWindow {
-    if index == MemoryBuffer.bar, let window = controller.memoryBuffer.window { return window }
+    if index == ControllerMemoryBuffer.bar, let window = controller.memoryBuffer.window { return window }
     guard index == 0 else { throw FunctionError("\(name) has no BAR \(index)", errno: ENODEV) }
     return RegisterWindow(access: self, size: barSize)
   }

@@ -23,7 +23,7 @@ public struct QueuePair: ~Copyable {
   /// All but the commands since the queue pair was last rewound that the controller was told of.
   @usableFromInline var counts = QueueCounters()
   /// The last commands that ended with an error, oldest first.
-  public internal(set) var errors = ErrorLog()
+  public internal(set) var errors = CommandErrorLog()
 
   /// How long commands took.
   public var latency: LatencyHistogram { latencies.histogram }
@@ -126,7 +126,7 @@ public struct QueuePair: ~Copyable {
     end = completion + memory.entries * CompletionEntry.size
     next = completion
     listsAddress = memory.listsAddress
-    listEntries = memory.listPages * PageList.entriesPerPage
+    listEntries = memory.listPages * PRPList.entriesPerPage
     lists = memory.lists.bindMemory(to: UInt64.self, capacity: max(trackers.count * listEntries, 1))
     // Room for as many ends as `reap` collects, and for all commands taken back from a controller that stopped.
     finishedCapacity = 2 * trackers.count

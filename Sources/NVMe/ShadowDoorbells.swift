@@ -10,7 +10,7 @@ final class ShadowDoorbells {
   private(set) var isActive = false
 
   /// Memory mapped for `function`.
-  init(function: any Function) throws(FunctionError) {
+  init(function: any PCIFunction) throws(FunctionError) {
     arena = try DMAArena(frames: 2, name: "varve-doorbells")
     try function.map(arena)
   }

@@ -16,7 +16,7 @@ public final class DMAArena: @unchecked Sendable {
   public let size: Int
   /// The memfd behind the memory, which a transport may pass on, offset 0; nil where it is this process's alone.
   public let descriptor: Int32?
-  /// The address of `base` for the device, set by `Function.map`; `UInt64.max` while it is not mapped.
+  /// The address of `base` for the device, set by `PCIFunction.map`; `UInt64.max` while it is not mapped.
   public var iova: UInt64 = .max
 
   /// The number of frames.

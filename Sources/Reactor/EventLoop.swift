@@ -2,9 +2,9 @@ import CMachine
 
 /// A thread's event loop: turns its reactors, and sleeps when none of them has anything to do.
 ///
-/// One thread owns it and all that hangs on it. It blocks only in `Sleeper`.
+/// One thread owns it and all that hangs on it. It blocks only in `EpollSet`.
 public final class EventLoop {
-  private var sleeper: Sleeper
+  private var epoll: EpollSet
   private var handlers: [Int32: () -> Void] = [:]
   // Read in every round; no access lasts longer than an expression.
   @exclusivity(unchecked)
@@ -17,20 +17,20 @@ public final class EventLoop {
   private static let lookInterval: UInt64 = 10_000_000
 
   /// - Throws: `ReactorError` when the system has no descriptor left.
-  public init() throws(ReactorError) { sleeper = try Sleeper() }
+  public init() throws(ReactorError) { epoll = try EpollSet() }
 
   /// Calls `handler` on the loop's thread while `descriptor` is readable; it must read it empty.
   ///
   /// For what happens rarely: signals, a control socket.
   public func watch(_ descriptor: Int32, _ handler: @escaping () -> Void) {
     handlers[descriptor] = handler
-    sleeper.addLevel(descriptor)
+    epoll.addLevel(descriptor)
   }
 
   /// Ends what `watch` began; to be called before the descriptor is closed.
   public func unwatch(_ descriptor: Int32) {
     guard handlers.removeValue(forKey: descriptor) != nil else { return }
-    sleeper.remove(descriptor)
+    epoll.remove(descriptor)
   }
 
   /// Turns reactors and calls handlers for as long as `isWanted` says.
@@ -49,10 +49,10 @@ public final class EventLoop {
   func remove(_ reactor: Reactor) { reactors.removeAll { $0 === reactor } }
 
   /// Wakes the loop at the edges of a descriptor; several reactors may ask for the same.
-  func addEdge(_ descriptor: Int32) { sleeper.addEdge(descriptor) }
+  func addEdge(_ descriptor: Int32) { epoll.addEdge(descriptor) }
 
   /// Takes back one `addEdge`; to be called before the descriptor is closed.
-  func removeEdge(_ descriptor: Int32) { sleeper.remove(descriptor) }
+  func removeEdge(_ descriptor: Int32) { epoll.remove(descriptor) }
 
   // MARK: A round
 
@@ -94,7 +94,7 @@ public final class EventLoop {
   }
 
   private func look(timeout: Int64) {
-    let count = sleeper.sleep(timeout: timeout)
-    for index in 0..<count { handlers[sleeper.descriptor(index)]?() }
+    let count = epoll.wait(timeout: timeout)
+    for index in 0..<count { handlers[epoll.descriptor(index)]?() }
   }
 }

@@ -8,7 +8,7 @@ import SystemFiles
 ///
 /// The function is this process's alone from `init` to `close`. DMA addresses come from the ranges that the IOMMU
 /// reports; memory is mapped an arena at a time.
-public final class VFIOFunction: Function {
+public final class VFIOFunction: PCIFunction {
   public let name: String
   /// The NUMA node it hangs on, where that is known.
   private let numaNode: Int?

@@ -2,7 +2,7 @@ import EmulatedController
 import PCI
 
 /// A function that stands before the emulated controller and passes on what it does not do itself.
-public protocol DeviceFunction: Function {
+public protocol DeviceFunction: PCIFunction {
   var device: EmulatedController { get }
 }
 

@@ -1,7 +1,7 @@
 import NVMeSpec
 
 /// The admin commands (Base 2.0, section 5).
-extension Controller {
+extension ControllerModel {
   @inline(never)
   mutating func executeAdmin(_ command: FetchedCommand) -> Outcome {
     let entry = command.entry

@@ -1,7 +1,7 @@
 import NVMeSpec
 
 /// Creation and deletion of I/O queues (Base 2.0, sections 5.3 to 5.6).
-extension Controller {
+extension ControllerModel {
   mutating func createCompletionQueue(_ entry: SubmissionEntry) -> Outcome {
     let queue = Int(entry.queueIdentifier)
     guard mayComplete(queue), !queues.completion[queue].exists else {

@@ -2,7 +2,7 @@ import Glibc
 import NVMeSpec
 
 /// Register accesses and the enable, ready and shutdown state machine (Base 2.0, sections 3.1.3, 3.5, 3.6).
-extension Controller {
+extension ControllerModel {
   mutating func load32(_ offset: Int) -> UInt32 {
     if isUnreachable || isDeaf { return .max }
     return memoryBuffer.load(offset & ~3) ?? registers.load(offset & ~3)

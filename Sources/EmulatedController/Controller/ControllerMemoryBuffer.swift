@@ -3,7 +3,7 @@ import PCI
 
 /// The controller memory buffer: memory of the controller's behind BAR 2, in which the host may put submission queues
 /// (Base 2.0, section 8.5). Its first page in the BAR is not part of it.
-struct MemoryBuffer {
+struct ControllerMemoryBuffer {
   /// The BAR that holds it.
   static let bar = 2
   private static let unit = 4096

@@ -5,7 +5,7 @@ import CMachine
 /// Doorbells in shared memory tell nobody of a store, so they are looked at: without a pause while there is work, and
 /// after `spinTime` without any with pauses that grow with the time since, up to 2 ms. A server without such doorbells,
 /// or whose controller is not enabled, sleeps until a descriptor wakes it.
-struct Pace {
+struct PollSchedule {
   /// When the controller wants `service`, in monotonic ns.
   var due: UInt64 = .max
   /// Whether it is time to look at the sockets although there is no time to sleep.
@@ -37,7 +37,7 @@ struct Pace {
   ///   - isPolled: whether doorbells have to be looked at.
   ///   - isAwaited: whether the controller waits for a time or a thread.
   @inline(__always)
-  mutating func rest(after isBusy: Bool, isPolled: Bool, isAwaited: Bool) -> Int64 {
+  mutating func sleepTime(after isBusy: Bool, isPolled: Bool, isAwaited: Bool) -> Int64 {
     turns &+= 1
     looksAtSockets = false
     if isBusy || isPolled {
@@ -47,11 +47,11 @@ struct Pace {
         return 0
       }
     }
-    return considerRest(isBusy || spins && isPolled, isPolled, isAwaited)
+    return considerSleep(isBusy || spins && isPolled, isPolled, isAwaited)
   }
 
   @inline(never)
-  private mutating func considerRest(_ isBusy: Bool, _ isPolled: Bool, _ isAwaited: Bool) -> Int64 {
+  private mutating func considerSleep(_ isBusy: Bool, _ isPolled: Bool, _ isAwaited: Bool) -> Int64 {
     let now = cm_monotonic_ns()
     // Work that was done in a turn that did not read the clock counts as done now.
     if isBusy || lastWork == 0 { lastWork = now }

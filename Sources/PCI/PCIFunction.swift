@@ -4,7 +4,7 @@ import Glibc
 ///
 /// Kernel VFIO, vfio-user and the emulated controller each are one. A function belongs to one thread at a
 /// time; only its interrupt descriptors may be waited on elsewhere.
-public protocol Function: AnyObject {
+public protocol PCIFunction: AnyObject {
   /// What a person calls it: `0000:01:00.0`, a socket's path, or an image's path.
   var name: String { get }
 
@@ -70,7 +70,7 @@ public protocol Function: AnyObject {
   func close()
 }
 
-extension Function {
+extension PCIFunction {
   public var errorDescriptor: Int32? { nil }
   public var starts: Int { 0 }
   public var mayLosePower: Bool { true }

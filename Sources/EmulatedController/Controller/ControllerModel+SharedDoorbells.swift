@@ -50,7 +50,7 @@ struct SharedDoorbells {
   }
 }
 
-extension Controller {
+extension ControllerModel {
   /// Looks at the shared doorbells of every queue and does what they announce.
   /// - Returns: whether any had changed.
   mutating func pollDoorbells() -> Bool {

@@ -3,24 +3,24 @@ import Testing
 
 @testable import NVMe
 
-@Suite struct PageListTests {
+@Suite struct PRPListTests {
   /// The frame addresses of a transfer of three frames or more, read as a controller reads PRPs.
   private func walk(_ frames: [UInt32], base: UInt64) -> [UInt64] {
-    let pages = max(PageList.pages(forFrames: frames.count), 1)
-    let list = UnsafeMutablePointer<UInt64>.allocate(capacity: pages * PageList.entriesPerPage)
+    let pages = max(PRPList.pages(forFrames: frames.count), 1)
+    let list = UnsafeMutablePointer<UInt64>.allocate(capacity: pages * PRPList.entriesPerPage)
     defer { list.deallocate() }
     let listAddress: UInt64 = 1 << 40
     frames.withUnsafeBufferPointer { frames in
       guard let first = frames.baseAddress else { return }
-      PageList.write(
+      PRPList.write(
         frames: first + 1, count: frames.count - 1, base: base, list: list, listAddress: listAddress)
     }
-    var found = [PageList.address(frames[0], base)]
+    var found = [PRPList.address(frames[0], base)]
     var page = 0
     var entry = 0
     while found.count < frames.count {
-      let value = list[page * PageList.entriesPerPage + entry]
-      if entry == PageList.entriesPerPage - 1, frames.count - found.count > 1 {
+      let value = list[page * PRPList.entriesPerPage + entry]
+      if entry == PRPList.entriesPerPage - 1, frames.count - found.count > 1 {
         #expect(value == listAddress + UInt64(page + 1) * 4096)
         page += 1
         entry = 0
@@ -42,6 +42,6 @@ import Testing
 
   @Test func countsListPages() {
     let cases = [1: 0, 2: 0, 3: 1, 513: 1, 514: 2, 1024: 2, 1025: 3, 1535: 3, 1536: 4]
-    for (frames, pages) in cases { #expect(PageList.pages(forFrames: frames) == pages, "\(frames) frames") }
+    for (frames, pages) in cases { #expect(PRPList.pages(forFrames: frames) == pages, "\(frames) frames") }
   }
 }

@@ -2,7 +2,7 @@ import CMachine
 import Glibc
 
 /// An epoll set: what the event loop sleeps on.
-struct Sleeper: ~Copyable {
+struct EpollSet: ~Copyable {
   private let epoll: Int32
   private let events: UnsafeMutablePointer<epoll_event>
   /// How often each descriptor was added.
@@ -39,7 +39,7 @@ struct Sleeper: ~Copyable {
 
   /// Sleeps until a descriptor wakes it or `timeout` nanoseconds have passed; for ever when that is negative.
   /// - Returns: how many descriptors are readable, to be asked for with `descriptor`.
-  func sleep(timeout: Int64) -> Int {
+  func wait(timeout: Int64) -> Int {
     max(0, Int(cm_epoll_wait_ns(epoll, events, Int32(Self.limit), timeout)))
   }
 

@@ -3,11 +3,11 @@ import Glibc
 import NVMeSpec
 import PCI
 
-/// The NVMe controller proper: what its registers, queues and commands do.
+/// The model of an NVMe controller behind the function: what its registers, queues and commands do.
 ///
 /// It belongs to the thread that calls it. Every entry from outside is one call of a mutating method, and nothing
 /// calls back out, so that no state is ever seen half-changed. What may block is given to `workers`.
-struct Controller: ~Copyable {
+struct ControllerModel: ~Copyable {
   var configuration: EmulatedController.Configuration
   /// Whether time is the monotonic clock and blocking work goes to threads.
   let isInService: Bool
@@ -53,7 +53,7 @@ struct Controller: ~Copyable {
   let removal: Int32
 
   /// The controller's own memory that the host may put submission queues into.
-  var memoryBuffer: MemoryBuffer
+  var memoryBuffer: ControllerMemoryBuffer
   /// The pages of memory that the host has lent.
   var lentMemory: [UInt64] = []
   /// What Get Features tells of that memory.
@@ -93,7 +93,7 @@ struct Controller: ~Copyable {
     doorbellShift = 2 + Int(configuration.doorbellStride)
     interrupts = InterruptTable(vectors: configuration.queuePairs + 1)
     registers = RegisterFile(configuration)
-    memoryBuffer = MemoryBuffer(bytes: configuration.memoryBuffer)
+    memoryBuffer = ControllerMemoryBuffer(bytes: configuration.memoryBuffer)
     queues = QueueTable(ioPairs: configuration.queuePairs)
     deferred = DeferredCommands(queues: queues.count)
     timing = TimingModel(configuration)

@@ -6,7 +6,7 @@ import PCI
 /// With 4 KiB pages (CC.MPS = 0) every arena frame is one page, so each PRP entry is a frame's address, and the
 /// offset into the first page is always 0.
 @usableFromInline
-enum PageList {
+enum PRPList {
   /// Entries in one list page.
   static let entriesPerPage = PRP.entries(pageSize: DMAArena.frameSize)
 

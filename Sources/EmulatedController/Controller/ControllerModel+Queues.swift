@@ -2,7 +2,7 @@ import CMachine
 import NVMeSpec
 
 /// Doorbells, fetching of commands, posting of completions (Base 2.0, sections 3.3 and 3.4).
-extension Controller {
+extension ControllerModel {
   /// A store to a doorbell.
   mutating func ring(_ offset: Int, _ value: UInt32) {
     guard isRunning else { return }

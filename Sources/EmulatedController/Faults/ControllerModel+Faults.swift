@@ -2,7 +2,7 @@ import CMachine
 import NVMeSpec
 
 /// What fault rules do to a controller beside refusing its commands.
-extension Controller {
+extension ControllerModel {
   /// Changes the completion entry that was just posted for a command, as its fault rule wants.
   mutating func spoilCompletion(of command: FetchedCommand) {
     let head: UInt16?

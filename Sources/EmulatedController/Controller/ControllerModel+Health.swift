@@ -2,7 +2,7 @@ import CMachine
 import NVMeSpec
 
 /// What the SMART log tells: the temperature, and the counters of the device's life.
-extension Controller {
+extension ControllerModel {
   /// Whether the composite temperature is at or beyond one of its thresholds.
   var hasReachedThreshold: Bool {
     temperature >= features.threshold(isUnder: false) || temperature <= features.threshold(isUnder: true)

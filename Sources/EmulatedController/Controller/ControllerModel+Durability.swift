@@ -2,7 +2,7 @@ import Glibc
 import NVMeSpec
 
 /// Making data durable, and work that is left to threads.
-extension Controller {
+extension ControllerModel {
   /// A medium that cannot be read: perhaps it can the next time.
   static let readError = Status(.unrecoveredReadError)
 

@@ -3,7 +3,7 @@ import PCI
 
 /// The controller memory buffer (CMB), where submission queues may lie in it: commands are then stored through the BAR,
 /// and the controller need not fetch them from the host's memory (NVM Express Base 2.0, section 8.5).
-final class MemoryBuffer {
+final class ControllerMemoryBuffer {
   /// Where the controller finds the buffer: above any address that an IOMMU gives to memory.
   private static let address: UInt64 = 1 << 60
   /// Queues begin at pages.
@@ -36,8 +36,8 @@ final class MemoryBuffer {
   /// controller would look for another.
   /// - Parameter registers: those of the controller, whose CMBMSC.CRE is set here.
   static func find(
-    _ capabilities: ControllerCapabilities, _ registers: RegisterWindow, of function: any Function
-  ) -> MemoryBuffer? {
+    _ capabilities: ControllerCapabilities, _ registers: RegisterWindow, of function: any PCIFunction
+  ) -> ControllerMemoryBuffer? {
     guard capabilities.memoryBufferSupported else { return nil }
     // CMBLOC and CMBSZ read 0 before.
     var control = MemoryBufferControl(rawValue: 0)
@@ -54,7 +54,7 @@ final class MemoryBuffer {
     guard bytes >= pageSize, start % UInt64(pageSize) == 0, let base = window.address(of: Int(start)),
       window.address(of: Int(start) + bytes - 4) == base + bytes - 4
     else { return nil }
-    return MemoryBuffer(base, pageCount: bytes / pageSize)
+    return ControllerMemoryBuffer(base, pageCount: bytes / pageSize)
   }
 
   /// Gives the buffer its address. To be done before the controller is enabled, every time: a function-level reset takes

@@ -7,7 +7,7 @@ import PCI
 /// The kernel may free memory by writing to the very filesystem that the daemon serves. So the daemon must not wait for
 /// that: its allocations do no I/O, its buffers exist before the first request, it holds no file of its own mount, and it
 /// is the last to be killed for memory.
-enum Survival {
+enum MemoryReclaim {
   /// To be called in the process that will serve, before it has a second thread, so that all inherit it. What is not
   /// permitted is left out.
   static func prepare() {

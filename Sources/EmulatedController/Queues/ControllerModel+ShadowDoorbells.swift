@@ -8,7 +8,7 @@ struct ShadowDoorbells {
 }
 
 /// Shadow doorbells (Base 2.0, section 5.8 and annex B.5).
-extension Controller {
+extension ControllerModel {
   /// Doorbell Buffer Config.
   mutating func configureDoorbells(_ entry: SubmissionEntry) -> Outcome {
     let mask = (UInt64(1) << UInt64(pageShift)) - 1

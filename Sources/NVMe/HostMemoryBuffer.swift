@@ -5,7 +5,7 @@ import PCI
 /// and the processor never looks.
 ///
 ///     | the controller's pages | one page for the descriptor list |
-final class HostMemory {
+final class HostMemoryBuffer {
   let arena: DMAArena
   private let pages: Int
   /// Whether the controller has had it, so that after a reset it gets back what it had stored.
@@ -14,7 +14,7 @@ final class HostMemory {
   private(set) var isLent = false
 
   /// Memory of `pages` frames, mapped for `function`.
-  init(pages: Int, function: any Function) throws(FunctionError) {
+  init(pages: Int, function: any PCIFunction) throws(FunctionError) {
     self.pages = pages
     arena = try DMAArena(frames: pages + 1, name: "varve-host-memory")
     try function.map(arena)
@@ -48,13 +48,13 @@ final class HostMemory {
 extension Controller {
   /// The command that lends memory to a controller that asks for some; nil where it does not, and where there is none.
   func hostMemoryCommand() -> SubmissionEntry? {
-    let pages = HostMemory.pages(for: identity, limit: options.hostMemoryLimit)
+    let pages = HostMemoryBuffer.pages(for: identity, limit: options.hostMemoryLimit)
     guard pages > 0 else {
       noteHostMemory()
       return nil
     }
     // It works without, only slower.
-    if hostMemory == nil { hostMemory = try? HostMemory(pages: pages, function: function) }
+    if hostMemory == nil { hostMemory = try? HostMemoryBuffer(pages: pages, function: function) }
     return hostMemory?.lend()
   }
 

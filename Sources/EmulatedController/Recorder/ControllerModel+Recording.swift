@@ -1,7 +1,7 @@
 import NVMeSpec
 
 /// What the controller tells the recorder.
-extension Controller {
+extension ControllerModel {
   /// A command was fetched: those that change a medium or make changes durable become events.
   mutating func recordFetch(_ command: inout FetchedCommand) {
     guard command.queue != 0 else { return }

@@ -3,7 +3,7 @@ import Glibc
 import PCI
 
 /// An epoll set: what the server sleeps on.
-struct Sleeper: ~Copyable {
+struct EpollSet: ~Copyable {
   /// Readable while one of the set is.
   let descriptor: Int32
   private let events: UnsafeMutablePointer<epoll_event>
@@ -34,7 +34,7 @@ struct Sleeper: ~Copyable {
 
   /// Sleeps until a descriptor is readable or `timeout` nanoseconds have passed; for ever when that is negative.
   /// - Returns: the descriptors that are readable.
-  func sleep(timeout: Int64) -> [Int32] {
+  func wait(timeout: Int64) -> [Int32] {
     let count = Int(cm_epoll_wait_ns(descriptor, events, Int32(Self.limit), timeout))
     return count > 0 ? (0..<count).map { events[$0].data.fd } : []
   }

@@ -13,7 +13,7 @@ enum Outcome {
 }
 
 /// The way of a command from its fetch to its completion.
-extension Controller {
+extension ControllerModel {
   /// Carries a command out and completes it, unless that comes later.
   @inline(__always)
   mutating func carryOut(_ fetched: FetchedCommand) {
