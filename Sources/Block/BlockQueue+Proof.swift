@@ -48,17 +48,17 @@ extension BlockQueue {
     let request = pool[index]
     switch request.pointee.operation {
     case .read where !request.pointee.isRecalled: return true
-    default: return settleInFull(index)
+    default: return settleSlow(index)
     }
   }
 
   @inline(never)
-  private mutating func settleInFull(_ index: UInt32) -> Bool {
+  private mutating func settleSlow(_ index: UInt32) -> Bool {
     let request = pool[index]
     let operation = request.pointee.operation
     if request.pointee.errno != 0 {
       // What it has left is not known.
-      if Self.changes(operation) { noteUnknown(index) }
+      if Self.changes(operation) { recordUnknown(index) }
       return true
     }
     if request.pointee.isRecalled { return recall(index) }
@@ -71,10 +71,10 @@ extension BlockQueue {
       ownFlushErrno = 0
     }
     switch operation {
-    case .write: if keepsAccount { noteWrite(request) }
-    case .writeZeroes: noteUnknown(index)
+    case .write: if keepsAccount { recordWrite(request) }
+    case .writeZeroes: recordUnknown(index)
     // Where the end was noted when it was posted.
-    case .flush: if request.pointee.errno == 0 { unflushed.noteFlushed(request.pointee.block) }
+    case .flush: if request.pointee.errno == 0 { unflushed.markFlushed(before: request.pointee.block) }
     case .read, .discard, .verify, .compare: break
     }
     return true
@@ -84,7 +84,7 @@ extension BlockQueue {
   private mutating func recall(_ index: UInt32) -> Bool {
     let request = pool[index]
     // Its blocks may hold what they did, what it writes, or some of each.
-    if Self.changes(request.pointee.operation) { noteUnknown(index) }
+    if Self.changes(request.pointee.operation) { recordUnknown(index) }
     request.pointee.recalls += 1
     guard request.pointee.recalls > Self.recallLimit else { return restart(index) }
     request.pointee.errno = EIO
@@ -117,7 +117,7 @@ extension BlockQueue {
     request.pointee.block &- UInt64(request.pointee.count - request.pointee.remaining)
   }
 
-  private mutating func noteWrite(_ request: UnsafeMutablePointer<BlockRequest>) {
+  private mutating func recordWrite(_ request: UnsafeMutablePointer<BlockRequest>) {
     let count = Int(request.pointee.count)
     guard let end = request.pointee.frames else { return }
     let (first, frames) = (firstBlock(request), end - count)
@@ -127,7 +127,11 @@ extension BlockQueue {
           block: first &+ UInt64(offset), count: 1,
           checksum: Self.checksum(memory + Int(frames[offset]) * DMAArena.frameSize), isData: true))
     }
-    if !hasVolatileCache { unflushed.noteFlushed(unflushed.end) } else if unflushed.wantsFlush { makeRoom() }
+    if !hasVolatileCache {
+      unflushed.markFlushed(before: unflushed.end)
+    } else if unflushed.needsFlush {
+      makeRoom()
+    }
   }
 
   /// Has the device flush, so that entries are not lost before what they stand for is durable.
@@ -139,16 +143,16 @@ extension BlockQueue {
 
   /// Nothing is known of what a request's blocks hold: they are being discarded, or filled with zeros that have no entry, or it is not
   /// known how far a write has come.
-  mutating func noteUnknown(_ index: UInt32) {
+  mutating func recordUnknown(_ index: UInt32) {
     guard keepsAccount else { return }
     let request = pool[index]
     let (block, count) = (firstBlock(request), request.pointee.count)
     if request.pointee.operation == .writeZeroes {
-      unflushed.noteUnprovable(block, count)
+      unflushed.appendUnprovable(block, count)
     } else {
       unflushed.append(UnflushedWrites.Entry(block: block, count: count, checksum: 0, isData: false))
     }
-    if !hasVolatileCache { unflushed.noteFlushed(unflushed.end) }
+    if !hasVolatileCache { unflushed.markFlushed(before: unflushed.end) }
   }
 
   // MARK: The proof
@@ -165,7 +169,7 @@ extension BlockQueue {
       let first = pool[list.first]
       guard first.pointee.remaining < first.pointee.count else { continue }
       first.pointee.isRecalled = true
-      noteUnknown(list.first)
+      recordUnknown(list.first)
     }
   }
 
@@ -218,7 +222,7 @@ extension BlockQueue {
       } else if finished.errno != 0 {
         ownFlushErrno = finished.errno
       } else if let ownFlushPlace {
-        unflushed.noteFlushed(ownFlushPlace)
+        unflushed.markFlushed(before: ownFlushPlace)
       }
       ownFlushPlace = nil
       return

@@ -74,7 +74,7 @@ extension EmulatedController: PCIFunction {
     if controller.isUnreachable { return }
     space.write(value, at: offset, width: width)
     if space.takeResetRequest() { controller.resetFunction() }
-    if space.answers { controller.isDeaf = false }
+    if space.answers { controller.barsAreReset = false }
     if space.busMaster != controller.iommu.busMaster { controller.iommu.busMaster = space.busMaster }
   }
 
@@ -126,7 +126,7 @@ extension EmulatedController: PCIFunction {
   /// A reset of the link clears the configuration: the host has to place the function's registers again, and let it access memory.
   private func resetConfiguration() {
     controller.linkWasReset = false
-    controller.isDeaf = true
+    controller.barsAreReset = true
     space.reset()
     controller.iommu.busMaster = false
   }

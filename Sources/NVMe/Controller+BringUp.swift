@@ -45,10 +45,10 @@ extension Controller {
   /// - Returns: whether a state was left.
   @discardableResult
   func advance() throws(ControllerError) -> Bool {
-    var moved = false
-    while state != .ready, try step() { moved = true }
+    var hasAdvanced = false
+    while state != .ready, try step() { hasAdvanced = true }
     bringUp.nextStep = now + .millisecond
-    return moved
+    return hasAdvanced
   }
 
   /// Leaves the present state if what it waits for has come.

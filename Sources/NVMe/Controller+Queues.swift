@@ -84,8 +84,8 @@ extension Controller {
 
   private var queueEntries: Int {
     let most = min(registerCapabilities.queueEntryLimit, TrackerPool.maximumCount + 1)
-    let wanted = identity.maximumCommands == 0 ? most : min(most, Int(identity.maximumCommands) + 1)
-    let entries = max(min(options.queueEntries, wanted), 2)
+    let useful = identity.maximumCommands == 0 ? most : min(most, Int(identity.maximumCommands) + 1)
+    let entries = max(min(options.queueEntries, useful), 2)
     return 1 << (Int.bitWidth - 1 - entries.leadingZeroBitCount)
   }
 

@@ -100,7 +100,7 @@ extension Controller {
 
   /// The bus has reported an uncorrectable error of the function: what it did may have been lost on the way, and it is reset, the
   /// function too, as Linux does. Called by whoever waits for `PCIFunction.errorDescriptor`.
-  public func noteBusError() {
+  public func handleBusError() {
     counters.busErrors += 1
     bringUp.failures = max(bringUp.failures, 1)
     reset()

@@ -35,7 +35,7 @@ final class HostMemoryBuffer {
       of: HostMemoryDescriptor(address: arena.address(0), pages: UInt32(pages)), as: HostMemoryDescriptor.self
     )
     return SubmissionEntry(
-      lendHostMemory: UInt32(pages), list: arena.address(UInt32(pages)), count: 1, isReturned: wasLent)
+      enableHostMemory: UInt32(pages), list: arena.address(UInt32(pages)), count: 1, isReturned: wasLent)
   }
 
   /// The controller has answered that command.
@@ -50,7 +50,7 @@ extension Controller {
   func hostMemoryCommand() -> SubmissionEntry? {
     let pages = HostMemoryBuffer.pages(for: identity, limit: options.hostMemoryLimit)
     guard pages > 0 else {
-      noteHostMemory()
+      remarkOnHostMemoryLimit()
       return nil
     }
     // It works without, only slower.
@@ -59,11 +59,11 @@ extension Controller {
   }
 
   /// Says when the controller wants more memory than it can have.
-  private func noteHostMemory() {
-    let (wanted, given) = (UInt64(identity.minimumHostMemory) * 4096, options.hostMemoryLimit)
-    guard identity.preferredHostMemory > 0, wanted > given else { return }
+  private func remarkOnHostMemoryLimit() {
+    let (minimum, limit) = (UInt64(identity.minimumHostMemory) * 4096, options.hostMemoryLimit)
+    guard identity.preferredHostMemory > 0, minimum > limit else { return }
     let remark =
-      "it asks for at least \(wanted >> 20) MiB of the host's memory (HMMIN), and can have \(given >> 20)"
+      "it asks for at least \(minimum >> 20) MiB of the host's memory (HMMIN), and can have \(limit >> 20)"
     if !remarks.contains(remark) { remarks.append(remark) }
   }
 
@@ -71,7 +71,7 @@ extension Controller {
   /// that.
   func takeHostMemory() {
     guard let hostMemory, hostMemory.isLent else { return }
-    if (try? execute(.takeHostMemory)) != nil { hostMemory.end(succeeded: false) }
+    if (try? execute(.disableHostMemory)) != nil { hostMemory.end(succeeded: false) }
   }
 
   /// Bytes of the host's memory that the controller has the use of.

@@ -30,7 +30,7 @@ extension QueuePair {
 
   /// Frees the entries of completions that were collected.
   private mutating func freeEntries(_ count: Int) {
-    noteReaped(count, through: (next == completion ? end : next) - CompletionEntry.size)
+    countReaped(count, through: (next == completion ? end : next) - CompletionEntry.size)
     if headDoorbell.ring(headIndex) { counts.completionDoorbells &+= 1 } else { counts.savedDoorbells &+= 1 }
   }
 

@@ -61,7 +61,7 @@ extension QueuePair {
       return true
     }
     latencies.record(clock.time(ticks) &- tracker.pointee.time)
-    noteReaped(1, through: entry)
+    countReaped(1, through: entry)
     cm_release_fence()
     cm_store32(doorbell, headIndex)
     counts.completionDoorbells &+= 1
@@ -77,9 +77,9 @@ extension QueuePair {
     expectedPhase ^= Self.phaseBit
   }
 
-  /// Takes down that completions were collected, and what the last of them says about the submission queue.
+  /// Counts completions that were collected, and takes over what the last of them says about the submission queue.
   @inlinable @inline(__always)
-  mutating func noteReaped(_ count: Int, through last: UnsafeMutableRawPointer) {
+  mutating func countReaped(_ count: Int, through last: UnsafeMutableRawPointer) {
     reaped &+= UInt64(truncatingIfNeeded: count)
     let read = UInt32(cm_load16(last + Self.submissionHeadOffset))
     // All of the submission queue, in nearly every case where few commands are under way.

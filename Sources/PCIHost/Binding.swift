@@ -82,15 +82,15 @@ public enum Binding {
         try write("\(function.address)", to: "\(function.folder)/driver/unbind", function, in: tree)
       }
       try write("\(function.address)", to: "\(tree.sys)/bus/pci/drivers_probe", function, in: tree)
-      let moved = try Discovery.function(at: function.address, in: tree)
-      guard moved.driver == driver else {
+      let bound = try Discovery.function(at: function.address, in: tree)
+      guard bound.driver == driver else {
         throw FunctionError(
           "the driver \(driver) did not take \(function.address)", remedy: "see why with: sudo dmesg",
           errno: ENODEV)
       }
       // `nvme` finds its controllers without being told.
       if driver == "nvme" { try write("\n", to: override, function, in: tree) }
-      return moved
+      return bound
     } catch {
       restore(function, override, in: tree)
       throw error

@@ -67,10 +67,10 @@ public enum Discovery {
     let folder = tree.folder(of: address)
     // libpci ends the process where it cannot read these, so a function that is just going is passed over.
     guard ["vendor", "device", "class"].allSatisfy({ tree.exists("\(folder)/\($0)") }) else { return nil }
-    let wanted =
+    let fields =
       PCI_FILL_IDENT | PCI_FILL_CLASS | PCI_FILL_CLASS_EXT | PCI_FILL_NUMA_NODE | PCI_FILL_DRIVER
       | PCI_FILL_IOMMU_GROUP
-    pci_fill_info(device, wanted)
+    pci_fill_info(device, fields)
     return FunctionInfo(
       address: address, vendor: device.pointee.vendor_id, device: device.pointee.device_id,
       classCode: UInt32(device.pointee.device_class) << 8 | UInt32(device.pointee.prog_if),

@@ -20,7 +20,7 @@ public struct AdaptivePolling {
   /// - Parameters:
   ///   - now: the time (ns, monotonic).
   ///   - limit: how long to poll on at most (ns).
-  public mutating func goesOn(at now: UInt64, limit: UInt64 = usualLimit) -> Bool {
+  public mutating func shouldPoll(at now: UInt64, limit: UInt64 = usualLimit) -> Bool {
     if idleSince == 0 { idleSince = now }
     let longer = lastButOne < limit ? max(last, lastButOne) : last
     let patience = min(limit, max(2 &* longer, Self.least))

@@ -34,7 +34,7 @@ extension Reactor {
   func pollsOn(at now: UInt64) -> Bool {
     isSpinning = false
     guard !lacksSlots || device?.interruptDescriptor == nil else { return false }
-    isSpinning = polling.goesOn(at: now, limit: spin)
+    isSpinning = polling.shouldPoll(at: now, limit: spin)
     return isSpinning
   }
 

@@ -166,7 +166,7 @@ public final class Server: @unchecked Sendable {
   private func giveCopiesBack() {
     let limit = 64 << 20
     guard let session, session.remote.traffic > limit, !controller.awaitsService else { return }
-    for memory in session.regions { memory.forgetCopies() }
+    for region in session.dmaRegions { region.forgetCopies() }
     session.remote.forgetTraffic()
   }
 }

@@ -10,18 +10,18 @@ extension Session {
     guard request.access & ~known == 0, access.contains(.read), descriptors.count <= 1, request.length > 0,
       request.address <= .max - request.length
     else { throw Refusal(EINVAL) }
-    guard regions.count < Self.mappingLimit else { throw Refusal(ENOSPC) }
-    guard !regions.contains(where: { overlaps($0, request) }) else { throw Refusal(EEXIST) }
-    let memory = try memory(for: request, access, descriptors.first)
+    guard dmaRegions.count < Self.mappingLimit else { throw Refusal(ENOSPC) }
+    guard !dmaRegions.contains(where: { overlaps($0, request) }) else { throw Refusal(EEXIST) }
+    let region = try makeRegion(for: request, access, descriptors.first)
     guard
       controller.mapMemory(
-        memory.base, size: memory.size, at: memory.address, access: access, isRemote: memory.isRemote)
+        region.base, size: region.size, at: region.address, access: access, isRemote: region.isRemote)
     else { throw Refusal(EEXIST) }
-    regions.append(memory)
+    dmaRegions.append(region)
     return Answer()
   }
 
-  private func memory(
+  private func makeRegion(
     for request: DMAMap, _ access: HostAccess, _ descriptor: Int32?
   ) throws(Refusal) -> DMARegion {
     do throws(DMARegionError) {
@@ -42,22 +42,22 @@ extension Session {
     return DMARegionError(errno: EINVAL)
   }
 
-  private func overlaps(_ memory: DMARegion, _ request: DMAMap) -> Bool {
-    memory.address < request.address + request.length && request.address < memory.address + memory.size
+  private func overlaps(_ region: DMARegion, _ request: DMAMap) -> Bool {
+    region.address < request.address + request.length && request.address < region.address + region.size
   }
 
   func unmap(_ request: DMAUnmap) throws(Refusal) -> Answer {
     if request.flags == DMAUnmap.all, request.address == 0, request.length == 0 {
-      for memory in regions { controller.unmapMemory(at: memory.address) }
-      regions = []
+      for region in dmaRegions { controller.unmapMemory(at: region.address) }
+      dmaRegions = []
       return Answer(payload: request.encoded)
     }
     guard request.flags == 0 else { throw Refusal(EINVAL) }
-    let index = regions.firstIndex { $0.address == request.address && $0.size == request.length }
+    let index = dmaRegions.firstIndex { $0.address == request.address && $0.size == request.length }
     guard let index else { throw Refusal(ENOENT) }
     // What lies there is no longer touched when this returns.
     controller.unmapMemory(at: request.address)
-    regions.remove(at: index)
+    dmaRegions.remove(at: index)
     return Answer(payload: request.encoded)
   }
 }

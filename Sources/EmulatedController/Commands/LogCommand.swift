@@ -26,7 +26,7 @@ extension ControllerModel {
     if !entry.retainEvent, case .done(let status, _) = outcome, status.isSuccess {
       if entry.logPage == .changedNamespaces { changedNamespaces = ChangedNamespaceLog() }
       events.unmask(entry.logPage)
-      tellEvents()
+      completeEventRequests()
     }
     return outcome
   }

@@ -14,7 +14,7 @@ extension ControllerModel {
     queues.completion[queue] = CompletionQueue(
       address: entry.prp1, entries: UInt32(entry.queueEntries), vector: entry.interruptVector,
       interrupts: entry.interruptsEnabled)
-    queues.noteCreation(queue)
+    queues.recordCreation(of: queue)
     sharedDoorbells?.clear(queue, isCompletion: true)
     return .success
   }
@@ -28,7 +28,7 @@ extension ControllerModel {
     if let refusal = refusal(ofQueue: entry, entrySize: SubmissionEntry.size) { return refusal }
     queues.submission[queue] = SubmissionQueue(
       address: entry.prp1, entries: UInt32(entry.queueEntries), completionQueue: completion)
-    queues.noteCreation(queue)
+    queues.recordCreation(of: queue)
     sharedDoorbells?.clear(queue, isCompletion: false)
     return .success
   }

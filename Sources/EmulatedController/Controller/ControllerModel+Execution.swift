@@ -31,7 +31,7 @@ extension ControllerModel {
   /// Completes a command, in the way its fault rule wants.
   @inline(__always)
   mutating func finish(_ command: FetchedCommand, _ status: Status, _ result: UInt64 = 0) {
-    if !status.isSuccess { note(command, status) }
+    if !status.isSuccess { recordError(command, status) }
     if isPlain {
       post(
         queue: command.queue, identifier: command.entry.commandIdentifier, status: status, result: result)
@@ -67,9 +67,9 @@ extension ControllerModel {
     .unrecoveredReadError, .guardCheckError, .applicationTagCheckError, .referenceTagCheckError,
   ]
 
-  /// Takes a failure down in the error log.
+  /// Counts a failure and puts it into the error log.
   @inline(never)
-  private mutating func note(_ command: FetchedCommand, _ status: Status) {
+  private mutating func recordError(_ command: FetchedCommand, _ status: Status) {
     statistics.errors += 1
     if Self.dataErrors.contains(status.code) { statistics.mediaErrors += 1 }
     var entry = ErrorLogEntry()

@@ -49,8 +49,8 @@ extension ControllerModel {
     keepCounters()
   }
 
-  /// Takes down whether the host has announced that power may go.
-  mutating func noteShutdown(_ isShutDown: Bool) {
+  /// Records, with the image too, whether the host has announced that power may go.
+  mutating func recordShutdown(_ isShutDown: Bool) {
     guard lifetime.isShutDown != isShutDown else { return }
     lifetime.isShutDown = isShutDown
     keepCounters()

@@ -177,7 +177,7 @@ extension ControllerModel {
     completion.pointee.advance()
     if completion.pointee.interrupts {
       completion.pointee.needsInterrupt = true
-      queues.noteInterrupt(queue)
+      queues.markInterruptDue(queue)
     }
     return true
   }

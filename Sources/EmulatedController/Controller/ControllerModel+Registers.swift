@@ -4,12 +4,12 @@ import NVMeSpec
 /// Register accesses and the enable, ready and shutdown state machine (Base 2.0, sections 3.1.3, 3.5, 3.6).
 extension ControllerModel {
   mutating func load32(_ offset: Int) -> UInt32 {
-    if isUnreachable || isDeaf { return .max }
+    if isUnreachable || barsAreReset { return .max }
     return memoryBuffer.load(offset & ~3) ?? registers.load(offset & ~3)
   }
 
   mutating func store32(_ value: UInt32, _ offset: Int) {
-    if isUnreachable || isDeaf { return }
+    if isUnreachable || barsAreReset { return }
     if offset >= Register.doorbells {
       ring(offset, value)
     } else if offset == Register.configuration {
@@ -58,7 +58,7 @@ extension ControllerModel {
     sharedDoorbells?.clear()
     registers.status.ready = true
     isRunning = registers.status.shutdown == .none
-    if isRunning { noteShutdown(false) }
+    if isRunning { recordShutdown(false) }
   }
 
   private var adminQueuesAreSound: Bool {
@@ -114,7 +114,7 @@ extension ControllerModel {
     if registers.configuration.shutdown == .normal { synchronizeAll() }
     isRunning = false
     registers.status.shutdown = .complete
-    noteShutdown(true)
+    recordShutdown(true)
   }
 
   /// A fatal error: only a reset helps.

@@ -70,8 +70,8 @@ struct ControllerModel: ~Copyable {
   var linkReturn: (due: UInt64, resets: Bool)?
   /// Whether the function's configuration has yet to be as after a reset.
   var linkWasReset = false
-  /// Whether the registers lie nowhere, as they do after a reset of the link.
-  var isDeaf = false
+  /// Whether the BARs hold no address, as after a reset of the link, so that no access reaches the registers.
+  var barsAreReset = false
   /// Whether the host reaches nothing.
   var isUnreachable: Bool { isRemoved || linkReturn != nil }
   /// Whether a fault rule, the timing model or the recorder has to see commands before they are carried out.

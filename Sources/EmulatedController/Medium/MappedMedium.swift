@@ -192,7 +192,7 @@ struct MappedMedium {
   /// - Returns: bytes to be given to `populate` in a thread.
   @inline(__always)
   func rangeToPopulate(afterWriting range: Range<Int>) -> Range<Int>? {
-    guard account.pointee.streams.note(range), account.pointee.populating == nil else { return nil }
+    guard account.pointee.streams.extend(range), account.pointee.populating == nil else { return nil }
     let last = min((range.upperBound + PageAccount.ahead) / Self.pageSize, size / Self.pageSize)
     guard range.upperBound / Self.pageSize < last, !resident.contains(last - 1),
       account.pointee.kept < account.pointee.limit

@@ -73,7 +73,7 @@ extension ControllerModel {
     resetFunction()
     isRemoved = false
     linkReturn = nil
-    isDeaf = false
+    barsAreReset = false
     var images: [SparseImage] = []
     for identifier in namespaces.identifiers {
       guard let medium = namespaces[identifier]?.medium else { continue }

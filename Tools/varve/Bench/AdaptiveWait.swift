@@ -15,7 +15,7 @@ struct AdaptiveWait {
   /// Lets time pass, awake or asleep; to be called after a poll that found nothing.
   mutating func wait(for device: NamespaceDevice) {
     let now = cm_monotonic_ns()
-    if polling.goesOn(at: now) { return cm_pause() }
+    if polling.shouldPoll(at: now) { return cm_pause() }
     guard device.prepareToSleep() else { return }
     let deadline = device.nextDeadline
     guard deadline > now, let descriptor = device.interruptDescriptor else { return }
