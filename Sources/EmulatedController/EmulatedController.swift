@@ -150,7 +150,7 @@ extension EmulatedController {
     get { controller.faults.current }
     set {
       controller.faults.replace(newValue)
-      controller.updatePlainness()
+      controller.updateObservation()
     }
   }
 

@@ -21,7 +21,7 @@ public final class Controller {
   /// Where the controller stands.
   @exclusivity(unchecked)
   public internal(set) var state = ControllerState.disabling {
-    didSet { noteLife() }
+    didSet { updateFastPath() }
   }
   /// Why the controller cannot be used any more, once `state` is `failed`.
   public internal(set) var failure: ControllerError?
@@ -63,12 +63,12 @@ public final class Controller {
   /// was under way in an earlier life will never touch memory again.
   @exclusivity(unchecked)
   var generation: UInt64 = 0 {
-    didSet { noteLife() }
+    didSet { updateFastPath() }
   }
-  /// The generation while the controller is ready and has a processor of its own, `QueuePair.notPlain` otherwise: one
+  /// The generation while the controller is ready and has a processor of its own, `QueuePair.noFastPath` otherwise: one
   /// comparison tells that a poll has only completions to look for.
   @exclusivity(unchecked)
-  @usableFromInline private(set) var plainGeneration = QueuePair.notPlain
+  @usableFromInline private(set) var fastPathGeneration = QueuePair.noFastPath
   /// Whether the function has no processor of its own.
   let needsService: Bool
   let registers: RegisterWindow
@@ -184,8 +184,8 @@ public final class Controller {
   /// The present time (ns, monotonic).
   var now: UInt64 { options.time.now() }
 
-  private func noteLife() {
-    plainGeneration = state == .ready && !needsService ? generation : QueuePair.notPlain
+  private func updateFastPath() {
+    fastPathGeneration = state == .ready && !needsService ? generation : QueuePair.noFastPath
   }
 
   /// An error in the present state.

@@ -21,7 +21,7 @@ extension QueuePair {
     if count > 0 { freeEntries(count) }
   }
 
-  /// Goes on where `reapPlainly` has collected one completion and found more.
+  /// Goes on where `reapFast` has collected one completion and found more.
   @usableFromInline @inline(never)
   mutating func reapMore(limit: Int, at ticks: UInt64) {
     now = clock.time(ticks)

@@ -53,6 +53,6 @@ extension QueuePair {
   mutating func useShadows(_ doorbells: ShadowDoorbells?) {
     tailDoorbell.shadow = doorbells?.shadow(of: tailDoorbell)
     headDoorbell.shadow = doorbells?.shadow(of: headDoorbell)
-    notePlainness()
+    updateFastPath()
   }
 }

@@ -32,7 +32,7 @@ extension ControllerModel {
   @inline(__always)
   mutating func finish(_ command: FetchedCommand, _ status: Status, _ result: UInt64 = 0) {
     if !status.isSuccess { recordError(command, status) }
-    if isPlain {
+    if !isObserved {
       post(
         queue: command.queue, identifier: command.entry.commandIdentifier, status: status, result: result)
     } else {

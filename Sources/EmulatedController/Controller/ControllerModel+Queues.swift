@@ -26,7 +26,7 @@ extension ControllerModel {
     guard entries != 0 else { return report(.invalidDoorbellRegister) }
     guard tail < entries else { return report(.invalidDoorbellValue) }
     queues.submission[queue].tail = tail
-    if !isPlain { readClock() }
+    if isObserved { readClock() }
     fetch(queue)
   }
 
@@ -82,7 +82,7 @@ extension ControllerModel {
         statistics.commandsFromMemoryBuffer += 1
       }
       submission.pointee.head = head + 1 == submission.pointee.entries ? 0 : head + 1
-      if isPlain {
+      if !isObserved {
         carryOut(FetchedCommand(entry: entry, queue: UInt16(truncatingIfNeeded: queue)))
       } else {
         admit(FetchedCommand(entry: entry, queue: UInt16(truncatingIfNeeded: queue)))

@@ -75,7 +75,7 @@ struct ControllerModel: ~Copyable {
   /// Whether the host reaches nothing.
   var isUnreachable: Bool { isRemoved || linkReturn != nil }
   /// Whether a fault rule, the timing model or the recorder has to see commands before they are carried out.
-  var isPlain = true
+  var isObserved = false
   /// Whether making data durable has failed: the system may have dropped what it could not write, so that no
   /// later success would mean anything.
   var cannotSynchronize = false
@@ -111,7 +111,7 @@ struct ControllerModel: ~Copyable {
     }
     loadCounters()
     if records { restartRecorder() }
-    updatePlainness()
+    updateObservation()
   }
 
   deinit {
@@ -122,7 +122,7 @@ struct ControllerModel: ~Copyable {
   }
 
   /// To be called after a change of rules.
-  mutating func updatePlainness() { isPlain = !faults.isArmed && !timing.isActive && !records }
+  mutating func updateObservation() { isObserved = faults.isArmed || timing.isActive || records }
 
   /// Learns the time where it is the monotonic clock.
   mutating func readClock() {

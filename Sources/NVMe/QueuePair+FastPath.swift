@@ -1,9 +1,9 @@
 public import CMachine
 import NVMeSpec
 
-/// The way that nearly every command goes: its doorbell is a store, and its completion, a success, needs no more than to
-/// be reported. It is laid into the caller's code; whatever is out of the ordinary is left to `Controller.pollInFull` and
-/// `ringInFull`.
+/// The fast path, which nearly every command takes: its doorbell is a store, and its completion, a success, needs no more than to
+/// be reported. It is inlined; whatever is out of the ordinary is left to `Controller.pollSlow` and
+/// `ringSlow`.
 extension QueuePair {
   /// Byte offsets in a completion entry.
   @usableFromInline static var submissionHeadOffset: Int { 8 }
@@ -28,8 +28,8 @@ extension QueuePair {
   /// Tells the controller of all posted commands by a store to the doorbell.
   /// - Returns: false where more is to be done than that.
   @inlinable @inline(__always)
-  mutating func ringPlainly() -> Bool {
-    guard let doorbell = tailDoorbell.plain else { return false }
+  mutating func ringFast() -> Bool {
+    guard let doorbell = tailDoorbell.directAddress else { return false }
     rungTail = tail
     cm_release_fence()
     cm_store32(doorbell, index(tail))
@@ -41,14 +41,14 @@ extension QueuePair {
   /// - Parameter limit: the most completions to collect.
   /// - Returns: false where there is none, and where more is to be done than that.
   @inlinable @inline(__always)
-  mutating func reapPlainly(limit: Int) -> Bool {
+  mutating func reapFast(limit: Int) -> Bool {
     let (entry, word) = (next, lastWord(next))
     let tracker = trackers.trackers + Int(word & trackers.indexMask)
     guard tracker.pointee.identity == word, limit > 0, finishedCount == 0, tail == rungTail,
-      let doorbell = headDoorbell.plain
+      let doorbell = headDoorbell.directAddress
     else { return false }
     let ticks = cm_ticks()
-    guard ticks < plainEnd else { return false }
+    guard ticks < fastPathEnd else { return false }
     // The rest of the entry may only be read once its phase was seen.
     cm_acquire_fence()
     finished.initialize(to: FinishedCommand(context: tracker.pointee.context, succeeded: cm_load32(entry)))
@@ -119,15 +119,15 @@ extension Controller {
   /// - Parameter limit: the most completions to collect; there may be more even when there were fewer.
   @inlinable @inline(__always)
   public func poll(_ queue: inout QueuePair, limit: Int) {
-    if queue.plainGeneration == plainGeneration, queue.reapPlainly(limit: limit) { return }
-    pollInFull(&queue, limit: limit)
+    if queue.fastPathGeneration == fastPathGeneration, queue.reapFast(limit: limit) { return }
+    pollSlow(&queue, limit: limit)
   }
 
   /// Rings a queue pair's doorbell.
   @inlinable @inline(__always)
   public func ring(_ queue: inout QueuePair) {
     guard queue.hasUnrung else { return }
-    if queue.plainGeneration == plainGeneration, queue.ringPlainly() { return }
-    ringInFull(&queue)
+    if queue.fastPathGeneration == fastPathGeneration, queue.ringFast() { return }
+    ringSlow(&queue)
   }
 }

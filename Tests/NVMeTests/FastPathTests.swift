@@ -8,10 +8,10 @@ import Testing
 
 @testable import NVMe
 
-/// Commands to a controller with registers in memory and a processor of its own, as hardware has: nearly all of them go
-/// the short way, and everything else has to be told apart from them.
-@Suite struct PlainPathTests {
-  /// A controller, ready, whose queue pairs go the plain way where the machine's counter can be trusted.
+/// Commands to a controller with registers in memory and a processor of its own, as hardware has: nearly all of them take
+/// the fast path, and everything else has to be told apart from them.
+@Suite struct FastPathTests {
+  /// A controller, ready, whose queue pairs take the fast path where the machine's counter can be trusted.
   private final class Bench {
     let machine: TestMachine
     let function: MappedController
@@ -45,19 +45,19 @@ import Testing
       base: arena.iova, context: context)
   }
 
-  @Test func aQueuePairOfMappedRegistersIsPlain() throws {
+  @Test func aQueuePairOfMappedRegistersHasTheFastPath() throws {
     let bench = try Bench()
     var queue = try bench.makeQueuePair()
-    #expect(queue.plainGeneration == bench.controller.plainGeneration)
-    #expect(!Clock.counterIsSound || queue.plainEnd > 0)
+    #expect(queue.fastPathGeneration == bench.controller.fastPathGeneration)
+    #expect(!Clock.counterIsSound || queue.fastPathEnd > 0)
     queue.startTrace(capacity: 8)
-    #expect(queue.plainGeneration != bench.controller.plainGeneration)
+    #expect(queue.fastPathGeneration != bench.controller.fastPathGeneration)
     queue.stopTrace()
     bench.controller.reset()
-    #expect(queue.plainGeneration != bench.controller.plainGeneration)
+    #expect(queue.fastPathGeneration != bench.controller.fastPathGeneration)
     bench.controller.settle()
     bench.controller.poll(&queue, limit: 1)
-    #expect(queue.plainGeneration == bench.controller.plainGeneration)
+    #expect(queue.fastPathGeneration == bench.controller.fastPathGeneration)
     bench.controller.delete(queue)
     bench.controller.close()
   }
