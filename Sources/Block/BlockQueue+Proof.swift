@@ -61,7 +61,7 @@ extension BlockQueue {
       if Self.changes(operation) { recordUnknown(index) }
       return true
     }
-    if request.pointee.isRecalled { return recall(index) }
+    if request.pointee.isRecalled { return retryRecalled(index) }
     let isDurable =
       operation == .flush || operation == .write && (request.pointee.forceUnitAccess || !hasVolatileCache)
     if isDurable, proof != .none { return restart(index) }
@@ -81,7 +81,7 @@ extension BlockQueue {
   }
 
   /// A request that was under way when power was lost is carried out again, unless that has happened too often.
-  private mutating func recall(_ index: UInt32) -> Bool {
+  private mutating func retryRecalled(_ index: UInt32) -> Bool {
     let request = pool[index]
     // Its blocks may hold what they did, what it writes, or some of each.
     if Self.changes(request.pointee.operation) { recordUnknown(index) }
@@ -175,7 +175,7 @@ extension BlockQueue {
 
   /// Goes on with a proof as far as the queue pair has room.
   @inline(never)
-  mutating func goOnProving() {
+  mutating func continueProof() {
     // Until the queue is online again, more may come back that power was lost under.
     if proof == .begun, pair.hasRoom { beginReading() }
     guard case .reading(var next) = proof, let readBack else { return }
@@ -241,12 +241,12 @@ extension BlockQueue {
   private mutating func endProof() {
     proof = .none
     wholeLimit = wholeLimitOfReadyDevice
-    goOn()
+    drainWaiting()
   }
 
   private mutating func failProof(_ missing: String) {
     proof = .failed
     loss = missing
-    goOn()
+    drainWaiting()
   }
 }

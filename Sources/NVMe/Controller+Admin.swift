@@ -129,7 +129,7 @@ extension Controller {
         let failure = error(isHealthy ? .commandTimeout(after: limit) : reason)
         if isHealthy { counters.stuckAdminCommands += 1 }
         reset()
-        settle()
+        waitForReset()
         throw failure
       }
       pause.wait()

@@ -32,7 +32,7 @@ extension Controller {
   func serveEvents() {
     if eventService.requestsOwed > 0, eventService.mayRequest(now: admin.now) {
       for _ in 0..<eventService.requestsOwed { requestEvent() }
-      eventService.haveRequested()
+      eventService.didSendRequests()
     }
     if let followUp = eventService.begin() { send(followUp) }
     setAdminDue()
@@ -72,7 +72,7 @@ extension Controller {
     switch followUp {
     case .log(.smart): health = SMARTLog(decoding: data)
     case .log(.firmwareSlots): firmware = FirmwareSlotLog(decoding: data)
-    case .log(.changedNamespaces): lookAtNamespaces(ChangedNamespaceLog(decoding: data))
+    case .log(.changedNamespaces): identifyChangedNamespaces(ChangedNamespaceLog(decoding: data))
     case .log: break
     case .identify(let identifier): update(identifier, IdentifyNamespace(decoding: data))
     case .describe(let identifier):
@@ -83,7 +83,7 @@ extension Controller {
 
   // MARK: Namespaces that change
 
-  private func lookAtNamespaces(_ log: ChangedNamespaceLog) {
+  private func identifyChangedNamespaces(_ log: ChangedNamespaceLog) {
     for identifier in log.isOverflow ? namespaces.map(\.identifier) : log.identifiers {
       eventService.add(.identify(identifier))
     }

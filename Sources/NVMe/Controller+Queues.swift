@@ -75,7 +75,7 @@ extension Controller {
       // Where it does not go, only a reset takes the memory from the controller.
       let isGone = (try? execute(SubmissionEntry(deleteCompletionQueue: memory.identifier))) != nil
       if !isGone { reset() }
-      settle()
+      waitForReset()
       throw error
     }
   }
@@ -137,7 +137,7 @@ extension Controller {
     guard let index = queues.firstIndex(where: { $0 === memory }) else { return }
     queues.remove(at: index)
     if state == .ready, !deleteAtController(memory) { reset() }
-    settle()
+    waitForReset()
     release(memory)
   }
 
@@ -165,7 +165,7 @@ extension Controller {
   func pollSlow(_ queue: inout QueuePair, limit: Int) {
     queue.readClock()
     if needsService { serviceDue = function.service(now: queue.now) }
-    if state != .ready || queue.generation != generation || !queue.isOnline, !goOn(&queue) { return }
+    if state != .ready || queue.generation != generation || !queue.isOnline, !bringOnline(&queue) { return }
     if queue.isTraced { queue.reapTraced(limit: limit) } else { queue.reap(limit: limit) }
     if admin.hasCompletion || adminDue <= queue.now { pollAdmin() }
     if queue.nextDue <= queue.now { queue.resubmitDue() }
@@ -178,7 +178,7 @@ extension Controller {
   /// Carries a reset on, and lets a queue pair take part in the controller's next life.
   /// - Returns: whether commands are taken.
   @inline(never)
-  private func goOn(_ queue: inout QueuePair) -> Bool {
+  private func bringOnline(_ queue: inout QueuePair) -> Bool {
     if state != .ready { recover() }
     if queue.generation != generation { resume(&queue) }
     guard state == .ready else { return false }

@@ -157,7 +157,7 @@ public final class Controller {
     do throws(ControllerError) {
       try enableInterrupts()
     } catch {
-      letGo()
+      unmapMemory()
       throw error
     }
   }

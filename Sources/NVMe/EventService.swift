@@ -45,7 +45,7 @@ struct EventService {
   func mayRequest(now: UInt64) -> Bool { eventCount < Self.eventLimit || now >= intervalEnd }
 
   /// All requests that were owed have been sent.
-  mutating func haveRequested() { requestsOwed = 0 }
+  mutating func didSendRequests() { requestsOwed = 0 }
 
   /// Adds a follow-up, unless it waits already.
   mutating func add(_ followUp: FollowUp) {

@@ -69,7 +69,7 @@ extension Controller {
 
   /// Takes lent memory back. Until the controller has agreed it may write there; where it does not, the shutdown ends
   /// that.
-  func takeHostMemory() {
+  func disableHostMemory() {
     guard let hostMemory, hostMemory.isLent else { return }
     if (try? execute(.disableHostMemory)) != nil { hostMemory.end(succeeded: false) }
   }

@@ -62,7 +62,7 @@ final class DMARegion {
   }
 
   /// Gives the memory of copies back; to be called while none is in use.
-  func forgetCopies() {
+  func releaseCopies() {
     if isRemote { madvise(base, Int(size), MADV_DONTNEED) }
   }
 }

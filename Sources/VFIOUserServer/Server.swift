@@ -70,7 +70,7 @@ public final class Server: @unchecked Sendable {
     while !isStopped {
       let isBusy = work(&schedule)
       let rest = schedule.sleepTime(after: isBusy, isPolled: isPolled, isAwaited: controller.awaitsService)
-      if rest != 0 || schedule.looksAtSockets { look(for: hasDelayed ? 0 : rest) }
+      if rest != 0 || schedule.looksAtSockets { waitForMessages(for: hasDelayed ? 0 : rest) }
     }
     endSession("the server ends")
     controller.close()
@@ -94,7 +94,7 @@ public final class Server: @unchecked Sendable {
   }
 
   /// Sleeps for so many nanoseconds at most, and sees to what has come in on the sockets.
-  private func look(for rest: Int64) {
+  private func waitForMessages(for rest: Int64) {
     for descriptor in epoll.wait(timeout: limited(rest)) {
       switch descriptor {
       case ends.descriptor: isStopped = true
@@ -109,7 +109,7 @@ public final class Server: @unchecked Sendable {
     // What the former client has said comes first: that it has left makes room for the next.
     if hasDelayed || session?.socket.isLate == true || session?.remote.isLost == true { receive() }
     acceptClients()
-    giveCopiesBack()
+    releaseCopies()
   }
 
   /// A rest that is over when the message that is coming in has to be there.
@@ -136,7 +136,7 @@ public final class Server: @unchecked Sendable {
       // One that has left without our hearing of it yet is no reason to turn the next away.
       if session != nil { receive() }
       guard session == nil else {
-        Self.turnAway(socket)
+        Self.refuseClient(socket)
         continue
       }
       let session = Session(socket, controller, doorbells, patience: options.patience)
@@ -149,7 +149,7 @@ public final class Server: @unchecked Sendable {
   }
 
   /// Answers a client's first message, that may not have come yet, with EBUSY.
-  private static func turnAway(_ socket: MessageSocket) {
+  private static func refuseClient(_ socket: MessageSocket) {
     try? socket.send(
       identifier: 0, command: MessageCommand.version.rawValue, flags: [.reply, .error], errno: UInt32(EBUSY))
   }
@@ -163,10 +163,10 @@ public final class Server: @unchecked Sendable {
   }
 
   /// Gives the memory of remote memory's copies back now and then, between commands.
-  private func giveCopiesBack() {
+  private func releaseCopies() {
     let limit = 64 << 20
     guard let session, session.remote.traffic > limit, !controller.awaitsService else { return }
-    for region in session.dmaRegions { region.forgetCopies() }
+    for region in session.dmaRegions { region.releaseCopies() }
     session.remote.forgetTraffic()
   }
 }

@@ -55,7 +55,7 @@ import Testing
     queue.stopTrace()
     bench.controller.reset()
     #expect(queue.fastPathGeneration != bench.controller.fastPathGeneration)
-    bench.controller.settle()
+    bench.controller.waitForReset()
     bench.controller.poll(&queue, limit: 1)
     #expect(queue.fastPathGeneration == bench.controller.fastPathGeneration)
     bench.controller.delete(queue)

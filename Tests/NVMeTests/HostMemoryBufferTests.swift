@@ -13,7 +13,7 @@ import Testing
     #expect(controller.lentMemory == 1 << 20)
     for _ in 0..<3 {
       controller.reset()
-      controller.settle()
+      controller.waitForReset()
       #expect(controller.state == .ready && controller.lentMemory == 1 << 20)
     }
     controller.close()
