@@ -62,17 +62,22 @@ let package = Package(
 
     // From the device upwards.
     module("NVMeSpec", ["CMachine"]),
-    module("PCI", ["CMachine", "CPCI", "CNUMA"]),
-    module("VFIO", ["PCI", "CMachine"]),
+    module("SystemFiles"),
+    module("PCI", ["CMachine"]),
+    module("PCIHost", ["CMachine", "PCI", "SystemFiles", "CPCI", "CNUMA"]),
+    module("VFIO", ["SystemFiles", "PCIHost", "PCI", "CMachine"]),
     module("VFIOUser", ["JSONValue", "PCI", "CMachine"]),
-    module("EmulatedController", ["NVMeSpec", "PCI", "CMachine"]),
+    module("EmulatedController", ["SystemFiles", "NVMeSpec", "PCI", "CMachine"]),
     module("VFIOUserServer", ["VFIOUser", "EmulatedController", "NVMeSpec", "PCI", "CMachine"]),
     module("NVMe", ["NVMeSpec", "PCI", "CMachine"]),
     module("BlockCRC", ["CMachine"]),
     module("Block", ["BlockProtocol", "NVMe", "NVMeSpec", "PCI", "BlockCRC", "CMachine"]),
     module(
       "Device",
-      ["Block", "NVMe", "PCI", "VFIO", "VFIOUser", "EmulatedController", "Format"]),
+      [
+        "BlockProtocol", "PCIHost", "Block", "NVMe", "PCI", "VFIO", "VFIOUser", "EmulatedController",
+        "Format",
+      ]),
 
     module("JSONValue"),
     module("Control", ["JSONValue", "Device", "Block", "NVMe", "NVMeSpec", "PCI", "CMachine"]),
@@ -88,13 +93,13 @@ let package = Package(
     module("Simulation", ["FileProtocol", "BlockProtocol", "FileSystem", "Format", "Checker"]),
 
     // The two joined, and what users run.
-    module("Reactor", ["FileProtocol", "BlockProtocol", "Block", "PCI", "CMachine"]),
+    module("Reactor", ["FileProtocol", "BlockProtocol", "CMachine"]),
     .target(
-      name: "Confinement", dependencies: ["CSeccomp", "PCI", "CMachine"], path: "Mount/Confinement",
+      name: "Confinement", dependencies: ["SystemFiles", "CSeccomp", "CMachine"], path: "Mount/Confinement",
       swiftSettings: settings),
     .target(
       name: "MountSession",
-      dependencies: ["FileProtocol", "CFuse3", "Confinement", "Reactor", "PCI", "CMachine"],
+      dependencies: ["SystemFiles", "FileProtocol", "CFuse3", "Confinement", "Reactor", "CMachine"],
       path: "Mount/Session", swiftSettings: settings),
     command(
       "mount.varve", path: "Mount/Daemon",
@@ -103,19 +108,26 @@ let package = Package(
         "FileSystem", "Format", "PCI", "CMachine", "Control", "JSONValue", "ToolSupport", arguments, log,
       ]),
     .target(
-      name: "ToolSupport", dependencies: ["Block", "NVMe", "CBlkid", "CMachine", "Device", "Format"],
+      name: "ToolSupport",
+      dependencies: ["BlockProtocol", "Block", "NVMe", "CBlkid", "CMachine", "Device", "Format"],
       path: "Tools/lib/ToolSupport", swiftSettings: settings),
     command(
       "mkfs.varve", path: "Tools/mkfs", manual: "mkfs.varve.8",
-      ["Block", "Control", "NVMe", "CMachine", "Device", "Format", "JSONValue", "ToolSupport", arguments]),
+      [
+        "BlockProtocol", "Block", "Control", "NVMe", "CMachine", "Device", "Format", "JSONValue",
+        "ToolSupport", arguments,
+      ]),
     command(
       "fsck.varve", path: "Tools/fsck", manual: "fsck.varve.8",
-      ["Block", "Checker", "CMachine", "Control", "Device", "Format", "JSONValue", "ToolSupport", arguments]),
+      [
+        "BlockProtocol", "Block", "Checker", "CMachine", "Control", "Device", "Format", "JSONValue",
+        "ToolSupport", arguments,
+      ]),
     command(
       "varve", path: "Tools/varve", manual: "varve.8",
       [
-        "BlockProtocol", "Device", "Format", "Block", "NVMe", "NVMeSpec", "PCI", "CMachine", "Control",
-        "JSONValue", "ToolSupport", "VFIOUserServer", "Confinement", arguments,
+        "Reactor", "SystemFiles", "PCIHost", "BlockProtocol", "Device", "Format", "Block", "NVMe", "NVMeSpec",
+        "PCI", "CMachine", "Control", "JSONValue", "ToolSupport", "VFIOUserServer", "Confinement", arguments,
       ]),
     .target(
       name: "MemoryService", dependencies: ["FileProtocol"], path: "Tools/benchmarks/null/Service",
@@ -149,14 +161,16 @@ let package = Package(
     tests("FileSystem", ["FileProtocol", "FileSystem", "Simulation", "Format"]),
     tests(
       "Simulation", ["FileProtocol", "BlockProtocol", "Simulation", "FileSystem", "Format", "MemoryService"]),
-    tests("PCI", ["PCI", "CMachine", "TestSupport"]),
+    tests("PCI", ["PCI", "CMachine"]),
+    tests("PCIHost", ["SystemFiles", "PCI", "PCIHost", "TestSupport"]),
+    tests("SystemFiles", ["SystemFiles", "TestSupport"]),
     tests(
       "VFIOUser",
       [
-        "BlockProtocol", "VFIOUser", "VFIOUserServer", "EmulatedController", "Block", "NVMe", "PCI",
-        "CMachine", "TestSupport",
+        "PCIHost", "BlockProtocol", "VFIOUser", "VFIOUserServer", "EmulatedController", "Block", "NVMe",
+        "PCI", "CMachine", "TestSupport",
       ]),
-    tests("VFIO", ["BlockProtocol", "VFIO", "Block", "NVMe", "PCI", "CMachine", "TestSupport"]),
+    tests("VFIO", ["PCIHost", "BlockProtocol", "VFIO", "Block", "NVMe", "PCI", "CMachine", "TestSupport"]),
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
     tests("Format", ["Format", "BlockCRC", "CMachine", "TestSupport"]),
     tests(

@@ -1,6 +1,6 @@
 import CMachine
 import Glibc
-import PCI
+import SystemFiles
 
 /// What root's processes may do beyond other users' (capabilities(7)). Each thread has its own.
 public enum Capabilities {

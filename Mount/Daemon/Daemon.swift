@@ -35,9 +35,9 @@ final class Daemon {
   /// Whether it was last said that the controller does not answer.
   private var isOffline = false
   /// How many of its new starts and losses of power were logged.
-  private var heededLosses: UInt64 = 0
+  private var loggedLosses: UInt64 = 0
   /// The controller's critical warning when it was last looked at.
-  private var heededWarning: UInt8 = 0
+  private var loggedWarning: UInt8 = 0
   /// Whether no more is to be mounted.
   private var hasFinished = false
   /// Why the daemon's own mount could not be made, or not all of it could be written.
@@ -65,7 +65,7 @@ final class Daemon {
     busError = controller.function.errorDescriptor
     loop.watch(signals.descriptor) { [unowned self] in while signals.take() != nil { leave() } }
     if let removal { loop.watch(removal) { [unowned self] in leaveRemoved() } }
-    if let busError { loop.watch(busError) { [unowned self] in noteBusError(busError) } }
+    if let busError { loop.watch(busError) { [unowned self] in handleBusError(busError) } }
   }
 
   /// Makes the daemon's own mount, then serves until the last mount is gone.
@@ -128,7 +128,7 @@ final class Daemon {
   /// Takes what a mount needs. The caller begins it.
   func mount(_ order: MountOrder, _ place: ServedDevice) throws -> ServedMount {
     let mount = try ServedMount(order, place, controller, helper, loop, log)
-    mount.whenAdvanced = { [unowned self] in noteController() }
+    mount.whenAdvanced = { [unowned self] in checkController() }
     mount.whenGivenBack = { [unowned self, unowned mount] failure in
       if mount === own, self.failure == nil { self.failure = failure }
       control?.forget(mount, failure)
@@ -141,9 +141,9 @@ final class Daemon {
     return mount
   }
 
-  /// Notes that the controller does not answer, or answers again, or will not, and how it is.
-  private func noteController() {
-    noteHealth()
+  /// Logs that the controller does not answer, or answers again, or will not, and how it is.
+  private func checkController() {
+    checkHealth()
     switch controller.state {
     case .failed where controller.lostErrno == ENODEV: leaveRemoved()
     case .offline where !isOffline:
@@ -151,28 +151,28 @@ final class Daemon {
       log.error("\(controller.function.name) does not answer; waiting for it")
     case .ready where isOffline:
       isOffline = false
-      let how = controller.cacheLosses == heededLosses ? "" : ", started anew or after a loss of power"
-      heededLosses = controller.cacheLosses
+      let how = controller.cacheLosses == loggedLosses ? "" : ", started anew or after a loss of power"
+      loggedLosses = controller.cacheLosses
       log.warning("\(controller.function.name) answers again\(how)")
     default: break
     }
   }
 
-  /// Logs what the controller newly warns of, and has the mounts heed it.
-  private func noteHealth() {
-    guard let warning = controller.health?.criticalWarning, warning != heededWarning else { return }
-    let news = SMARTLog.meanings(of: warning & ~heededWarning)
-    heededWarning = warning
+  /// Logs what the controller newly warns of, and tells the mounts.
+  private func checkHealth() {
+    guard let warning = controller.health?.criticalWarning, warning != loggedWarning else { return }
+    let news = SMARTLog.meanings(of: warning & ~loggedWarning)
+    loggedWarning = warning
     for meaning in news { log.critical("\(controller.function.name) warns: \(meaning)") }
-    if controller.endangersData { for mount in mounts { mount.heed() } }
+    if controller.endangersData { for mount in mounts { mount.handleHealthWarning() } }
   }
 
   /// The bus reported an error: the controller is reset, and goes on with what was under way.
-  private func noteBusError(_ descriptor: Int32) {
+  private func handleBusError(_ descriptor: Int32) {
     var count: UInt64 = 0
     _ = read(descriptor, &count, MemoryLayout<UInt64>.size)
     log.error("the bus reports an error of \(controller.function.name) (AER); it is reset")
-    controller.noteBusError()
+    controller.handleBusError()
   }
 
   /// Unmounts everything.

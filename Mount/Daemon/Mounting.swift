@@ -78,7 +78,7 @@ struct Mounting {
         waits = false
       case .leaves(let process): obstacle = "\(order.device) is in use by process \(process)"
       case .none:
-        Survival.prepare()
+        MemoryReclaim.prepare()
         Secrecy.begin()
         do throws(DeviceError) {
           let (controller, namespace) = try DeviceLocator.openController(

@@ -35,7 +35,7 @@ final class ServedMount {
   private let helper: Helper
   private let log: Logger
   /// Makes the mount read-only, once the device's warning asks for it.
-  private var readOnlyTurn: ReadOnlyTurn?
+  private var readOnlyRemount: ReadOnlyRemount?
   private var isUsable = false
   private var hasToldLoss = false
   /// How many failed commands were logged, or counted in the log, and when more may be (ns, monotonic).
@@ -60,7 +60,7 @@ final class ServedMount {
     let slots = SlotLayout()
     let arena = try DMAArena(
       frames: slots.frameCount + order.cacheFrames, isShared: controller.function.needsSharedMemory)
-    Survival.populate(arena)
+    MemoryReclaim.populate(arena)
     block = try NamespaceDevice(controller: controller, namespace: namespace, arena: arena)
     block.closesController = false
     guard order.options.readOnly || !block.isWriteProtected else {
@@ -82,10 +82,10 @@ final class ServedMount {
     departure = Departure(reactor, session, helper)
     trace = TraceService(block)
     reactor.afterAdvance = { [unowned self] in
-      noteLoss()
-      noteFailedCommands()
+      logLoss()
+      logFailedCommands()
       passNotices()
-      if let readOnlyTurn, isUsable, readOnlyTurn.advance() {
+      if let readOnlyRemount, isUsable, readOnlyRemount.advance() {
         log.error("\(block.name) is read-only from here on")
       }
       whenAdvanced()
@@ -100,7 +100,7 @@ final class ServedMount {
       guard let failure else { return whenReady(nil) }
       isLeaving = true
       let found = service.hasNoSuperblock ? Signature.describe(block) : ""
-      noteRefusal()
+      recordRefusal()
       block.close()
       let error = MountError("\(place.device): \(failure.problem)\(found)", remedy: failure.remedy)
       whenReady(error)
@@ -121,18 +121,18 @@ final class ServedMount {
       isUsable = true
       session.raiseReadahead()
       log.info("mounted \(block.name) at \(point.path)")
-      if block.controller.endangersData { heed() }
+      if block.controller.endangersData { handleHealthWarning() }
       whenUsable()
     }
     reactor.take(session)
   }
 
   /// What is done when the device warns that what is written may be lost.
-  func heed() {
-    guard order.options.health == .becomeReadOnly, !service.state.isReadOnly, readOnlyTurn == nil,
+  func handleHealthWarning() {
+    guard order.options.health == .becomeReadOnly, !service.state.isReadOnly, readOnlyRemount == nil,
       let point = session.mountPoint
     else { return }
-    readOnlyTurn = ReadOnlyTurn(point, helper)
+    readOnlyRemount = ReadOnlyRemount(point, helper)
   }
 
   /// Begins to unmount.
@@ -194,7 +194,7 @@ final class ServedMount {
   }
 
   /// Counts a mount that was refused, where there is a filesystem to count it in, and a device that takes commands.
-  private func noteRefusal() {
+  private func recordRefusal() {
     guard block.controller.state == .ready, block.underWay.requests == 0, let record = service.recordOfRefusal
     else { return }
     // A device that cannot be written has been told of.
@@ -202,7 +202,7 @@ final class ServedMount {
   }
 
   /// Logs that the device lost what was written to it.
-  private func noteLoss() {
+  private func logLoss() {
     guard !hasToldLoss, let loss = block.loss else { return }
     hasToldLoss = true
     log.critical(
@@ -215,7 +215,7 @@ final class ServedMount {
   private static let failureInterval: UInt64 = 15_000_000_000
 
   /// Logs commands that failed since it was last called; what is left out is counted.
-  private func noteFailedCommands() {
+  private func logFailedCommands() {
     let count = block.counters.errors
     guard count > loggedFailures, service.now.monotonic >= nextFailureLog else { return }
     let news = Int(min(count - loggedFailures, UInt64(Self.failuresAtATime)))

@@ -1,6 +1,6 @@
 import CMachine
 import Glibc
-import PCI
+import SystemFiles
 
 /// The block device that a mount of type fuseblk names as its source: a loop device over a file without contents, of which nothing is
 /// ever read or written. The kernel detaches it when the last that has it open, the mount, has gone.

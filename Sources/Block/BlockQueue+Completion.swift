@@ -24,8 +24,8 @@ extension BlockQueue {
         ended.append(index, in: pool)
       }
     }
-    if !waiting.isEmpty || !discards.isEmpty { goOn() }
-    if proof.isUnderWay { goOnProving() }
+    if !waiting.isEmpty || !discards.isEmpty { drainWaiting() }
+    if proof.isUnderWay { continueProof() }
     controller.ring(&pair)
     while room > 0, !ended.isEmpty {
       deliver(ended.removeFirst(in: pool), &completions)
@@ -60,7 +60,7 @@ extension BlockQueue {
 
   /// Posts what waits, or ends it where the controller is lost.
   @inline(never)
-  mutating func goOn() {
+  mutating func drainWaiting() {
     if let errno = controller.lostErrno {
       while !waiting.isEmpty { abandon(waiting.removeFirst(in: pool), errno: errno) }
       abandonDiscards(errno)

@@ -25,7 +25,7 @@ extension BlockQueue {
       let request = pool[index]
       let added = deallocation.add(request.pointee.block, request.pointee.remaining)
       guard added > 0 else { return }
-      if deallocation.note(index, in: number) { request.pointee.outstanding &+= 1 }
+      if deallocation.record(index, in: number) { request.pointee.outstanding &+= 1 }
       request.pointee.block &+= UInt64(added)
       request.pointee.remaining &-= added
       if request.pointee.remaining == 0 { discards.removeFirst(in: pool) }

@@ -48,20 +48,20 @@ extension BlockQueue {
     let request = pool[index]
     switch request.pointee.operation {
     case .read where !request.pointee.isRecalled: return true
-    default: return settleInFull(index)
+    default: return settleSlow(index)
     }
   }
 
   @inline(never)
-  private mutating func settleInFull(_ index: UInt32) -> Bool {
+  private mutating func settleSlow(_ index: UInt32) -> Bool {
     let request = pool[index]
     let operation = request.pointee.operation
     if request.pointee.errno != 0 {
       // What it has left is not known.
-      if Self.changes(operation) { noteUnknown(index) }
+      if Self.changes(operation) { recordUnknown(index) }
       return true
     }
-    if request.pointee.isRecalled { return recall(index) }
+    if request.pointee.isRecalled { return retryRecalled(index) }
     let isDurable =
       operation == .flush || operation == .write && (request.pointee.forceUnitAccess || !hasVolatileCache)
     if isDurable, proof != .none { return restart(index) }
@@ -71,20 +71,20 @@ extension BlockQueue {
       ownFlushErrno = 0
     }
     switch operation {
-    case .write: if keepsAccount { noteWrite(request) }
-    case .writeZeroes: noteUnknown(index)
+    case .write: if keepsAccount { recordWrite(request) }
+    case .writeZeroes: recordUnknown(index)
     // Where the end was noted when it was posted.
-    case .flush: if request.pointee.errno == 0 { unflushed.noteFlushed(request.pointee.block) }
+    case .flush: if request.pointee.errno == 0 { unflushed.markFlushed(before: request.pointee.block) }
     case .read, .discard, .verify, .compare: break
     }
     return true
   }
 
   /// A request that was under way when power was lost is carried out again, unless that has happened too often.
-  private mutating func recall(_ index: UInt32) -> Bool {
+  private mutating func retryRecalled(_ index: UInt32) -> Bool {
     let request = pool[index]
     // Its blocks may hold what they did, what it writes, or some of each.
-    if Self.changes(request.pointee.operation) { noteUnknown(index) }
+    if Self.changes(request.pointee.operation) { recordUnknown(index) }
     request.pointee.recalls += 1
     guard request.pointee.recalls > Self.recallLimit else { return restart(index) }
     request.pointee.errno = EIO
@@ -117,7 +117,7 @@ extension BlockQueue {
     request.pointee.block &- UInt64(request.pointee.count - request.pointee.remaining)
   }
 
-  private mutating func noteWrite(_ request: UnsafeMutablePointer<BlockRequest>) {
+  private mutating func recordWrite(_ request: UnsafeMutablePointer<BlockRequest>) {
     let count = Int(request.pointee.count)
     guard let end = request.pointee.frames else { return }
     let (first, frames) = (firstBlock(request), end - count)
@@ -127,7 +127,11 @@ extension BlockQueue {
           block: first &+ UInt64(offset), count: 1,
           checksum: Self.checksum(memory + Int(frames[offset]) * DMAArena.frameSize), isData: true))
     }
-    if !hasVolatileCache { unflushed.noteFlushed(unflushed.end) } else if unflushed.wantsFlush { makeRoom() }
+    if !hasVolatileCache {
+      unflushed.markFlushed(before: unflushed.end)
+    } else if unflushed.needsFlush {
+      makeRoom()
+    }
   }
 
   /// Has the device flush, so that entries are not lost before what they stand for is durable.
@@ -139,16 +143,16 @@ extension BlockQueue {
 
   /// Nothing is known of what a request's blocks hold: they are being discarded, or filled with zeros that have no entry, or it is not
   /// known how far a write has come.
-  mutating func noteUnknown(_ index: UInt32) {
+  mutating func recordUnknown(_ index: UInt32) {
     guard keepsAccount else { return }
     let request = pool[index]
     let (block, count) = (firstBlock(request), request.pointee.count)
     if request.pointee.operation == .writeZeroes {
-      unflushed.noteUnprovable(block, count)
+      unflushed.appendUnprovable(block, count)
     } else {
       unflushed.append(UnflushedWrites.Entry(block: block, count: count, checksum: 0, isData: false))
     }
-    if !hasVolatileCache { unflushed.noteFlushed(unflushed.end) }
+    if !hasVolatileCache { unflushed.markFlushed(before: unflushed.end) }
   }
 
   // MARK: The proof
@@ -165,13 +169,13 @@ extension BlockQueue {
       let first = pool[list.first]
       guard first.pointee.remaining < first.pointee.count else { continue }
       first.pointee.isRecalled = true
-      noteUnknown(list.first)
+      recordUnknown(list.first)
     }
   }
 
   /// Goes on with a proof as far as the queue pair has room.
   @inline(never)
-  mutating func goOnProving() {
+  mutating func continueProof() {
     // Until the queue is online again, more may come back that power was lost under.
     if proof == .begun, pair.hasRoom { beginReading() }
     guard case .reading(var next) = proof, let readBack else { return }
@@ -218,7 +222,7 @@ extension BlockQueue {
       } else if finished.errno != 0 {
         ownFlushErrno = finished.errno
       } else if let ownFlushPlace {
-        unflushed.noteFlushed(ownFlushPlace)
+        unflushed.markFlushed(before: ownFlushPlace)
       }
       ownFlushPlace = nil
       return
@@ -237,12 +241,12 @@ extension BlockQueue {
   private mutating func endProof() {
     proof = .none
     wholeLimit = wholeLimitOfReadyDevice
-    goOn()
+    drainWaiting()
   }
 
   private mutating func failProof(_ missing: String) {
     proof = .failed
     loss = missing
-    goOn()
+    drainWaiting()
   }
 }

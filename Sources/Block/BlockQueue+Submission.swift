@@ -52,7 +52,7 @@ extension BlockQueue {
         operation: command.operation, forceUnitAccess: command.forceUnitAccess))
     guard isAcceptable(command) else { return end(index, errno: EIO) }
     guard isOffered(command.operation) else { return end(index, errno: EOPNOTSUPP) }
-    if command.operation == .writeZeroes || command.operation == .discard { noteUnknown(index) }
+    if command.operation == .writeZeroes || command.operation == .discard { recordUnknown(index) }
     guard proof == .none || !waitsForProof(index) else { return }
     switch command.operation {
     case .read, .write:

@@ -63,9 +63,9 @@ struct Deallocation {
     return UInt32(truncatingIfNeeded: most)
   }
 
-  /// Notes that command `number` serves a request.
+  /// Records that command `number` serves a request.
   /// - Returns: whether that was new.
-  mutating func note(_ request: UInt32, in number: Int) -> Bool {
+  mutating func record(_ request: UInt32, in number: Int) -> Bool {
     guard requests[number].last != request else { return false }
     requests[number].append(request)
     return true

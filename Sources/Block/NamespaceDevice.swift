@@ -17,6 +17,9 @@ public final class NamespaceDevice: BlockDevice {
   /// The namespace.
   public let namespace: Namespace
   public let arena: DMAArena
+  public var frameMemory: UnsafeMutableRawBufferPointer {
+    UnsafeMutableRawBufferPointer(start: arena.base, count: arena.size)
+  }
   public let blockCount: UInt64
   public var name: String { "\(controller.function.name)/\(namespace.identifier)" }
   public var isWriteProtected: Bool { namespace.isWriteProtected }

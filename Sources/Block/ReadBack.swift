@@ -11,9 +11,9 @@ final class ReadBack {
   /// The place in `UnflushedWrites` of the entry that each frame is for.
   private var places = [UInt64](repeating: 0, count: ReadBack.frames)
   private var free = Array(0..<ReadBack.frames)
-  private let function: any Function
+  private let function: any PCIFunction
 
-  init(_ function: any Function) throws(FunctionError) {
+  init(_ function: any PCIFunction) throws(FunctionError) {
     self.function = function
     arena = try DMAArena(
       frames: Self.frames, name: "varve-proof", isShared: function.needsSharedMemory)

@@ -1,5 +1,4 @@
 import BlockProtocol
-import PCI
 
 extension SynchronousDevice {
   /// Reads blocks from anywhere on the device, one behind the other into `memory`, as many at once as the arena holds.
@@ -35,7 +34,9 @@ extension SynchronousDevice {
     for run in carryOut(again.map { $0..<$0 + 1 }, blocks) {
       failures.append((blocks[run.range.lowerBound], run.errno))
     }
-    memory.copyMemory(from: device.arena.base, byteCount: blocks.count * Self.blockSize)
+    let length = blocks.count * Self.blockSize
+    UnsafeMutableRawBufferPointer(start: memory, count: length)
+      .copyMemory(from: UnsafeRawBufferPointer(rebasing: device.frameMemory[..<length]))
     return failures
   }
 

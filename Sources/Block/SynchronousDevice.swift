@@ -2,27 +2,26 @@ import BlockProtocol
 import CMachine
 import Glibc
 import NVMeSpec
-import PCI
 
 /// A block device for callers that wait: mkfs, fsck, and tools.
 ///
-/// Data is copied through the leading frames of the device's arena, so a device used this way must not be used
+/// Data is copied through the device's leading frames, so a device used this way must not be used
 /// in another way at the same time.
 public final class SynchronousDevice {
   /// The size of a block in bytes.
-  public static let blockSize = DMAArena.frameSize
+  public static let blockSize = BlockCommand.blockSize
 
   /// The device underneath.
   public let device: any BlockDevice
 
   let frames: UnsafeMutablePointer<UInt32>
-  /// The most blocks moved at a time: as many as the arena has frames, and no more than 1 MiB.
+  /// The most blocks moved at a time: as many as the device has frames, and no more than 1 MiB.
   let chunk: Int
 
   /// Wraps a device that nobody else uses.
   public init(_ device: any BlockDevice) {
     self.device = device
-    chunk = min(device.arena.frameCount, 256)
+    chunk = min(device.frameMemory.count / Self.blockSize, 256)
     frames = .allocate(capacity: chunk)
     for index in 0..<chunk { frames[index] = UInt32(truncatingIfNeeded: index) }
   }
@@ -52,7 +51,7 @@ public final class SynchronousDevice {
       try perform(BlockCommand(.read, block: first, count: UInt32(count), frames: UnsafePointer(frames)))
       let length = count * Self.blockSize
       UnsafeMutableRawBufferPointer(rebasing: buffer[offset..<offset + length])
-        .copyMemory(from: UnsafeRawBufferPointer(start: device.arena.base, count: length))
+        .copyMemory(from: UnsafeRawBufferPointer(rebasing: device.frameMemory[..<length]))
     }
   }
 
@@ -133,8 +132,7 @@ public final class SynchronousDevice {
   ) throws(BlockDeviceError) {
     try forEachChunk(block, bytes.count / Self.blockSize) { (first, offset, count) throws(BlockDeviceError) in
       let length = count * Self.blockSize
-      UnsafeMutableRawBufferPointer(start: device.arena.base, count: length)
-        .copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + length]))
+      device.frameMemory.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + length]))
       try perform(
         BlockCommand(
           operation, block: first, count: UInt32(count), frames: UnsafePointer(frames),

@@ -36,7 +36,7 @@ struct UnflushedWrites: ~Copyable {
   subscript(place: UInt64) -> Entry { entries[Int(place % Self.capacity)] }
 
   /// Whether a flush should come before the ring is full.
-  var wantsFlush: Bool { end - flushed >= Self.capacity / 2 }
+  var needsFlush: Bool { end - flushed >= Self.capacity / 2 }
 
   /// Whether all that is not durable has an entry.
   var isComplete: Bool { end - flushed <= Self.capacity && unprovableEnd <= flushed }
@@ -52,14 +52,14 @@ struct UnflushedWrites: ~Copyable {
     end += 1
   }
 
-  /// Blocks are being written whose contents are not noted.
-  mutating func noteUnprovable(_ block: UInt64, _ count: UInt32) {
+  /// Blocks are being written whose contents are not recorded.
+  mutating func appendUnprovable(_ block: UInt64, _ count: UInt32) {
     append(Entry(block: block, count: count, checksum: 0, isData: false))
     unprovableEnd = end
   }
 
   /// What ended before a place is durable.
-  mutating func noteFlushed(_ place: UInt64) { flushed = max(flushed, min(place, end)) }
+  mutating func markFlushed(before place: UInt64) { flushed = max(flushed, min(place, end)) }
 
   /// Whether the block of an entry has been written or discarded again since.
   func isOutdated(_ place: UInt64) -> Bool {

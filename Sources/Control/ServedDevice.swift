@@ -108,11 +108,11 @@ public enum Daemons {
   /// is just leaving is let pass: opening the device waits for it.
   /// - Throws: `DeviceError` naming a mount on the controller.
   public static func requireNone(on name: String) throws(DeviceError) {
-    guard let wanted = try? DeviceName(name) else { return }
-    let mounts = mounts().map(\.serves).filter { $0.isOnController(of: wanted) && $0.state != .leaving }
-    guard let mount = mounts.first(where: { $0.isCalled(wanted) }) ?? mounts.first else { return }
+    guard let device = try? DeviceName(name) else { return }
+    let mounts = mounts().map(\.serves).filter { $0.isOnController(of: device) && $0.state != .leaving }
+    guard let mount = mounts.first(where: { $0.isCalled(device) }) ?? mounts.first else { return }
     let what =
-      mount.isCalled(wanted)
+      mount.isCalled(device)
       ? name : "\(name) cannot be used while namespace \(mount.namespace) of its controller"
     let place = mount.mountPoint.isEmpty ? "being mounted" : "mounted at \(mount.mountPoint)"
     throw DeviceError("\(what) is \(place) by process \(mount.process); unmount it first", isBusy: true)

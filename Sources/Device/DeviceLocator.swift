@@ -1,8 +1,10 @@
 import Block
+import BlockProtocol
 import EmulatedController
 import Glibc
 import NVMe
 import PCI
+import PCIHost
 import VFIO
 import VFIOUser
 
@@ -89,12 +91,12 @@ public enum DeviceLocator {
   }
 
   /// A PCI function bound to vfio-pci.
-  public static func function(at address: FunctionAddress) throws(DeviceError) -> any Function {
+  public static func function(at address: FunctionAddress) throws(DeviceError) -> any PCIFunction {
     do throws(FunctionError) { return try VFIOFunction(at: address) } catch { throw DeviceError(error) }
   }
 
   /// The PCI function behind a vfio-user server's socket.
-  public static func served(at path: String) throws(DeviceError) -> any Function {
+  public static func served(at path: String) throws(DeviceError) -> any PCIFunction {
     do throws(FunctionError) { return try VFIOUserFunction(socket: path) } catch { throw DeviceError(error) }
   }
 
@@ -114,7 +116,7 @@ public enum DeviceLocator {
 
   /// Brings the controller behind `function` up.
   private static func controller(
-    behind function: any Function, _ options: ControllerOptions
+    behind function: any PCIFunction, _ options: ControllerOptions
   ) throws(DeviceError) -> Controller {
     do throws(ControllerError) {
       return try Controller.open(function, options: options)

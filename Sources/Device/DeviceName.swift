@@ -1,4 +1,4 @@
-import PCI
+import PCIHost
 
 /// What a person calls a device; one grammar for every command and for fstab.
 ///

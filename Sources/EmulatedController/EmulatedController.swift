@@ -10,7 +10,7 @@ import PCI
 public final class EmulatedController {
   /// What a person calls it.
   public let name: String
-  var controller: Controller
+  var controller: ControllerModel
   var space: ConfigurationSpace
   let barSize: Int
 
@@ -25,7 +25,7 @@ public final class EmulatedController {
     var configuration = configuration
     if configuration.serialNumber.isEmpty { configuration.serialNumber = Identifiers.serialNumber(name) }
     self.name = name
-    controller = try Controller(configuration)
+    controller = try ControllerModel(configuration)
     let window = Doorbell.windowSize(
       queues: configuration.queuePairs + 1, stride: configuration.doorbellStride)
     barSize = Self.powerOfTwo(atLeast: window)
@@ -62,8 +62,7 @@ extension EmulatedController: RegisterAccess {
   }
 }
 
-extension EmulatedController: Function {
-  public var numaNode: Int? { nil }
+extension EmulatedController: PCIFunction {
   public var interruptVectors: Int { controller.interrupts.vectors }
   public var removalDescriptor: Int32? { controller.removal >= 0 ? controller.removal : nil }
 
@@ -75,12 +74,12 @@ extension EmulatedController: Function {
     if controller.isUnreachable { return }
     space.write(value, at: offset, width: width)
     if space.takeResetRequest() { controller.resetFunction() }
-    if space.answers { controller.isDeaf = false }
+    if space.answers { controller.barsAreReset = false }
     if space.busMaster != controller.iommu.busMaster { controller.iommu.busMaster = space.busMaster }
   }
 
   public func openBAR(_ index: Int) throws(FunctionError) -> RegisterWindow {
-    if index == MemoryBuffer.bar, let window = controller.memoryBuffer.window { return window }
+    if index == ControllerMemoryBuffer.bar, let window = controller.memoryBuffer.window { return window }
     guard index == 0 else { throw FunctionError("\(name) has no BAR \(index)", errno: ENODEV) }
     return RegisterWindow(access: self, size: barSize)
   }
@@ -127,7 +126,7 @@ extension EmulatedController: Function {
   /// A reset of the link clears the configuration: the host has to place the function's registers again, and let it access memory.
   private func resetConfiguration() {
     controller.linkWasReset = false
-    controller.isDeaf = true
+    controller.barsAreReset = true
     space.reset()
     controller.iommu.busMaster = false
   }
@@ -151,7 +150,7 @@ extension EmulatedController {
     get { controller.faults.current }
     set {
       controller.faults.replace(newValue)
-      controller.updatePlainness()
+      controller.updateObservation()
     }
   }
 

@@ -45,7 +45,7 @@ public struct CommandError: Error, Sendable, Equatable, CustomStringConvertible 
 }
 
 /// The last few failed commands, oldest first.
-public struct ErrorLog: Sendable {
+public struct CommandErrorLog: Sendable {
   /// How many are kept.
   public static let capacity = 16
   /// The errors, oldest first.

@@ -8,7 +8,7 @@ enum AdminContext: UInt64 {
   /// An Asynchronous Event Request, which waits until there is an event.
   case event
   /// What an event led to: see `EventService`.
-  case errand
+  case followUp
   /// An Abort of a command that took too long.
   case abort
   /// A caller that waits, in `execute`.
@@ -59,16 +59,16 @@ extension Controller {
     case .request: pendingRequest?.end(end)
     case .abort: receiveAbort(end)
     case .event: receiveEvent(end)
-    case .errand: receiveErrand(end)
+    case .followUp: receiveFollowUp(end)
     case nil: break
     }
   }
 
-  /// Whether one of the driver's own commands, an Abort or an errand, has not come back in time.
+  /// Whether one of the driver's own commands, an Abort or a follow-up, has not come back in time.
   private var adminIsOverdue: Bool {
     guard state == .ready, aborts.isUnderWay || eventService.current != nil else { return false }
     return admin.hasOverdue(for: options.adminTimeout) {
-      [.abort, .errand].contains(AdminContext(rawValue: $0 & 0xff))
+      [.abort, .followUp].contains(AdminContext(rawValue: $0 & 0xff))
     }
   }
 
@@ -129,7 +129,7 @@ extension Controller {
         let failure = error(isHealthy ? .commandTimeout(after: limit) : reason)
         if isHealthy { counters.stuckAdminCommands += 1 }
         reset()
-        settle()
+        waitForReset()
         throw failure
       }
       pause.wait()

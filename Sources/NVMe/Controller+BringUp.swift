@@ -13,7 +13,7 @@ extension Controller {
       try awaitReady()
     } catch {
       fail(error)
-      letGo()
+      unmapMemory()
       throw error
     }
   }
@@ -25,14 +25,14 @@ extension Controller {
       do throws(ControllerError) {
         if try advance() { pause = Pause(self) } else { pause.wait() }
       } catch {
-        guard passesOver(error) else { throw error }
+        guard canContinue(after: error) else { throw error }
         try enter(.disabling)
       }
     }
   }
 
   /// Whether the bring-up can do without what failed. The command may still be under way: only a reset ends it.
-  private func passesOver(_ error: ControllerError) -> Bool {
+  private func canContinue(after error: ControllerError) -> Bool {
     guard case .commandTimeout = error.reason, error.state == .describingNamespaces, !skipsDescriptors else {
       return false
     }
@@ -45,10 +45,10 @@ extension Controller {
   /// - Returns: whether a state was left.
   @discardableResult
   func advance() throws(ControllerError) -> Bool {
-    var moved = false
-    while state != .ready, try step() { moved = true }
+    var hasAdvanced = false
+    while state != .ready, try step() { hasAdvanced = true }
     bringUp.nextStep = now + .millisecond
-    return moved
+    return hasAdvanced
   }
 
   /// Leaves the present state if what it waits for has come.
@@ -113,7 +113,7 @@ extension Controller {
       // CC.EN alone has not helped before. Where a function cannot be reset, it has to do.
       try? resetFunction()
     }
-    haveStopped()
+    didStop()
     try enter(.enabling)
     return true
   }
@@ -142,9 +142,9 @@ extension Controller {
   }
 
   /// The controller is known not to touch memory: all that was under way is over.
-  func haveStopped() {
+  func didStop() {
     generation += 1
-    admin.forgetAll()
+    admin.discardAll()
     aborts = AbortTable()
     eventService.reset()
     adminDue = .max

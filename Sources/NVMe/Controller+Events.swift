@@ -22,32 +22,32 @@ extension Controller {
     let event = AsynchronousEvent(rawValue: end.result)
     events.append(event)
     counters.events += 1
-    eventService.hear(now: admin.now)
+    eventService.recordEvent(now: admin.now)
     // Reading the log lets the next event of the kind come.
     eventService.add(.log(event.log))
     if event == .firmwareActivationStarting { expectPause() }
   }
 
-  /// Runs errands and asks for events, as far as may be.
+  /// Sends the next follow-up and asks for events, as far as may be.
   func serveEvents() {
     if eventService.requestsOwed > 0, eventService.mayRequest(now: admin.now) {
       for _ in 0..<eventService.requestsOwed { requestEvent() }
-      eventService.haveRequested()
+      eventService.didSendRequests()
     }
-    if let errand = eventService.begin() { run(errand) }
+    if let followUp = eventService.begin() { send(followUp) }
     setAdminDue()
   }
 
-  private func run(_ errand: EventService.Errand) {
+  private func send(_ followUp: EventService.FollowUp) {
     var command =
-      switch errand {
+      switch followUp {
       case .log(let page): SubmissionEntry(getLogPage: page, length: Self.eventLogLength(page))
       case .identify(let identifier): SubmissionEntry(identify: .namespace, namespace: identifier)
       case .describe(let identifier): SubmissionEntry(identify: .namespaceDescriptors, namespace: identifier)
       }
     command.prp1 = adminData.address(Self.eventFrame)
     eventData.clear()
-    if admin.post(command, context: AdminContext.errand.rawValue) == nil { _ = eventService.end() }
+    if admin.post(command, context: AdminContext.followUp.rawValue) == nil { _ = eventService.end() }
   }
 
   private static func eventLogLength(_ page: LogPage) -> Int {
@@ -59,20 +59,20 @@ extension Controller {
     }
   }
 
-  /// What an errand brought.
+  /// What a follow-up brought.
   private var eventData: UnsafeMutableRawBufferPointer {
     UnsafeMutableRawBufferPointer(
       start: adminData.pointer(Self.eventFrame), count: DMAArena.frameSize)
   }
 
-  /// Takes in what an errand has brought.
-  func receiveErrand(_ end: FinishedCommand) {
-    guard let errand = eventService.end(), end.end == .succeeded else { return }
+  /// Takes in what a follow-up has brought.
+  func receiveFollowUp(_ end: FinishedCommand) {
+    guard let followUp = eventService.end(), end.end == .succeeded else { return }
     let data = UnsafeRawBufferPointer(eventData)
-    switch errand {
+    switch followUp {
     case .log(.smart): health = SMARTLog(decoding: data)
     case .log(.firmwareSlots): firmware = FirmwareSlotLog(decoding: data)
-    case .log(.changedNamespaces): lookAtNamespaces(ChangedNamespaceLog(decoding: data))
+    case .log(.changedNamespaces): identifyChangedNamespaces(ChangedNamespaceLog(decoding: data))
     case .log: break
     case .identify(let identifier): update(identifier, IdentifyNamespace(decoding: data))
     case .describe(let identifier):
@@ -83,7 +83,7 @@ extension Controller {
 
   // MARK: Namespaces that change
 
-  private func lookAtNamespaces(_ log: ChangedNamespaceLog) {
+  private func identifyChangedNamespaces(_ log: ChangedNamespaceLog) {
     for identifier in log.isOverflow ? namespaces.map(\.identifier) : log.identifiers {
       eventService.add(.identify(identifier))
     }

@@ -66,7 +66,7 @@ extension Controller {
   /// - Throws: why it did not come back.
   public func resetAndWait() throws(ControllerError) {
     reset()
-    settle()
+    waitForReset()
     guard state == .ready else { throw failure ?? error(.notUsable) }
   }
 

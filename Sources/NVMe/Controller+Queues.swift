@@ -75,7 +75,7 @@ extension Controller {
       // Where it does not go, only a reset takes the memory from the controller.
       let isGone = (try? execute(SubmissionEntry(deleteCompletionQueue: memory.identifier))) != nil
       if !isGone { reset() }
-      settle()
+      waitForReset()
       throw error
     }
   }
@@ -84,8 +84,8 @@ extension Controller {
 
   private var queueEntries: Int {
     let most = min(registerCapabilities.queueEntryLimit, TrackerPool.maximumCount + 1)
-    let wanted = identity.maximumCommands == 0 ? most : min(most, Int(identity.maximumCommands) + 1)
-    let entries = max(min(options.queueEntries, wanted), 2)
+    let useful = identity.maximumCommands == 0 ? most : min(most, Int(identity.maximumCommands) + 1)
+    let entries = max(min(options.queueEntries, useful), 2)
     return 1 << (Int.bitWidth - 1 - entries.leadingZeroBitCount)
   }
 
@@ -137,7 +137,7 @@ extension Controller {
     guard let index = queues.firstIndex(where: { $0 === memory }) else { return }
     queues.remove(at: index)
     if state == .ready, !deleteAtController(memory) { reset() }
-    settle()
+    waitForReset()
     release(memory)
   }
 
@@ -158,27 +158,27 @@ extension Controller {
   }
 
   /// How long polls may look for completions alone before the admin queue is looked at (ns).
-  private static let plainInterval: UInt64 = .millisecond
+  private static let fastPathInterval: UInt64 = .millisecond
 
   /// Polls a queue pair where there is more to do than to collect completions with success, or may be.
   @usableFromInline @inline(never)
-  func pollInFull(_ queue: inout QueuePair, limit: Int) {
+  func pollSlow(_ queue: inout QueuePair, limit: Int) {
     queue.readClock()
     if needsService { serviceDue = function.service(now: queue.now) }
-    if state != .ready || queue.generation != generation || !queue.isOnline, !goOn(&queue) { return }
+    if state != .ready || queue.generation != generation || !queue.isOnline, !bringOnline(&queue) { return }
     if queue.isTraced { queue.reapTraced(limit: limit) } else { queue.reap(limit: limit) }
     if admin.hasCompletion || adminDue <= queue.now { pollAdmin() }
     if queue.nextDue <= queue.now { queue.resubmitDue() }
-    if queue.hasUnrung { ringInFull(&queue) }
+    if queue.hasUnrung { ringSlow(&queue) }
     if queue.nextWatch <= queue.now { watch(&queue) }
-    queue.plainEnd = queue.clock.ticks(
-      at: min(queue.nextDue, queue.nextWatch, queue.now &+ Self.plainInterval))
+    queue.fastPathEnd = queue.clock.ticks(
+      at: min(queue.nextDue, queue.nextWatch, queue.now &+ Self.fastPathInterval))
   }
 
   /// Carries a reset on, and lets a queue pair take part in the controller's next life.
   /// - Returns: whether commands are taken.
   @inline(never)
-  private func goOn(_ queue: inout QueuePair) -> Bool {
+  private func bringOnline(_ queue: inout QueuePair) -> Bool {
     if state != .ready { recover() }
     if queue.generation != generation { resume(&queue) }
     guard state == .ready else { return false }
@@ -196,7 +196,7 @@ extension Controller {
 
   /// Rings a queue pair's doorbell, where that takes more than a store or may not be done.
   @usableFromInline @inline(never)
-  func ringInFull(_ queue: inout QueuePair) {
+  func ringSlow(_ queue: inout QueuePair) {
     guard state == .ready, queue.generation == generation else { return }
     if queue.isTraced { queue.ringTraced() } else { queue.ring() }
   }

@@ -99,8 +99,8 @@ extension Controller {
   }
 
   /// The bus has reported an uncorrectable error of the function: what it did may have been lost on the way, and it is reset, the
-  /// function too, as Linux does. Called by whoever waits for `Function.errorDescriptor`.
-  public func noteBusError() {
+  /// function too, as Linux does. Called by whoever waits for `PCIFunction.errorDescriptor`.
+  public func handleBusError() {
     counters.busErrors += 1
     bringUp.failures = max(bringUp.failures, 1)
     reset()
@@ -122,7 +122,7 @@ extension Controller {
   @inline(never)
   func recover() {
     guard state != .failed, state != .closed else { return }
-    guard state != .offline else { return lookForChannel() }
+    guard state != .offline else { return probeChannel() }
     do throws(ControllerError) {
       try advance()
     } catch {
@@ -137,7 +137,7 @@ extension Controller {
   }
 
   /// Waits until a reset that is under way has ended, well or not, or the controller is offline.
-  func settle() {
+  func waitForReset() {
     var pause = Pause(self)
     while ![.ready, .offline, .failed, .closed].contains(state) {
       recover()
@@ -157,12 +157,12 @@ extension Controller {
       bringUp.offlineEnd = now + min(options.offlineTimeout, .max - now)
     }
     state = .offline
-    lookForChannel()
+    probeChannel()
   }
 
   /// Looks whether a controller that is offline answers again. Its former life is over then: completions may have been lost on
   /// the way, and it may have been reset, so a function reset and a bring-up follow.
-  private func lookForChannel() {
+  private func probeChannel() {
     guard !function.isTakenAway, now < bringUp.offlineEnd ?? 0 else { return fail(error(.removed)) }
     bringUp.nextStep = now + Self.offlineInterval
     _ = function.service(now: now)
@@ -179,7 +179,7 @@ extension Controller {
     if !reason.isRemoved { stopAtOnce() }
     function.setBusMaster(false)
     state = .failed
-    haveStopped()
+    didStop()
   }
 
   /// Stops a controller that does not obey: without waiting for CC.EN to be heeded.
@@ -195,6 +195,6 @@ extension Controller {
   func resume(_ queue: inout QueuePair) {
     queue.generation = generation
     let isLost = state == .failed || state == .closed
-    queue.takeBack(end: failure?.isGone == true ? .removed : .interrupted, mayResubmit: !isLost)
+    queue.cancelAll(end: failure?.isGone == true ? .removed : .interrupted, mayResubmit: !isLost)
   }
 }

@@ -5,7 +5,7 @@ import PCI
 extension Controller {
   /// Refuses a controller that this driver cannot run, saying what it lacks.
   static func check(
-    _ capabilities: ControllerCapabilities, _ registers: RegisterWindow, of function: any Function
+    _ capabilities: ControllerCapabilities, _ registers: RegisterWindow, of function: any PCIFunction
   ) throws(ControllerError) {
     func refuse(_ what: String) -> ControllerError {
       ControllerError(function.name, .disabling, .unsupported(what))

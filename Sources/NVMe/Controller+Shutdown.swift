@@ -12,15 +12,15 @@ extension Controller {
   public func close() {
     guard state != .closed else { return }
     if state == .ready { deleteQueues() }
-    settle()
+    waitForReset()
     // Nothing is in flight that a controller that is offline would have to be waited for.
     if state == .offline { fail(error(.removed)) }
     if state == .ready {
-      takeHostMemory()
+      disableHostMemory()
       shutDown()
       stop()
     }
-    letGo()
+    unmapMemory()
     function.close()
   }
 
@@ -61,7 +61,7 @@ extension Controller {
   }
 
   /// Takes all memory from the device, which has stopped.
-  func letGo() {
+  func unmapMemory() {
     state = .closed
     generation += 1
     function.setBusMaster(false)

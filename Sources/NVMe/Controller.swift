@@ -11,7 +11,7 @@ import PCI
 /// more than the poll: no access to it lasts longer than an expression.
 public final class Controller {
   /// The function the controller is reached through.
-  public let function: any Function
+  public let function: any PCIFunction
   /// What the caller chose.
   public let options: ControllerOptions
   /// CAP.
@@ -21,7 +21,7 @@ public final class Controller {
   /// Where the controller stands.
   @exclusivity(unchecked)
   public internal(set) var state = ControllerState.disabling {
-    didSet { noteLife() }
+    didSet { updateFastPath() }
   }
   /// Why the controller cannot be used any more, once `state` is `failed`.
   public internal(set) var failure: ControllerError?
@@ -44,7 +44,7 @@ public final class Controller {
   /// Whether it has been ready before, and had a volatile cache then.
   var hasBeenReady = false
   var hadVolatileCache = false
-  /// `Function.starts` at the last bring-up.
+  /// `PCIFunction.starts` at the last bring-up.
   var lastStart = 0
   /// SMART / Health Information, as of the last bring-up or SMART event; nil where the controller does not tell.
   public internal(set) var health: SMARTLog?
@@ -63,12 +63,12 @@ public final class Controller {
   /// was under way in an earlier life will never touch memory again.
   @exclusivity(unchecked)
   var generation: UInt64 = 0 {
-    didSet { noteLife() }
+    didSet { updateFastPath() }
   }
-  /// The generation while the controller is ready and has a processor of its own, `QueuePair.notPlain` otherwise: one
+  /// The generation while the controller is ready and has a processor of its own, `QueuePair.noFastPath` otherwise: one
   /// comparison tells that a poll has only completions to look for.
   @exclusivity(unchecked)
-  @usableFromInline private(set) var plainGeneration = QueuePair.notPlain
+  @usableFromInline private(set) var fastPathGeneration = QueuePair.noFastPath
   /// Whether the function has no processor of its own.
   let needsService: Bool
   let registers: RegisterWindow
@@ -83,9 +83,9 @@ public final class Controller {
   /// The shadows of the doorbells, where the controller offers them.
   var shadowDoorbells: ShadowDoorbells?
   /// The controller's own memory that submission queues lie in, where it offers some.
-  var memoryBuffer: MemoryBuffer?
+  var memoryBuffer: ControllerMemoryBuffer?
   /// Memory lent to the controller, where it asks for some.
-  var hostMemory: HostMemory?
+  var hostMemory: HostMemoryBuffer?
   /// The I/O queue pairs that exist at the controller, or will exist again after a reset.
   var queues: [QueueMemory] = []
   /// The most I/O queue pairs the controller grants.
@@ -116,14 +116,14 @@ public final class Controller {
   /// Takes a function and brings the controller behind it up. Blocks until it is ready.
   /// - Throws: why that failed; the controller has been stopped then, and the function is still the caller's.
   public static func open(
-    _ function: any Function, options: ControllerOptions = ControllerOptions()
+    _ function: any PCIFunction, options: ControllerOptions = ControllerOptions()
   ) throws(ControllerError) -> Controller {
     let controller = try Controller(function, options)
     try controller.start()
     return controller
   }
 
-  private init(_ function: any Function, _ options: ControllerOptions) throws(ControllerError) {
+  private init(_ function: any PCIFunction, _ options: ControllerOptions) throws(ControllerError) {
     self.function = function
     self.options = options
     needsService = function.needsService
@@ -152,12 +152,12 @@ public final class Controller {
       throw ControllerError(function.name, .disabling, .function(error))
     }
     if options.usesMemoryBuffer {
-      memoryBuffer = MemoryBuffer.find(registerCapabilities, registers, of: function)
+      memoryBuffer = ControllerMemoryBuffer.find(registerCapabilities, registers, of: function)
     }
     do throws(ControllerError) {
       try enableInterrupts()
     } catch {
-      letGo()
+      unmapMemory()
       throw error
     }
   }
@@ -184,8 +184,8 @@ public final class Controller {
   /// The present time (ns, monotonic).
   var now: UInt64 { options.time.now() }
 
-  private func noteLife() {
-    plainGeneration = state == .ready && !needsService ? generation : QueuePair.notPlain
+  private func updateFastPath() {
+    fastPathGeneration = state == .ready && !needsService ? generation : QueuePair.noFastPath
   }
 
   /// An error in the present state.

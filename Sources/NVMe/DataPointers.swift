@@ -23,7 +23,7 @@ extension QueuePair {
   ) {
     let offset = listOffset(of: tracker)
     if dataPointers != .prp {
-      let first = PageList.address(frames[0], base)
+      let first = PRPList.address(frames[0], base)
       if run(of: frames, count) == count {
         counts.sglBlocks &+= 1
         return command.setSGL(address: first, length: length(count))
@@ -37,9 +37,9 @@ extension QueuePair {
       }
     }
     counts.prpLists &+= 1
-    command.prp1 = PageList.address(frames[0], base)
+    command.prp1 = PRPList.address(frames[0], base)
     command.prp2 = listAddress(offset)
-    PageList.write(
+    PRPList.write(
       frames: frames + 1, count: count &- 1, base: base, list: lists + offset, listAddress: command.prp2)
   }
 
@@ -63,7 +63,7 @@ extension QueuePair {
     while done < count {
       let run = run(of: frames + done, count &- done)
       segment.storeBytes(
-        of: SGLDescriptor.dataBlock(PageList.address(frames[done], base), length(run)), toByteOffset: bytes,
+        of: SGLDescriptor.dataBlock(PRPList.address(frames[done], base), length(run)), toByteOffset: bytes,
         as: SGLDescriptor.self)
       bytes &+= SGLDescriptor.size
       done &+= run
@@ -74,6 +74,6 @@ extension QueuePair {
   /// List pages of a command of so many frames, whichever way it names them.
   static func listPages(frames: Int, _ dataPointers: DataPointers) -> Int {
     let segment = (frames * SGLDescriptor.size + DMAArena.frameSize - 1) / DMAArena.frameSize
-    return max(PageList.pages(forFrames: frames), dataPointers == .sgl ? segment : 0, 1)
+    return max(PRPList.pages(forFrames: frames), dataPointers == .sgl ? segment : 0, 1)
   }
 }

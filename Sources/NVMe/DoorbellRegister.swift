@@ -9,14 +9,14 @@ import PCI
 @usableFromInline
 struct DoorbellRegister {
   private let mapped: UnsafeMutableRawPointer?
-  /// The register where a store to it is all there is to do: where it is mapped and has no shadow.
-  @usableFromInline private(set) var plain: UnsafeMutableRawPointer?
+  /// The address of the register where a store to it is all there is to do: where it is mapped and has no shadow.
+  @usableFromInline private(set) var directAddress: UnsafeMutableRawPointer?
   private let registers: RegisterWindow
   /// The byte offset in BAR 0.
   let offset: Int
   /// Where the value and the event index lie in memory, while the controller looks there.
   var shadow: (value: UnsafeMutableRawPointer, event: UnsafeMutableRawPointer)? {
-    didSet { plain = shadow == nil ? mapped : nil }
+    didSet { directAddress = shadow == nil ? mapped : nil }
   }
 
   /// The doorbell at byte `offset` of BAR 0 (see `Doorbell`).
@@ -24,7 +24,7 @@ struct DoorbellRegister {
     self.registers = registers
     self.offset = offset
     mapped = registers.address(of: offset)
-    plain = mapped
+    directAddress = mapped
   }
 
   /// Tells the controller of a queue's new tail or head, after all that was written to memory before.

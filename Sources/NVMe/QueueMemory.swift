@@ -23,7 +23,7 @@ final class QueueMemory {
   /// The memory itself.
   let arena: DMAArena
   /// Where the submission queue lies in the controller's own memory, if it does.
-  let buffered: MemoryBuffer.Part?
+  let buffered: ControllerMemoryBuffer.Part?
 
   private static let submissionEntrySize = MemoryLayout<SubmissionEntry>.stride
   private static let completionEntrySize = MemoryLayout<CompletionEntry>.stride
@@ -31,7 +31,7 @@ final class QueueMemory {
   /// Allocates the memory and maps it for `function`.
   init(
     identifier: UInt16, entries: Int, vector: UInt16?, listPages: Int, metadataPages: Int = 0,
-    buffered: MemoryBuffer.Part? = nil, function: any Function
+    buffered: ControllerMemoryBuffer.Part? = nil, function: any PCIFunction
   ) throws(FunctionError) {
     self.identifier = identifier
     self.entries = entries

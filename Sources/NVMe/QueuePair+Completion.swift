@@ -21,7 +21,7 @@ extension QueuePair {
     if count > 0 { freeEntries(count) }
   }
 
-  /// Goes on where `reapPlainly` has collected one completion and found more.
+  /// Goes on where `reapFast` has collected one completion and found more.
   @usableFromInline @inline(never)
   mutating func reapMore(limit: Int, at ticks: UInt64) {
     now = clock.time(ticks)
@@ -30,7 +30,7 @@ extension QueuePair {
 
   /// Frees the entries of completions that were collected.
   private mutating func freeEntries(_ count: Int) {
-    noteReaped(count, through: (next == completion ? end : next) - CompletionEntry.size)
+    countReaped(count, through: (next == completion ? end : next) - CompletionEntry.size)
     if headDoorbell.ring(headIndex) { counts.completionDoorbells &+= 1 } else { counts.savedDoorbells &+= 1 }
   }
 

@@ -10,7 +10,7 @@ extension QueuePair {
       tracker.pointee.history.abortSent = false
       tracker.pointee.history.timedOut = false
       counts.retries &+= 1
-      putOff(tracker, until: now &+ delay)
+      scheduleRetry(of: tracker, until: now &+ delay)
     } else {
       fail(tracker, .failed, status: status, result: result)
     }
@@ -28,7 +28,7 @@ extension QueuePair {
   }
 
   /// Puts a tracker into the list of commands to be submitted again.
-  private mutating func putOff(_ tracker: UnsafeMutablePointer<Tracker>, until due: UInt64) {
+  private mutating func scheduleRetry(of tracker: UnsafeMutablePointer<Tracker>, until due: UInt64) {
     tracker.pointee.state = .delayed
     tracker.pointee.time = due
     tracker.pointee.next = firstDelayed
@@ -46,7 +46,7 @@ extension QueuePair {
       let tracker = trackers[Int(index)]
       index = tracker.pointee.next
       if tracker.pointee.time > now {
-        putOff(tracker, until: tracker.pointee.time)
+        scheduleRetry(of: tracker, until: tracker.pointee.time)
       } else {
         resubmit(tracker)
       }
@@ -67,7 +67,7 @@ extension QueuePair {
   /// Commands that may be tried again wait until the queue is online; the others end: with `end`, or as timed
   /// out those that were the reason.
   /// - Parameter mayResubmit: whether the controller is being brought up again.
-  mutating func takeBack(end: CommandEnd, mayResubmit: Bool) {
+  mutating func cancelAll(end: CommandEnd, mayResubmit: Bool) {
     isOnline = false
     rewind()
     firstDelayed = Tracker.none
@@ -76,7 +76,7 @@ extension QueuePair {
       let tracker = trackers[index]
       switch tracker.pointee.state {
       case .free: continue
-      case .delayed where mayResubmit: putOff(tracker, until: tracker.pointee.time)
+      case .delayed where mayResubmit: scheduleRetry(of: tracker, until: tracker.pointee.time)
       case .inFlight where mayResubmit && policy.mayRequeue(tracker.pointee.history): requeue(tracker)
       case .delayed, .inFlight:
         let isTimeout = end == .interrupted && tracker.pointee.history.timedOut
@@ -100,7 +100,7 @@ extension QueuePair {
   }
 
   /// Forgets every command without reporting it, for a controller that has been disabled.
-  mutating func forgetAll() {
+  mutating func discardAll() {
     isOnline = false
     rewind()
     firstDelayed = Tracker.none
@@ -134,6 +134,6 @@ extension QueuePair {
     tracker.pointee.history.abortSent = false
     tracker.pointee.history.timedOut = false
     counts.requeues &+= 1
-    putOff(tracker, until: now)
+    scheduleRetry(of: tracker, until: now)
   }
 }

@@ -126,8 +126,8 @@ extension QueuePair {
     at frames: UnsafePointer<UInt32>, count: Int, base: UInt64
   ) {
     if count > 2 { return pointMany(&command, of: tracker, at: frames, count: count, base: base) }
-    command.prp1 = PageList.address(frames[0], base)
-    if count == 2 { command.prp2 = PageList.address(frames[1], base) }
+    command.prp1 = PRPList.address(frames[0], base)
+    if count == 2 { command.prp2 = PRPList.address(frames[1], base) }
   }
 
   /// Puts a new command into the submission queue, and keeps it for another try.

@@ -23,7 +23,7 @@ public struct QueuePair: ~Copyable {
   /// All but the commands since the queue pair was last rewound that the controller was told of.
   @usableFromInline var counts = QueueCounters()
   /// The last commands that ended with an error, oldest first.
-  public internal(set) var errors = ErrorLog()
+  public internal(set) var errors = CommandErrorLog()
 
   /// How long commands took.
   public var latency: LatencyHistogram { latencies.histogram }
@@ -31,13 +31,13 @@ public struct QueuePair: ~Copyable {
   let memory: QueueMemory
   /// Which life of the controller the queue belongs to; see `Controller.generation`.
   var generation: UInt64 = 0 {
-    didSet { notePlainness() }
+    didSet { updateFastPath() }
   }
   /// The same while a doorbell is a store and a completion with success needs no more than to be reported, otherwise
-  /// nothing that `Controller.plainGeneration` ever is.
-  @usableFromInline private(set) var plainGeneration = QueuePair.notPlain - 1
+  /// nothing that `Controller.fastPathGeneration` ever is.
+  @usableFromInline private(set) var fastPathGeneration = QueuePair.noFastPath - 1
   /// No generation.
-  static let notPlain = UInt64.max
+  static let noFastPath = UInt64.max
   /// `Controller.cacheLosses` when the queue was last online.
   var cacheLosses: UInt64 = 0
   var policy: RetryPolicy
@@ -47,7 +47,7 @@ public struct QueuePair: ~Copyable {
   /// When commands are next looked at for their age.
   var nextWatch: UInt64 = 0
   /// Until when polls may look for completions alone, by the clock's counter.
-  @usableFromInline var plainEnd: UInt64 = 0
+  @usableFromInline var fastPathEnd: UInt64 = 0
   /// How many of the commands that the controller was told of have ended.
   @usableFromInline var reaped: UInt64 = 0
   /// Commands at the controller.
@@ -55,7 +55,7 @@ public struct QueuePair: ~Copyable {
 
   /// Records commands while somebody wants them.
   var tracer: CommandTracer? {
-    didSet { notePlainness() }
+    didSet { updateFastPath() }
   }
 
   /// Where its times come from: all from this one clock.
@@ -65,7 +65,7 @@ public struct QueuePair: ~Copyable {
   @usableFromInline var latencies = LatencyRecorder()
   /// Whether the controller has the queues: nothing is submitted while it has not.
   @usableFromInline var isOnline = true {
-    didSet { notePlainness() }
+    didSet { updateFastPath() }
   }
   @usableFromInline var trackers: TrackerPool
   /// Entries of each queue, a power of two, so that a mask takes a count to an index.
@@ -126,7 +126,7 @@ public struct QueuePair: ~Copyable {
     end = completion + memory.entries * CompletionEntry.size
     next = completion
     listsAddress = memory.listsAddress
-    listEntries = memory.listPages * PageList.entriesPerPage
+    listEntries = memory.listPages * PRPList.entriesPerPage
     lists = memory.lists.bindMemory(to: UInt64.self, capacity: max(trackers.count * listEntries, 1))
     // Room for as many ends as `reap` collects, and for all commands taken back from a controller that stopped.
     finishedCapacity = 2 * trackers.count
@@ -149,12 +149,12 @@ public struct QueuePair: ~Copyable {
   @inlinable @inline(__always)
   mutating func readClock() { now = clock.read() }
 
-  /// To be called after a change of what decides whether commands can go the plain way.
-  mutating func notePlainness() {
-    let isPlain =
-      isOnline && tracer == nil && protection == nil && !isBuffered && tailDoorbell.plain != nil
-      && headDoorbell.plain != nil
-    plainGeneration = isPlain ? generation : Self.notPlain - 1
+  /// To be called after a change of what decides whether commands can take the fast path.
+  mutating func updateFastPath() {
+    let hasFastPath =
+      isOnline && tracer == nil && protection == nil && !isBuffered && tailDoorbell.directAddress != nil
+      && headDoorbell.directAddress != nil
+    fastPathGeneration = hasFastPath ? generation : Self.noFastPath - 1
   }
 
   /// Forgets all that the two queues hold: the controller has been disabled.

@@ -74,7 +74,7 @@ extension Quirks {
   init(ofModel modelNumber: String) { self = Self.knownModels[modelNumber] ?? [] }
 
   /// Those of a function.
-  init(of function: any Function) {
+  init(of function: any PCIFunction) {
     let identifiers = function.readConfiguration(at: 0, width: 4)
     let model = Model(UInt16(truncatingIfNeeded: identifiers), UInt16(truncatingIfNeeded: identifiers >> 16))
     self = Self.known[model] ?? []

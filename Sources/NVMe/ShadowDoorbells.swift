@@ -10,7 +10,7 @@ final class ShadowDoorbells {
   private(set) var isActive = false
 
   /// Memory mapped for `function`.
-  init(function: any Function) throws(FunctionError) {
+  init(function: any PCIFunction) throws(FunctionError) {
     arena = try DMAArena(frames: 2, name: "varve-doorbells")
     try function.map(arena)
   }
@@ -53,6 +53,6 @@ extension QueuePair {
   mutating func useShadows(_ doorbells: ShadowDoorbells?) {
     tailDoorbell.shadow = doorbells?.shadow(of: tailDoorbell)
     headDoorbell.shadow = doorbells?.shadow(of: headDoorbell)
-    notePlainness()
+    updateFastPath()
   }
 }

@@ -95,7 +95,7 @@ struct TrackerPool: ~Copyable {
   /// Makes the tracker of a command a free one, with another after it in the list.
   @inlinable @inline(__always)
   static func free(_ tracker: UnsafeMutablePointer<Tracker>, _ commandID: UInt32, before next: UInt32) {
-    // One sum: what the generation carries over into the upper half lies below the state, and is of no account.
+    // One sum: what the generation carries over into the upper half lies below the state, and is ignored.
     tracker.pointee.identity = commandID &+ (generationStep | Tracker.identity(0, .free))
     tracker.pointee.next = next
     tracker.pointee.history = Tracker.History()

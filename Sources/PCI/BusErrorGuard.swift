@@ -14,13 +14,13 @@ public enum BusErrorGuard {
   public static func protect(_ base: UnsafeMutableRawPointer, size: Int) -> Bool {
     installed.withLock { isInstalled in
       if !isInstalled { isInstalled = install() }
-      guard isInstalled, let slot = (0..<capacity).first(where: { cm_load64(address(of: $0)) == 0 }) else {
+      guard isInstalled, let index = (0..<capacity).first(where: { cm_load64(address(of: $0)) == 0 }) else {
         return false
       }
       // The handler may look at any time: an entry counts once its base is there.
-      cm_store64(address(of: slot) + 8, UInt64(size))
+      cm_store64(address(of: index) + 8, UInt64(size))
       cm_release_fence()
-      cm_store64(address(of: slot), UInt64(UInt(bitPattern: base)))
+      cm_store64(address(of: index), UInt64(UInt(bitPattern: base)))
       return true
     }
   }
@@ -28,8 +28,8 @@ public enum BusErrorGuard {
   /// Ends the watch over the mapping at `base`; to be called before it is unmapped.
   public static func release(_ base: UnsafeMutableRawPointer) {
     installed.withLock { _ in
-      for slot in 0..<capacity where cm_load64(address(of: slot)) == UInt64(UInt(bitPattern: base)) {
-        cm_store64(address(of: slot), 0)
+      for index in 0..<capacity where cm_load64(address(of: index)) == UInt64(UInt(bitPattern: base)) {
+        cm_store64(address(of: index), 0)
       }
     }
   }
@@ -52,7 +52,7 @@ public enum BusErrorGuard {
   /// What a bus error did before.
   nonisolated(unsafe) private static var previous = sigaction()
 
-  private static func address(of slot: Int) -> UnsafeMutableRawPointer { table + slot * 16 }
+  private static func address(of index: Int) -> UnsafeMutableRawPointer { table + index * 16 }
 
   private static func install() -> Bool {
     ones = cm_memfd("varve-ones")
@@ -67,9 +67,9 @@ public enum BusErrorGuard {
   /// Runs inside the signal: only loads, mmap and sigaction.
   private static func handle(_ info: UnsafeMutablePointer<siginfo_t>?) {
     let fault = UInt64(UInt(bitPattern: info?.pointee._sifields._sigfault.si_addr))
-    for slot in 0..<capacity {
-      let base = cm_load64(address(of: slot))
-      guard base != 0, fault >= base, fault &- base < cm_load64(address(of: slot) + 8) else { continue }
+    for index in 0..<capacity {
+      let base = cm_load64(address(of: index))
+      guard base != 0, fault >= base, fault &- base < cm_load64(address(of: index) + 8) else { continue }
       let page = UnsafeMutableRawPointer(bitPattern: UInt(fault) & ~UInt(pageSize - 1))
       let mapped = mmap(page, pageSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, ones, 0)
       if mapped != MAP_FAILED { return cm_store64(address(of: capacity), count + 1) }

@@ -6,7 +6,7 @@ public protocol ValueAccess: AnyObject {
   func store<Value: FixedWidthInteger>(_ value: Value, at offset: Int)
 }
 
-/// Configuration space behind such a region, as `Function` reads and writes it.
+/// Configuration space behind such a region, as `PCIFunction` reads and writes it.
 public struct ConfigurationAccess<Region: ValueAccess> {
   public let region: Region
   /// Its size in bytes.
@@ -49,7 +49,7 @@ private enum Command {
   static let busMaster: UInt32 = 1 << 2
 }
 
-extension Function {
+extension PCIFunction {
   /// Turns bus mastering on or off in the command register.
   public func setBusMaster(_ enabled: Bool) {
     updateCommand(set: enabled ? Command.busMaster : 0, clear: enabled ? 0 : Command.busMaster)

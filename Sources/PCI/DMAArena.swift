@@ -16,7 +16,7 @@ public final class DMAArena: @unchecked Sendable {
   public let size: Int
   /// The memfd behind the memory, which a transport may pass on, offset 0; nil where it is this process's alone.
   public let descriptor: Int32?
-  /// The address of `base` for the device, set by `Function.map`; `UInt64.max` while it is not mapped.
+  /// The address of `base` for the device, set by `PCIFunction.map`; `UInt64.max` while it is not mapped.
   public var iova: UInt64 = .max
 
   /// The number of frames.
@@ -24,13 +24,13 @@ public final class DMAArena: @unchecked Sendable {
 
   private let mapping: Mapping
 
-  /// Makes an arena of `frames` frames, on NUMA node `node` where that is said and has memory.
+  /// Makes an arena of `frames` frames.
   ///
   /// - Parameter isShared: whether another process may have to map it. Memory that is this process's alone can have
   ///   transparent huge pages on a system as it comes; shared memory has none but those set aside by somebody.
   /// - Throws: `FunctionError` when the system has no memory for it.
   public init(
-    frames: Int, name: String = "varve", node: Int? = nil, isShared: Bool = true
+    frames: Int, name: String = "varve", isShared: Bool = true
   ) throws(FunctionError) {
     let (bytes, overflow) = max(frames, 1).multipliedReportingOverflow(by: Self.frameSize)
     guard !overflow, bytes <= Int.max - 2 * Mapping.hugePageSize else {
@@ -44,7 +44,6 @@ public final class DMAArena: @unchecked Sendable {
     size = bytes
     base = mapping.start
     descriptor = mapping.descriptor
-    if let node { NUMA.prefer(node, for: base, size: size) }
     // Where the system grants transparent huge pages on request.
     madvise(base, size, MADV_HUGEPAGE)
   }

@@ -1,4 +1,3 @@
-import Block
 import BlockProtocol
 
 /// Commands the device had no room for, in order. A ring that grows only when it is full.

@@ -2,41 +2,41 @@ import CMachine
 
 /// A thread's event loop: turns its reactors, and sleeps when none of them has anything to do.
 ///
-/// One thread owns it and all that hangs on it. It blocks only in `Sleeper`.
+/// One thread owns it and all that hangs on it. It blocks only in `EpollSet`.
 public final class EventLoop {
-  private var sleeper: Sleeper
+  private var epoll: EpollSet
   private var handlers: [Int32: () -> Void] = [:]
   // Read in every round; no access lasts longer than an expression.
   @exclusivity(unchecked)
   private var reactors: [Reactor] = []
-  /// When descriptors were last looked at (ns, monotonic).
+  /// When descriptors were last polled (ns, monotonic).
   @exclusivity(unchecked)
-  private var lastLook: UInt64 = 0
+  private var lastDescriptorPoll: UInt64 = 0
 
-  /// Under load descriptors are looked at this often (ns).
-  private static let lookInterval: UInt64 = 10_000_000
+  /// Under load descriptors are polled this often (ns).
+  private static let descriptorInterval: UInt64 = 10_000_000
 
   /// - Throws: `ReactorError` when the system has no descriptor left.
-  public init() throws(ReactorError) { sleeper = try Sleeper() }
+  public init() throws(ReactorError) { epoll = try EpollSet() }
 
   /// Calls `handler` on the loop's thread while `descriptor` is readable; it must read it empty.
   ///
   /// For what happens rarely: signals, a control socket.
   public func watch(_ descriptor: Int32, _ handler: @escaping () -> Void) {
     handlers[descriptor] = handler
-    sleeper.addLevel(descriptor)
+    epoll.addLevel(descriptor)
   }
 
   /// Ends what `watch` began; to be called before the descriptor is closed.
   public func unwatch(_ descriptor: Int32) {
     guard handlers.removeValue(forKey: descriptor) != nil else { return }
-    sleeper.remove(descriptor)
+    epoll.remove(descriptor)
   }
 
   /// Turns reactors and calls handlers for as long as `isWanted` says.
   public func run(while isWanted: () -> Bool) {
     while isWanted() {
-      if let time = turn() { lookAround(at: time) } else { rest() }
+      if let time = turn() { pollDescriptors(at: time) } else { sleepOrPoll() }
     }
   }
 
@@ -49,10 +49,10 @@ public final class EventLoop {
   func remove(_ reactor: Reactor) { reactors.removeAll { $0 === reactor } }
 
   /// Wakes the loop at the edges of a descriptor; several reactors may ask for the same.
-  func addEdge(_ descriptor: Int32) { sleeper.addEdge(descriptor) }
+  func addEdge(_ descriptor: Int32) { epoll.addEdge(descriptor) }
 
   /// Takes back one `addEdge`; to be called before the descriptor is closed.
-  func removeEdge(_ descriptor: Int32) { sleeper.remove(descriptor) }
+  func removeEdge(_ descriptor: Int32) { epoll.remove(descriptor) }
 
   // MARK: A round
 
@@ -73,7 +73,7 @@ public final class EventLoop {
   }
 
   /// Sleeps until something can have happened, or polls on while a reactor expects something soon.
-  private func rest() {
+  private func sleepOrPoll() {
     let now = cm_monotonic_ns()
     var polls = false
     for index in reactors.indices where reactors[index].pollsOn(at: now) { polls = true }
@@ -81,20 +81,20 @@ public final class EventLoop {
     var deadline = UInt64.max
     for index in reactors.indices { deadline = min(deadline, reactors[index].prepareToSleep(at: now)) }
     guard deadline > now else { return }
-    look(timeout: deadline == .max ? -1 : Int64(clamping: deadline - now))
+    handleEvents(timeout: deadline == .max ? -1 : Int64(clamping: deadline - now))
   }
 
   /// Looks at the watched descriptors while there is no time to sleep: signals and the control socket are heard under
   /// any load. What is reported of channels and devices here is not reported again, but each of them is looked at
   /// once more before sleeping.
-  private func lookAround(at now: UInt64) {
-    guard now &- lastLook >= Self.lookInterval else { return }
-    look(timeout: 0)
-    lastLook = now
+  private func pollDescriptors(at now: UInt64) {
+    guard now &- lastDescriptorPoll >= Self.descriptorInterval else { return }
+    handleEvents(timeout: 0)
+    lastDescriptorPoll = now
   }
 
-  private func look(timeout: Int64) {
-    let count = sleeper.sleep(timeout: timeout)
-    for index in 0..<count { handlers[sleeper.descriptor(index)]?() }
+  private func handleEvents(timeout: Int64) {
+    let count = epoll.wait(timeout: timeout)
+    for index in 0..<count { handlers[epoll.descriptor(index)]?() }
   }
 }

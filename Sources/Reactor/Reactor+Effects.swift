@@ -1,4 +1,3 @@
-import Block
 import BlockProtocol
 import CMachine
 import FileProtocol
@@ -96,7 +95,7 @@ extension Reactor {
     guard !completions.isEmpty else { return false }
     tick()
     if loneRead != 0 {
-      turns.note(latency: service.now.monotonic &- loneRead)
+      turns.record(latency: service.now.monotonic &- loneRead)
       loneRead = 0
     }
     for index in completions.indices {

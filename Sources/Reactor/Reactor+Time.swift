@@ -1,4 +1,3 @@
-import Block
 import CMachine
 
 extension Reactor {
@@ -35,14 +34,14 @@ extension Reactor {
   func pollsOn(at now: UInt64) -> Bool {
     isSpinning = false
     guard !lacksSlots || device?.interruptDescriptor == nil else { return false }
-    isSpinning = polling.goesOn(at: now, limit: spin)
+    isSpinning = polling.shouldPoll(at: now, limit: spin)
     return isSpinning
   }
 
   /// Makes ready to be woken by the device.
   /// - Returns: when to turn again although nothing woke (ns, monotonic); 0 for at once.
   func prepareToSleep(at now: UInt64) -> UInt64 {
-    guard let device else { return willSleep(until: advanceDue, at: now) }
+    guard let device else { return countSleep(until: advanceDue, at: now) }
     guard device.prepareToSleep() else {
       completionsWait = true
       return 0
@@ -50,10 +49,10 @@ extension Reactor {
     // Preparing may have told the device of commands, and so have set a deadline.
     let deadline = min(advanceDue, device.nextDeadline)
     let mustPoll = inFlight > 0 && device.interruptDescriptor == nil
-    return willSleep(until: mustPoll ? min(deadline, now + Self.pollInterval) : deadline, at: now)
+    return countSleep(until: mustPoll ? min(deadline, now + Self.pollInterval) : deadline, at: now)
   }
 
-  private func willSleep(until deadline: UInt64, at now: UInt64) -> UInt64 {
+  private func countSleep(until deadline: UInt64, at now: UInt64) -> UInt64 {
     if deadline > now { counters.sleeps += 1 }
     return deadline
   }

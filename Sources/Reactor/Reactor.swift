@@ -1,4 +1,3 @@
-import Block
 import BlockProtocol
 import CMachine
 import FileProtocol

@@ -92,10 +92,10 @@ struct UserTurns: ~Copyable {
   @inline(__always)
   mutating func wait(uid: UInt32, now: UInt64) { all[Int(uid) & (Self.users - 1)].lastWait = now }
 
-  /// Takes note of the time in which the device did a read with nothing else to do (ns).
-  mutating func note(latency time: UInt64) { latency = min(latency, time) }
+  /// Records the time in which the device did a read with nothing else to do (ns).
+  mutating func record(latency time: UInt64) { latency = min(latency, time) }
 
-  /// Takes note that a slot is free again: its request was answered, and the device is done with its data.
+  /// A slot is free again: its request was answered, and the device is done with its data.
   @inline(__always)
   mutating func end(_ slot: Int, now: UInt64) {
     let cost = Int(slots[slot].cost)

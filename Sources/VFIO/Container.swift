@@ -1,6 +1,7 @@
 import CMachine
 import Glibc
 import PCI
+import SystemFiles
 
 /// A VFIO container: the IOMMU's view of memory for the groups in it, type 1 version 2.
 struct Container: ~Copyable {

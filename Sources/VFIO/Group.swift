@@ -1,6 +1,8 @@
 import CMachine
 import Glibc
 import PCI
+import PCIHost
+import SystemFiles
 
 /// A VFIO group: the functions that the IOMMU cannot tell apart, which one process opens together.
 struct Group: ~Copyable {

@@ -1,14 +1,17 @@
 import CMachine
 import Glibc
 import PCI
+import PCIHost
+import SystemFiles
 
 /// A PCI function reached through kernel VFIO's group and container interface.
 ///
 /// The function is this process's alone from `init` to `close`. DMA addresses come from the ranges that the IOMMU
 /// reports; memory is mapped an arena at a time.
-public final class VFIOFunction: Function {
+public final class VFIOFunction: PCIFunction {
   public let name: String
-  public let numaNode: Int?
+  /// The NUMA node it hangs on, where that is known.
+  private let numaNode: Int?
 
   /// Nil once closed. Closing goes from the device to the group to the container.
   private var device: OpenDevice?
@@ -137,6 +140,8 @@ extension VFIOFunction {
 // DMA.
 extension VFIOFunction {
   public func map(_ arena: DMAArena) throws(FunctionError) {
+    // The kernel gives the memory that is still missing while it maps it.
+    if let numaNode { NUMA.prefer(numaNode, for: arena.base, size: arena.size) }
     guard let iova = try container?.map(arena.base, arena.size) else {
       throw FunctionError("\(name) is closed", errno: ENODEV)
     }

@@ -15,9 +15,9 @@ public final class Server: @unchecked Sendable {
   private let listener: ListeningSocket
   private let doorbells: DoorbellPage?
   private let options: ServerOptions
-  private let sleeper: Sleeper
+  private let epoll: EpollSet
   /// Readable once the server is to end.
-  private let ends: Sleeper
+  private let ends: EpollSet
   private var session: Session?
   /// Eventfds: that the server is to end, and that a thread's work has.
   private let stopDescriptor: Int32
@@ -38,8 +38,8 @@ public final class Server: @unchecked Sendable {
     self.path = path
     self.controller = controller
     self.options = options
-    sleeper = try Sleeper()
-    ends = try Sleeper()
+    epoll = try EpollSet()
+    ends = try EpollSet()
     listener = try ListeningSocket(path, mode: options.mode)
     (stopDescriptor, workDescriptor) = (cm_eventfd(), cm_eventfd())
     doorbells = options.sharesDoorbells ? DoorbellPage(size: controller.size(ofBAR: 0)) : nil
@@ -47,7 +47,7 @@ public final class Server: @unchecked Sendable {
       throw FunctionError("no more files can be opened", remedy: "raise the limit: ulimit -n", errno: EMFILE)
     }
     ends.add(stopDescriptor)
-    for descriptor in [listener.descriptor, ends.descriptor, workDescriptor] { sleeper.add(descriptor) }
+    for descriptor in [listener.descriptor, ends.descriptor, workDescriptor] { epoll.add(descriptor) }
     controller.workDescriptor = workDescriptor
     if let doorbells { controller.shareDoorbells(doorbells.base + Register.doorbells) }
   }
@@ -66,11 +66,11 @@ public final class Server: @unchecked Sendable {
   /// - Parameter descriptor: a descriptor that ends the server too, once it is readable.
   public func run(until descriptor: Int32? = nil) {
     if let descriptor { ends.add(descriptor) }
-    var pace = Pace(options)
+    var schedule = PollSchedule(options)
     while !isStopped {
-      let isBusy = work(&pace)
-      let rest = pace.rest(after: isBusy, isPolled: isPolled, isAwaited: controller.awaitsService)
-      if rest != 0 || pace.looksAtSockets { look(for: hasDelayed ? 0 : rest) }
+      let isBusy = work(&schedule)
+      let rest = schedule.sleepTime(after: isBusy, isPolled: isPolled, isAwaited: controller.awaitsService)
+      if rest != 0 || schedule.looksAtSockets { waitForMessages(for: hasDelayed ? 0 : rest) }
     }
     endSession("the server ends")
     controller.close()
@@ -82,20 +82,20 @@ public final class Server: @unchecked Sendable {
   /// Does what the doorbells, the clock and the threads have brought.
   /// - Returns: whether there was anything.
   @inline(__always)
-  private func work(_ pace: inout Pace) -> Bool {
+  private func work(_ schedule: inout PollSchedule) -> Bool {
     let isBusy = controller.pollDoorbells()
     if controller.awaitsService {
       let due = controller.service(now: cm_monotonic_ns())
-      pace.due = due
+      schedule.due = due
     } else {
-      pace.due = .max
+      schedule.due = .max
     }
     return isBusy
   }
 
   /// Sleeps for so many nanoseconds at most, and sees to what has come in on the sockets.
-  private func look(for rest: Int64) {
-    for descriptor in sleeper.sleep(timeout: limited(rest)) {
+  private func waitForMessages(for rest: Int64) {
+    for descriptor in epoll.wait(timeout: limited(rest)) {
       switch descriptor {
       case ends.descriptor: isStopped = true
       case workDescriptor:
@@ -109,7 +109,7 @@ public final class Server: @unchecked Sendable {
     // What the former client has said comes first: that it has left makes room for the next.
     if hasDelayed || session?.socket.isLate == true || session?.remote.isLost == true { receive() }
     acceptClients()
-    giveCopiesBack()
+    releaseCopies()
   }
 
   /// A rest that is over when the message that is coming in has to be there.
@@ -136,37 +136,37 @@ public final class Server: @unchecked Sendable {
       // One that has left without our hearing of it yet is no reason to turn the next away.
       if session != nil { receive() }
       guard session == nil else {
-        Self.turnAway(socket)
+        Self.refuseClient(socket)
         continue
       }
       let session = Session(socket, controller, doorbells, patience: options.patience)
       session.warn = warn
       socket.expect()
       self.session = session
-      sleeper.add(socket.descriptor)
+      epoll.add(socket.descriptor)
       report("a client has come")
     }
   }
 
   /// Answers a client's first message, that may not have come yet, with EBUSY.
-  private static func turnAway(_ socket: MessageSocket) {
+  private static func refuseClient(_ socket: MessageSocket) {
     try? socket.send(
       identifier: 0, command: MessageCommand.version.rawValue, flags: [.reply, .error], errno: UInt32(EBUSY))
   }
 
   private func endSession(_ reason: String) {
     guard let session else { return }
-    sleeper.remove(session.socket.descriptor)
+    epoll.remove(session.socket.descriptor)
     session.end()
     self.session = nil
     report(reason)
   }
 
   /// Gives the memory of remote memory's copies back now and then, between commands.
-  private func giveCopiesBack() {
+  private func releaseCopies() {
     let limit = 64 << 20
     guard let session, session.remote.traffic > limit, !controller.awaitsService else { return }
-    for memory in session.memories { memory.forgetCopies() }
+    for region in session.dmaRegions { region.releaseCopies() }
     session.remote.forgetTraffic()
   }
 }

@@ -10,54 +10,54 @@ extension Session {
     guard request.access & ~known == 0, access.contains(.read), descriptors.count <= 1, request.length > 0,
       request.address <= .max - request.length
     else { throw Refusal(EINVAL) }
-    guard memories.count < Self.mappingLimit else { throw Refusal(ENOSPC) }
-    guard !memories.contains(where: { overlaps($0, request) }) else { throw Refusal(EEXIST) }
-    let memory = try memory(for: request, access, descriptors.first)
+    guard dmaRegions.count < Self.mappingLimit else { throw Refusal(ENOSPC) }
+    guard !dmaRegions.contains(where: { overlaps($0, request) }) else { throw Refusal(EEXIST) }
+    let region = try makeRegion(for: request, access, descriptors.first)
     guard
       controller.mapMemory(
-        memory.base, size: memory.size, at: memory.address, access: access, isRemote: memory.isRemote)
+        region.base, size: region.size, at: region.address, access: access, isRemote: region.isRemote)
     else { throw Refusal(EEXIST) }
-    memories.append(memory)
+    dmaRegions.append(region)
     return Answer()
   }
 
-  private func memory(
+  private func makeRegion(
     for request: DMAMap, _ access: HostAccess, _ descriptor: Int32?
-  ) throws(Refusal) -> HostMemory {
-    do throws(HostMemoryError) {
-      guard let descriptor else { return try HostMemory(remote: request.length, at: request.address) }
+  ) throws(Refusal) -> DMARegion {
+    do throws(DMARegionError) {
+      guard let descriptor else { return try DMARegion(remote: request.length, at: request.address) }
       guard PassedFile.isMemory(descriptor) else { throw refuseFile() }
       // The mapping keeps the file.
-      return try HostMemory(
+      return try DMARegion(
         descriptor, offset: request.offset, size: request.length, at: request.address, access: access)
     } catch { throw Refusal(error.errno) }
   }
 
   /// Says once what is wrong, as a client that shows its user the error number alone leaves them no way to find out.
-  private func refuseFile() -> HostMemoryError {
+  private func refuseFile() -> DMARegionError {
     warn(
       "the client's memory is refused: it is neither a memfd nor a file on tmpfs or hugetlbfs; with QEMU use memory-backend-memfd"
     )
     warn = { _ in }
-    return HostMemoryError(errno: EINVAL)
+    return DMARegionError(errno: EINVAL)
   }
 
-  private func overlaps(_ memory: HostMemory, _ request: DMAMap) -> Bool {
-    memory.address < request.address + request.length && request.address < memory.address + memory.size
+  private func overlaps(_ region: DMARegion, _ request: DMAMap) -> Bool {
+    region.address < request.address + request.length && request.address < region.address + region.size
   }
 
   func unmap(_ request: DMAUnmap) throws(Refusal) -> Answer {
     if request.flags == DMAUnmap.all, request.address == 0, request.length == 0 {
-      for memory in memories { controller.unmapMemory(at: memory.address) }
-      memories = []
+      for region in dmaRegions { controller.unmapMemory(at: region.address) }
+      dmaRegions = []
       return Answer(payload: request.encoded)
     }
     guard request.flags == 0 else { throw Refusal(EINVAL) }
-    let index = memories.firstIndex { $0.address == request.address && $0.size == request.length }
+    let index = dmaRegions.firstIndex { $0.address == request.address && $0.size == request.length }
     guard let index else { throw Refusal(ENOENT) }
     // What lies there is no longer touched when this returns.
     controller.unmapMemory(at: request.address)
-    memories.remove(at: index)
+    dmaRegions.remove(at: index)
     return Answer(payload: request.encoded)
   }
 }

@@ -26,7 +26,7 @@ final class Session {
   /// BAR 4, the MSI-X table, which is memory and nothing more.
   var table: [UInt8]
   /// The client's memory, by where the device finds it.
-  var memories: [HostMemory] = []
+  var dmaRegions: [DMARegion] = []
   /// What the client can take, once it has said so.
   var limits: VersionMessage.Capabilities?
   /// How long the client may take to give or take memory (ns).
@@ -70,7 +70,7 @@ final class Session {
   func end() {
     controller.detachHost()
     controller.remoteMemory = nil
-    memories = []
+    dmaRegions = []
   }
 
   // MARK: Requests

@@ -222,16 +222,16 @@ import Testing
   func overflow() {
     var writes = UnflushedWrites()
     for block in 0..<UnflushedWrites.capacity { writes.append(entry(block)) }
-    let (isFullComplete, wantsFlush, first) = (writes.isComplete, writes.wantsFlush, writes.first)
-    #expect(isFullComplete && wantsFlush && first == 0)
+    let (isFullComplete, needsFlush, first) = (writes.isComplete, writes.needsFlush, writes.first)
+    #expect(isFullComplete && needsFlush && first == 0)
     writes.append(entry(1))
     let isOverflownComplete = writes.isComplete
     #expect(!isOverflownComplete)
-    writes.noteFlushed(1)
+    writes.markFlushed(before: 1)
     let isPartComplete = writes.isComplete
     #expect(isPartComplete)
-    writes.noteFlushed(writes.end)
-    let (stillWants, witnesses) = (writes.wantsFlush, writes.end - writes.first)
+    writes.markFlushed(before: writes.end)
+    let (stillWants, witnesses) = (writes.needsFlush, writes.end - writes.first)
     #expect(!stillWants && witnesses == UnflushedWrites.witnesses)
   }
 
@@ -247,11 +247,11 @@ import Testing
   @Test("What leaves no checksum has to be flushed first")
   func unprovable() {
     var writes = UnflushedWrites()
-    writes.noteUnprovable(3, 4)
+    writes.appendUnprovable(3, 4)
     writes.append(entry(1))
     let isComplete = writes.isComplete
     #expect(!isComplete)
-    writes.noteFlushed(1)
+    writes.markFlushed(before: 1)
     let isLaterComplete = writes.isComplete
     #expect(isLaterComplete)
   }

@@ -124,9 +124,9 @@ import Testing
     machine.device.faultRules = [FaultRule(io: .write, .delay(5 * Self.second), limit: 1)]
     _ = driver.submit(.write, block: 3, count: 1, frames: [0])
     device.ring()
-    device.controller.noteBusError()
+    device.controller.handleBusError()
     // Once more while it is being reset.
-    device.controller.noteBusError()
+    device.controller.handleBusError()
     #expect(driver.drain())
     #expect(driver.ends == [0: 0])
     let counters = device.controller.counters

@@ -2,12 +2,11 @@ import EmulatedController
 import PCI
 
 /// A function that stands before the emulated controller and passes on what it does not do itself.
-public protocol DeviceFunction: Function {
+public protocol DeviceFunction: PCIFunction {
   var device: EmulatedController { get }
 }
 
 extension DeviceFunction {
-  public var numaNode: Int? { nil }
   public func readConfiguration(at offset: Int, width: Int) -> UInt32 {
     device.readConfiguration(at: offset, width: width)
   }

@@ -164,7 +164,7 @@ struct FeatureTests {
       }
       let address = host.arena.address(list)
       return host.status(
-        SubmissionEntry(lendHostMemory: 16, list: address, count: count, isReturned: false)
+        SubmissionEntry(enableHostMemory: 16, list: address, count: count, isReturned: false)
       ).code
     }
     #expect(lend(count: UInt32(limit) + 1) == .invalidField)
@@ -173,7 +173,7 @@ struct FeatureTests {
     #expect(lent.value == 1 && lent.attributes.pages == 16 && lent.attributes.count == UInt32(limit))
     #expect(lent.attributes.list == host.arena.address(list))
     #expect(attributes(.defaultValue) == Lent())
-    #expect(host.status(.takeHostMemory).isSuccess)
+    #expect(host.status(.disableHostMemory).isSuccess)
     #expect(attributes() == Lent())
   }
 
@@ -181,7 +181,7 @@ struct FeatureTests {
   func noHostMemory() throws {
     let host = try TestHost.memory()
     #expect(host.status(SubmissionEntry(getFeature: .hostMemoryBuffer)).code == .invalidField)
-    #expect(host.status(.takeHostMemory).code == .invalidField)
+    #expect(host.status(.disableHostMemory).code == .invalidField)
   }
 
   /// Sends data with Set Features.

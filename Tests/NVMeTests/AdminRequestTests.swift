@@ -60,7 +60,7 @@ import Testing
     #expect(try controller.requestResult() == nil)
     machine.device.faultRules = []
     controller.reset()
-    controller.settle()
+    controller.waitForReset()
     #expect(throws: ControllerError.self) { try controller.requestResult() }
     try controller.request(smart, receiving: SMARTLog.size)
     #expect(try result(controller, machine) != nil)
@@ -78,7 +78,7 @@ import Testing
     #expect(!controller.canRequest)
     machine.device.faultRules = []
     controller.reset()
-    controller.settle()
+    controller.waitForReset()
     #expect(controller.canRequest)
     controller.close()
   }

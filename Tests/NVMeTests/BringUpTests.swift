@@ -27,7 +27,7 @@ import Testing
     let controller = try machine.open()
     if afterReset {
       controller.reset()
-      controller.settle()
+      controller.waitForReset()
     }
     func feature(_ feature: Feature, _ value: UInt32, _ size: Int) throws -> [UInt8] {
       try controller.request(SubmissionEntry(getFeature: feature, value: value), receiving: size)

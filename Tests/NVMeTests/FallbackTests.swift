@@ -155,7 +155,7 @@ import Testing
     let controller = try Controller.open(function, options: machine.options)
     #expect(controller.remarks.count == 2 && controller.namespaces[0].descriptors.isEmpty)
     controller.reset()
-    controller.settle()
+    controller.waitForReset()
     #expect(controller.state == .ready)
     #expect(try #require(function.looked) - function.cleared >= 2_300_000_000)
     controller.close()
@@ -168,7 +168,7 @@ import Testing
     #expect(controller.remarks.count == 1)
     for _ in 0..<2 {
       controller.reset()
-      controller.settle()
+      controller.waitForReset()
       #expect(controller.state == .ready)
       #expect(try #require(function.looked) - function.cleared >= 2_300_000_000)
     }

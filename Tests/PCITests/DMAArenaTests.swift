@@ -30,13 +30,6 @@ import Testing
     #expect(other.load(fromByteOffset: 4096, as: UInt8.self) == 0x5a)
   }
 
-  @Test func takesAnyNodeAsAWish() throws {
-    for node in [0, 1, 63, 100_000, -1, Int.max] {
-      let arena = try DMAArena(frames: 1, node: node)
-      arena.base.storeBytes(of: 1, as: UInt8.self)
-    }
-  }
-
   @Test func isPlacedForHugePagesWhereItIsNotShared() throws {
     let arena = try DMAArena(frames: 600, isShared: false)
     #expect(arena.descriptor == nil)

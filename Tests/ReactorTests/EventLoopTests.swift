@@ -117,20 +117,20 @@ private final class Member {
   }
 
   @Test func aSharedDescriptorIsWaitedForUntilNobodyWantsItAnyMore() throws {
-    var sleeper = try Sleeper()
+    var epoll = try EpollSet()
     let descriptor = cm_eventfd()
     defer { close(descriptor) }
     var one: UInt64 = 1
-    sleeper.addEdge(descriptor)
-    sleeper.addEdge(descriptor)
-    sleeper.remove(descriptor)
+    epoll.addEdge(descriptor)
+    epoll.addEdge(descriptor)
+    epoll.remove(descriptor)
     #expect(write(descriptor, &one, 8) == 8)
-    let heard = sleeper.sleep(timeout: 0)
+    let heard = epoll.wait(timeout: 0)
     #expect(heard == 1)
-    sleeper.remove(descriptor)
-    sleeper.remove(descriptor)
+    epoll.remove(descriptor)
+    epoll.remove(descriptor)
     #expect(write(descriptor, &one, 8) == 8)
-    let nothing = sleeper.sleep(timeout: 0)
+    let nothing = epoll.wait(timeout: 0)
     #expect(nothing == 0)
   }
 }

@@ -11,6 +11,9 @@ final class MemoryDevice: BlockDevice {
   let hasVolatileCache = true
   let canDiscard = true
   let arena: DMAArena
+  var frameMemory: UnsafeMutableRawBufferPointer {
+    UnsafeMutableRawBufferPointer(start: arena.base, count: arena.size)
+  }
   /// Commands that fail, by their place in the order of submission, and with what.
   var failures: [Int: Int32] = [:]
   /// How many polls it takes until something has arrived.

@@ -78,7 +78,7 @@ import Testing
   func slowAnswers(milliseconds: UInt64) {
     var turns = UserTurns(slots: 64)
     let latency = milliseconds * 1_000_000
-    turns.note(latency: latency)
+    turns.record(latency: latency)
     var now: UInt64 = 1_000_000_000
     var underWay: [(slot: Int, end: UInt64)] = []
     var free = Array(0..<32)

@@ -46,8 +46,8 @@ import Testing
     let device = try openDevice(
       function, TimeSource(now: { function.time }, sleep: { _ in function.step() }),
       arena: DMAArena(frames: 8))
-    var sleeper = try Sleeper()
-    sleeper.addEdge(try #require(device.interruptDescriptor))
+    var epoll = try EpollSet()
+    epoll.addEdge(try #require(device.interruptDescriptor))
     var frames = (0..<8).map { UInt32($0) }
     var completions: [BlockCompletion] = []
     var (polledOn, refused, slept, submitted) = (0, 0, 0, 0)
@@ -82,12 +82,12 @@ import Testing
           continue
         }
         function.moment()
-        var isAwake = sleeper.sleep(timeout: 0) > 0
+        var isAwake = epoll.wait(timeout: 0) > 0
         while !isAwake, function.isBusy {
           function.step()
-          isAwake = sleeper.sleep(timeout: 0) > 0
+          isAwake = epoll.wait(timeout: 0) > 0
         }
-        if !isAwake { isAwake = sleeper.sleep(timeout: 0) > 0 }
+        if !isAwake { isAwake = epoll.wait(timeout: 0) > 0 }
         try #require(isAwake, "slept through a completion")
         slept += 1
       }
@@ -170,7 +170,7 @@ private final class LateDevice: BlockDevice {
   var blockCount: UInt64 { device.blockCount }
   var hasVolatileCache: Bool { device.hasVolatileCache }
   var canDiscard: Bool { device.canDiscard }
-  var arena: DMAArena { device.arena }
+  var frameMemory: UnsafeMutableRawBufferPointer { device.frameMemory }
   var interruptDescriptor: Int32? { device.interruptDescriptor }
   var eventDescriptor: Int32? { device.eventDescriptor }
   var removalDescriptor: Int32? { device.removalDescriptor }

@@ -4,7 +4,7 @@ import CMachine
 import Foundation
 import Glibc
 import NVMe
-import PCI
+import PCIHost
 import TestSupport
 import Testing
 @testable import VFIO

@@ -4,8 +4,8 @@ import Foundation
 import Glibc
 import NVMe
 import PCI
+import PCIHost
 import Testing
-
 @testable import VFIO
 
 /// Tests that want something done to the controller from outside, which `Tests/guest` does and asks for by name.

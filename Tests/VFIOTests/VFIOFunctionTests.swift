@@ -1,8 +1,8 @@
 import CMachine
 import Glibc
 import PCI
+import PCIHost
 import Testing
-
 @testable import VFIO
 
 /// The controller to try things with, where there is one bound to vfio-pci, as in the guest.

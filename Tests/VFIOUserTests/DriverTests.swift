@@ -6,10 +6,11 @@ import Foundation
 import Glibc
 import NVMe
 import PCI
+import PCIHost
 import TestSupport
 import Testing
-@testable import VFIOUser
 import VFIOUserServer
+@testable import VFIOUser
 
 /// The driver at a server, its memory and doorbells shared, or by messages alone; and at a server that is not ours,
 /// where `VARVE_VFIO_USER` names its socket. That one's namespace 1 is overwritten; it has to be as large as ours.

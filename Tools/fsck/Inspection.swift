@@ -1,4 +1,5 @@
 import Block
+import BlockProtocol
 import CMachine
 import Checker
 import Control

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Block
+import BlockProtocol
 import CMachine
 import Control
 import Device

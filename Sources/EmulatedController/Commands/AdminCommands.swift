@@ -1,7 +1,7 @@
 import NVMeSpec
 
 /// The admin commands (Base 2.0, section 5).
-extension Controller {
+extension ControllerModel {
   @inline(never)
   mutating func executeAdmin(_ command: FetchedCommand) -> Outcome {
     let entry = command.entry
@@ -38,12 +38,12 @@ extension Controller {
 
   private mutating func requestEvent(_ command: FetchedCommand) -> Outcome {
     guard events.keep(command) else { return .refused(.asynchronousEventLimitExceeded) }
-    tellEvents()
+    completeEventRequests()
     return .pending
   }
 
   /// Completes requests with the events that wait.
-  mutating func tellEvents() {
+  mutating func completeEventRequests() {
     while let (request, event) = events.next() { finish(request, .success, UInt64(event.rawValue)) }
   }
 
@@ -57,21 +57,21 @@ extension Controller {
       entry.parameterLocation = .max
       errorLog.append(entry)
     }
-    guard features.wants(event) else { return }
+    guard features.reports(event) else { return }
     events.add(event)
-    tellEvents()
+    completeEventRequests()
     raiseInterrupts()
   }
 
   /// Format NVM: a namespace loses its contents and may change its block size or the type of its protection information.
   /// Whether data or the key to it is to be erased, the namespace reads as zeros afterwards.
   private mutating func format(_ entry: SubmissionEntry) -> Outcome {
-    let wanted =
+    let identifiers =
       entry.namespace == SubmissionEntry.allNamespaces
       ? Array(namespaces.identifiers) : [entry.namespace]
     // Metadata lies in a buffer of its own, and protection information in its last bytes.
     guard entry.secureErase <= 2 else { return .refused(.invalidField) }
-    for identifier in wanted {
+    for identifier in identifiers {
       guard let namespace = namespaces[identifier] else { return .refused(.invalidNamespaceOrFormat) }
       guard Int(entry.formatIndex) < namespace.formats.count,
         namespace.mayHave(protectionType: entry.formatProtection),
@@ -80,7 +80,7 @@ extension Controller {
       guard !namespace.isWriteProtected else { return .refused(.namespaceWriteProtected) }
     }
     completeWork()
-    for identifier in wanted {
+    for identifier in identifiers {
       guard let namespace = namespaces[identifier] else { continue }
       let failure = namespace.medium.zero(at: 0, count: namespace.medium.size)
       guard failure == 0 else { return .done(Self.writeError(failure), 0) }

@@ -1,7 +1,7 @@
 import NVMeSpec
 
 /// Get and Set Features (Base 2.0, sections 5.15 and 5.27).
-extension Controller {
+extension ControllerModel {
   mutating func getFeatures(_ command: FetchedCommand) -> Outcome {
     let entry = command.entry
     let selection = entry.featureSelection

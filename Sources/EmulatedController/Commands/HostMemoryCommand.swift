@@ -3,28 +3,28 @@ import NVMeSpec
 
 /// Set Features, Host Memory Buffer (Base 2.0, section 5.27.1.10). The controller keeps a mark in each page it is lent,
 /// which must be there as long as it has the page.
-extension Controller {
+extension ControllerModel {
   mutating func setHostMemory(_ entry: SubmissionEntry) -> Outcome {
-    let wanted = entry.hostMemory
-    guard wanted.isLent else { return returnHostMemory() }
+    let request = entry.hostMemory
+    guard request.isEnabled else { return returnHostMemory() }
     guard lentMemory.isEmpty else { return .refused(.commandSequenceError) }
-    guard let pages = lentPages(wanted.list, wanted.count), pages.count == Int(wanted.pages),
+    guard let pages = lentPages(request.list, request.count), pages.count == Int(request.pages),
       pages.count * 4096 * 2 >= configuration.hostMemory
     else { return .refused(.invalidField) }
     for page in pages {
       guard let memory = iommu.translate(page, 4096, write: true) else {
         return .refused(.dataTransferError)
       }
-      if wanted.isReturned {
+      if request.isReturned {
         guard cm_load64(memory) == page ^ Self.mark else { return .refused(.internalError) }
       } else {
         cm_store64(memory, page ^ Self.mark)
       }
     }
     lentMemory = pages
-    hostMemory.pages = wanted.pages
-    hostMemory.list = wanted.list
-    hostMemory.count = wanted.count
+    hostMemory.pages = request.pages
+    hostMemory.list = request.list
+    hostMemory.count = request.count
     features.set(FeatureKey(feature: .hostMemoryBuffer), 1)
     return .success
   }

@@ -2,7 +2,7 @@ import Glibc
 import NVMeSpec
 
 /// The NVM command set (NVM Command Set 1.0, section 3.2).
-extension Controller {
+extension ControllerModel {
   @inline(__always)
   mutating func executeIO(_ command: inout FetchedCommand) -> Outcome {
     // Neither fused commands nor a metadata pointer's SGL; SGLs only where they are offered.

@@ -1,7 +1,7 @@
 import NVMeSpec
 
 /// Identify (Base 2.0, section 5.17).
-extension Controller {
+extension ControllerModel {
   mutating func identify(_ command: FetchedCommand) -> Outcome {
     let entry = command.entry
     let page = UnsafeMutableRawBufferPointer(rebasing: scratch[..<IdentifyStructure.size])

@@ -1,7 +1,7 @@
 import NVMeSpec
 
 /// Get Log Page (Base 2.0, section 5.16).
-extension Controller {
+extension ControllerModel {
   mutating func getLogPage(_ command: FetchedCommand) -> Outcome {
     let entry = command.entry
     let length = entry.logLength
@@ -26,7 +26,7 @@ extension Controller {
     if !entry.retainEvent, case .done(let status, _) = outcome, status.isSuccess {
       if entry.logPage == .changedNamespaces { changedNamespaces = ChangedNamespaceLog() }
       events.unmask(entry.logPage)
-      tellEvents()
+      completeEventRequests()
     }
     return outcome
   }

@@ -6,7 +6,7 @@ import NVMeSpec
 /// Metadata goes over the bus in a buffer of its own, or not at all where the controller keeps the protection
 /// information to itself (PRACT). On the medium it lies behind the last block, protection information inverted, so that
 /// where nothing was written, or was deallocated, it reads as ones, which say that it is not to be checked.
-extension Controller {
+extension ControllerModel {
   @inline(never)
   mutating func readProtected(
     _ command: FetchedCommand, _ namespace: NamespaceRecord, _ offset: Int, _ length: Int

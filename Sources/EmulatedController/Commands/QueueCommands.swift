@@ -1,7 +1,7 @@
 import NVMeSpec
 
 /// Creation and deletion of I/O queues (Base 2.0, sections 5.3 to 5.6).
-extension Controller {
+extension ControllerModel {
   mutating func createCompletionQueue(_ entry: SubmissionEntry) -> Outcome {
     let queue = Int(entry.queueIdentifier)
     guard mayComplete(queue), !queues.completion[queue].exists else {
@@ -14,7 +14,7 @@ extension Controller {
     queues.completion[queue] = CompletionQueue(
       address: entry.prp1, entries: UInt32(entry.queueEntries), vector: entry.interruptVector,
       interrupts: entry.interruptsEnabled)
-    queues.noteCreation(queue)
+    queues.recordCreation(of: queue)
     sharedDoorbells?.clear(queue, isCompletion: true)
     return .success
   }
@@ -28,7 +28,7 @@ extension Controller {
     if let refusal = refusal(ofQueue: entry, entrySize: SubmissionEntry.size) { return refusal }
     queues.submission[queue] = SubmissionQueue(
       address: entry.prp1, entries: UInt32(entry.queueEntries), completionQueue: completion)
-    queues.noteCreation(queue)
+    queues.recordCreation(of: queue)
     sharedDoorbells?.clear(queue, isCompletion: false)
     return .success
   }

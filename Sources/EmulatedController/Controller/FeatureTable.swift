@@ -93,7 +93,7 @@ struct FeatureTable {
   }
 
   /// Whether the host wants to be told of an event.
-  func wants(_ event: AsynchronousEvent) -> Bool {
+  func reports(_ event: AsynchronousEvent) -> Bool {
     let configuration = value(FeatureKey(feature: .asynchronousEventConfiguration)) ?? 0
     return event.configurationBits.map { configuration & $0 != 0 } ?? true
   }

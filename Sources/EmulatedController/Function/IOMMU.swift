@@ -135,7 +135,7 @@ struct IOMMU: ~Copyable {
   /// Sends the copy of `length` bytes of a queue to the host where they are remote.
   mutating func deliver(_ address: UInt64, _ length: Int) {
     guard let mapping = mapping(address, length, true), mapping.isRemote else { return }
-    remote.note(address, mapping.base + Int(address - mapping.start), length)
+    remote.recordWrite(address, mapping.base + Int(address - mapping.start), length)
     remote.deliver()
   }
 
@@ -155,7 +155,7 @@ struct IOMMU: ~Copyable {
     let pointer = mapping.base + Int(address - mapping.start)
     if mapping.isRemote {
       if write {
-        remote.note(address, pointer, length)
+        remote.recordWrite(address, pointer, length)
       } else if !remote.fetch(address, pointer, length) {
         return nil
       }

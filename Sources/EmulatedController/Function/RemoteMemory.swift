@@ -39,8 +39,8 @@ struct RemoteAccess {
     host?.read(address, into: copy, count: count) ?? false
   }
 
-  /// Takes down that bytes of a copy are about to be written.
-  mutating func note(_ address: UInt64, _ copy: UnsafeMutableRawPointer, _ count: Int) {
+  /// Records that bytes of a copy are about to be written.
+  mutating func recordWrite(_ address: UInt64, _ copy: UnsafeMutableRawPointer, _ count: Int) {
     written.append(Piece(address: address, pointer: copy, count: count))
   }
 

@@ -49,7 +49,7 @@ final class ImageBacking: Backing {
 
   deinit {
     // While the file is still open.
-    if !isReadOnly { mapping?.medium.giveBackKept() }
+    if !isReadOnly { mapping?.medium.releaseZeroPages() }
     close(file.descriptor)
   }
 

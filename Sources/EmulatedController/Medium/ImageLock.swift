@@ -1,6 +1,7 @@
 import CMachine
 import Glibc
 import PCI
+import SystemFiles
 
 /// Keeps an image to one process by a lock on the file (flock(2)).
 ///

@@ -3,7 +3,7 @@ import Glibc
 
 /// An open image file as a medium: the file of an `ImageBacking`.
 ///
-/// Blocks are moved by preadv and pwritev rather than through a mapping: a full disk and a failing one are then an
+/// Blocks are transferred by preadv and pwritev rather than through a mapping: a full disk and a failing one are then an
 /// errno, which becomes a status, where a mapping would raise SIGBUS; and a read that would have to wait for the
 /// disk can be told from one that would not.
 struct ImageMedium {
@@ -64,7 +64,7 @@ struct ImageMedium {
     return ranges
   }
 
-  /// Runs `call` until every piece is moved, in batches the system takes.
+  /// Runs `call` until every piece is transferred, in batches the system takes.
   @inline(__always)
   private func transfer(
     _ pieces: UnsafeMutablePointer<iovec>, _ count: Int, _ offset: Int,
@@ -73,21 +73,21 @@ struct ImageMedium {
     var index = 0
     var position = offset
     while index < count {
-      var moved = call(pieces + index, Int32(min(count - index, Self.vectorLimit)), position)
-      if moved < 0 {
+      var transferred = call(pieces + index, Int32(min(count - index, Self.vectorLimit)), position)
+      if transferred < 0 {
         if errno == EINTR { continue }
         return errno
       }
       // The file ends before the namespace does: someone cut it.
-      if moved == 0 { return EIO }
-      position += moved
-      while index < count, moved >= pieces[index].iov_len {
-        moved -= pieces[index].iov_len
+      if transferred == 0 { return EIO }
+      position += transferred
+      while index < count, transferred >= pieces[index].iov_len {
+        transferred -= pieces[index].iov_len
         index += 1
       }
-      if moved > 0 {
-        pieces[index].iov_base = pieces[index].iov_base.map { $0 + moved }
-        pieces[index].iov_len -= moved
+      if transferred > 0 {
+        pieces[index].iov_base = pieces[index].iov_base.map { $0 + transferred }
+        pieces[index].iov_len -= transferred
       }
     }
     return 0

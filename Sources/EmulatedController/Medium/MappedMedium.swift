@@ -43,7 +43,7 @@ struct MappedMedium {
       if let target { readRange(into: target, position, length) }
       position += length
     }
-    return BusErrorGuard.count == before ? 0 : mend()
+    return BusErrorGuard.count == before ? 0 : remap()
   }
 
   @inline(__always)
@@ -88,7 +88,7 @@ struct MappedMedium {
       if let source { memcpy(base + position, source, length) }
       position += length
     }
-    return BusErrorGuard.count == before ? 0 : mend()
+    return BusErrorGuard.count == before ? 0 : remap()
   }
 
   // MARK: Deallocation
@@ -131,7 +131,7 @@ struct MappedMedium {
   func finish(_ rest: Deallocation) -> Int32 {
     let before = BusErrorGuard.count
     for range in rest.cleared { memset(base + range.lowerBound, 0, range.count) }
-    guard BusErrorGuard.count == before else { return mend() }
+    guard BusErrorGuard.count == before else { return remap() }
     for range in rest.punched {
       let failure = file.zero(at: range.lowerBound, count: range.count)
       guard failure == 0 else { return failure }
@@ -170,7 +170,7 @@ struct MappedMedium {
   }
 
   /// Gives all pages back that hold zeros because nothing was written there.
-  func giveBackKept() {
+  func releaseZeroPages() {
     guard !account.pointee.keepsAll else { return }
     let end = size / Self.pageSize
     var page = 0
@@ -192,7 +192,7 @@ struct MappedMedium {
   /// - Returns: bytes to be given to `populate` in a thread.
   @inline(__always)
   func rangeToPopulate(afterWriting range: Range<Int>) -> Range<Int>? {
-    guard account.pointee.streams.note(range), account.pointee.populating == nil else { return nil }
+    guard account.pointee.streams.extend(range), account.pointee.populating == nil else { return nil }
     let last = min((range.upperBound + PageAccount.ahead) / Self.pageSize, size / Self.pageSize)
     guard range.upperBound / Self.pageSize < last, !resident.contains(last - 1),
       account.pointee.kept < account.pointee.limit
@@ -264,7 +264,7 @@ struct MappedMedium {
   /// Maps the file anew, in place of what the guard laid over it, so that the next access fails again rather than
   /// finding something made up.
   @inline(never)
-  private func mend() -> Int32 {
+  private func remap() -> Int32 {
     mmap(base, size, access, MAP_SHARED | MAP_FIXED, file.descriptor, 0)
     return EIO
   }

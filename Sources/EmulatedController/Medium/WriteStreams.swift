@@ -3,10 +3,10 @@ struct WriteStreams {
   private var ends: (Int, Int, Int, Int) = (-1, -1, -1, -1)
   private var oldest = 0
 
-  /// Takes down a write of a range.
+  /// Adds a write of a range to the stream that it continues, or begins one with it.
   /// - Returns: whether it goes on where one of the last writes ended.
   @inline(__always)
-  mutating func note(_ range: Range<Int>) -> Bool {
+  mutating func extend(_ range: Range<Int>) -> Bool {
     if ends.0 == range.lowerBound {
       ends.0 = range.upperBound
     } else if ends.1 == range.lowerBound {

@@ -36,8 +36,8 @@ struct QueueTable: ~Copyable {
     (lowestDue, highestDue) = (.max, -1)
   }
 
-  /// Takes down that a queue was made.
-  mutating func noteCreation(_ queue: Int) { limit = max(limit, queue + 1) }
+  /// Raises `limit` above a queue that was made.
+  mutating func recordCreation(of queue: Int) { limit = max(limit, queue + 1) }
 
   /// Whether there has been an I/O queue since the reset.
   var hasMadeQueues: Bool { limit > 1 }
@@ -45,9 +45,9 @@ struct QueueTable: ~Copyable {
   /// Whether any completion queue needs an interrupt.
   var interruptsDue: Bool { highestDue >= 0 }
 
-  /// Takes down that a completion queue needs an interrupt.
+  /// Marks a completion queue as needing an interrupt.
   @inline(__always)
-  mutating func noteInterrupt(_ queue: Int) {
+  mutating func markInterruptDue(_ queue: Int) {
     if queue < lowestDue { lowestDue = queue }
     if queue > highestDue { highestDue = queue }
   }

@@ -127,10 +127,10 @@ struct DeferredCommands: ~Copyable {
 
   private mutating func grow() {
     let larger = max(64, capacity * 2)
-    let moved = UnsafeMutablePointer<Slot>.allocate(capacity: larger)
-    moved.moveInitialize(from: slots, count: capacity)
+    let grown = UnsafeMutablePointer<Slot>.allocate(capacity: larger)
+    grown.moveInitialize(from: slots, count: capacity)
     slots.deallocate()
-    slots = moved
+    slots = grown
     for index in capacity..<larger {
       (slots + index).initialize(to: Slot())
       slots[index].next = index + 1 < larger ? Int32(index + 1) : -1

@@ -48,13 +48,13 @@ public struct HostMemoryAttributes: Hashable, Sendable {
 }
 
 extension SubmissionEntry {
-  /// Set Features, Host Memory Buffer: lends memory.
+  /// Set Features, Host Memory Buffer: lends memory (EHM).
   /// - Parameters:
   ///   - pages: its size in memory pages.
   ///   - list: the address of the descriptor list, a multiple of 16.
   ///   - count: the descriptors in it.
   ///   - isReturned: whether the controller has had the same memory before and its contents are as it left them (MR).
-  public init(lendHostMemory pages: UInt32, list: UInt64, count: UInt32, isReturned: Bool) {
+  public init(enableHostMemory pages: UInt32, list: UInt64, count: UInt32, isReturned: Bool) {
     self.init(setFeature: .hostMemoryBuffer, value: isReturned ? 3 : 1)
     cdw12 = pages
     cdw13 = UInt32(truncatingIfNeeded: list)
@@ -62,13 +62,13 @@ extension SubmissionEntry {
     cdw15 = count
   }
 
-  /// Set Features, Host Memory Buffer: takes it back.
-  public static var takeHostMemory: SubmissionEntry {
+  /// Set Features, Host Memory Buffer: takes it back (EHM cleared).
+  public static var disableHostMemory: SubmissionEntry {
     SubmissionEntry(setFeature: .hostMemoryBuffer, value: 0)
   }
 
   /// EHM and MR, HSIZE, the list's address and its length, of Set Features, Host Memory Buffer.
-  public var hostMemory: (isLent: Bool, isReturned: Bool, pages: UInt32, list: UInt64, count: UInt32) {
+  public var hostMemory: (isEnabled: Bool, isReturned: Bool, pages: UInt32, list: UInt64, count: UInt32) {
     (cdw11.flag(0), cdw11.flag(1), cdw12, UInt64(cdw14) << 32 | UInt64(cdw13), cdw15)
   }
 }

@@ -35,5 +35,5 @@ struct ServerProcess: ~Copyable {
   }
 
   /// Whether what this process had of the memory is given up once `other` serves.
-  func makesWay(for other: borrowing ServerProcess) -> Bool { hasEnded || identifier == other.identifier }
+  func isReplaced(by other: borrowing ServerProcess) -> Bool { hasEnded || identifier == other.identifier }
 }

@@ -22,7 +22,7 @@ extension VFIOUserFunction {
   private func takeUp() throws(FunctionError) {
     let socket = try ServerSocket.connect(path, patience: link.connection.patience)
     let other = ServerProcess(behind: socket)
-    guard server.makesWay(for: other) else {
+    guard server.isReplaced(by: other) else {
       throw FunctionError(
         "\(path): process \(server.identifier) still has this process's memory", remedy: "end it first",
         errno: EBUSY)

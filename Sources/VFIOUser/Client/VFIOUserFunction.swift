@@ -6,9 +6,8 @@ import PCI
 ///
 /// The server has the function's registers; memory is shared with it, arena by arena, and interrupts are eventfds
 /// passed to it. Doorbells are stored to in memory where the server offers that, and go by message otherwise.
-public final class VFIOUserFunction: Function {
+public final class VFIOUserFunction: PCIFunction {
   public let name: String
-  public var numaNode: Int? { nil }
 
   public internal(set) var starts = 0
 

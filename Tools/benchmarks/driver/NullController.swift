@@ -6,9 +6,8 @@ import PCI
 ///
 /// BAR 0 is plain memory. The device looks at it only in `service`, which the benchmark calls between submission and
 /// completion, so all its cost is in that one function and can be told from the driver's.
-final class NullController: Function {
+final class NullController: PCIFunction {
   let name = "null"
-  let numaNode: Int? = nil
   let interruptVectors = 0
   let removalDescriptor: Int32? = nil
 

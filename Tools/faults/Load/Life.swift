@@ -164,7 +164,7 @@ final class Life {
   /// Polls once, and lets time pass when that is all that can help.
   private func step() {
     device.poll(&completions, limit: 16)
-    notePowerLoss()
+    checkForPowerLoss()
     for completion in completions { finish(completion) }
     let isQuiet = completions.isEmpty
     completions.removeAll(keepingCapacity: true)
@@ -180,7 +180,7 @@ final class Life {
   }
 
   /// Learns what the device has found after a loss of power: what is read from now on may be older, or no discard.
-  private func notePowerLoss() {
+  private func checkForPowerLoss() {
     guard device.controller.cacheLosses != powerLosses || (device.loss != nil) != hasLostCache else { return }
     powerLosses = device.controller.cacheLosses
     if device.loss == nil {

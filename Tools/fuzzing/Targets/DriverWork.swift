@@ -20,7 +20,7 @@ public struct DriverWork {
   private static let millisecond: UInt64 = 1_000_000
 
   /// Works with the controller behind `function`.
-  public init(_ function: any Function) {
+  public init(_ function: any PCIFunction) {
     let clock = Clock()
     var options = ControllerOptions()
     options.time = TimeSource(now: { clock.now }, sleep: { clock.now += $0 })

@@ -4,7 +4,7 @@ import PCI
 
 /// A controller that follows the protocol only as far as it is left to, and otherwise gives registers, data,
 /// statuses, identifiers and queue heads that nobody can expect.
-public final class HostileController: Function, RegisterAccess {
+public final class HostileController: PCIFunction, RegisterAccess {
   /// How many of 16 answers are as they should be.
   public struct Honesty: Sendable {
     /// Values of registers.
@@ -20,7 +20,6 @@ public final class HostileController: Function, RegisterAccess {
   }
 
   public let name = "hostile"
-  public let numaNode: Int? = nil
   public let interruptVectors = 0
   public let removalDescriptor: Int32? = nil
 

@@ -1,4 +1,5 @@
 import Block
+import BlockProtocol
 import CBlkid
 import CMachine
 import Device

@@ -1,6 +1,7 @@
 import Block
 import CMachine
 import Glibc
+import Reactor
 
 /// Waits for completions as the daemon's reactor does: while pauses are short it polls, and when nothing has come for a
 /// while it sleeps until the device's interrupt.
@@ -14,7 +15,7 @@ struct AdaptiveWait {
   /// Lets time pass, awake or asleep; to be called after a poll that found nothing.
   mutating func wait(for device: NamespaceDevice) {
     let now = cm_monotonic_ns()
-    if polling.goesOn(at: now) { return cm_pause() }
+    if polling.shouldPoll(at: now) { return cm_pause() }
     guard device.prepareToSleep() else { return }
     let deadline = device.nextDeadline
     guard deadline > now, let descriptor = device.interruptDescriptor else { return }

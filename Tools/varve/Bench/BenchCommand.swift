@@ -94,8 +94,7 @@ struct Bench: ParsableCommand {
       blocksPerCommand: Int((Size.bytes(block) ?? 0) / Self.blockSize), depth: depth,
       duration: UInt64(seconds * 1e9), isAdaptive: adaptive,
       range: (size.flatMap(Size.bytes) ?? .max) / Self.blockSize)
-    let arena = try DMAArena(
-      frames: BenchLoop.frames(for: plan), name: "varve-bench", node: controller.function.numaNode)
+    let arena = try DMAArena(frames: BenchLoop.frames(for: plan), name: "varve-bench")
     let device = try NamespaceDevice(controller: controller, namespace: namespace, arena: arena)
     defer { device.close() }
     plan.range = min(plan.range, device.blockCount)

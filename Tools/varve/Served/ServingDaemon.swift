@@ -34,16 +34,16 @@ struct ServingDaemon {
       throw DeviceError(
         "no varve filesystem of this user's is mounted at \(path); see: findmnt -t fuse.varve,fuseblk.varve")
     }
-    let wanted = try DeviceName(name)
-    return daemons.first { $0.serves.isCalled(wanted) }
-      ?? daemons.first { $0.serves.isOnController(of: wanted) }
+    let device = try DeviceName(name)
+    return daemons.first { $0.serves.isCalled(device) }
+      ?? daemons.first { $0.serves.isOnController(of: device) }
   }
 
   /// The mount of what a person calls `name`, and of no other namespace.
   static func findMount(_ name: String) throws(DeviceError) -> ServingDaemon? {
     guard let daemon = try find(name) else { return nil }
-    guard let wanted = try? DeviceName(name), daemon.serves.isOnController(of: wanted) else { return daemon }
-    return daemon.serves.isCalled(wanted) ? daemon : nil
+    guard let device = try? DeviceName(name), daemon.serves.isOnController(of: device) else { return daemon }
+    return daemon.serves.isCalled(device) ? daemon : nil
   }
 
   private static func isFolder(_ path: String) -> Bool {

@@ -1,6 +1,6 @@
 import ArgumentParser
 import JSONValue
-import PCI
+import PCIHost
 
 extension FunctionAddress: ExpressibleByArgument {
   public init?(argument: String) { self.init(argument) }

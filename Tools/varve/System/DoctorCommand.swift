@@ -1,5 +1,5 @@
 import ArgumentParser
-import PCI
+import PCIHost
 
 /// `varve doctor`: what the machine lacks, and what mends it.
 struct Doctor: ParsableCommand {

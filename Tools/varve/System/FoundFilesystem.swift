@@ -2,7 +2,7 @@ import Control
 import Device
 import Glibc
 import JSONValue
-import PCI
+import SystemFiles
 
 /// A Varve filesystem that is seen without touching its controller.
 struct FoundFilesystem {

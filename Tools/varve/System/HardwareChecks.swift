@@ -1,6 +1,7 @@
 import Device
 import Glibc
-import PCI
+import PCIHost
+import SystemFiles
 
 /// What driving a real NVMe controller needs: IOMMU, VFIO, permission, lockable memory.
 struct HardwareChecks {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Control
-import PCI
+import PCIHost
+import SystemFiles
 import JSONValue
 
 /// `varve list`: the machine's NVMe controllers.

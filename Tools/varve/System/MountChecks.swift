@@ -1,6 +1,6 @@
 import Confinement
 import Glibc
-import PCI
+import SystemFiles
 
 /// What mounting any filesystem needs: FUSE, and a kernel that can confine a daemon.
 struct MountChecks {

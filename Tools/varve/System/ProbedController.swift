@@ -1,8 +1,8 @@
 import Block
 import Device
-import NVMe
-import PCI
 import JSONValue
+import NVMe
+import PCIHost
 
 /// What a controller that was brought up says of itself and of the filesystems on it.
 struct ProbedController {

@@ -1,5 +1,5 @@
 import ArgumentParser
-import PCI
+import SystemFiles
 
 /// Where a command looks for what the kernel says of the machine.
 struct SystemOptions: ParsableArguments {

@@ -1,0 +1,17 @@
+/// Why a PCI function could not be used, and what mends it.
+public struct FunctionError: Error, CustomStringConvertible, Sendable {
+  /// What failed, in one line, naming the device.
+  public let problem: String
+  /// The command or act that mends it; empty where there is none.
+  public let remedy: String
+  /// The system's error number, 0 when there was none.
+  public let errno: Int32
+
+  public init(_ problem: String, remedy: String = "", errno: Int32 = 0) {
+    self.problem = problem
+    self.remedy = remedy
+    self.errno = errno
+  }
+
+  public var description: String { remedy.isEmpty ? problem : "\(problem); \(remedy)" }
+}

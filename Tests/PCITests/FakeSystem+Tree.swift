@@ -1,7 +1,0 @@
-import PCI
-import TestSupport
-
-extension FakeSystem {
-  /// The copy, to be looked at.
-  var tree: SystemTree { SystemTree(root: root) }
-}
