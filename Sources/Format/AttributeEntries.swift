@@ -1,7 +1,7 @@
 /// A packed run of extended attributes: in the end of an inode, or in an attribute node.
 ///
-/// Each attribute is its fields, the name with its namespace prefix, and the value or, where that lies apart, a reference to it:
-/// its length and the nodes that hold it.
+/// Each attribute is its fields, the name with its namespace prefix, and the value or, where that lies apart, a reference
+/// to it: its length and the nodes that hold it.
 public struct AttributeEntries {
   /// Bytes before the name.
   public static var fixedSize: Int { fields.contentLength.end }

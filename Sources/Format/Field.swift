@@ -7,9 +7,9 @@ public enum FieldKind: String, Sendable {
 
 /// A field that is one little-endian integer: where it lies in its structure. Its width is that of `Value`.
 ///
-/// Each structure has its fields in one place, its `fields`: it encodes and decodes by them, and `StructureLayout` lists them for
-/// whoever shows, damages or describes it. `fields` are inlined and come to constants, so a field costs what an offset in the code
-/// would, in other modules too; a global would be read from memory there.
+/// Each structure has its fields in one place, its `fields`: it encodes and decodes by them, and `StructureLayout` lists
+/// them for whoever shows, damages or describes it. `fields` are inlined and come to constants, so a field costs what an
+/// offset in the code would, in other modules too; a global would be read from memory there.
 public struct Field<Value: FixedWidthInteger & BitwiseCopyable>: Sendable {
   /// Bytes before it in the structure.
   public let offset: Int

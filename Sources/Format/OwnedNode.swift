@@ -21,8 +21,8 @@ public enum PackedNodeHeader {
   @inline(__always) public static var fields: Fields { Fields() }
 }
 
-/// A node of one inode that is neither a map node nor a long symlink's target: a header with a magic number and the inode's number,
-/// and behind it what the node is for.
+/// A node of one inode that is neither a map node nor a long symlink's target: a header with a magic number and the
+/// inode's number, and behind it what the node is for.
 public protocol OwnedNode {
   static var magic: UInt32 { get }
   var page: Page { get }

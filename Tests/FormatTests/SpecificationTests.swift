@@ -5,7 +5,8 @@ import Testing
 
 /// The pages of SPEC, as far as a program can read them.
 enum Specification {
-  private static func lines(_ page: String) throws -> [Substring] {
+  /// The lines of a page.
+  static func lines(_ page: String) throws -> [Substring] {
     let path = URL(filePath: #filePath).appending(path: "../../../Sources/Format/Format.docc/\(page).md")
     return try String(contentsOf: path.standardized, encoding: .utf8).split(
       separator: "\n", omittingEmptySubsequences: false)
@@ -81,6 +82,11 @@ enum Specification {
       let table = try #require(tables.first { $0.heading == layout.name })
       #expect(Specification.fields(table) == layout.fields, "\(layout.name)")
     }
+  }
+
+  @Test("A line has at most 120 characters", arguments: ["Format", "SPEC", "SPEC-Replay", "SPEC-Example"])
+  func width(_ page: String) throws {
+    for line in try Specification.lines(page) { #expect(line.count <= 120, "\(line)") }
   }
 
   @Test("Fields lie one behind the other", arguments: StructureLayout.all.indices)

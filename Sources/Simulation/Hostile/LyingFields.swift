@@ -1,7 +1,7 @@
 import Format
 
-/// Where a lie about a structure can be told: in its fields but the magic number, without which it would be no such structure, by
-/// widths that an integer has.
+/// Where a lie about a structure can be told: in its fields but the magic number, without which it would be no such
+/// structure, by widths that an integer has.
 struct LyingFields {
   let places: [(offset: Int, width: Int)]
 
