@@ -1,9 +1,22 @@
 /// A packed run of extended attributes: in the end of an inode, or in an attribute node.
 ///
-/// Each attribute takes name length (1 byte), form (1), length of what follows the name (2), the name with its namespace
-/// prefix, and the value or, where that lies apart, its length and the nodes that hold it.
+/// Each attribute is its fields, the name with its namespace prefix, and the value or, where that lies apart, a reference
+/// to it: its length and the nodes that hold it.
 public struct AttributeEntries {
-  public static let fixedSize = 4
+  /// Bytes before the name.
+  public static var fixedSize: Int { fields.contentLength.end }
+
+  public struct Fields: Sendable {
+    public let nameLength = Field<UInt8>(0)
+    public let form = Field<UInt8>(1)
+    public let contentLength = Field<UInt16>(2)
+
+    @inline(__always) init() {}
+  }
+
+  /// Where the fields lie in an attribute.
+  @inline(__always) public static var fields: Fields { Fields() }
+
   public static let maximumName = 255
   /// The longest value, as the kernel has it.
   public static let maximumValue = 65536
@@ -32,7 +45,7 @@ public struct AttributeEntries {
     /// The nodes that hold the value; none when it follows the name.
     public var valueNodes: [UInt64] {
       guard form == .apart else { return [] }
-      return stride(from: 4, to: content.count, by: 8).map {
+      return stride(from: ValueReference.nodesStart, to: content.count, by: 8).map {
         UInt64(littleEndian: content.loadUnaligned(fromByteOffset: $0, as: UInt64.self))
       }
     }
@@ -69,16 +82,17 @@ public struct AttributeEntries {
   /// The attribute at byte `offset`, nil at the end or where the bytes make none.
   public func attribute(at offset: Int) -> Attribute? {
     guard offset >= start, offset + Self.fixedSize <= end else { return nil }
-    let nameCount = Int(page.load(UInt8.self, at: offset))
-    let contentCount = Int(page.load(UInt16.self, at: offset + 2))
+    let nameCount = Int(page.load(Self.fields.nameLength, of: offset))
+    let contentCount = Int(page.load(Self.fields.contentLength, of: offset))
     let nameStart = offset + Self.fixedSize
-    guard let form = Form(rawValue: page.load(at: offset + 1)), nameCount > 0,
+    guard let form = Form(rawValue: page.load(Self.fields.form, of: offset)), nameCount > 0,
       nameStart + nameCount + contentCount <= end
     else { return nil }
     let content = page.bytes(at: nameStart + nameCount, count: contentCount)
-    guard form == .inline || contentCount >= 4 else { return nil }
+    guard form == .inline || contentCount >= ValueReference.nodesStart else { return nil }
     let valueCount =
-      form == .inline ? contentCount : Int(UInt32(littleEndian: content.loadUnaligned(as: UInt32.self)))
+      form == .inline
+      ? contentCount : Int(page.load(ValueReference.fields.length, of: nameStart + nameCount))
     let attribute = Attribute(
       offset: offset, form: form, name: page.bytes(at: nameStart, count: nameCount), content: content,
       valueCount: valueCount)
@@ -123,7 +137,9 @@ public struct AttributeEntries {
   public static func length(name: Int, content: Int) -> Int { fixedSize + name + content }
 
   /// The bytes that follow the name of a value of `count` bytes that lies apart.
-  public static func referenceLength(value count: Int) -> Int { 4 + 8 * AttributeValueNode.count(of: count) }
+  public static func referenceLength(value count: Int) -> Int {
+    ValueReference.nodesStart + 8 * AttributeValueNode.count(of: count)
+  }
 
   /// What follows the name of a value of `count` bytes that lies in `nodes`.
   public static func reference(value count: Int, nodes: [UInt64]) -> [UInt8] {
@@ -139,9 +155,9 @@ public struct AttributeEntries {
     name: UnsafeRawBufferPointer, _ form: Form = .inline, content: UnsafeRawBufferPointer, into page: Page,
     at offset: Int
   ) {
-    page.store(UInt8(truncatingIfNeeded: name.count), at: offset)
-    page.store(form.rawValue, at: offset + 1)
-    page.store(UInt16(truncatingIfNeeded: content.count), at: offset + 2)
+    page.store(UInt8(truncatingIfNeeded: name.count), Self.fields.nameLength, of: offset)
+    page.store(form.rawValue, Self.fields.form, of: offset)
+    page.store(UInt16(truncatingIfNeeded: content.count), Self.fields.contentLength, of: offset)
     page.copy(name, at: offset + fixedSize)
     page.copy(content, at: offset + fixedSize + name.count)
   }
@@ -181,4 +197,17 @@ extension AttributeEntries {
     node.page.clear(at: end - length, count: length)
     node.length -= length
   }
+}
+
+/// What follows the name of an attribute whose value lies apart: the value's length, and the numbers of its nodes.
+public enum ValueReference {
+  public struct Fields: Sendable {
+    public let length = Field<UInt32>(0)
+
+    @inline(__always) init() {}
+  }
+
+  @inline(__always) public static var fields: Fields { Fields() }
+  /// Where the nodes' numbers begin, 8 bytes each.
+  public static var nodesStart: Int { fields.length.end }
 }

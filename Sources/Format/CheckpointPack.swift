@@ -2,6 +2,20 @@
 public struct TableRoot: Sendable, Equatable {
   public static let size = 40
 
+  public struct Fields: Sendable {
+    public let address = Field<UInt64>(0, .block)
+    public let checksum = Field<UInt32>(8, .checksum)
+    public let height = Field<UInt32>(12)
+    public let limit = Field<UInt64>(16)
+    public let used = Field<UInt64>(24)
+    public let cursor = Field<UInt64>(32)
+
+    @inline(__always) init() {}
+  }
+
+  /// Where the fields lie in the root.
+  @inline(__always) public static var fields: Fields { Fields() }
+
   /// The block of the root, 0 for an empty table.
   public var address: UInt64 = 0
   public var checksum: UInt32 = 0
@@ -17,21 +31,21 @@ public struct TableRoot: Sendable, Equatable {
   public init() {}
 
   public init(_ page: Page, at offset: Int) {
-    address = page.load(at: offset)
-    checksum = page.load(at: offset + 8)
-    height = page.load(at: offset + 12)
-    limit = page.load(at: offset + 16)
-    used = page.load(at: offset + 24)
-    cursor = page.load(at: offset + 32)
+    address = page.load(Self.fields.address, of: offset)
+    checksum = page.load(Self.fields.checksum, of: offset)
+    height = page.load(Self.fields.height, of: offset)
+    limit = page.load(Self.fields.limit, of: offset)
+    used = page.load(Self.fields.used, of: offset)
+    cursor = page.load(Self.fields.cursor, of: offset)
   }
 
   public func store(_ page: Page, at offset: Int) {
-    page.store(address, at: offset)
-    page.store(checksum, at: offset + 8)
-    page.store(height, at: offset + 12)
-    page.store(limit, at: offset + 16)
-    page.store(used, at: offset + 24)
-    page.store(cursor, at: offset + 32)
+    page.store(address, Self.fields.address, of: offset)
+    page.store(checksum, Self.fields.checksum, of: offset)
+    page.store(height, Self.fields.height, of: offset)
+    page.store(limit, Self.fields.limit, of: offset)
+    page.store(used, Self.fields.used, of: offset)
+    page.store(cursor, Self.fields.cursor, of: offset)
   }
 }
 
@@ -80,11 +94,42 @@ public struct CheckpointPack: Sendable, Equatable {
   public var usage: [UsageSelection] = []
 
   public struct UsageSelection: Sendable, Equatable {
+    public static let size = 8
+
+    public struct Fields: Sendable {
+      public let checksum = Field<UInt32>(0, .checksum)
+      public let copy = Field<UInt32>(4)
+
+      @inline(__always) init() {}
+    }
+
+    /// Where the fields lie in the selection.
+    @inline(__always) public static var fields: Fields { Fields() }
+
     public var checksum: UInt32
     public var copy: UInt32
     public init(checksum: UInt32, copy: UInt32) {
       self.checksum = checksum
       self.copy = copy
+    }
+
+    /// Decodes selection `index` of the pack that begins at `base`; the caller made sure that it has so many.
+    fileprivate init(_ base: UnsafeMutableRawPointer, index: Int) {
+      let (page, start) = Self.place(base, index)
+      checksum = page.load(Self.fields.checksum, of: start)
+      copy = page.load(Self.fields.copy, of: start)
+    }
+
+    /// Encodes selection `index`.
+    fileprivate func store(_ base: UnsafeMutableRawPointer, index: Int) {
+      let (page, start) = Self.place(base, index)
+      page.store(checksum, Self.fields.checksum, of: start)
+      page.store(copy, Self.fields.copy, of: start)
+    }
+
+    private static func place(_ base: UnsafeMutableRawPointer, _ index: Int) -> (page: Page, start: Int) {
+      let at = CheckpointPack.headerSize + index * size
+      return (Page(base + at / Page.size * Page.size), at % Page.size)
     }
   }
 
@@ -92,52 +137,52 @@ public struct CheckpointPack: Sendable, Equatable {
 
   public var isClean: Bool { flags & Self.cleanFlag != 0 }
 
-  private enum Field {
-    static let magic = 0
-    static let sequence = 8
-    static let nonce = 16
-    static let epoch = 32
-    static let flags = 36
-    static let time = 40
-    static let logBlock = 48
-    static let logSequence = 56
-    static let logPrevious = 64
-    static let logNext = 68
-    static let inodes = 72
-    static let internals = 112
-    static let reserved = 152
-    static let usageBlocks = 160
-    static let checksum = 188
+  public struct Fields: Sendable {
+    public let magic = Field<UInt64>(0, .magic)
+    public let sequence = Field<UInt64>(8)
+    public let nonce = ByteField(16, size: 16)
+    public let epoch = Field<UInt32>(32)
+    public let flags = Field<UInt32>(36, .flags)
+    public let time = Field<Int64>(40, .time)
+    public let logBlock = Field<UInt64>(48, .block)
+    public let logSequence = Field<UInt64>(56)
+    public let logPreviousChecksum = Field<UInt32>(64, .checksum)
+    public let logNextSegment = Field<UInt32>(68, .segment)
+    public let inodes = ByteField(72, size: TableRoot.size)
+    public let internals = ByteField(112, size: TableRoot.size)
+    public let reservedBlocks = Field<UInt64>(152)
+    public let usageBlocks = Field<UInt32>(160)
+    public let checksum = Field<UInt32>(188, .checksum)
+
+    @inline(__always) init() {}
   }
+
+  /// Where the fields lie in the pack's first block.
+  @inline(__always) public static var fields: Fields { Fields() }
 
   /// Decodes a pack of `geometry.packBlocks` blocks; nil when it is not a valid pack of this filesystem.
   public init?(decoding bytes: UnsafeMutableRawBufferPointer, geometry: Geometry, nonce: Nonce) {
     let size = Int(geometry.packBlocks) * Page.size
     guard bytes.count >= size, let base = bytes.baseAddress else { return nil }
     let page = Page(base)
-    guard page.load(UInt64.self, at: Field.magic) == Self.magic, Nonce(page, at: Field.nonce) == nonce,
-      page.load(UInt32.self, at: Field.usageBlocks) == geometry.usageBlocks
+    guard page.load(Self.fields.magic) == Self.magic, Nonce(page, at: Self.fields.nonce.offset) == nonce,
+      page.load(Self.fields.usageBlocks) == geometry.usageBlocks
     else { return nil }
     let sum = Checksum(nonce: nonce).of(
-      UnsafeRawBufferPointer(start: base, count: size), except: Field.checksum)
-    guard sum == page.load(UInt32.self, at: Field.checksum) else { return nil }
-    sequence = page.load(at: Field.sequence)
-    epoch = page.load(at: Field.epoch)
-    flags = page.load(at: Field.flags)
-    time = page.load(at: Field.time)
-    log.block = page.load(at: Field.logBlock)
-    log.sequence = page.load(at: Field.logSequence)
-    log.previousChecksum = page.load(at: Field.logPrevious)
-    log.nextSegment = page.load(at: Field.logNext)
-    inodes = TableRoot(page, at: Field.inodes)
-    internals = TableRoot(page, at: Field.internals)
-    reservedBlocks = page.load(at: Field.reserved)
-    usage = (0..<Int(geometry.usageBlocks)).map { index in
-      let at = Self.headerSize + index * 8
-      return UsageSelection(
-        checksum: UInt32(littleEndian: base.loadUnaligned(fromByteOffset: at, as: UInt32.self)),
-        copy: UInt32(littleEndian: base.loadUnaligned(fromByteOffset: at + 4, as: UInt32.self)))
-    }
+      UnsafeRawBufferPointer(start: base, count: size), except: Self.fields.checksum.offset)
+    guard sum == page.load(Self.fields.checksum) else { return nil }
+    sequence = page.load(Self.fields.sequence)
+    epoch = page.load(Self.fields.epoch)
+    flags = page.load(Self.fields.flags)
+    time = page.load(Self.fields.time)
+    log.block = page.load(Self.fields.logBlock)
+    log.sequence = page.load(Self.fields.logSequence)
+    log.previousChecksum = page.load(Self.fields.logPreviousChecksum)
+    log.nextSegment = page.load(Self.fields.logNextSegment)
+    inodes = TableRoot(page, at: Self.fields.inodes.offset)
+    internals = TableRoot(page, at: Self.fields.internals.offset)
+    reservedBlocks = page.load(Self.fields.reservedBlocks)
+    usage = (0..<Int(geometry.usageBlocks)).map { UsageSelection(base, index: $0) }
     guard isPlausible(geometry) else { return nil }
   }
 
@@ -161,27 +206,25 @@ public struct CheckpointPack: Sendable, Equatable {
     guard bytes.count >= size, let base = bytes.baseAddress else { return }
     base.initializeMemory(as: UInt8.self, repeating: 0, count: size)
     let page = Page(base)
-    page.store(Self.magic, at: Field.magic)
-    page.store(sequence, at: Field.sequence)
-    nonce.store(page, at: Field.nonce)
-    page.store(epoch, at: Field.epoch)
-    page.store(flags, at: Field.flags)
-    page.store(time, at: Field.time)
-    page.store(log.block, at: Field.logBlock)
-    page.store(log.sequence, at: Field.logSequence)
-    page.store(log.previousChecksum, at: Field.logPrevious)
-    page.store(log.nextSegment, at: Field.logNext)
-    inodes.store(page, at: Field.inodes)
-    internals.store(page, at: Field.internals)
-    page.store(reservedBlocks, at: Field.reserved)
-    page.store(geometry.usageBlocks, at: Field.usageBlocks)
+    page.store(Self.magic, Self.fields.magic)
+    page.store(sequence, Self.fields.sequence)
+    nonce.store(page, at: Self.fields.nonce.offset)
+    page.store(epoch, Self.fields.epoch)
+    page.store(flags, Self.fields.flags)
+    page.store(time, Self.fields.time)
+    page.store(log.block, Self.fields.logBlock)
+    page.store(log.sequence, Self.fields.logSequence)
+    page.store(log.previousChecksum, Self.fields.logPreviousChecksum)
+    page.store(log.nextSegment, Self.fields.logNextSegment)
+    inodes.store(page, at: Self.fields.inodes.offset)
+    internals.store(page, at: Self.fields.internals.offset)
+    page.store(reservedBlocks, Self.fields.reservedBlocks)
+    page.store(geometry.usageBlocks, Self.fields.usageBlocks)
     for (index, selection) in usage.prefix(Int(geometry.usageBlocks)).enumerated() {
-      let at = Self.headerSize + index * 8
-      base.storeBytes(of: selection.checksum.littleEndian, toByteOffset: at, as: UInt32.self)
-      base.storeBytes(of: selection.copy.littleEndian, toByteOffset: at + 4, as: UInt32.self)
+      selection.store(base, index: index)
     }
     let sum = Checksum(nonce: nonce).of(
-      UnsafeRawBufferPointer(start: base, count: size), except: Field.checksum)
-    page.store(sum, at: Field.checksum)
+      UnsafeRawBufferPointer(start: base, count: size), except: Self.fields.checksum.offset)
+    page.store(sum, Self.fields.checksum)
   }
 }

@@ -1,7 +1,20 @@
-/// One name in a directory as it lies in a block: key (8 bytes), node id (8), type (1), name length (1), name.
+/// One name in a directory as it lies in a block: the fields, and behind them the name.
 public struct DirectoryRecord {
-  public static let fixedSize = 18
+  /// Bytes before the name.
+  @inline(__always) public static var fixedSize: Int { fields.nameLength.end }
   public static let maximumName = 255
+
+  public struct Fields: Sendable {
+    public let key = Field<UInt64>(0)
+    public let node = Field<UInt64>(8, .nodeID)
+    public let type = Field<UInt8>(16)
+    public let nameLength = Field<UInt8>(17)
+
+    @inline(__always) init() {}
+  }
+
+  /// Where the fields lie in the record.
+  @inline(__always) public static var fields: Fields { Fields() }
 
   /// The hash (48 bits) above the ordinal (15 bits): the entry's place in the directory and its readdir cookie.
   public let key: UInt64
@@ -66,12 +79,13 @@ public struct DirectoryEntries {
   public func record(at offset: Int) -> DirectoryRecord? {
     let end = start + length
     guard offset >= start, offset + DirectoryRecord.fixedSize <= end else { return nil }
-    let count = Int(page.load(UInt8.self, at: offset + 17))
+    let count = Int(page.load(DirectoryRecord.fields.nameLength, of: offset))
     guard count > 0, offset + DirectoryRecord.fixedSize + count <= end else { return nil }
     return DirectoryRecord(
-      key: page.load(at: offset), node: NodeID(raw: page.load(at: offset + 8)),
-      type: page.load(at: offset + 16),
-      offset: offset, name: page.bytes(at: offset + DirectoryRecord.fixedSize, count: count))
+      key: page.load(DirectoryRecord.fields.key, of: offset),
+      node: NodeID(raw: page.load(DirectoryRecord.fields.node, of: offset)),
+      type: page.load(DirectoryRecord.fields.type, of: offset), offset: offset,
+      name: page.bytes(at: offset + DirectoryRecord.fixedSize, count: count))
   }
 
   /// Whether the bytes are whole records in ascending order of their keys.
@@ -126,10 +140,10 @@ public struct DirectoryEntries {
     let size = DirectoryRecord.fixedSize + name.count
     let at = position(of: key)
     page.move(from: at, to: at + size, count: start + length - at)
-    page.store(key, at: at)
-    page.store(node.raw, at: at + 8)
-    page.store(type, at: at + 16)
-    page.store(UInt8(truncatingIfNeeded: name.count), at: at + 17)
+    page.store(key, DirectoryRecord.fields.key, of: at)
+    page.store(node.raw, DirectoryRecord.fields.node, of: at)
+    page.store(type, DirectoryRecord.fields.type, of: at)
+    page.store(UInt8(truncatingIfNeeded: name.count), DirectoryRecord.fields.nameLength, of: at)
     page.copy(name, at: at + DirectoryRecord.fixedSize)
     return length + size
   }
@@ -146,7 +160,7 @@ public struct DirectoryEntries {
 
   /// Points a record at another inode.
   public func replace(_ record: DirectoryRecord, node: NodeID, type: UInt8) {
-    page.store(node.raw, at: record.offset + 8)
-    page.store(type, at: record.offset + 16)
+    page.store(node.raw, DirectoryRecord.fields.node, of: record.offset)
+    page.store(type, DirectoryRecord.fields.type, of: record.offset)
   }
 }

@@ -10,13 +10,22 @@ public struct DirectoryIndex: OwnedNode {
   /// 48 bits of hash, 8 a level.
   public static let maximumDepth = 6
 
+  /// What it has beside `OwnedNodeHeader`; the references follow the header.
+  public struct Fields: Sendable {
+    public let depth = Field<UInt8>(4)
+
+    @inline(__always) init() {}
+  }
+
+  @inline(__always) public static var fields: Fields { Fields() }
+
   public let page: Page
   public init(_ page: Page) { self.page = page }
 
   /// 0 for the root index, 1 for its children, at most 5.
   public var depth: Int {
-    get { Int(page.load(UInt8.self, at: 4)) }
-    nonmutating set { page.store(UInt8(truncatingIfNeeded: newValue), at: 4) }
+    get { Int(page.load(Self.fields.depth)) }
+    nonmutating set { page.store(UInt8(truncatingIfNeeded: newValue), Self.fields.depth) }
   }
 
   /// The reference in slot `slot` (0...255): a node number, `referenceFlag` set for an index, 0 for nothing.

@@ -1,13 +1,25 @@
 /// A 16-byte reference: in a node table it finds a node or a table block, in a map node a data block or a map node.
 ///
-/// Bytes 0-5: block address, or in an interior map node the child's number; 6-7: flags; 8-11: CRC-32C of the block
-/// referred to; 12-15: in a node table leaf the number's generation, in a lowest map node the checkpoint in whose time
-/// the block was written. All zero: nothing there.
+/// The address is a block's, or in an interior map node the child's number; the stamp is in a node table leaf the number's
+/// generation, in a lowest map node the checkpoint in whose time the block was written. All zero: nothing there.
 public struct Entry: Sendable, Equatable, BitwiseCopyable {
   public static let size = 16
   /// Entries in a block.
   public static let perBlock = 256
   public static let maximumAddress: UInt64 = (1 << 48) - 1
+
+  /// Address and flags are read and written as one integer, the flags above the address.
+  public struct Fields: Sendable {
+    public let address = ByteField(0, size: 6, .block)
+    public let flags = Field<UInt16>(6, .flags)
+    public let checksum = Field<UInt32>(8, .checksum)
+    public let stamp = Field<UInt32>(12)
+
+    @inline(__always) init() {}
+  }
+
+  /// Where the fields lie in the entry.
+  @inline(__always) public static var fields: Fields { Fields() }
 
   /// Map entry: space is promised (fallocate) but nothing is written; the address is 0.
   public static let reserved: UInt16 = 1
@@ -29,19 +41,21 @@ public struct Entry: Sendable, Equatable, BitwiseCopyable {
   /// Decodes the entry at byte `offset`.
   @inline(__always)
   public init(_ page: Page, at offset: Int) {
-    let first: UInt64 = page.load(at: offset)
+    let first: UInt64 = page.load(at: offset + Self.fields.address.offset)
     address = first & Self.maximumAddress
     flags = UInt16(truncatingIfNeeded: first >> 48)
-    checksum = page.load(at: offset + 8)
-    stamp = page.load(at: offset + 12)
+    checksum = page.load(Self.fields.checksum, of: offset)
+    stamp = page.load(Self.fields.stamp, of: offset)
   }
 
   /// Encodes the entry at byte `offset`.
   @inline(__always)
   public func store(_ page: Page, at offset: Int) {
-    page.store((address & Self.maximumAddress) | UInt64(flags) << 48, at: offset)
-    page.store(checksum, at: offset + 8)
-    page.store(stamp, at: offset + 12)
+    page.store(
+      (address & Self.maximumAddress) | UInt64(flags) << 48,
+      at: offset + Self.fields.address.offset)
+    page.store(checksum, Self.fields.checksum, of: offset)
+    page.store(stamp, Self.fields.stamp, of: offset)
   }
 
   @inline(__always) public var isReserved: Bool { flags & Self.reserved != 0 }

@@ -26,6 +26,19 @@ public struct ErrorRecord: Sendable, Equatable {
     /// The errno; 0 where there was none.
     public var code: Int32
 
+    public struct Fields: Sendable {
+      public let time = Field<Int64>(0, .time)
+      public let block = Field<UInt64>(8, .block)
+      public let inode = Field<UInt64>(16, .inode)
+      public let code = Field<Int32>(24)
+      public let kind = Field<UInt32>(28)
+
+      @inline(__always) init() {}
+    }
+
+    /// Where the fields lie in the event.
+    @inline(__always) public static var fields: Fields { Fields() }
+
     public init(_ kind: Kind, time: Int64, block: UInt64 = 0, inode: UInt64 = 0, code: Int32 = 0) {
       self.kind = kind
       self.time = time
@@ -54,21 +67,28 @@ public struct ErrorRecord: Sendable, Equatable {
     last = event
   }
 
-  private enum Field {
-    static let counts = 8
-    static let first = 40
-    static let last = 72
-    static let checksum = 4092
+  public struct Fields: Sendable {
+    public let magic = Field<UInt64>(0, .magic)
+    public let counts = ByteField(8, size: 32)
+    public let first = ByteField(40, size: 32)
+    public let last = ByteField(72, size: 32)
+    public let checksum = Field<UInt32>(4092, .checksum)
+
+    @inline(__always) init() {}
   }
+
+  /// Where the fields lie in the block.
+  @inline(__always) public static var fields: Fields { Fields() }
 
   /// Decodes a block; a record without errors where there is none.
   public init(decoding page: Page, checksum: Checksum) {
-    guard page.load(UInt64.self, at: 0) == Self.magic,
-      page.load(UInt32.self, at: Field.checksum)
-        == checksum.of(page.bytes(at: 0, count: Page.size), except: Field.checksum),
-      let first = Event(page, at: Field.first), let last = Event(page, at: Field.last)
+    guard page.load(Self.fields.magic) == Self.magic,
+      page.load(Self.fields.checksum)
+        == checksum.of(page.bytes(at: 0, count: Page.size), except: Self.fields.checksum.offset),
+      let first = Event(page, at: Self.fields.first.offset),
+      let last = Event(page, at: Self.fields.last.offset)
     else { return }
-    for kind in counts.indices { counts[kind] = page.load(at: Field.counts + 8 * kind) }
+    for kind in counts.indices { counts[kind] = page.load(at: Self.fields.counts.offset + 8 * kind) }
     self.first = first
     self.last = last
   }
@@ -77,28 +97,29 @@ public struct ErrorRecord: Sendable, Equatable {
   public func encode(into page: Page, checksum: Checksum) {
     page.clear()
     guard let first, let last else { return }
-    page.store(Self.magic, at: 0)
-    for kind in counts.indices { page.store(counts[kind], at: Field.counts + 8 * kind) }
-    first.store(page, at: Field.first)
-    last.store(page, at: Field.last)
+    page.store(Self.magic, Self.fields.magic)
+    for kind in counts.indices { page.store(counts[kind], at: Self.fields.counts.offset + 8 * kind) }
+    first.store(page, at: Self.fields.first.offset)
+    last.store(page, at: Self.fields.last.offset)
     page.store(
-      checksum.of(page.bytes(at: 0, count: Page.size), except: Field.checksum), at: Field.checksum)
+      checksum.of(page.bytes(at: 0, count: Page.size), except: Self.fields.checksum.offset),
+      Self.fields.checksum)
   }
 }
 
 extension ErrorRecord.Event {
   fileprivate init?(_ page: Page, at offset: Int) {
-    guard let kind = ErrorRecord.Kind(rawValue: page.load(at: offset + 28)) else { return nil }
+    guard let kind = ErrorRecord.Kind(rawValue: page.load(Self.fields.kind, of: offset)) else { return nil }
     self.init(
-      kind, time: page.load(at: offset), block: page.load(at: offset + 8), inode: page.load(at: offset + 16),
-      code: page.load(at: offset + 24))
+      kind, time: page.load(Self.fields.time, of: offset), block: page.load(Self.fields.block, of: offset),
+      inode: page.load(Self.fields.inode, of: offset), code: page.load(Self.fields.code, of: offset))
   }
 
   fileprivate func store(_ page: Page, at offset: Int) {
-    page.store(time, at: offset)
-    page.store(block, at: offset + 8)
-    page.store(inode, at: offset + 16)
-    page.store(code, at: offset + 24)
-    page.store(kind.rawValue, at: offset + 28)
+    page.store(time, Self.fields.time, of: offset)
+    page.store(block, Self.fields.block, of: offset)
+    page.store(inode, Self.fields.inode, of: offset)
+    page.store(code, Self.fields.code, of: offset)
+    page.store(kind.rawValue, Self.fields.kind, of: offset)
   }
 }

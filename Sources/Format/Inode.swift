@@ -40,130 +40,135 @@ public struct Inode {
   }
 
   /// The inode in a block, by the number that the block says.
-  public init(_ page: Page) { self.init(page, number: page.load(at: Field.number)) }
+  public init(_ page: Page) { self.init(page, number: page.load(Self.fields.number)) }
 
-  private enum Field {
-    static let magic = 0
-    static let generation = 4
-    static let number = 8
-    static let mode = 16
-    static let links = 20
-    static let uid = 24
-    static let gid = 28
-    static let device = 32
-    static let layout = 36
-    static let height = 37
-    static let inlineLength = 38
-    static let attributeLength = 40
-    static let size = 48
-    static let blocks = 56
-    static let accessTime = 64
-    static let modificationTime = 72
-    static let changeTime = 80
-    static let birthTime = 88
-    static let parent = 96
-    static let root = 104
-    static let attributeNode = 112
-    static let entryCount = 120
-    static let detachedRoot = 128
-    static let detachedHeight = 136
+  public struct Fields: Sendable {
+    public let magic = Field<UInt32>(0, .magic)
+    public let generation = Field<UInt32>(4)
+    public let number = Field<UInt64>(8, .inode)
+    public let mode = Field<UInt32>(16)
+    public let links = Field<UInt32>(20)
+    public let uid = Field<UInt32>(24)
+    public let gid = Field<UInt32>(28)
+    public let device = Field<UInt32>(32)
+    public let layout = Field<UInt8>(36)
+    public let height = Field<UInt8>(37)
+    public let inlineLength = Field<UInt16>(38)
+    public let attributeLength = Field<UInt16>(40)
+    public let size = Field<UInt64>(48)
+    public let blocks = Field<UInt64>(56)
+    public let accessTime = Field<Int64>(64, .time)
+    public let modificationTime = Field<Int64>(72, .time)
+    public let changeTime = Field<Int64>(80, .time)
+    public let birthTime = Field<Int64>(88, .time)
+    public let parent = Field<UInt64>(96, .nodeID)
+    public let root = Field<UInt64>(104, .reference)
+    public let attributeNode = Field<UInt64>(112, .reference)
+    public let entryCount = Field<UInt64>(120)
+    public let detachedRoot = Field<UInt64>(128, .node)
+    public let detachedHeight = Field<UInt8>(136)
+
+    @inline(__always) init() {}
   }
 
+  /// Where the fields lie in the block.
+  @inline(__always) public static var fields: Fields { Fields() }
+
   public var generation: UInt32 {
-    get { page.load(at: Field.generation) }
-    nonmutating set { page.store(newValue, at: Field.generation) }
+    get { page.load(Self.fields.generation) }
+    nonmutating set { page.store(newValue, Self.fields.generation) }
   }
   /// Type and permission bits as in stat(2).
   public var mode: UInt32 {
-    get { page.load(at: Field.mode) }
-    nonmutating set { page.store(newValue, at: Field.mode) }
+    get { page.load(Self.fields.mode) }
+    nonmutating set { page.store(newValue, Self.fields.mode) }
   }
   /// Names of the inode; for a directory 2 and its subdirectories, or `uncountedLinks`.
   public var links: UInt32 {
-    get { page.load(at: Field.links) }
-    nonmutating set { page.store(newValue, at: Field.links) }
+    get { page.load(Self.fields.links) }
+    nonmutating set { page.store(newValue, Self.fields.links) }
   }
   public var uid: UInt32 {
-    get { page.load(at: Field.uid) }
-    nonmutating set { page.store(newValue, at: Field.uid) }
+    get { page.load(Self.fields.uid) }
+    nonmutating set { page.store(newValue, Self.fields.uid) }
   }
   public var gid: UInt32 {
-    get { page.load(at: Field.gid) }
-    nonmutating set { page.store(newValue, at: Field.gid) }
+    get { page.load(Self.fields.gid) }
+    nonmutating set { page.store(newValue, Self.fields.gid) }
   }
   public var device: UInt32 {
-    get { page.load(at: Field.device) }
-    nonmutating set { page.store(newValue, at: Field.device) }
+    get { page.load(Self.fields.device) }
+    nonmutating set { page.store(newValue, Self.fields.device) }
   }
   /// An unknown value reads as `inline`; `isValid` refuses it.
   public var layout: Layout {
-    get { Layout(rawValue: page.load(at: Field.layout)) ?? .inline }
-    nonmutating set { page.store(newValue.rawValue, at: Field.layout) }
+    get { Layout(rawValue: page.load(Self.fields.layout)) ?? .inline }
+    nonmutating set { page.store(newValue.rawValue, Self.fields.layout) }
   }
   /// The most levels of map nodes that a file has.
   public static let maximumHeight = 4
 
   /// Levels of map nodes, 1...`maximumHeight`, for `Layout.tree`; else 0.
   public var height: Int {
-    get { Int(page.load(UInt8.self, at: Field.height)) }
-    nonmutating set { page.store(UInt8(truncatingIfNeeded: newValue), at: Field.height) }
+    get { Int(page.load(Self.fields.height)) }
+    nonmutating set { page.store(UInt8(truncatingIfNeeded: newValue), Self.fields.height) }
   }
   /// Bytes used in the inline area.
   public var inlineLength: Int {
-    get { Int(page.load(UInt16.self, at: Field.inlineLength)) }
-    nonmutating set { page.store(UInt16(truncatingIfNeeded: newValue), at: Field.inlineLength) }
+    get { Int(page.load(Self.fields.inlineLength)) }
+    nonmutating set { page.store(UInt16(truncatingIfNeeded: newValue), Self.fields.inlineLength) }
   }
   /// Bytes of extended attributes at the end of the block.
   public var attributeLength: Int {
-    get { Int(page.load(UInt16.self, at: Field.attributeLength)) }
-    nonmutating set { page.store(UInt16(truncatingIfNeeded: newValue), at: Field.attributeLength) }
+    get { Int(page.load(Self.fields.attributeLength)) }
+    nonmutating set { page.store(UInt16(truncatingIfNeeded: newValue), Self.fields.attributeLength) }
   }
   /// Bytes of a file or symlink; for a directory the bytes of its records.
   public var size: UInt64 {
-    get { page.load(at: Field.size) }
-    nonmutating set { page.store(newValue, at: Field.size) }
+    get { page.load(Self.fields.size) }
+    nonmutating set { page.store(newValue, Self.fields.size) }
   }
   /// 4 KiB blocks of data, written or promised.
   public var blocks: UInt64 {
-    get { page.load(at: Field.blocks) }
-    nonmutating set { page.store(newValue, at: Field.blocks) }
+    get { page.load(Self.fields.blocks) }
+    nonmutating set { page.store(newValue, Self.fields.blocks) }
   }
   /// Times are nanoseconds since 1970.
   public var accessTime: Int64 {
-    get { page.load(at: Field.accessTime) }
-    nonmutating set { page.store(newValue, at: Field.accessTime) }
+    get { page.load(Self.fields.accessTime) }
+    nonmutating set { page.store(newValue, Self.fields.accessTime) }
   }
   public var modificationTime: Int64 {
-    get { page.load(at: Field.modificationTime) }
-    nonmutating set { page.store(newValue, at: Field.modificationTime) }
+    get { page.load(Self.fields.modificationTime) }
+    nonmutating set { page.store(newValue, Self.fields.modificationTime) }
   }
   public var changeTime: Int64 {
-    get { page.load(at: Field.changeTime) }
-    nonmutating set { page.store(newValue, at: Field.changeTime) }
+    get { page.load(Self.fields.changeTime) }
+    nonmutating set { page.store(newValue, Self.fields.changeTime) }
   }
   public var birthTime: Int64 {
-    get { page.load(at: Field.birthTime) }
-    nonmutating set { page.store(newValue, at: Field.birthTime) }
+    get { page.load(Self.fields.birthTime) }
+    nonmutating set { page.store(newValue, Self.fields.birthTime) }
   }
   /// A directory's parent as `NodeID.raw`.
   public var parent: UInt64 {
-    get { page.load(at: Field.parent) }
-    nonmutating set { page.store(newValue, at: Field.parent) }
+    get { page.load(Self.fields.parent) }
+    nonmutating set { page.store(newValue, Self.fields.parent) }
   }
   /// The number of the map's, directory's or symlink's first node. For a directory bit 63 says it is an index node.
   public var root: UInt64 {
-    get { page.load(at: Field.root) }
-    nonmutating set { page.store(newValue, at: Field.root) }
+    get { page.load(Self.fields.root) }
+    nonmutating set { page.store(newValue, Self.fields.root) }
   }
   /// The node with extended attributes that do not fit the inode, or the index above them (bit 63), or 0.
   public var attributeNode: UInt64 {
-    get { page.load(at: Field.attributeNode) }
-    nonmutating set { page.store(newValue, at: Field.attributeNode) }
+    get { page.load(Self.fields.attributeNode) }
+    nonmutating set { page.store(newValue, Self.fields.attributeNode) }
   }
   /// Names in a directory, "." and ".." not counted.
   public var entryCount: UInt64 {
-    get { page.load(at: Field.entryCount) }
-    nonmutating set { page.store(newValue, at: Field.entryCount) }
+    get { page.load(Self.fields.entryCount) }
+    nonmutating set { page.store(newValue, Self.fields.entryCount) }
   }
 
   /// Levels under `detachedRoot` when it is a forest: a node whose children are trees of 4 levels, each cut off by itself.
@@ -172,13 +177,13 @@ public struct Inode {
   /// The first map node of blocks cut off by a truncation and not yet freed, or 0; its blocks count in `blocks`.
   /// An inode with one has an entry in the orphan directory.
   public var detachedRoot: UInt64 {
-    get { page.load(at: Field.detachedRoot) }
-    nonmutating set { page.store(newValue, at: Field.detachedRoot) }
+    get { page.load(Self.fields.detachedRoot) }
+    nonmutating set { page.store(newValue, Self.fields.detachedRoot) }
   }
   /// Levels of map nodes under `detachedRoot`, 1...`maximumHeight`, or `forestHeight`; 0 without one.
   public var detachedHeight: Int {
-    get { Int(page.load(UInt8.self, at: Field.detachedHeight)) }
-    nonmutating set { page.store(UInt8(truncatingIfNeeded: newValue), at: Field.detachedHeight) }
+    get { Int(page.load(Self.fields.detachedHeight)) }
+    nonmutating set { page.store(UInt8(truncatingIfNeeded: newValue), Self.fields.detachedHeight) }
   }
 
   public var id: NodeID { NodeID(number: number, generation: generation) }
@@ -237,8 +242,8 @@ public struct Inode {
   /// Makes an empty inode of a block.
   public static func make(in page: Page, id: NodeID, mode: UInt32) -> Inode {
     page.clear()
-    page.store(magic, at: Field.magic)
-    page.store(id.number, at: Field.number)
+    page.store(magic, Self.fields.magic)
+    page.store(id.number, Self.fields.number)
     let inode = Inode(page, number: id.number)
     inode.generation = id.generation
     inode.mode = mode
@@ -252,10 +257,10 @@ public struct Inode {
 
   /// Whether the block is an inode with this number whose fields can be trusted not to lead outside the block.
   public func isValid(number expected: UInt64) -> Bool {
-    guard page.load(UInt32.self, at: Field.magic) == Self.magic,
-      page.load(UInt64.self, at: Field.number) == expected,
+    guard page.load(Self.fields.magic) == Self.magic,
+      page.load(Self.fields.number) == expected,
       generation <= NodeID.maximumGeneration,
-      let layout = Layout(rawValue: page.load(at: Field.layout)),
+      let layout = Layout(rawValue: page.load(Self.fields.layout)),
       inlineLength + attributeLength <= Self.inlineCapacity, hasPossibleAttributeNode,
       size <= (isDirectory ? UInt64(Int64.max) : Self.maximumSize), Self.isKnownType(mode)
     else { return false }

@@ -18,6 +18,20 @@ public enum OwnerKind: UInt8, Sendable {
 public struct OwnerRun: Sendable, Equatable {
   public static let size = 24
 
+  /// Number and kind are read and written as one integer, the kind in its highest byte.
+  public struct Fields: Sendable {
+    public let number = ByteField(0, size: 6, .integer)
+    public let kind = Field<UInt8>(7)
+    public let generation = Field<UInt32>(8)
+    public let count = Field<UInt32>(12)
+    public let index = Field<UInt64>(16)
+
+    @inline(__always) init() {}
+  }
+
+  /// Where the fields lie in the run.
+  @inline(__always) public static var fields: Fields { Fields() }
+
   public var kind: OwnerKind
   /// data: the inode's number; tables: the level; nodes: the number of the first.
   public var number: UInt64
@@ -99,53 +113,59 @@ public struct LogHeader: Sendable, Equatable {
 
   public init() {}
 
-  public enum Field {
-    public static let magic = 0
-    public static let nonce = 8
-    public static let sequence = 24
-    public static let epoch = 32
-    public static let previous = 36
-    public static let flushed = 40
-    public static let nextSegment = 48
-    public static let recordBytes = 52
-    public static let address = 56
-    public static let head = 64
-    public static let flags = 65
-    public static let blockCount = 66
-    public static let runCount = 68
-    public static let recordBlocks = 70
-    public static let inlineRecordBytes = 72
-    public static let checksum = 76
+  public struct Fields: Sendable {
+    public let magic = Field<UInt64>(0, .magic)
+    public let nonce = ByteField(8, size: 16)
+    public let sequence = Field<UInt64>(24)
+    public let epoch = Field<UInt32>(32)
+    public let previousChecksum = Field<UInt32>(36, .checksum)
+    public let flushedThrough = Field<UInt64>(40)
+    public let nextSegment = Field<UInt32>(48, .segment)
+    public let recordBytes = Field<UInt32>(52)
+    public let address = Field<UInt64>(56, .block)
+    public let head = Field<UInt8>(64)
+    public let flags = Field<UInt8>(65, .flags)
+    public let blockCount = Field<UInt16>(66)
+    public let runCount = Field<UInt16>(68)
+    public let recordBlocks = Field<UInt16>(70)
+    public let inlineRecordBytes = Field<UInt16>(72)
+    public let checksum = Field<UInt32>(76, .checksum)
+
+    @inline(__always) init() {}
   }
+
+  /// Where the fields lie in the block.
+  @inline(__always) public static var fields: Fields { Fields() }
 
   /// Decodes the block read from `address`; nil when it is no header of this filesystem for that place.
   public init?(decoding page: Page, address: UInt64, nonce: Nonce, checksum seeded: Checksum) {
-    guard page.load(UInt64.self, at: Field.magic) == Self.magic, Nonce(page, at: Field.nonce) == nonce,
-      page.load(UInt64.self, at: Field.address) == address,
-      let head = LogHead(rawValue: page.load(at: Field.head))
+    guard page.load(Self.fields.magic) == Self.magic, Nonce(page, at: Self.fields.nonce.offset) == nonce,
+      page.load(Self.fields.address) == address,
+      let head = LogHead(rawValue: page.load(Self.fields.head))
     else { return nil }
-    checksum = page.load(at: Field.checksum)
-    guard checksum == seeded.of(page.bytes(at: 0, count: Page.size), except: Field.checksum) else {
+    checksum = page.load(Self.fields.checksum)
+    guard checksum == seeded.of(page.bytes(at: 0, count: Page.size), except: Self.fields.checksum.offset)
+    else {
       return nil
     }
     self.head = head
     self.address = address
-    flags = page.load(at: Field.flags)
-    sequence = page.load(at: Field.sequence)
-    epoch = page.load(at: Field.epoch)
-    previousChecksum = page.load(at: Field.previous)
-    flushedThrough = page.load(at: Field.flushed)
-    nextSegment = page.load(at: Field.nextSegment)
-    recordBlocks = page.load(at: Field.recordBlocks)
-    recordBytes = page.load(at: Field.recordBytes)
+    flags = page.load(Self.fields.flags)
+    sequence = page.load(Self.fields.sequence)
+    epoch = page.load(Self.fields.epoch)
+    previousChecksum = page.load(Self.fields.previousChecksum)
+    flushedThrough = page.load(Self.fields.flushedThrough)
+    nextSegment = page.load(Self.fields.nextSegment)
+    recordBlocks = page.load(Self.fields.recordBlocks)
+    recordBytes = page.load(Self.fields.recordBytes)
     guard decodeRoom(page) else { return nil }
   }
 
   /// Reads runs, checksums and records; false when they contradict each other.
   private mutating func decodeRoom(_ page: Page) -> Bool {
-    let blocks = Int(page.load(UInt16.self, at: Field.blockCount))
-    let runCount = Int(page.load(UInt16.self, at: Field.runCount))
-    let inlineBytes = Int(page.load(UInt16.self, at: Field.inlineRecordBytes))
+    let blocks = Int(page.load(Self.fields.blockCount))
+    let runCount = Int(page.load(Self.fields.runCount))
+    let inlineBytes = Int(page.load(Self.fields.inlineRecordBytes))
     let checksumStart = Self.fixedSize + runCount * OwnerRun.size
     let recordStart = checksumStart + blocks * 4
     guard recordStart + inlineBytes <= Page.size, Int(recordBlocks) <= blocks,
@@ -155,13 +175,14 @@ public struct LogHeader: Sendable, Equatable {
     var covered = Int(recordBlocks)
     for index in 0..<runCount {
       let at = Self.fixedSize + index * OwnerRun.size
-      let first: UInt64 = page.load(at: at)
+      let first: UInt64 = page.load(at: at + OwnerRun.fields.number.offset)
       guard let kind = OwnerKind(rawValue: UInt8(truncatingIfNeeded: first >> 56)), kind != .records else {
         return false
       }
       let run = OwnerRun(
-        kind: kind, number: first & Entry.maximumAddress, generation: page.load(at: at + 8),
-        count: page.load(at: at + 12), index: page.load(at: at + 16))
+        kind: kind, number: first & Entry.maximumAddress,
+        generation: page.load(OwnerRun.fields.generation, of: at),
+        count: page.load(OwnerRun.fields.count, of: at), index: page.load(OwnerRun.fields.index, of: at))
       guard run.count <= UInt32(blocks), run.index <= UInt64(Int64.max) else { return false }
       covered += Int(run.count)
       runs.append(run)

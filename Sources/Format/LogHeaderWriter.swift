@@ -47,10 +47,12 @@ public struct LogHeaderWriter {
 
   private func store(_ run: OwnerRun, at index: Int) {
     let at = LogHeader.fixedSize + index * OwnerRun.size
-    page.store((run.number & Entry.maximumAddress) | UInt64(run.kind.rawValue) << 56, at: at)
-    page.store(run.generation, at: at + 8)
-    page.store(run.count, at: at + 12)
-    page.store(run.index, at: at + 16)
+    page.store(
+      (run.number & Entry.maximumAddress) | UInt64(run.kind.rawValue) << 56,
+      at: at + OwnerRun.fields.number.offset)
+    page.store(run.generation, OwnerRun.fields.generation, of: at)
+    page.store(run.count, OwnerRun.fields.count, of: at)
+    page.store(run.index, OwnerRun.fields.index, of: at)
   }
 
   /// Finishes the header: its fields (of `header`; its lists are ignored), and the record bytes that go into it.
@@ -67,23 +69,23 @@ public struct LogHeaderWriter {
     page.move(from: Page.size - 4 * blockCount, to: start, count: 4 * blockCount)
     page.clear(at: start + 4 * blockCount)
     page.copy(inline, at: start + 4 * blockCount)
-    page.store(LogHeader.magic, at: LogHeader.Field.magic)
-    nonce.store(page, at: LogHeader.Field.nonce)
-    page.store(header.sequence, at: LogHeader.Field.sequence)
-    page.store(header.epoch, at: LogHeader.Field.epoch)
-    page.store(header.previousChecksum, at: LogHeader.Field.previous)
-    page.store(header.flushedThrough, at: LogHeader.Field.flushed)
-    page.store(header.nextSegment, at: LogHeader.Field.nextSegment)
-    page.store(UInt32(truncatingIfNeeded: recordBytes), at: LogHeader.Field.recordBytes)
-    page.store(header.address, at: LogHeader.Field.address)
-    page.store(header.head.rawValue, at: LogHeader.Field.head)
-    page.store(header.flags, at: LogHeader.Field.flags)
-    page.store(UInt16(truncatingIfNeeded: blockCount), at: LogHeader.Field.blockCount)
-    page.store(UInt16(truncatingIfNeeded: runCount), at: LogHeader.Field.runCount)
-    page.store(UInt16(truncatingIfNeeded: recordBlocks), at: LogHeader.Field.recordBlocks)
-    page.store(UInt16(truncatingIfNeeded: inline.count), at: LogHeader.Field.inlineRecordBytes)
-    let sum = seeded.of(page.bytes(at: 0, count: Page.size), except: LogHeader.Field.checksum)
-    page.store(sum, at: LogHeader.Field.checksum)
+    page.store(LogHeader.magic, LogHeader.fields.magic)
+    nonce.store(page, at: LogHeader.fields.nonce.offset)
+    page.store(header.sequence, LogHeader.fields.sequence)
+    page.store(header.epoch, LogHeader.fields.epoch)
+    page.store(header.previousChecksum, LogHeader.fields.previousChecksum)
+    page.store(header.flushedThrough, LogHeader.fields.flushedThrough)
+    page.store(header.nextSegment, LogHeader.fields.nextSegment)
+    page.store(UInt32(truncatingIfNeeded: recordBytes), LogHeader.fields.recordBytes)
+    page.store(header.address, LogHeader.fields.address)
+    page.store(header.head.rawValue, LogHeader.fields.head)
+    page.store(header.flags, LogHeader.fields.flags)
+    page.store(UInt16(truncatingIfNeeded: blockCount), LogHeader.fields.blockCount)
+    page.store(UInt16(truncatingIfNeeded: runCount), LogHeader.fields.runCount)
+    page.store(UInt16(truncatingIfNeeded: recordBlocks), LogHeader.fields.recordBlocks)
+    page.store(UInt16(truncatingIfNeeded: inline.count), LogHeader.fields.inlineRecordBytes)
+    let sum = seeded.of(page.bytes(at: 0, count: Page.size), except: LogHeader.fields.checksum.offset)
+    page.store(sum, LogHeader.fields.checksum)
     return sum
   }
 

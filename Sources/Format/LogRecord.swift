@@ -106,11 +106,8 @@ public enum LogRecord {
     }
   }
 
-  enum Kind: UInt8 {
+  enum Kind: UInt8, CaseIterable {
     case create = 1
     case link, unlink, rename, setAttributes, writeInline, written, attribute, allocate, dropName
   }
-
-  /// Bytes before a record's fields: length of the whole record (4), kind (1), flag (1), 0 (2).
-  static let headerSize = 8
 }

@@ -1,5 +1,28 @@
-/// A node of one inode that is neither a map node nor a long symlink's target: a header with a magic number at byte 0 and
-/// the inode's number at byte 8, and behind it what the node is for.
+/// What a node of one inode begins with, unless it is a map node or a long symlink's target.
+public enum OwnedNodeHeader {
+  public struct Fields: Sendable {
+    public let magic = Field<UInt32>(0, .magic)
+    public let owner = Field<UInt64>(8, .inode)
+
+    @inline(__always) init() {}
+  }
+
+  @inline(__always) public static var fields: Fields { Fields() }
+}
+
+/// What such a node has beside that when it holds one run of records.
+public enum PackedNodeHeader {
+  public struct Fields: Sendable {
+    public let length = Field<UInt16>(4)
+
+    @inline(__always) init() {}
+  }
+
+  @inline(__always) public static var fields: Fields { Fields() }
+}
+
+/// A node of one inode that is neither a map node nor a long symlink's target: a header with a magic number and the
+/// inode's number, and behind it what the node is for.
 public protocol OwnedNode {
   static var magic: UInt32 { get }
   var page: Page { get }
@@ -11,17 +34,17 @@ extension OwnedNode {
 
   /// The number of the inode it belongs to.
   public var owner: UInt64 {
-    get { page.load(at: 8) }
-    nonmutating set { page.store(newValue, at: 8) }
+    get { page.load(OwnedNodeHeader.fields.owner) }
+    nonmutating set { page.store(newValue, OwnedNodeHeader.fields.owner) }
   }
 
   /// Whether the block says that it is such a node.
-  var hasMagic: Bool { page.load(UInt32.self, at: 0) == Self.magic }
+  var hasMagic: Bool { page.load(OwnedNodeHeader.fields.magic) == Self.magic }
 
   /// Makes such a node of the block, without contents.
   func makeEmpty(owner number: UInt64) {
     page.clear()
-    page.store(Self.magic, at: 0)
+    page.store(Self.magic, OwnedNodeHeader.fields.magic)
     owner = number
   }
 }
@@ -35,8 +58,10 @@ extension PackedNode {
 
   /// Bytes of records.
   public var length: Int {
-    get { Int(page.load(UInt16.self, at: 4)) }
-    nonmutating set { page.store(UInt16(truncatingIfNeeded: newValue), at: 4) }
+    get { Int(page.load(PackedNodeHeader.fields.length)) }
+    nonmutating set {
+      page.store(UInt16(truncatingIfNeeded: newValue), PackedNodeHeader.fields.length)
+    }
   }
 
   /// Makes an empty node of the block.

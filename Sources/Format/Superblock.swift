@@ -39,65 +39,70 @@ public struct Superblock: Sendable, Equatable {
   /// Whether unknown features allow reading only.
   public var mustBeReadOnly: Bool { readOnlyFeatures & ~Self.knownReadOnly != 0 }
 
-  private enum Field {
-    static let magic = 0
-    static let version = 8
-    static let uuid = 16
-    static let nonce = 32
-    static let label = 48
-    static let blockCount = 112
-    static let segmentBlocks = 120
-    static let segmentCount = 124
-    static let created = 128
-    static let hashKey = 136
-    static let incompatible = 152
-    static let readOnly = 160
-    static let compatible = 168
-    static let checksum = 4092
+  public struct Fields: Sendable {
+    public let magic = Field<UInt64>(0, .magic)
+    public let version = Field<UInt32>(8)
+    public let uuid = ByteField(16, size: 16)
+    public let nonce = ByteField(32, size: 16)
+    public let label = ByteField(48, size: Superblock.labelSize)
+    public let blockCount = Field<UInt64>(112)
+    public let segmentBlocks = Field<UInt32>(120)
+    public let segmentCount = Field<UInt32>(124)
+    public let created = Field<Int64>(128, .time)
+    public let hashKey = ByteField(136, size: 16)
+    public let incompatibleFeatures = Field<UInt64>(152, .flags)
+    public let readOnlyFeatures = Field<UInt64>(160, .flags)
+    public let compatibleFeatures = Field<UInt64>(168, .flags)
+    public let checksum = Field<UInt32>(4092, .checksum)
+
+    @inline(__always) init() {}
   }
+
+  /// Where the fields lie in the block.
+  @inline(__always) public static var fields: Fields { Fields() }
 
   /// Decodes a block.
   /// - Throws: `FormatError` for what is not ours, is damaged, or needs a newer program.
   public init(decoding page: Page) throws(FormatError) {
-    guard page.load(UInt64.self, at: Field.magic) == Self.magic else { throw .notVarve }
-    let found = Checksum.unseeded.of(page.bytes(at: 0, count: Page.size), except: Field.checksum)
-    guard page.load(UInt32.self, at: Field.checksum) == found else { throw .damagedSuperblock("checksum") }
-    let version: UInt32 = page.load(at: Field.version)
+    guard page.load(Self.fields.magic) == Self.magic else { throw .notVarve }
+    let found = Checksum.unseeded.of(page.bytes(at: 0, count: Page.size), except: Self.fields.checksum.offset)
+    guard page.load(Self.fields.checksum) == found else { throw .damagedSuperblock("checksum") }
+    let version: UInt32 = page.load(Self.fields.version)
     guard version == Self.version else { throw .unknownVersion(version) }
-    incompatibleFeatures = page.load(at: Field.incompatible)
-    readOnlyFeatures = page.load(at: Field.readOnly)
-    compatibleFeatures = page.load(at: Field.compatible)
+    incompatibleFeatures = page.load(Self.fields.incompatibleFeatures)
+    readOnlyFeatures = page.load(Self.fields.readOnlyFeatures)
+    compatibleFeatures = page.load(Self.fields.compatibleFeatures)
     let unknown = incompatibleFeatures & ~Self.knownIncompatible
     guard unknown == 0 else { throw .unknownFeatures(unknown) }
-    uuid = Array(page.bytes(at: Field.uuid, count: 16))
-    nonce = Nonce(page, at: Field.nonce)
-    label = Array(page.bytes(at: Field.label, count: Self.labelSize).prefix { $0 != 0 })
-    created = page.load(at: Field.created)
-    hashKey = (page.load(at: Field.hashKey), page.load(at: Field.hashKey + 8))
+    uuid = Array(page.bytes(at: Self.fields.uuid.offset, count: Self.fields.uuid.size))
+    nonce = Nonce(page, at: Self.fields.nonce.offset)
+    label = Array(page.bytes(at: Self.fields.label.offset, count: Self.labelSize).prefix { $0 != 0 })
+    created = page.load(Self.fields.created)
+    hashKey = (page.load(at: Self.fields.hashKey.offset), page.load(at: Self.fields.hashKey.offset + 8))
     geometry = try Geometry(
-      blockCount: page.load(at: Field.blockCount), segmentBlocks: page.load(at: Field.segmentBlocks),
-      segmentCount: page.load(at: Field.segmentCount))
+      blockCount: page.load(Self.fields.blockCount), segmentBlocks: page.load(Self.fields.segmentBlocks),
+      segmentCount: page.load(Self.fields.segmentCount))
   }
 
   /// Writes the whole block.
   public func encode(into page: Page) {
     page.clear()
-    page.store(Self.magic, at: Field.magic)
-    page.store(Self.version, at: Field.version)
-    uuid.withUnsafeBytes { page.copy($0, at: Field.uuid) }
-    nonce.store(page, at: Field.nonce)
-    label.withUnsafeBytes { page.copy($0, at: Field.label) }
-    page.store(geometry.blockCount, at: Field.blockCount)
-    page.store(geometry.segmentBlocks, at: Field.segmentBlocks)
-    page.store(geometry.segmentCount, at: Field.segmentCount)
-    page.store(created, at: Field.created)
-    page.store(hashKey.0, at: Field.hashKey)
-    page.store(hashKey.1, at: Field.hashKey + 8)
-    page.store(incompatibleFeatures, at: Field.incompatible)
-    page.store(readOnlyFeatures, at: Field.readOnly)
-    page.store(compatibleFeatures, at: Field.compatible)
-    let sum = Checksum.unseeded.of(page.bytes(at: 0, count: Page.size), except: Field.checksum)
-    page.store(sum, at: Field.checksum)
+    page.store(Self.magic, Self.fields.magic)
+    page.store(Self.version, Self.fields.version)
+    uuid.withUnsafeBytes { page.copy($0, at: Self.fields.uuid.offset) }
+    nonce.store(page, at: Self.fields.nonce.offset)
+    label.withUnsafeBytes { page.copy($0, at: Self.fields.label.offset) }
+    page.store(geometry.blockCount, Self.fields.blockCount)
+    page.store(geometry.segmentBlocks, Self.fields.segmentBlocks)
+    page.store(geometry.segmentCount, Self.fields.segmentCount)
+    page.store(created, Self.fields.created)
+    page.store(hashKey.0, at: Self.fields.hashKey.offset)
+    page.store(hashKey.1, at: Self.fields.hashKey.offset + 8)
+    page.store(incompatibleFeatures, Self.fields.incompatibleFeatures)
+    page.store(readOnlyFeatures, Self.fields.readOnlyFeatures)
+    page.store(compatibleFeatures, Self.fields.compatibleFeatures)
+    let sum = Checksum.unseeded.of(page.bytes(at: 0, count: Page.size), except: Self.fields.checksum.offset)
+    page.store(sum, Self.fields.checksum)
   }
 
   public static func == (a: Superblock, b: Superblock) -> Bool {

@@ -2,6 +2,17 @@
 public struct UsageEntry: Sendable, Equatable, BitwiseCopyable {
   public static let size = 16
 
+  public struct Fields: Sendable {
+    public let live = Field<UInt32>(0)
+    public let state = Field<UInt32>(4)
+    public let age = Field<UInt64>(8)
+
+    @inline(__always) init() {}
+  }
+
+  /// Where the fields lie in the entry.
+  @inline(__always) public static var fields: Fields { Fields() }
+
   public enum State: UInt8, Sendable, BitwiseCopyable {
     /// May be written.
     case free = 0
@@ -26,16 +37,16 @@ public struct UsageEntry: Sendable, Equatable, BitwiseCopyable {
   /// Decodes entry `index` (0...255) of a usage block; an unknown state counts as used.
   public init(_ page: Page, index: Int) {
     let at = index * Self.size
-    live = page.load(at: at)
-    state = page.load(UInt8.self, at: at + 4) == 0 ? .free : .used
-    age = page.load(at: at + 8)
+    live = page.load(Self.fields.live, of: at)
+    state = page.load(Self.fields.state, of: at) == 0 ? .free : .used
+    age = page.load(Self.fields.age, of: at)
   }
 
   /// Encodes entry `index` (0...255) of a usage block.
   public func store(_ page: Page, index: Int) {
     let at = index * Self.size
-    page.store(live, at: at)
-    page.store(UInt32(state.rawValue), at: at + 4)
-    page.store(age, at: at + 8)
+    page.store(live, Self.fields.live, of: at)
+    page.store(UInt32(state.rawValue), Self.fields.state, of: at)
+    page.store(age, Self.fields.age, of: at)
   }
 }

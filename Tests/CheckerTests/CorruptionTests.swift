@@ -119,7 +119,7 @@ extension Corruption {
     .inode("a wrong parent", [.directoryParent], \.inner) { $0.parent = NodeID.root.raw },
     .inode("no links, though named", [.links], \.medium) { $0.links = 0 },
     .inode("another type than its name's", [.directoryType], \.small) { $0.mode = 0o010600 },
-    .inode("an impossible layout", [.inode], \.large) { $0.page.store(UInt8(9), at: 36) },
+    .inode("an impossible layout", [.inode], \.large) { $0.page.store(UInt8(9), Inode.fields.layout) },
     .inode("a generation of its own", [.inodeGeneration], isMended: false, \.small) { $0.generation = 8 },
     .inode("a directory's uncounted links, too early", [.links], \.directory) { $0.links = 65001 },
     .inode("torn attributes", [.attributes], \.small) { $0.attributeLength -= 1 },

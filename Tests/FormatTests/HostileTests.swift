@@ -88,12 +88,12 @@ struct HostileTests {
       let header = Self.block(&random, magic: 0)
       header.page.store(LogHeader.magic, at: 0)
       Self.store(Self.nonce, in: header, at: 8)
-      header.page.store(UInt64(99), at: LogHeader.Field.address)
-      header.page.store(UInt8.random(in: 1...3, using: &random), at: LogHeader.Field.head)
+      header.page.store(UInt64(99), LogHeader.fields.address)
+      header.page.store(UInt8.random(in: 1...3, using: &random), LogHeader.fields.head)
       if Bool.random(using: &random) {
         for at in [66, 68, 70, 72] { header.page.store(UInt16.random(in: 0...100, using: &random), at: at) }
       }
-      Self.seal(header, at: LogHeader.Field.checksum, with: Checksum(nonce: Self.nonce))
+      Self.seal(header, at: LogHeader.fields.checksum.offset, with: Checksum(nonce: Self.nonce))
       _ = LogHeader(
         decoding: header.page, address: 99, nonce: Self.nonce, checksum: Checksum(nonce: Self.nonce))
     }

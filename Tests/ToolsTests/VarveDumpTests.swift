@@ -39,6 +39,24 @@ import Testing
     #expect(try image.contents() == before)
   }
 
+  @Test func showsABlockFieldByField() throws {
+    let image = try TestImage(label: "strata")
+    func fields(_ block: Int, _ structure: String) throws -> [String: [String: Any]] {
+      let dump = try dump(image, "block", "\(block)")
+      #expect(dump["structure"] as? String == structure)
+      let fields = try #require(dump["fields"] as? [[String: Any]])
+      return Dictionary(uniqueKeysWithValues: fields.map { ($0["field"] as? String ?? "", $0) })
+    }
+    let superblock = try fields(0, "Superblock")
+    #expect(superblock["magic"]?["value"] as? String == "VARVEFS1")
+    #expect(superblock["block count"]?["value"] as? Int == 40 << 8)
+    #expect(superblock["block count"]?["offset"] as? Int == 112)
+    let pack = try fields(2, "Checkpoint pack")
+    #expect(pack["sequence"]?["value"] as? Int == 1)
+    #expect(try refusal(image, "block", "1").contains("no magic number"))
+    #expect(try refusal(image, "block", "\(40 << 8)").contains("outside"))
+  }
+
   @Test func theSecondSuperblockServesWhenTheFirstIsDamaged() throws {
     let image = try TestImage()
     try image.damage(at: 100)

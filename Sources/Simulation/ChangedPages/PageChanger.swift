@@ -92,30 +92,30 @@ struct PageChanger {
     switch page.load(UInt32.self, at: 0) {
     case Inode.magic: changeInode(page)
     case DirectoryIndex.magic:
-      if values.random.chance(30) { return values.lie(page, in: Liar.packedFields) }
+      if values.random.chance(30) { return values.lie(page, in: .index) }
       changeWords(page, from: DirectoryIndex.headerSize)
     case DirectoryLeaf.magic, AttributeNode.magic, AttributeValueNode.magic:
-      if values.random.chance(50) { return values.lie(page, in: Liar.packedFields) }
+      if values.random.chance(50) { return values.lie(page, in: .directoryLeaf) }
       changeRecords(page, from: DirectoryLeaf.headerSize)
     case UInt32(truncatingIfNeeded: LogHeader.magic):
       // All blocks that lie in a place of their own begin alike.
       guard page.load(UInt64.self, at: 0) == LogHeader.magic else {
         return values.lie(page, at: 8 * values.random.below(64), width: 1 << values.random.below(4))
       }
-      if values.random.chance(50) { return values.lie(page, in: Liar.headerFields) }
-      values.lie(page, in: Liar.runFields, from: LogHeader.fixedSize + OwnerRun.size * values.random.below(8))
+      if values.random.chance(50) { return values.lie(page, in: .logHeader) }
+      values.lie(page, in: .ownerRun, from: LogHeader.fixedSize + OwnerRun.size * values.random.below(8))
     default: changeWords(page, from: 0)
     }
   }
 
   private mutating func changeInode(_ page: Page) {
     switch values.random.below(10) {
-    case 0..<7: values.lie(page, in: Liar.inodeFields)
+    case 0..<7: values.lie(page, in: .inode)
     case 7: changeWords(page, from: Inode.inlineStart)
     case 8: changeRecords(page, from: Inode.inlineStart)
     default:
       // Attributes fill the end.
-      let length = Int(page.load(UInt16.self, at: 40))
+      let length = Int(page.load(Inode.fields.attributeLength))
       changeRecords(page, from: max(Inode.inlineStart, Page.size - length))
     }
   }
@@ -127,7 +127,7 @@ struct PageChanger {
       at = start + Entry.size * values.random.below((Page.size - start) / Entry.size)
       if page.load(UInt64.self, at: at) != 0 || page.load(UInt64.self, at: at + 8) != 0 { break }
     }
-    values.lie(page, in: Liar.entryFields, from: at)
+    values.lie(page, in: .entry, from: at)
   }
 
   /// Changes something of the first records behind `start`, or where many a record begins.

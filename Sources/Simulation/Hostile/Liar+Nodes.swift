@@ -18,7 +18,7 @@ extension Liar {
         return values.lie(page, at: values.random.below(Page.size), width: 1 << values.random.below(4))
       }
       switch structure {
-      case .inode: values.lie(page, in: Self.inodeFields)
+      case .inode: values.lie(page, in: .inode)
       case .directoryInode: Self.lieAboutDirectory(&values, Inode(page), hash)
       case .inodeTable, .nodeTable: Self.lieAboutEntry(&values, page, 0..<4096, entry)
       case .map where isInode: Self.lieAboutEntry(&values, page, 256..<2304, entry)
@@ -27,8 +27,8 @@ extension Liar {
       case .directoryIndex: Self.lieAboutIndex(&values, page)
       case .attributes where isInode: Self.lieAboutAttributes(&values, page, AttributeEntries(Inode(page)))
       case .attributes: Self.lieAboutAttributes(&values, page, AttributeEntries(AttributeNode(page)))
-      case .attributeValue: values.lie(page, in: Self.packedFields)
-      default: values.lie(page, in: [(38, 2), (48, 8), (104, 8), (256, 1), (260, 1)])
+      case .attributeValue: values.lie(page, in: .valueNode)
+      default: Self.lieAboutSymlink(&values, page)
       }
     }
   }
@@ -56,13 +56,23 @@ extension Liar {
       // The same reference everywhere.
       let entry = Entry(page, at: at)
       for place in all { entry.store(page, at: place) }
-    default: values.lie(page, in: entryFields, from: at)
+    default: values.lie(page, in: .entry, from: at)
+    }
+  }
+
+  private static func lieAboutSymlink(_ values: inout LyingValues, _ page: Page) {
+    let fields = Inode.fields
+    switch values.random.below(5) {
+    case 0: values.lie(page, at: fields.inlineLength.offset, width: fields.inlineLength.size)
+    case 1: values.lie(page, at: fields.size.offset, width: fields.size.size)
+    case 2: values.lie(page, at: fields.root.offset, width: fields.root.size)
+    default: values.lie(page, at: Inode.inlineStart + values.random.below(8), width: 1)
     }
   }
 
   private static func lieAboutDirectory(_ values: inout LyingValues, _ inode: Inode, _ hash: DirectoryHash) {
     guard inode.layout == .inline, values.random.chance(50) else {
-      return values.lie(inode.page, in: inodeFields)
+      return values.lie(inode.page, in: .inode)
     }
     let forger = RecordForger(DirectoryEntries(inode))
     let forged = forger.forge(&values, hash)
@@ -72,7 +82,7 @@ extension Liar {
   }
 
   private static func lieAboutLeaf(_ values: inout LyingValues, _ page: Page, _ hash: DirectoryHash) {
-    guard values.random.chance(75) else { return values.lie(page, in: packedFields) }
+    guard values.random.chance(75) else { return values.lie(page, in: .directoryLeaf) }
     let leaf = DirectoryLeaf(page)
     let forged = RecordForger(DirectoryEntries(leaf)).forge(&values, hash)
     page.clear(at: DirectoryLeaf.headerSize)
@@ -81,7 +91,7 @@ extension Liar {
   }
 
   private static func lieAboutIndex(_ values: inout LyingValues, _ page: Page) {
-    guard values.random.chance(70) else { return values.lie(page, in: packedFields) }
+    guard values.random.chance(70) else { return values.lie(page, in: .index) }
     let index = DirectoryIndex(page)
     let slot = values.random.below(DirectoryIndex.slots)
     switch values.random.below(4) {
@@ -97,14 +107,14 @@ extension Liar {
   private static func lieAboutAttributes(
     _ values: inout LyingValues, _ page: Page, _ entries: AttributeEntries
   ) {
-    guard values.random.chance(70) else { return values.lie(page, in: packedFields) }
+    guard values.random.chance(70) else { return values.lie(page, in: .attributeNode) }
     var offsets: [Int] = []
     entries.forEach { offsets.append($0.offset) }
     guard let at = values.random.pick(offsets) else { return }
     if let attribute = entries.attribute(at: at), attribute.form == .apart, values.random.chance(60) {
       // The value's length, or one of its nodes.
       let content = at + AttributeEntries.fixedSize + attribute.name.count
-      let node = content + 4 + 8 * values.random.below(attribute.valueNodes.count)
+      let node = content + ValueReference.nodesStart + 8 * values.random.below(attribute.valueNodes.count)
       switch values.random.below(3) {
       case 0: values.lie(page, at: content, width: 4)
       case 1: values.lie(page, at: node, width: 8)
@@ -112,6 +122,9 @@ extension Liar {
       }
       return
     }
-    values.lie(page, in: [(0, 1), (1, 1), (2, 2), (4, 1), (9, 1), (12, 4)], from: at)
+    if values.random.chance(50) { return values.lie(page, in: .attribute, from: at) }
+    // The name, or what follows it.
+    let place = AttributeEntries.fixedSize + values.random.below(12)
+    values.lie(page, at: at + place, width: values.random.chance(70) ? 1 : 4)
   }
 }

@@ -9,31 +9,6 @@ struct Liar {
   /// The image as it is.
   var image: DiskImage { sealed.image }
 
-  typealias Fields = [(offset: Int, width: Int)]
-
-  private static let superblockFields: Fields = [
-    (8, 4), (16, 8), (32, 8), (48, 8), (112, 8), (120, 4), (124, 4), (128, 8), (136, 8), (152, 8), (160, 8),
-    (168, 8),
-  ]
-  private static let checkpointFields: Fields = [
-    (8, 8), (32, 4), (36, 4), (40, 8), (48, 8), (56, 8), (64, 4), (68, 4), (152, 8), (160, 4), (256, 4),
-    (260, 4),
-  ]
-  private static let rootFields: Fields = [(0, 8), (8, 4), (12, 4), (16, 8), (24, 8), (32, 8)]
-  private static let usageFields: Fields = [(0, 4), (4, 4), (8, 8)]
-  static let headerFields: Fields = [
-    (24, 8), (32, 4), (36, 4), (40, 8), (48, 4), (52, 4), (56, 8), (64, 1), (65, 1), (66, 2), (68, 2),
-    (70, 2),
-    (72, 2),
-  ]
-  static let runFields: Fields = [(0, 4), (0, 8), (6, 2), (7, 1), (8, 4), (12, 4), (16, 8)]
-  static let inodeFields: Fields = [
-    (4, 4), (8, 8), (16, 4), (20, 4), (24, 4), (28, 4), (32, 4), (36, 1), (37, 1), (38, 2), (40, 2), (48, 8),
-    (56, 8), (64, 8), (72, 8), (80, 8), (88, 8), (96, 8), (104, 8), (112, 8), (120, 8), (128, 8), (136, 1),
-  ]
-  static let entryFields: Fields = [(0, 2), (0, 4), (0, 8), (6, 2), (8, 4), (12, 4)]
-  static let packedFields: Fields = [(0, 4), (4, 2), (6, 2), (8, 8), (16, 8)]
-
   init(_ sealed: SealedImage, _ catalog: StructureCatalog, seed: UInt64) {
     self.sealed = sealed
     self.catalog = catalog
@@ -49,13 +24,13 @@ struct Liar {
     switch structure {
     case .superblock:
       let both = values.random.chance(70)
-      edit({ $0.editSuperblock(both: both, $1) }) { $0.lie($1, in: Self.superblockFields) }
+      edit({ $0.editSuperblock(both: both, $1) }) { $0.lie($1, in: .superblock) }
     case .checkpoint: lieAboutCheckpoint()
     case .usage:
       let segment = values.random.below(Int(sealed.geometry.segmentCount))
       let block = UInt32(segment / 256)
       edit({ $0.editUsage(block, $1) }) { values, page in
-        values.lie(page, in: Self.usageFields, from: segment % 256 * UsageEntry.size)
+        values.lie(page, in: .usageEntry, from: segment % 256 * UsageEntry.size)
       }
     case .logHeader: lieAboutHeader()
     case .logRecord: lieAboutRecord()
@@ -86,9 +61,11 @@ struct Liar {
     if kind == 0 { return lieAboutCounters() }
     edit({ $0.editPack($1) }) { values, page in
       switch kind {
-      case 1: values.lie(page, in: Self.checkpointFields)
-      case 2: values.lie(page, in: Self.rootFields, from: 72)
-      default: values.lie(page, in: Self.rootFields, from: 112)
+      case 1 where values.random.chance(15):
+        values.lie(page, in: .usageSelection, from: CheckpointPack.headerSize)
+      case 1: values.lie(page, in: .checkpointPack)
+      case 2: values.lie(page, in: .tableRoot, from: CheckpointPack.fields.inodes.offset)
+      default: values.lie(page, in: .tableRoot, from: CheckpointPack.fields.internals.offset)
       }
     }
   }
@@ -99,13 +76,15 @@ struct Liar {
     let distance = UInt64(values.random.below(sealed.headers.count + 4))
     let first = UInt64.max &- distance
     sealed.editPack { page in
-      isEpoch ? page.store(UInt32.max, at: 32) : page.store(first, at: 56)
+      isEpoch
+        ? page.store(UInt32.max, CheckpointPack.fields.epoch)
+        : page.store(first, CheckpointPack.fields.logSequence)
     }
     for index in sealed.headers.indices {
       sealed.editHeader(index) { page in
         isEpoch
-          ? page.store(UInt32.max, at: LogHeader.Field.epoch)
-          : page.store(first &+ UInt64(index), at: LogHeader.Field.sequence)
+          ? page.store(UInt32.max, LogHeader.fields.epoch)
+          : page.store(first &+ UInt64(index), LogHeader.fields.sequence)
       }
     }
   }
@@ -117,10 +96,10 @@ struct Liar {
   }
 
   private static func lieAboutHeader(_ values: inout LyingValues, _ page: Page) {
-    let runs = Int(page.load(UInt16.self, at: LogHeader.Field.runCount))
-    guard runs > 0, values.random.chance(60) else { return values.lie(page, in: headerFields) }
+    let runs = Int(page.load(LogHeader.fields.runCount))
+    guard runs > 0, values.random.chance(60) else { return values.lie(page, in: .logHeader) }
     let run = LogHeader.fixedSize + values.random.below(runs) * OwnerRun.size
-    values.lie(page, in: runFields, from: run)
+    values.lie(page, in: .ownerRun, from: run)
   }
 
   private mutating func lieAboutRecord() {
@@ -145,18 +124,22 @@ struct Liar {
   private static func lieAboutRecord(_ values: inout LyingValues, _ page: Page, _ bytes: Range<Int>) {
     var records: [Range<Int>] = []
     var offset = bytes.lowerBound
-    while offset + 8 <= bytes.upperBound {
-      let length = Int(page.load(UInt32.self, at: offset))
-      guard length >= 8 else { break }
+    while offset + RecordHeader.size <= bytes.upperBound {
+      let length = Int(page.load(RecordHeader.fields.length, of: offset))
+      guard length >= RecordHeader.size else { break }
       records.append(offset..<min(offset + length, bytes.upperBound))
       offset += length
     }
     guard let record = values.random.pick(records) else { return }
     if values.random.chance(10) {
-      return values.lie(page, in: [(0, 4), (4, 1), (5, 1)], from: record.lowerBound)
+      return values.lie(page, in: .record, from: record.lowerBound)
     }
-    // Fields lie 4 bytes apart from each other, and names behind them.
-    let place = 8 + 4 * values.random.below(max(1, (record.count - 8) / 4))
+    let kind = page.load(RecordHeader.fields.kind, of: record.lowerBound)
+    if let fields = LyingFields.records[kind], values.random.chance(70) {
+      return values.lie(page, in: fields, from: record.lowerBound)
+    }
+    // Names and values lie behind the fields, each with its length before it.
+    let place = values.random.below(max(1, record.count))
     values.lie(page, at: record.lowerBound + place, width: values.random.pick([1, 2, 4, 8, 8]) ?? 8)
   }
 }

@@ -93,9 +93,9 @@ struct LyingValues {
     }
   }
 
-  /// Gives one of some fields, each an offset and a width, another value.
-  mutating func lie(_ page: Page, in fields: [(offset: Int, width: Int)], from base: Int = 0) {
-    guard let field = random.pick(fields) else { return }
+  /// Gives one of the fields of the structure that begins at byte `base` another value.
+  mutating func lie(_ page: Page, in fields: LyingFields, from base: Int = 0) {
+    guard let field = random.pick(fields.places) else { return }
     lie(page, at: base + field.offset, width: field.width)
   }
 }

@@ -16,12 +16,6 @@ struct SealedImage {
 
   var geometry: Geometry { superblock.geometry }
 
-  private enum Field {
-    static let packChecksum = 188
-    static let superblockChecksum = 4092
-    static let usage = 256
-  }
-
   /// - Throws: `SimulationFailure` when there is no whole filesystem on the image.
   init(_ image: DiskImage) throws {
     let page = Page(image.pool.bytes(image.versions[0]))
@@ -92,9 +86,9 @@ struct SealedImage {
     for block in both ? [0, image.blockCount - 1] : [0] {
       rewrite(block) { page in
         body(page)
-        let sum = Checksum.unseeded.of(
-          page.bytes(at: 0, count: Page.size), except: Field.superblockChecksum)
-        page.store(sum, at: Field.superblockChecksum)
+        let field = Superblock.fields.checksum
+        let sum = Checksum.unseeded.of(page.bytes(at: 0, count: Page.size), except: field.offset)
+        page.store(sum, field)
       }
     }
   }
@@ -106,8 +100,8 @@ struct SealedImage {
     pack.withUnsafeMutableBytes { bytes in
       guard let base = bytes.baseAddress else { return }
       body(Page(base))
-      let sum = checksum.of(UnsafeRawBufferPointer(bytes), except: Field.packChecksum)
-      Page(base).store(sum, at: Field.packChecksum)
+      let field = CheckpointPack.fields.checksum
+      Page(base).store(checksum.of(UnsafeRawBufferPointer(bytes), except: field.offset), field)
     }
     let bytes = pack
     for copy in 0...1 {
@@ -121,27 +115,32 @@ struct SealedImage {
     }
   }
 
-  private func packField<T: FixedWidthInteger & BitwiseCopyable>(_ offset: Int, as type: T.Type = T.self) -> T
-  {
-    pack.withUnsafeBytes { T(littleEndian: $0.loadUnaligned(fromByteOffset: offset, as: T.self)) }
+  /// A field of the structure that begins at byte `start` of the pack.
+  private func packField<Value>(_ field: Field<Value>, of start: Int) -> Value {
+    pack.withUnsafeBytes {
+      Value(littleEndian: $0.loadUnaligned(fromByteOffset: start + field.offset, as: Value.self))
+    }
   }
 
   /// Changes block `index` of the usage table.
   mutating func editUsage(_ index: UInt32, _ body: (Page) -> Void) {
-    let at = Field.usage + 8 * Int(index)
-    let block = geometry.usageBlock(index, copy: packField(at + 4))
+    let selection = CheckpointPack.UsageSelection.self
+    let at = CheckpointPack.headerSize + selection.size * Int(index)
+    let block = geometry.usageBlock(index, copy: packField(selection.fields.copy, of: at))
     rewrite(block, body)
     guard let page = page(block) else { return }
     let sum = checksum.of(page)
-    editPack { $0.store(sum, at: at) }
+    editPack { $0.store(sum, selection.fields.checksum, of: at) }
   }
 
   // MARK: Node tables and nodes
 
-  private static func rootOffset(_ kind: OwnerKind) -> Int { kind == .inodeTable ? 72 : 112 }
+  private static func rootOffset(_ kind: OwnerKind) -> Int {
+    kind == .inodeTable ? CheckpointPack.fields.inodes.offset : CheckpointPack.fields.internals.offset
+  }
 
   /// The levels of a table.
-  func height(_ kind: OwnerKind) -> Int { Int(packField(Self.rootOffset(kind) + 12, as: UInt32.self)) }
+  func height(_ kind: OwnerKind) -> Int { Int(packField(TableRoot.fields.height, of: Self.rootOffset(kind))) }
 
   /// The entry that leads to a block of a table, or to a node at level -1; nil when there is none.
   func entry(_ kind: OwnerKind, level: Int, index: UInt64) -> Entry? {
@@ -149,7 +148,10 @@ struct SealedImage {
     guard (1...5).contains(height), level < height else { return nil }
     guard level < height - 1 else {
       let root = Self.rootOffset(kind)
-      return index == 0 ? Entry(address: packField(root), checksum: packField(root + 8)) : nil
+      guard index == 0 else { return nil }
+      return Entry(
+        address: packField(TableRoot.fields.address, of: root),
+        checksum: packField(TableRoot.fields.checksum, of: root))
     }
     guard let above = tablePage(kind, level: level + 1, index: index >> 8) else { return nil }
     return Entry(above, at: Int(index & 255) * Entry.size)
@@ -170,8 +172,7 @@ struct SealedImage {
     guard let page = page(entry.address) else { return }
     let sum = checksum.of(page)
     guard level < height(kind) - 1 else {
-      let at = Self.rootOffset(kind) + 8
-      return editPack { $0.store(sum, at: at) }
+      return editPack { $0.store(sum, TableRoot.fields.checksum, of: Self.rootOffset(kind)) }
     }
     editTable(kind, level: level + 1, index: index >> 8) { above in
       var entry = Entry(above, at: Int(index & 255) * Entry.size)
@@ -188,9 +189,9 @@ struct SealedImage {
     var previous: UInt32?
     for place in headers[index...] {
       rewrite(place) { page in
-        if let previous { page.store(previous, at: LogHeader.Field.previous) } else { body(page) }
-        let sum = checksum.of(page.bytes(at: 0, count: Page.size), except: LogHeader.Field.checksum)
-        page.store(sum, at: LogHeader.Field.checksum)
+        if let previous { page.store(previous, LogHeader.fields.previousChecksum) } else { body(page) }
+        let sum = checksum.of(page.bytes(at: 0, count: Page.size), except: LogHeader.fields.checksum.offset)
+        page.store(sum, LogHeader.fields.checksum)
         previous = sum
       }
     }
@@ -201,8 +202,8 @@ struct SealedImage {
     let checksum = checksum
     rewrite(block) { page in
       body(page)
-      let sum = checksum.of(page.bytes(at: 0, count: Page.size), except: LogHeader.Field.checksum)
-      page.store(sum, at: LogHeader.Field.checksum)
+      let sum = checksum.of(page.bytes(at: 0, count: Page.size), except: LogHeader.fields.checksum.offset)
+      page.store(sum, LogHeader.fields.checksum)
     }
   }
 
@@ -213,7 +214,7 @@ struct SealedImage {
     guard let page = page(at) else { return }
     let sum = checksum.of(page)
     editHeader(index) { header in
-      let runs = Int(header.load(UInt16.self, at: LogHeader.Field.runCount))
+      let runs = Int(header.load(LogHeader.fields.runCount))
       header.store(sum, at: LogHeader.fixedSize + runs * OwnerRun.size + block * 4)
     }
   }
