@@ -393,17 +393,7 @@ final class Waiting {
   // MARK: Invariants
 
   func checkInvariants(_ invariants: inout Invariants) {
-    var pins = 0
     var missing = [Int](repeating: 0, count: waiterCount)
-    for waiter in 0..<waiterCount {
-      pins += waiters[waiter].pins.count
-      invariants.expect(
-        waiters[waiter].pins.count <= Self.pinsPerWaiter, "waiter \(waiter) keeps too many frames")
-      for frame in waiters[waiter].pins {
-        invariants.expect(cache[frame].pins > 0, "waiter \(waiter) keeps frame \(frame), which has no pins")
-      }
-    }
-    invariants.expect("pins of frames", cache.all.reduce(0) { $0 + Int(cache[$1].pins) }, equals: pins)
     for (frame, waiting) in readers {
       let isUnderWay = cache[frame].isLoading || cache[frame].state == .buffer
       invariants.expect(isUnderWay, "frame \(frame) is waited for and not being read")
@@ -417,5 +407,19 @@ final class Waiting {
     invariants.expect("requests that wait, each in one list", Set(listed).count, equals: listed.count)
     invariants.expect(
       listed.allSatisfy { waiters[$0].missing == 0 }, "a request waits for reads and for something else")
+  }
+
+  /// Each frame has as many pins as requests and jobs keep it.
+  func checkPins(_ invariants: inout Invariants) {
+    var pins = 0
+    for waiter in 0..<waiterCount {
+      pins += waiters[waiter].pins.count
+      invariants.expect(
+        waiters[waiter].pins.count <= Self.pinsPerWaiter, "waiter \(waiter) keeps too many frames")
+      for frame in waiters[waiter].pins {
+        invariants.expect(cache[frame].pins > 0, "waiter \(waiter) keeps frame \(frame), which has no pins")
+      }
+    }
+    invariants.expect("pins of frames", cache.all.reduce(0) { $0 + Int(cache[$1].pins) }, equals: pins)
   }
 }

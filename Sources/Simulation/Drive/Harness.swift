@@ -211,13 +211,13 @@ public final class Harness {
     )
   }
 
-  /// Events between two checks of all invariants: each looks at every frame.
-  public static var eventsBetweenChecks: Int { 1 }
+  /// Events between two checks that look at every frame.
+  private static let eventsBetweenWalks = 16
 
   /// What the owners of the filesystem's state promise must hold between two events.
   private func checkInvariants() throws {
-    guard let fileSystem, events % Self.eventsBetweenChecks == 0 else { return }
-    let violations = fileSystem.checkInvariants()
+    guard let fileSystem else { return }
+    let violations = fileSystem.checkInvariants(walksFrames: events % Self.eventsBetweenWalks == 0)
     guard violations.isEmpty else {
       throw SimulationFailure("the state in memory is wrong: \(violations.joined(separator: "; "))")
     }
