@@ -1,13 +1,15 @@
 import FileProtocol
 import Format
 
-/// A log-structured filesystem as a state machine: requests, completions and time in, device commands and replies out.
+/// A log-structured filesystem as a state machine: requests, completions and time in, device commands and
+/// replies out.
 ///
-/// It performs no I/O, has no clock and no locks, and belongs to one thread. Operations run over cached nodes; one that
-/// misses gives up before it changed anything, and is run again when what it needs has been read.
+/// It performs no I/O, has no clock and no locks, and belongs to one thread. Operations run over cached
+/// nodes; one that misses gives up before it changed anything, and is run again when what it needs has been
+/// read.
 ///
-/// This class is the conductor: it makes the owners, gives each event to the one it is for, and lets jobs have their turns. All state is
-/// theirs; see the module's article for who they are and who knows whom.
+/// This class is the conductor: it makes the owners, gives each event to the one it is for, and lets jobs
+/// have their turns. All state is theirs; see the module's article for who they are and who knows whom.
 public final class FileSystem: FileService {
   public let requests: UnsafeMutablePointer<Request>
   public let replies: UnsafeMutablePointer<Reply>
@@ -197,7 +199,8 @@ public final class FileSystem: FileService {
 
   /// Rounds of jobs in one event at most; each step is short.
   private static let roundsPerEvent = 4
-  /// Long work in the order in which it is done. The checkpoint is last: any of the others may find that only that helps.
+  /// Long work in the order in which it is done. The checkpoint is last: any of the others may find that only
+  /// that helps.
   private static let jobs: [Job] = [.commit, .freeing, .cleaner, .paths, .checkpoint]
 
   /// Does background work that is due.

@@ -1,7 +1,7 @@
 /// What is wrong with the state in memory: nothing, if the code is right, whatever lies on the device.
 ///
-/// Every owner checks what it promises of its own fields (`checkInvariants`), and where two owners count the same thing, the higher one
-/// compares. The simulation asks after each event; no product does.
+/// Every owner checks what it promises of its own fields (`checkInvariants`), and where two owners count the
+/// same thing, the higher one compares. The simulation asks after each event; no product does.
 struct Invariants {
   private(set) var violations: [String] = []
   /// More than these are not of interest.
@@ -20,7 +20,8 @@ struct Invariants {
 }
 
 extension FileSystem {
-  /// What contradicts the owners' promises at this moment, between two events; empty when nothing does. It is for tests.
+  /// What contradicts the owners' promises at this moment, between two events; empty when nothing does. It is
+  /// for tests.
   /// - Parameter walksFrames: whether every frame and segment is looked at too, which takes 20 times as long.
   public func checkInvariants(walksFrames: Bool = true) -> [String] {
     var invariants = Invariants()

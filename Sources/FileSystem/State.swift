@@ -58,12 +58,14 @@ extension FileSystem {
   public var isReady: Bool { condition.isReady }
   public var isStopped: Bool { condition.isStopped }
   public var failure: String? { condition.failure }
-  /// The last log write before the one that keeps a filesystem from being mounted; nil when something else does.
+  /// The last log write before the one that keeps a filesystem from being mounted; nil when something else
+  /// does.
   public var replayableThrough: UInt64? { condition.replayableThrough }
-  /// What keeps it from being mounted is that no superblock can be used: the device may hold something else, or nothing.
+  /// What keeps it from being mounted is that no superblock can be used: the device may hold something else,
+  /// or nothing.
   public var hasNoSuperblock: Bool { condition.hasNoSuperblock }
-  /// What keeps it from being mounted is that no segment is free. Those that are empty in the newest checkpoint could be
-  /// used: see `Options.reusesEmptySegments`.
+  /// What keeps it from being mounted is that no segment is free. Those that are empty in the newest
+  /// checkpoint could be used: see `Options.reusesEmptySegments`.
   public var lacksSegments: Bool { condition.lacksSegments }
   /// The superblock; nil until it was read.
   public var superblock: Superblock? { volume.superblock }
@@ -74,17 +76,19 @@ extension FileSystem {
   }
   /// What went wrong since the last check in full.
   public var errorRecord: ErrorRecord { errors.errorRecord }
-  /// The record with a mount that was refused, for the caller to write; nil where there is none, or it must not be written.
+  /// The record with a mount that was refused, for the caller to write; nil where there is none, or it must
+  /// not be written.
   public var recordOfRefusal: (block: UInt64, bytes: [UInt8])? { errors.recordOfRefusal }
-  /// statfs's answer. What it says is available can be written to one file, with the map that this file needs then, by any
-  /// user; what is free beyond that, only by root.
+  /// statfs's answer. What it says is available can be written to one file, with the map that this file needs
+  /// then, by any user; what is free beyond that, only by root.
   public var spaceReport: SpaceReport { space.report }
   /// The most work that an event may do, in units of which one is about 3 ns: a step of at most 200 us.
   public static var stepLimit: UInt64 { UInt64(Work.limit) }
   /// How often and how long requests have waited since the mount, by what they waited for.
   public var waits: WaitTimes { waiting.waits }
 
-  /// How long ago the oldest change was made that no commit holds, ns; nil when there is none or nothing can be written.
+  /// How long ago the oldest change was made that no commit holds, ns; nil when there is none or nothing can
+  /// be written.
   public var uncommittedAge: UInt64? {
     guard isReady, !condition.isReadOnly, uncommitted.oldestChange != 0 else { return nil }
     return event.now.monotonic - min(event.now.monotonic, uncommitted.oldestChange)

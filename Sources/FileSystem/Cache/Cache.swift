@@ -1,10 +1,12 @@
 import Format
 
-/// All 4 KiB frames of the filesystem: what each holds, an index by key, a free list, and a clock that finds what to give up.
+/// All 4 KiB frames of the filesystem: what each holds, an index by key, a free list, and a clock that finds
+/// what to give up.
 ///
-/// Owns every frame's state, pins and links. It promises that a frame in the index holds what its key says or is being read, that a
-/// block is in at most one frame, and that nothing dirty, frozen, pinned, marked or being written is given up. Who changes what a
-/// frame holds says so by a transition below (`FrameState`); the lists of nodes and pages belong to `NodeStore` and `Pages`.
+/// Owns every frame's state, pins and links. It promises that a frame in the index holds what its key says or
+/// is being read, that a block is in at most one frame, and that nothing dirty, frozen, pinned, marked or
+/// being written is given up. Who changes what a frame holds says so by a transition below (`FrameState`);
+/// the lists of nodes and pages belong to `NodeStore` and `Pages`.
 final class Cache {
   let memory: WorkingMemory
   private let frames: UnsafeMutablePointer<FrameInfo>
@@ -19,7 +21,8 @@ final class Cache {
   private let end: FrameIndex
   /// Called with a clean page before it is given up.
   var onEvict: (FrameIndex) -> Void = { _ in }
-  /// How many frames each slot lends, and how many slots lend any; and slots that have all theirs back, until they are taken.
+  /// How many frames each slot lends, and how many slots lend any; and slots that have all theirs back, until
+  /// they are taken.
   private let lentFrames: UnsafeMutablePointer<Int32>
   private(set) var lendingSlots = 0
   private var repaidSlots: [Int] = []
@@ -253,7 +256,8 @@ final class Cache {
     frames[frame].state = .buffer
   }
 
-  /// Moves a key to a new frame with the same bytes, which is clean; the old frame becomes a buffer, for a command that still uses it.
+  /// Moves a key to a new frame with the same bytes, which is clean; the old frame becomes a buffer, for a
+  /// command that still uses it.
   func renew(_ frame: FrameIndex) -> FrameIndex {
     let fresh = takeBuffer()
     guard fresh != .none else { return .none }

@@ -72,7 +72,8 @@ struct FrameInfo {
   var index: UInt64 = 0
   /// Of a dirty page: its place in the order in which pages became dirty.
   var dirtied: UInt64 = 0
-  /// Of a page that is dirty or being written: the block that holds its map entry, the lowest map node or the inode.
+  /// Of a page that is dirty or being written: the block that holds its map entry, the lowest map node or the
+  /// inode.
   var leaf = NodeKey(raw: 0)
   /// Of a node: what its block was found to be.
   var role = NodeRole.unchecked

@@ -5,8 +5,9 @@ import Glibc
 
 /// Finding blocks in memory, and reading those that are not there.
 ///
-/// Owns nothing but counts: what is being read is in the cache, and who waits for it in `Waiting`. It promises that a block which is
-/// found has matched its checksum when it was read, and that a request or job which waits for one runs again.
+/// Owns nothing but counts: what is being read is in the cache, and who waits for it in `Waiting`. It
+/// promises that a block which is found has matched its checksum when it was read, and that a request or job
+/// which waits for one runs again.
 final class Loader {
   private let cache: Cache
   private let event: Event
@@ -53,14 +54,15 @@ final class Loader {
     return nil
   }
 
-  /// A block that could not be read is an error for those who waited for it. It is read again for those who ask later.
+  /// A block that could not be read is an error for those who waited for it. It is read again for those who
+  /// ask later.
   func forgetFailure(_ frame: FrameIndex) throws(Stop) {
     guard cache[frame].pins == 0 else { throw .fail(EIO) }
     cache.drop(frame)
   }
 
-  /// Begins to read a block that is not in memory; the request or job that runs waits for it. What is still on its way to the device is
-  /// there at once.
+  /// Begins to read a block that is not in memory; the request or job that runs waits for it. What is still
+  /// on its way to the device is there at once.
   func load(_ key: NodeKey, index: UInt64 = 0, address: UInt64, checksum expected: UInt32) throws(Stop)
     -> Page
   {
@@ -108,7 +110,8 @@ final class Loader {
       inode: concernedInode(frame, key), code: code, place: key.raw ^ index << 24)
   }
 
-  /// The inode that a block belongs to: of a node, what the first request that waits for it is about. 0 where that is not known.
+  /// The inode that a block belongs to: of a node, what the first request that waits for it is about. 0 where
+  /// that is not known.
   private func concernedInode(_ frame: FrameIndex, _ key: NodeKey) -> UInt64 {
     switch key.kind {
     case .data, .inode: return key.number
@@ -123,7 +126,8 @@ final class Loader {
   /// A block that a file's read brought into its slot did not match.
   func countMismatch() { mismatches += 1 }
 
-  /// A block in memory holds what it must not: it came so from the device, or has been changed since its checksum was found right.
+  /// A block in memory holds what it must not: it came so from the device, or has been changed since its
+  /// checksum was found right.
   @inline(never)
   func damaged(_ page: Page) -> Stop {
     let key = cache[cache.frame(of: page)].key

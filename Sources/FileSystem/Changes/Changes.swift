@@ -1,11 +1,11 @@
 import Format
 import Glibc
 
-/// The changes themselves. A request makes one by building a record, and recovery by reading it: both come here, so that
-/// what was replayed is what was done.
+/// The changes themselves. A request makes one by building a record, and recovery by reading it: both come
+/// here, so that what was replayed is what was done.
 ///
-/// Owns nothing; it is the one place in which names, attributes and files change together. `prepare` loads and allocates all that `perform`
-/// needs, so that a record is performed whole or not at all.
+/// Owns nothing; it is the one place in which names, attributes and files change together. `prepare` loads
+/// and allocates all that `perform` needs, so that a record is performed whole or not at all.
 final class Changes {
   private let waiting: Waiting
   private let nodes: NodeStore
@@ -226,7 +226,8 @@ final class Changes {
     touch(newParent, rename.time)
   }
 
-  /// A directory that changes its parent takes its ".." along. `counts` is false where another takes its place.
+  /// A directory that changes its parent takes its ".." along. `counts` is false where another takes its
+  /// place.
   private func moveParent(
     of inode: Inode, from old: Inode, to new: Inode, time: Int64, counts: Bool = true
   ) {

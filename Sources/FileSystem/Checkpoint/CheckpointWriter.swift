@@ -9,8 +9,9 @@ import Format
 ///     idle ─▶ preparing ─cut─▶ nodes ─▶ tables ─▶ settling ─▶ usage ─▶ firstFlush ─▶ pack ─▶ lastFlush ─▶ idle
 ///                                                    └─▶ idle: a log write it refers to failed, and it is abandoned
 ///
-/// It promises that a pack is written only when everything it refers to is durable, to the copies that the last two checkpoints do not
-/// use, and that segments come free only when the checkpoint that leaves them is durable.
+/// It promises that a pack is written only when everything it refers to is durable, to the copies that the
+/// last two checkpoints do not use, and that segments come free only when the checkpoint that leaves them is
+/// durable.
 final class CheckpointWriter {
   enum Phase {
     case idle
@@ -107,7 +108,8 @@ final class CheckpointWriter {
     nodes.oldestChange == 0 || phase != .idle ? .max : nodes.oldestChange &+ 6 &* options.commitInterval
   }
 
-  /// The filesystem is being left: a last checkpoint is made, unless the last one that was made holds everything.
+  /// The filesystem is being left: a last checkpoint is made, unless the last one that was made holds
+  /// everything.
   /// - Returns: false when it does.
   func beginLast() -> Bool {
     if isLast, durable + 1 == segments.age, !space.isChanged { return false }
@@ -222,8 +224,8 @@ final class CheckpointWriter {
     return true
   }
 
-  /// A log write that the checkpoint refers to failed after the cut: the checkpoint is never finished, and the next one has
-  /// its number. Nodes that were written stay where they are.
+  /// A log write that the checkpoint refers to failed after the cut: the checkpoint is never finished, and
+  /// the next one has its number. Nodes that were written stay where they are.
   private func abandon() -> Bool {
     phase = .idle
     segments.abandonCut()

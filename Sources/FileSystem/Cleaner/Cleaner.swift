@@ -20,15 +20,16 @@ struct OwnedBlock {
   var address: UInt64
 }
 
-/// Makes room: live blocks leave segments that hold few of them, so that a later checkpoint finds those empty.
+/// Makes room: live blocks leave segments that hold few of them, so that a later checkpoint finds those
+/// empty.
 ///
-/// Owns the segment being cleaned (the victim), the blocks of it that are on their way, and the head that they are written to. A block goes
-/// this way:
+/// Owns the segment being cleaned (the victim), the blocks of it that are on their way, and the head that
+/// they are written to. A block goes this way:
 ///
 ///     listed from its header ─▶ live? ─▶ read ─▶ ready ─▶ written ─▶ moved ─▶ entered in the map, if that still names the old place
 ///
-/// It promises that a block is never lost or doubled: the map names the old place until the new one is on the device. What is damaged
-/// stays where it is, for fsck.varve.
+/// It promises that a block is never lost or doubled: the map names the old place until the new one is on the
+/// device. What is damaged stays where it is, for fsck.varve.
 final class Cleaner {
   private let cache: Cache
   private let event: Event
@@ -197,8 +198,8 @@ final class Cleaner {
     return false
   }
 
-  /// How good a victim a segment is, nil when it must not be one. Greedy when room is short; else by cost and benefit
-  /// (Rosenblum and Ousterhout 1992), old segments with little in them.
+  /// How good a victim a segment is, nil when it must not be one. Greedy when room is short; else by cost and
+  /// benefit (Rosenblum and Ousterhout 1992), old segments with little in them.
   private func victimScore(_ segment: Int) -> Double? {
     let live = segments.liveBlocks(segment)
     let size = volume.geometry.segmentBlocks
@@ -214,8 +215,8 @@ final class Cleaner {
       ? 1 - use : (1 - use) * Double(segments.age - segments.age(of: segment)) / (1 + use)
   }
 
-  /// Whether what is live in a segment, and the maps that lead to it, can be written without touching what a checkpoint may
-  /// need.
+  /// Whether what is live in a segment, and the maps that lead to it, can be written without touching what a
+  /// checkpoint may need.
   private func hasRoom(toClean segment: Int) -> Bool {
     let live = Int(segments.liveBlocks(segment))
     let maps = min(live, Int(clamping: nodes.inodes.root.used &+ nodes.internals.root.used))
@@ -369,7 +370,8 @@ final class Cleaner {
     read(block.address, frame)
   }
 
-  /// The map entry that may hold the block: the file's own, or that of its detached tree, which is about to be freed.
+  /// The map entry that may hold the block: the file's own, or that of its detached tree, which is about to
+  /// be freed.
   private func liveEntry(_ inode: Inode, _ index: UInt64, at address: UInt64) throws(Stop) -> Entry {
     let entry = try map.mapEntry(inode, index)
     if entry.address == address || inode.detachedRoot == 0 { return entry }
@@ -389,7 +391,8 @@ final class Cleaner {
     }
   }
 
-  /// Others have taken the room that there was when the victim was chosen: what was not moved yet stays where it is.
+  /// Others have taken the room that there was when the victim was chosen: what was not moved yet stays where
+  /// it is.
   private func giveUpVictim() {
     for move in ready { cache.giveBack(move.frame) }
     ready.removeAll(keepingCapacity: true)
@@ -503,7 +506,8 @@ final class Cleaner {
     cleaned.insert(segment)
     emptied += 1
     segmentCount += 1
-    // What is still live although nothing live was found belongs to damaged files, or to trees about to be freed.
+    // What is still live although nothing live was found belongs to damaged files, or to trees about to be
+    // freed.
     if found == 0 { unmovable.insert(segment) }
   }
 

@@ -1,6 +1,7 @@
 import Format
 
-/// The search for segments worth cleaning: it looks at a few segments a step, and remembers the best it has seen.
+/// The search for segments worth cleaning: it looks at a few segments a step, and remembers the best it has
+/// seen.
 struct VictimSearch {
   private struct Candidate {
     var segment: UInt32
@@ -11,7 +12,8 @@ struct VictimSearch {
   private static let segmentsPerStep = 4096
   private static let candidatesKept = 32
 
-  /// Whether those with the least in them are looked for, rather than those that promise the most for the effort.
+  /// Whether those with the least in them are looked for, rather than those that promise the most for the
+  /// effort.
   let isGreedy: Bool
   /// Whether all segments have been looked at.
   private(set) var isOver = false

@@ -1,6 +1,7 @@
 import FileProtocol
 
-/// What the filesystem is able to do: whether it is mounted yet, may be written, is being left, or has failed.
+/// What the filesystem is able to do: whether it is mounted yet, may be written, is being left, or has
+/// failed.
 ///
 /// Owns these facts and nothing else. Two things change at the same time and independently of each other:
 ///

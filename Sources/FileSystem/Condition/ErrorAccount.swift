@@ -1,7 +1,7 @@
 import Format
 
-/// What went wrong since the filesystem was last checked in full: kept on the device, and told to people without flooding
-/// them.
+/// What went wrong since the filesystem was last checked in full: kept on the device, and told to people
+/// without flooding them.
 struct ErrorAccount {
   /// As it is, or will be, on the device.
   var record = ErrorRecord()

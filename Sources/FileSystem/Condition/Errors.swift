@@ -2,10 +2,12 @@ import BlockProtocol
 import FileProtocol
 import Format
 
-/// What went wrong: counted on the device, told to people, and, where nothing can be written any more, the end of writing.
+/// What went wrong: counted on the device, told to people, and, where nothing can be written any more, the
+/// end of writing.
 ///
-/// Owns the error record, the messages that wait to be told, and the write of the record under way. It promises that each damaged
-/// block is told of once, that no flood of messages is told, and that the record reaches the device within a second.
+/// Owns the error record, the messages that wait to be told, and the write of the record under way. It
+/// promises that each damaged block is told of once, that no flood of messages is told, and that the record
+/// reaches the device within a second.
 final class Errors {
   private let cache: Cache
   private let event: Event
@@ -15,7 +17,8 @@ final class Errors {
   private var account = ErrorAccount()
   /// Messages for people, oldest first, which the daemon takes.
   var notices: [String] = []
-  /// Messages about an inode that wait for its path, oldest first. Few are told in a minute; see `ErrorAccount`.
+  /// Messages about an inode that wait for its path, oldest first. Few are told in a minute; see
+  /// `ErrorAccount`.
   private(set) var withoutPath: [Message] = []
   /// The frame that the record is being written from; none otherwise.
   private var frame = FrameIndex.none
@@ -50,7 +53,8 @@ final class Errors {
     }
   }
 
-  /// The filesystem can only be read from now on: what it acknowledged is on the device as far as it was synced.
+  /// The filesystem can only be read from now on: what it acknowledged is on the device as far as it was
+  /// synced.
   func fail(_ reason: String, _ kind: ErrorRecord.Kind = .checksum, _ code: Int32 = 0) {
     guard !condition.hasFailed else { return }
     condition.setFailed()
@@ -65,7 +69,8 @@ final class Errors {
     if !condition.isReady { condition.refuse(what + "; run fsck.varve -y") }
   }
 
-  /// A count or a state in memory contradicts another: nothing more is written, so that what is wrong stays in memory.
+  /// A count or a state in memory contradicts another: nothing more is written, so that what is wrong stays
+  /// in memory.
   @inline(never)
   func contradiction(_ what: String) { fail("\(what) in memory is wrong; unmount, and run fsck.varve") }
 
@@ -111,8 +116,8 @@ final class Errors {
   /// Whether the device has the record as it is, and no write of it is under way.
   var isWritten: Bool { frame == .none }
 
-  /// Writes the record where it has changed, once a second at most, and at the end. It is written too when the filesystem has
-  /// become read-only by an error, which is what it is for.
+  /// Writes the record where it has changed, once a second at most, and at the end. It is written too when
+  /// the filesystem has become read-only by an error, which is what it is for.
   func writeRecord() {
     guard account.isDirty, frame == .none, let block = volume.geometry.errorBlock,
       !condition.isMountedReadOnly,

@@ -33,8 +33,8 @@ extension FileContents {
     if !mode.contains(.keepSize), offset + length > inode.size { try prepareTail(inode) }
   }
 
-  /// Makes at most one lowest map node's worth of an fallocate; the caller cut it so. The bytes at the edges of a range that
-  /// do not fill a block are cleared as data, by the request.
+  /// Makes at most one lowest map node's worth of an fallocate; the caller cut it so. The bytes at the edges
+  /// of a range that do not fill a block are cleared as data, by the request.
   func performAllocate(_ inode: Inode, mode: UInt32, offset: UInt64, length: UInt64, time: Int64) throws(Stop)
   {
     let mode = AllocateMode(rawValue: mode)

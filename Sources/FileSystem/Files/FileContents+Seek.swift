@@ -2,8 +2,8 @@ import Format
 
 /// Looking through a file's map for what is there and what is not.
 ///
-/// Where the map has no node there is a hole, however large: it is passed at once. Whoever looks remembers how far it has come and
-/// keeps only what it looks at in memory.
+/// Where the map has no node there is a hole, however large: it is passed at once. A search remembers
+/// how far it has come and keeps only what it looks at in memory.
 extension FileContents {
   /// What is looked for.
   enum Sought {
@@ -15,8 +15,8 @@ extension FileContents {
     case taken
   }
 
-  /// Finds the first block of a file's map from `index` on and before `end` that is what is sought. The request at hand
-  /// remembers in `searched` how far this has come, and begins there when it is run again.
+  /// Finds the first block of a file's map from `index` on and before `end` that is what is sought. The
+  /// request at hand remembers in `searched` how far this has come, and begins there when it is run again.
   /// - Returns: false when there is none.
   func find(_ sought: Sought, in inode: Inode, from index: inout UInt64, to end: UInt64) throws(Stop) -> Bool
   {
@@ -73,7 +73,8 @@ extension FileContents {
     return false
   }
 
-  /// The first block under the next child behind slot `first` of a map node; the first one behind the node when it has no more.
+  /// The first block under the next child behind slot `first` of a map node; the first one behind the node
+  /// when it has no more.
   private func nextChild(_ page: Page, after first: Int, level: Int, _ index: UInt64) -> UInt64 {
     let next = (first + 1..<Entry.perBlock).first { Entry(page, at: $0 * Entry.size).address != 0 }
     event.count((next ?? Entry.perBlock) - first)
@@ -81,8 +82,8 @@ extension FileContents {
     return ((index >> (width + 8)) << 8 + UInt64(next ?? Entry.perBlock)) << width
   }
 
-  /// Looks at entries from block `index` on, `first` being where those of its lowest map node or inode begin; `limit` is not behind
-  /// them.
+  /// Looks at entries from block `index` on, `first` being where those of its lowest map node or inode begin;
+  /// `limit` is not behind them.
   private func find(
     _ sought: Sought, _ inode: Inode, _ first: MapSlot, _ index: inout UInt64, _ limit: UInt64
   ) -> Bool {

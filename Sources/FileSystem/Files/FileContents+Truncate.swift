@@ -3,8 +3,8 @@ import Glibc
 
 /// Cutting files and freeing what was cut.
 extension FileContents {
-  /// Whether giving a file a size that is not larger takes anything from it. One of the same size may have promised blocks
-  /// behind its end: they are freed then, as by ext4 and XFS.
+  /// Whether giving a file a size that is not larger takes anything from it. One of the same size may have
+  /// promised blocks behind its end: they are freed then, as by ext4 and XFS.
   func needsCut(_ inode: Inode, to size: UInt64) throws(Stop) -> Bool {
     guard size > 0, size == inode.size else { return true }
     let first = FileMap.blocks(size)
@@ -57,7 +57,8 @@ extension FileContents {
     throw .again(.freeing)
   }
 
-  /// Cuts a file's map so that it has `blocks` blocks at most. A tree's tail is detached, to be freed in the background.
+  /// Cuts a file's map so that it has `blocks` blocks at most. A tree's tail is detached, to be freed in the
+  /// background.
   func cutMap(_ inode: Inode, to blocks: UInt64) throws(Stop) {
     pages.dropPages(inode, blocks..<UInt64.max)
     switch inode.layout {
@@ -87,8 +88,8 @@ extension FileContents {
     }
   }
 
-  /// Hands a tree over to be freed. Where others wait for that already, they become the children of one more node, the forest, of
-  /// which all trees have the greatest height.
+  /// Hands a tree over to be freed. Where others wait for that already, they become the children of one more
+  /// node, the forest, of which all trees have the greatest height.
   private func attach(_ root: UInt64, _ height: Int, to inode: Inode) throws(Stop) {
     guard inode.detachedRoot != 0 else {
       inode.detachedRoot = root
@@ -161,8 +162,8 @@ extension FileContents {
     return detached
   }
 
-  /// Clears whole blocks `range` of a file: entries are released, cached pages dropped. Returns after at most one
-  /// lowest map node, so that a caller with much to do can go on later.
+  /// Clears whole blocks `range` of a file: entries are released, cached pages dropped. Returns after at most
+  /// one lowest map node, so that a caller with much to do can go on later.
   /// - Returns: the first block not yet looked at.
   func punchStep(_ inode: Inode, _ range: Range<UInt64>) throws(Stop) -> UInt64 {
     let end = min(range.upperBound, (range.lowerBound | 255) + 1)

@@ -1,11 +1,11 @@
 import Format
 import Glibc
 
-/// The contents of files: their size, the bytes that lie in the inode, and what becomes of the map and of cached pages when a file
-/// grows, is cut, allocated or punched.
+/// The contents of files: their size, the bytes that lie in the inode, and what becomes of the map and of
+/// cached pages when a file grows, is cut, allocated or punched.
 ///
-/// Owns nothing; it keeps inode, map and pages in step. Bytes behind a file's end have no meaning on the device: what makes a file longer
-/// clears them (`clearTail`).
+/// Owns nothing; it keeps inode, map and pages in step. Bytes behind a file's end have no meaning on the
+/// device: what makes a file longer clears them (`clearTail`).
 final class FileContents {
   let cache: Cache
   let event: Event
@@ -35,8 +35,8 @@ final class FileContents {
     uncommitted = pages.uncommitted
   }
 
-  /// A file whose bytes lie in the inode gets a map; the bytes become a dirty page that must reach the log together
-  /// with the record that made this necessary. `prepareNodes` came before.
+  /// A file whose bytes lie in the inode gets a map; the bytes become a dirty page that must reach the log
+  /// together with the record that made this necessary. `prepareNodes` came before.
   func makeMapped(_ inode: Inode) throws(Stop) {
     guard inode.layout == .inline else { return }
     nodes.modify(inode.page)
@@ -72,8 +72,8 @@ final class FileContents {
       inode.page.clear(at: Inode.inlineStart + min(old, new), count: max(old, new) - min(old, new))
       inode.inlineLength = new
     } else if size <= inode.size {
-      // An emptied file is inline whatever it was: recovery may find it shorter than it was, with records of inline
-      // writes to come.
+      // An emptied file is inline whatever it was: recovery may find it shorter than it was, with records of
+      // inline writes to come.
       if try needsCut(inode, to: size) { try cutMap(inode, to: FileMap.blocks(size)) }
     } else {
       try makeMapped(inode)

@@ -25,8 +25,8 @@ private struct LeafMemo {
 
 /// The map from a file's blocks to the device's.
 ///
-/// Owns the map entries and the count of blocks that fallocate has promised. It promises that the segment table counts a block exactly
-/// while an entry leads to it.
+/// Owns the map entries and the count of blocks that fallocate has promised. It promises that the segment
+/// table counts a block exactly while an entry leads to it.
 final class FileMap {
   let cache: Cache
   let event: Event
@@ -125,8 +125,8 @@ final class FileMap {
     }
   }
 
-  /// Where the entry of block `index` lies; what is missing on the way is made. The inode is not inline. `prepareMap`
-  /// and `prepareNodes` came before.
+  /// Where the entry of block `index` lies; what is missing on the way is made. The inode is not inline.
+  /// `prepareMap` and `prepareNodes` came before.
   func makeMapSlot(_ inode: Inode, _ index: UInt64) throws(Stop) -> MapSlot {
     guard index < Self.maximumFileBlocks else { throw .fail(EIO) }
     if inode.layout == .direct {

@@ -5,7 +5,8 @@ import Format
 struct LostWrites {
   /// Pages that could not be kept, because what leads to the file's blocks is damaged.
   private(set) var hasPages = false
-  /// The bytes that were stored to mapped memory and could not be written back, and why; empty when there are none.
+  /// The bytes that were stored to mapped memory and could not be written back, and why; empty when there are
+  /// none.
   private var from: UInt64 = 0
   private var to: UInt64 = 0
   private var code: Int32 = 0
@@ -15,8 +16,9 @@ struct LostWrites {
 
   mutating func losePages() { hasPages = true }
 
-  /// The kernel could not write back what was stored to mapped memory: it tells each opener once, at msync or fsync. Here
-  /// every fsync fails from now on, until those bytes have been written after all or were cut off.
+  /// The kernel could not write back what was stored to mapped memory: it tells each opener once, at msync or
+  /// fsync. Here every fsync fails from now on, until those bytes have been written after all or were cut
+  /// off.
   mutating func loseStores(_ bytes: Range<UInt64>, _ code: Int32) {
     let isFirst = from >= to
     from = isFirst ? bytes.lowerBound : min(from, bytes.lowerBound)
@@ -33,7 +35,8 @@ struct LostWrites {
   }
 }
 
-/// Writes that cannot be kept, because what leads to their file's blocks has been damaged since they were acknowledged.
+/// Writes that cannot be kept, because what leads to their file's blocks has been damaged since they were
+/// acknowledged.
 ///
 /// Only that file is concerned: its fsync fails, and no other request fails or waits.
 extension Pages {

@@ -19,10 +19,10 @@ struct FilePages {
 
 /// Cached blocks of files: dirty ones on their way to the log, and clean ones.
 ///
-/// Owns each file's lists of pages, the counts of dirty and charged pages, and which files have pages in frames that slots lend. It
-/// promises that a dirty page's map entry is in a dirty block (`place`), so that it is in memory when the page is written, that a page
-/// over a hole is charged until the map holds its block, and that a page which a device command is writing does not change: it is copied
-/// (`makeDataPage`).
+/// Owns each file's lists of pages, the counts of dirty and charged pages, and which files have pages in
+/// frames that slots lend. It promises that a dirty page's map entry is in a dirty block (`place`), so that
+/// it is in memory when the page is written, that a page over a hole is charged until the map holds its
+/// block, and that a page which a device command is writing does not change: it is copied (`makeDataPage`).
 final class Pages {
   let cache: Cache
   let event: Event
@@ -81,7 +81,8 @@ final class Pages {
     return frame != .none && cache[frame].state == .page(.charged)
   }
 
-  /// The page of a block as it is, read from the device when it is not in memory; nil for a hole without a page.
+  /// The page of a block as it is, read from the device when it is not in memory; nil for a hole without a
+  /// page.
   func dataPage(_ inode: Inode, _ index: UInt64) throws(Stop) -> FrameIndex? {
     let key = NodeKey(.data, inode.number)
     let frame = cache.find(key, index)
@@ -150,8 +151,8 @@ final class Pages {
     if cache[frame].state == .page(.charged) { chargedCount -= 1 }
   }
 
-  /// A dirty page for a block, to be filled by the caller. What was cached of the block stays where it is, unless a
-  /// device command is writing it: then the bytes are copied to a new frame.
+  /// A dirty page for a block, to be filled by the caller. What was cached of the block stays where it is,
+  /// unless a device command is writing it: then the bytes are copied to a new frame.
   func makeDataPage(_ inode: Inode, _ index: UInt64) throws(Stop) -> FrameIndex {
     let key = NodeKey(.data, inode.number)
     var frame = cache.find(key, index)
@@ -184,8 +185,8 @@ final class Pages {
     return frame
   }
 
-  /// A page became dirty: the block with its map entry is dirty from now on, so that it is in memory when the page is written. Over
-  /// a hole the page takes space, so that writing it out cannot fail.
+  /// A page became dirty: the block with its map entry is dirty from now on, so that it is in memory when the
+  /// page is written. Over a hole the page takes space, so that writing it out cannot fail.
   func place(_ frame: FrameIndex, of inode: Inode, at slot: MapSlot) {
     nodes.modify(slot.page)
     cache.setLeaf(frame, cache[cache.frame(of: slot.page)].key)
@@ -273,7 +274,8 @@ final class Pages {
   /// Pages that are dropped at once; more are dropped in steps.
   private static let pagesPerCut = 1024
 
-  /// A file is about to be cut to `blocks` blocks: its clean pages behind that are dropped, as many as one event has time for.
+  /// A file is about to be cut to `blocks` blocks: its clean pages behind that are dropped, as many as one
+  /// event has time for.
   /// - Throws: `again` until they have gone.
   func prepareDrop(_ inode: Inode, from blocks: UInt64) throws(Stop) {
     guard waiting.isRequest, let state = states.find(inode.number),
@@ -361,11 +363,12 @@ final class Pages {
 
   // MARK: Pages in frames that slots lend
   //
-  // Large writes go to the log from the slot they arrived in: its frames are lent to the cache as the dirty pages of the file, and go
-  // back when the log write has ended or something else has taken their place. To all others they are pages as any other.
+  // Large writes go to the log from the slot they arrived in: its frames are lent to the cache as the dirty
+  // pages of the file, and go back when the log write has ended or something else has taken their place. To
+  // all others they are pages as any other.
 
-  /// Whether a write's payload can be lent: whole blocks in whole frames, at least `least` of them so that they are worth a log write
-  /// of their own, and slots left for others.
+  /// Whether a write's payload can be lent: whole blocks in whole frames, at least `least` of them so that
+  /// they are worth a log write of their own, and slots left for others.
   func canBorrow(_ request: Request, _ end: UInt64, least: UInt64) -> Bool {
     (request.offset | end | UInt64(request.payloadOffset)) & 4095 == 0
       && request.length >> 12 >= least && cache.lendingSlots < cache.memory.slots / 2
@@ -376,7 +379,8 @@ final class Pages {
   func borrow(_ first: FrameIndex, from slot: Int, _ inode: Inode, _ range: Range<UInt64>) throws(Stop) {
     let state = states.obtain(inode)
     let key = NodeKey(.data, inode.number)
-    // Where the map turns out to be damaged, the pages that were borrowed until then have to be written or given up all the same.
+    // Where the map turns out to be damaged, the pages that were borrowed until then have to be written or
+    // given up all the same.
     uncommitted.list(state)
     if !borrowers.contains(inode.number) { borrowers.append(inode.number) }
     for (position, index) in range.enumerated() {
@@ -410,8 +414,8 @@ final class Pages {
   /// The first borrower has nothing left to be written.
   func removeFirstBorrower() { borrowers.removeFirst() }
 
-  /// Nothing can be written any more: borrowed pages move to frames of the cache, as far as it has any, so that slots
-  /// come free for reading.
+  /// Nothing can be written any more: borrowed pages move to frames of the cache, as far as it has any, so
+  /// that slots come free for reading.
   func returnBorrowed() {
     borrowers.removeAll()
     for frame in 0..<cache.memory.firstFrame where cache[frame].isDirty { moveToCache(frame) }

@@ -1,6 +1,7 @@
 /// Inodes that have something to be freed: those without a name, and those with blocks that were cut off.
 ///
-/// Owns the queue. It promises that a number is in it once, and that what turned out to be damaged is left to fsck.varve.
+/// Owns the queue. It promises that a number is in it once, and that what turned out to be damaged is left to
+/// fsck.varve.
 final class FreeQueue {
   private let condition: Condition
   /// Inode numbers to be worked on; the last comes first.

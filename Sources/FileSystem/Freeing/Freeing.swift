@@ -3,8 +3,9 @@ import Glibc
 
 /// Frees what has no name any more, and what was cut off, in the background: a map node or so at a time.
 ///
-/// Owns nothing; the queue is `FreeQueue`'s, and what is left to do is in the orphan directory, so that a mount finds it. It promises that
-/// each step leaves the filesystem whole, and that an inode which the kernel knows keeps what it has.
+/// Owns nothing; the queue is `FreeQueue`'s, and what is left to do is in the orphan directory, so that a
+/// mount finds it. It promises that each step leaves the filesystem whole, and that an inode which the kernel
+/// knows keeps what it has.
 final class Freeing {
   private let event: Event
   private let waiting: Waiting
@@ -169,7 +170,8 @@ final class Freeing {
     }
   }
 
-  /// Does a step as the job that frees. Damage that is not one inode's ends the walk over the orphan directory.
+  /// Does a step as the job that frees. Damage that is not one inode's ends the walk over the orphan
+  /// directory.
   private func attempt(_ step: () throws(Stop) -> Void) -> Bool {
     let attempt = waiting.attempt(.freeing, step)
     if case .failed(let code) = attempt {

@@ -105,10 +105,10 @@ extension Log {
     uncommitted.unlistIfCommitted(state)
   }
 
-  /// Writes an inode's pages that were dirty when the request at hand first came here, and all records, for a request that relies on it:
-  /// a log write each time.
-  /// - Throws: `again` until they are written, and what was written stays so; `EIO` when something that was written to it had to be given
-  ///   up, now or since the kernel knows it.
+  /// Writes an inode's pages that were dirty when the request at hand first came here, and all records, for a
+  /// request that relies on it: a log write each time.
+  /// - Throws: `again` until they are written, and what was written stays so; `EIO` when something that was
+  ///   written to it had to be given up, now or since the kernel knows it.
   func commitPages(_ number: UInt64, isDurable: Bool = false) throws(Stop) {
     waiting.cursor.pagesUntil = waiting.cursor.pagesUntil ?? pages.lastDirtied
     try commitInode(number, isDurable: isDurable)
@@ -120,7 +120,8 @@ extension Log {
     if code != 0 { throw .fail(code) }
   }
 
-  /// Whether the pages of an inode that were dirty when the request first asked for them to be written have been.
+  /// Whether the pages of an inode that were dirty when the request first asked for them to be written have
+  /// been.
   private func hasCommittedPages(_ number: UInt64) -> Bool {
     guard let until = waiting.cursor.pagesUntil else { return false }
     guard let state = states.find(number), states[state].pages.dirty.count > 0 else { return true }
@@ -133,8 +134,8 @@ extension Log {
       ? .max : uncommitted.oldestChange &+ options.commitInterval
   }
 
-  /// A record is about to give a file the size `size`. Data that was written below it and that the log does not hold goes
-  /// first: a crash between the two would show zeros instead of either contents.
+  /// A record is about to give a file the size `size`. Data that was written below it and that the log does
+  /// not hold goes first: a crash between the two would show zeros instead of either contents.
   func commitBeforeResize(_ inode: Inode, to size: UInt64) throws(Stop) {
     guard let state = states.find(inode.number), size > states[state].log.loggedSize else { return }
     try commitIfDirty(inode)

@@ -6,8 +6,8 @@ extension Log {
   /// Record bytes that are never left waiting: then a log write is made at once.
   static let eagerRecordBytes = 16 << 10
 
-  /// Frames that headers and record blocks of a log write take: those of records that wait, and of one more with the longest
-  /// value of an attribute.
+  /// Frames that headers and record blocks of a log write take: those of records that wait, and of one more
+  /// with the longest value of an attribute.
   private static let framesPerLogWrite =
     12 + (eagerRecordBytes + AttributeEntries.maximumValue) / Page.size
 
@@ -16,12 +16,12 @@ extension Log {
     uncommitted.records.bytes.count >= Self.eagerRecordBytes || uncommitted.urgentPages.count >= 8
   }
 
-  /// Makes one log write of all records and of dirty pages of the inodes in `chosen` (places in `InodeStates`): those that
-  /// became dirty first, with `sharing` of each no more than its share in the commit under way; of a file that grows, those
-  /// that come first in it.
+  /// Makes one log write of all records and of dirty pages of the inodes in `chosen` (places in
+  /// `InodeStates`): those that became dirty first, with `sharing` of each no more than its share in the
+  /// commit under way; of a file that grows, those that come first in it.
   ///
-  /// What does not fit stays dirty. With `isDurable` a small log write of all there is is made durable by itself, when nothing
-  /// else is unflushed.
+  /// What does not fit stays dirty. With `isDurable` a small log write of all there is is made durable by
+  /// itself, when nothing else is unflushed.
   func emit(_ chosen: [Int], isDurable: Bool = false, sharing: Bool = false) throws(Stop) {
     guard !isBroken else { throw .again(.checkpoint) }
     let isAll = try gather(chosen, sharing: sharing)
@@ -33,7 +33,8 @@ extension Log {
   /// Pages collected at a time: no log write takes more.
   private static let pagesAtATime = 256
 
-  /// Collects pages in the order of inode and index: urgent ones first. Everything their maps need is in memory then.
+  /// Collects pages in the order of inode and index: urgent ones first. Everything their maps need is in
+  /// memory then.
   /// - Returns: whether these are all the pages that the inodes have to write.
   private func gather(_ chosen: [Int], sharing: Bool) throws(Stop) -> Bool {
     gathered.removeAll(keepingCapacity: true)
@@ -73,8 +74,8 @@ extension Log {
     return inode.size > states[state].log.loggedSize
   }
 
-  /// Collects pages of a file that grows, in the order of their place, though others became dirty before: the size that is
-  /// recorded with them must not cover a page that the log does not have.
+  /// Collects pages of a file that grows, in the order of their place, though others became dirty before: the
+  /// size that is recorded with them must not cover a page that the log does not have.
   /// - Returns: whether these are all there are.
   private func gatherInPlace(_ state: Int, urgent: Int) -> Bool {
     let first = gathered.count
@@ -90,9 +91,10 @@ extension Log {
     return false
   }
 
-  /// Of the gathered pages those stay whose map entry is in memory, which is so for all but those that a failed log write left. What
-  /// the others need is read.
-  /// - Returns: whether all stay; nil when some had to be given up, because what leads to their place is damaged.
+  /// Of the gathered pages those stay whose map entry is in memory, which is so for all but those that a
+  /// failed log write left. What the others need is read.
+  /// - Returns: whether all stay; nil when some had to be given up, because what leads to their place is
+  ///   damaged.
   private func keepLocated(urgent: Int) throws(Stop) -> Bool? {
     var kept = 0
     var missing = 0
@@ -151,7 +153,8 @@ extension Log {
     gathered[first...].sort(by: precedes)
   }
 
-  /// An inode whose times or size changed by writes, but that has no page left to write: the record comes alone.
+  /// An inode whose times or size changed by writes, but that has no page left to write: the record comes
+  /// alone.
   private func recordTimes(_ state: Int) throws(Stop) {
     guard states[state].log.hasUnloggedWrites, states[state].pages.dirty.count == 0 else { return }
     let inode: Inode
@@ -174,8 +177,8 @@ extension Log {
     var isInline: Bool
   }
 
-  /// Chooses gathered pages for a log write of at most `room` blocks behind its header; nil when not even the records and urgent
-  /// pages fit.
+  /// Chooses gathered pages for a log write of at most `room` blocks behind its header; nil when not even the
+  /// records and urgent pages fit.
   private func select(room: Int) -> Selection? {
     var bytes = uncommitted.records.bytes.count
     var headerRoom = LogHeader.room
@@ -234,7 +237,8 @@ extension Log {
     submit(index)
   }
 
-  /// Blocks of a log write that is made durable by itself at most: a larger one is better followed by a flush.
+  /// Blocks of a log write that is made durable by itself at most: a larger one is better followed by a
+  /// flush.
   private static let blocksForcedAtMost = 64
 
   /// A log write at the head of the chain, with its header.

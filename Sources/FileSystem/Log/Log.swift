@@ -4,14 +4,15 @@ import Glibc
 
 /// The foreground log: records and data as users made them, in a chain of log writes that recovery follows.
 ///
-/// Owns the chain's head, the foreground log writes under way and what of them is durable, the commit under way, and the requests that
-/// wait until something is durable. A log write goes this way:
+/// Owns the chain's head, the foreground log writes under way and what of them is durable, the commit under
+/// way, and the requests that wait until something is durable. A log write goes this way:
 ///
 ///     formed ─▶ at the device ─▶ ended ─▶ completed, with all before it ─▶ flushed
 ///                                  └─▶ failed: the chain is broken until a checkpoint begins a new one
 ///
-/// It promises that each header names the header before it and a segment that was free beforehand, that a request which waits is answered
-/// only when all log writes up to its own are durable, and that nothing behind a failed one counts as durable before a checkpoint holds it.
+/// It promises that each header names the header before it and a segment that was free beforehand, that a
+/// request which waits is answered only when all log writes up to its own are durable, and that nothing
+/// behind a failed one counts as durable before a checkpoint holds it.
 final class Log {
   let cache: Cache
   let event: Event
@@ -50,8 +51,8 @@ final class Log {
   private(set) var isBroken = false
   /// The first log write of the chain being written.
   private var chainStart: UInt64 = 1
-  /// The first checkpoint that leads into the present chain. Nothing in the chain counts as durable before a second one
-  /// does, so that losing all copies of a checkpoint never loses what came after it.
+  /// The first checkpoint that leads into the present chain. Nothing in the chain counts as durable before a
+  /// second one does, so that losing all copies of a checkpoint never loses what came after it.
   private(set) var chainSince: UInt64 = 0
   /// Log writes that failed and that no checkpoint has made up for.
   private var failed: [UInt64] = [] {
@@ -130,8 +131,8 @@ final class Log {
     return true
   }
 
-  /// After a failed log write: the chain goes on in a fresh segment, reached only through the checkpoint being made and those
-  /// after it.
+  /// After a failed log write: the chain goes on in a fresh segment, reached only through the checkpoint
+  /// being made and those after it.
   func beginFreshChain() throws(Stop) {
     guard inFlight.isEmpty else { throw .again(.commit) }
     let (old, oldNext) = (position.segment, nextSegment)

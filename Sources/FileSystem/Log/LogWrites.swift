@@ -32,8 +32,8 @@ final class LogWrite {
 ///
 ///     take ─▶ filled ─submit─▶ at the device ─end─▶ free again by `release`
 ///
-/// It promises that a log write's frames stay as they are until the device has written it, and that a node which is on its way to the
-/// device can still be read (`nodeBeingWritten`).
+/// It promises that a log write's frames stay as they are until the device has written it, and that a node
+/// which is on its way to the device can still be read (`nodeBeingWritten`).
 final class LogWrites {
   private let cache: Cache
   private let effects: Effects
@@ -128,8 +128,8 @@ final class LogWrites {
         tag: Tag(.logWrite, UInt64(index)).raw))
   }
 
-  /// A log write has ended, well or not. One of nodes that failed keeps its frames: what they hold is nowhere else, and can still
-  /// be read.
+  /// A log write has ended, well or not. One of nodes that failed keeps its frames: what they hold is nowhere
+  /// else, and can still be read.
   func end(_ index: Int, _ code: Int32) {
     let write = writes[index]
     assert(inFlight > 0)
@@ -148,8 +148,8 @@ final class LogWrites {
     effects.commands.append(BlockCommand(.flush, tag: tag.raw))
   }
 
-  /// A node or table block that the device has not written yet, or could not write: reading its place would find what was there
-  /// before.
+  /// A node or table block that the device has not written yet, or could not write: reading its place would
+  /// find what was there before.
   func nodeBeingWritten(at block: UInt64) -> UnsafeRawBufferPointer? {
     guard unwrittenNodes > 0 else { return nil }
     for write in writes where write.head == .nodes {

@@ -26,11 +26,12 @@ struct PageName: Equatable {
   var index: UInt64
 }
 
-/// What was changed and is not in the log: records, and which inodes have pages, sizes or times to be written.
+/// What was changed and is not in the log: records, and which inodes have pages, sizes or times to be
+/// written.
 ///
-/// Owns the records made since the last log write, the pages that must go together with them, the list of inodes with something to
-/// commit, and since when there is any of it. It promises that a log write takes all records and urgent pages there are, and that an
-/// inode is listed as long as it has something to write.
+/// Owns the records made since the last log write, the pages that must go together with them, the list of
+/// inodes with something to commit, and since when there is any of it. It promises that a log write takes all
+/// records and urgent pages there are, and that an inode is listed as long as it has something to write.
 final class Uncommitted {
   private let states: InodeStates
   private let event: Event
@@ -176,7 +177,8 @@ final class Uncommitted {
   /// An inode has had its share, whatever is left of it.
   func endShare(_ state: Int) { states[state].log.commitShare = 0 }
 
-  /// Takes the inodes out of the front of the list that have written their share; those that have become dirty again go to its end.
+  /// Takes the inodes out of the front of the list that have written their share; those that have become
+  /// dirty again go to its end.
   /// - Parameter chosen: the first of the list.
   /// - Returns: how many.
   func passCommitted(_ chosen: [Int]) -> Int {

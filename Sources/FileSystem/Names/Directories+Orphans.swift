@@ -1,6 +1,7 @@
 import Format
 
-/// Inodes without a name, and inodes with blocks cut off: they stand in a hidden directory until they have been freed.
+/// Inodes without a name, and inodes with blocks cut off: they stand in a hidden directory until they have
+/// been freed.
 extension Directories {
   /// The name of an inode in the orphan directory: 16 hexadecimal digits.
   private func withOrphanName<T>(_ number: UInt64, _ body: (UnsafeRawBufferPointer) throws(Stop) -> T)

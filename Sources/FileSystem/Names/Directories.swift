@@ -1,8 +1,8 @@
 import Format
 import Glibc
 
-/// Where a name is looked for: the way from the root index down to the leaf. Names of attributes are found like names of a
-/// directory.
+/// Where a name is looked for: the way from the root index down to the leaf. Names of attributes are found
+/// like names of a directory.
 struct DirectoryPath {
   struct Step {
     let number: UInt64
@@ -19,8 +19,8 @@ struct DirectoryPath {
 
 /// Names in directories. Small directories lie in the inode, others in hashed leaves.
 ///
-/// Owns what directories hold. It promises that a name which was prepared can be inserted without reading or allocating anything more, and
-/// that no walk through a damaged directory is endless.
+/// Owns what directories hold. It promises that a name which was prepared can be inserted without reading or
+/// allocating anything more, and that no walk through a damaged directory is endless.
 final class Directories {
   let volume: Volume
   let loader: Loader
@@ -118,8 +118,8 @@ final class Directories {
 
   // MARK: Inserting
 
-  /// Makes sure that `name` can be inserted without reading or allocating anything more: leaves split until it fits.
-  /// What a directory holds does not change.
+  /// Makes sure that `name` can be inserted without reading or allocating anything more: leaves split until
+  /// it fits. What a directory holds does not change.
   func prepareInsert(_ directory: Inode, _ name: UnsafeRawBufferPointer) throws(Stop) {
     let hash = volume.hash.of(name)
     while true {
@@ -227,8 +227,8 @@ final class Directories {
     for slot in slots { index[slot] = fresh.number }
   }
 
-  /// The slots that the upper half of a leaf gets when it is split. A leaf that has no index above it, or one slot only, first gets
-  /// an index node of its own.
+  /// The slots that the upper half of a leaf gets when it is split. A leaf that has no index above it, or one
+  /// slot only, first gets an index node of its own.
   /// - Parameter root: where the owner refers to the tree.
   /// - Returns: nil when it got one.
   func upperHalf(
@@ -330,8 +330,9 @@ final class Directories {
 
   // MARK: Walking
 
-  /// A leaf goes with its last name, and an index with its last leaf. So between two names lie few places without any, unless many
-  /// indices of a damaged directory share what is below them: then there could be more than can ever be looked at.
+  /// A leaf goes with its last name, and an index with its last leaf. So between two names lie few places
+  /// without any, unless many indices of a damaged directory share what is below them: then there could be
+  /// more than can ever be looked at.
   private static let placesWithoutNames = 512
 
   /// Calls `body` with the records whose key is greater than `cookie`, in order, until it returns false.
@@ -372,7 +373,7 @@ final class Directories {
   ) throws(Stop) -> Bool {
     var offset = entries.position(of: cookie + 1)
     while let record = entries.record(at: offset) {
-      // Whoever lists goes on behind the last key that it was given.
+      // A listing goes on behind the last key that it was given.
       guard record.key > cookie, record.key <= UInt64(Int64.max) else { throw loader.damaged(entries.page) }
       cookie = record.key
       guard try body(record) else { return false }

@@ -1,11 +1,12 @@
 import Format
 import Glibc
 
-/// Extended attributes: in the inode while they fit beside its contents, then in attribute nodes, found by the hash of their
-/// names as in a directory. A value too long for an attribute node lies apart in value nodes, which never change.
+/// Extended attributes: in the inode while they fit beside its contents, then in attribute nodes, found by
+/// the hash of their names as in a directory. A value too long for an attribute node lies apart in value
+/// nodes, which never change.
 ///
-/// Owns what attribute nodes and the attributes in an inode hold. It promises that a listing misses no attribute which is there all the time,
-/// and that one which is set again lies where a listing finds it.
+/// Owns what attribute nodes and the attributes in an inode hold. It promises that a listing misses no
+/// attribute which is there all the time, and that one which is set again lies where a listing finds it.
 final class ExtendedAttributes {
   let waiting: Waiting
   let volume: Volume
@@ -103,7 +104,7 @@ final class ExtendedAttributes {
     var length: Int
   }
 
-  /// What is in attribute nodes stays there, so that whoever lists the attributes meanwhile does not miss it.
+  /// What is in attribute nodes stays there, so that a listing under way does not miss it.
   private func placement(
     _ inode: Inode, _ name: UnsafeRawBufferPointer, value: Int, replacing found: FoundAttribute?
   ) -> Placement {
@@ -139,7 +140,8 @@ final class ExtendedAttributes {
     return node.length - replaced + length <= AttributeNode.capacity
   }
 
-  /// Makes sure that `setAttribute` will find room and needs nothing more from the device: nodes split until it fits.
+  /// Makes sure that `setAttribute` will find room and needs nothing more from the device: nodes split until
+  /// it fits.
   func prepareAttribute(_ inode: Inode, _ name: UnsafeRawBufferPointer, value: Int) throws(Stop) {
     let found = try findAttribute(inode, name)
     let placement = placement(inode, name, value: value, replacing: found)
@@ -276,7 +278,8 @@ final class ExtendedAttributes {
     }
   }
 
-  /// Frees a node of attributes and their values, or the value of one that is in the inode, of an inode that goes.
+  /// Frees a node of attributes and their values, or the value of one that is in the inode, of an inode that
+  /// goes.
   /// - Returns: false when there is nothing more to free.
   func freeAttributesStep(_ inode: Inode) throws(Stop) -> Bool {
     if inode.attributeNode != 0 {
@@ -299,8 +302,8 @@ final class ExtendedAttributes {
 
   // MARK: Room in the inode
 
-  /// Makes room for a file's bytes in its inode, at recovery: attributes may be there that were not when the record was made,
-  /// because the file was longer then and had lost its bytes to a map.
+  /// Makes room for a file's bytes in its inode, at recovery: attributes may be there that were not when the
+  /// record was made, because the file was longer then and had lost its bytes to a map.
   func prepareInlineRoom(_ inode: Inode, for length: Int) throws(Stop) {
     while inode.layout == .inline, length > inode.inlineRoom, length <= Inode.inlineCapacity,
       let attribute = AttributeEntries(inode).first(where: { _ in true })

@@ -1,8 +1,10 @@
 import Format
 
-/// The log that a checkpoint writes nodes and table blocks to. It is no chain: what it holds is found through the tables.
+/// The log that a checkpoint writes nodes and table blocks to. It is no chain: what it holds is found through
+/// the tables.
 ///
-/// Owns the head of that log and the log write being filled. A block appended is a copy, so that the node can be changed at once.
+/// Owns the head of that log and the log write being filled. A block appended is a copy, so that the node can
+/// be changed at once.
 final class NodeLog {
   private let cache: Cache
   private let event: Event

@@ -8,12 +8,13 @@ struct InodeMemo {
   var frame = FrameIndex.none
 }
 
-/// Nodes by number: inodes, and the internal nodes of maps, directories and attributes, found through two tables.
+/// Nodes by number: inodes, and the internal nodes of maps, directories and attributes, found through two
+/// tables.
 ///
-/// Owns the tables, which nodes are changed and how far these have come (`NodeState`), and the numbers given out and given up. It
-/// promises that a node is checked once before it is used, that a node which belongs to the checkpoint under way is written as it was
-/// at the cut before it changes (`modify`), and that what a checkpoint needs of the tables is in memory when it writes nodes
-/// (`holdTables`).
+/// Owns the tables, which nodes are changed and how far these have come (`NodeState`), and the numbers given
+/// out and given up. It promises that a node is checked once before it is used, that a node which belongs to
+/// the checkpoint under way is written as it was at the cut before it changes (`modify`), and that what a
+/// checkpoint needs of the tables is in memory when it writes nodes (`holdTables`).
 final class NodeStore {
   let cache: Cache
   let event: Event
@@ -141,8 +142,8 @@ final class NodeStore {
     }
   }
 
-  /// A walk through a tree goes on with the child in slot `first` of a map node. When that is not in memory, it is read
-  /// together with those that come after it, or before it.
+  /// A walk through a tree goes on with the child in slot `first` of a map node. When that is not in memory,
+  /// it is read together with those that come after it, or before it.
   func readAhead(_ page: Page, from first: Int, isForward: Bool) throws(Stop) {
     let child = Entry(page, at: first * Entry.size).address
     guard cache.find(NodeKey(.internalNode, child)) == .none else { return }
@@ -170,7 +171,8 @@ final class NodeStore {
     case .node(.frozen):
       writeFrozen(frame)
       becomeLoose(frame)
-    // Another state than of a node: in a damaged tree it may have been freed as part of what lies below it, and hold something else.
+    // Another state than of a node: in a damaged tree it may have been freed as part of what lies below it,
+    // and hold something else.
     default: break
     }
   }
@@ -246,8 +248,8 @@ final class NodeStore {
 
   // MARK: The cut
 
-  /// The tables must be in memory when the nodes get their new addresses: table blocks above loose nodes are made dirty, as many
-  /// as one event has time for.
+  /// The tables must be in memory when the nodes get their new addresses: table blocks above loose nodes are
+  /// made dirty, as many as one event has time for.
   func holdTables() throws(Stop) {
     var missing = 0
     var isFurther = false
@@ -273,8 +275,8 @@ final class NodeStore {
     guard missing == 0 else { throw .again(.read) }
   }
 
-  /// The table block above a dirty block must be dirty too. It may be clean although the block below is not: it was written by
-  /// the last checkpoint after the block had been changed again.
+  /// The table block above a dirty block must be dirty too. It may be clean although the block below is not:
+  /// it was written by the last checkpoint after the block had been changed again.
   private func holdTable(above key: NodeKey) throws(Stop) {
     let isInodes = key.kind == .inode || key.kind == .inodeTable
     let table = isInodes ? inodes : internals
@@ -391,8 +393,8 @@ final class NodeStore {
 
   // MARK: Marks
 
-  /// Numbers marked as allocated without an address are free on disk: a leaf that was read has no marks, and one that is written
-  /// none either.
+  /// Numbers marked as allocated without an address are free on disk: a leaf that was read has no marks, and
+  /// one that is written none either.
   func clearMarks(_ leaf: Page) {
     for index in 0..<Entry.perBlock {
       var entry = Entry(leaf, at: index * Entry.size)
@@ -411,8 +413,8 @@ final class NodeStore {
     cache.addMark(cache.frame(of: leaf))
   }
 
-  /// A number that was marked as allocated has an address now, or is free again. The mark itself is in the leaf, and so not what is
-  /// counted by.
+  /// A number that was marked as allocated has an address now, or is free again. The mark itself is in the
+  /// leaf, and so not what is counted by.
   func forgetMark(_ leaf: Page) {
     guard cache.removeMark(cache.frame(of: leaf)) else { return }
     newNodes -= 1

@@ -97,7 +97,8 @@ final class NodeTable {
     root.cursor = number
   }
 
-  /// At the end of the table the search turns back once when at least a quarter of the numbers are free, so that it stays short.
+  /// At the end of the table the search turns back once when at least a quarter of the numbers are free, so
+  /// that it stays short.
   func turnBack() -> Bool {
     let unused = root.limit - min(root.used, root.limit)
     guard !hasTurnedBack, unused > max(256, root.limit / 4) else { return false }
@@ -147,8 +148,8 @@ extension NodeStore {
     return Entry(leaf, at: Int(number & 255) * Entry.size)
   }
 
-  /// The leaf for a number, with everything above it, made where there is nothing yet. All of them become dirty, so
-  /// that they stay in memory until a checkpoint has written them.
+  /// The leaf for a number, with everything above it, made where there is nothing yet. All of them become
+  /// dirty, so that they stay in memory until a checkpoint has written them.
   func dirtyTablePath(_ table: NodeTable, _ number: UInt64) throws(Stop) -> Page {
     while number >> (8 * UInt64(table.root.height)) != 0 { try growTable(table) }
     var pages: [Page] = []
@@ -186,7 +187,8 @@ extension NodeStore {
 
   /// Numbers that are found at a time.
   private static let poolSize = 64
-  /// Leaves without a free number that are looked at for that. Then the table grows, and the search goes on there another time.
+  /// Leaves without a free number that are looked at for that. Then the table grows, and the search goes on
+  /// there another time.
   private static let leavesSearched = 32
 
   /// Fills the pool when it holds fewer than `count` numbers. They are marked as allocated.
@@ -250,7 +252,8 @@ extension NodeStore {
     return nil
   }
 
-  /// Takes a number out of the pool, which `fillPool` filled, for a new node. An inode number's generation goes up.
+  /// Takes a number out of the pool, which `fillPool` filled, for a new node. An inode number's generation
+  /// goes up.
   func takeNumber(_ table: NodeTable) -> NodeID {
     guard let number = table.takeFromPool() else { return NodeID(raw: 0) }
     countNewNode()
@@ -283,8 +286,8 @@ extension NodeStore {
     countNewNode()
   }
 
-  /// Clears the entries of numbers given up, as many as one event has time for. One whose entry cannot be read stays as it is, for
-  /// fsck.
+  /// Clears the entries of numbers given up, as many as one event has time for. One whose entry cannot be
+  /// read stays as it is, for fsck.
   func processFrees(_ table: NodeTable) throws(Stop) {
     while let number = table.pendingFrees.last, !event.isSpent { try processFree(table, number) }
   }

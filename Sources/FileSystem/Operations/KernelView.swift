@@ -4,7 +4,8 @@ import Format
 struct KernelView {
   /// Lookups the kernel has not forgotten.
   private(set) var lookups: UInt64 = 0
-  /// The directory by which the kernel came here last, and the hash of the name there; 0 where that is not known.
+  /// The directory by which the kernel came here last, and the hash of the name there; 0 where that is not
+  /// known.
   private(set) var parent: UInt64 = 0
   private(set) var nameHash: UInt64 = 0
   /// The last name is gone, but the kernel still knows the inode.
@@ -16,12 +17,14 @@ struct KernelView {
   /// How often the kernel is still to be told attributes that it must ask for again.
   private(set) var doubtfulAnswers: UInt8 = 0
 
-  /// Direct writes without anything through the cache between them, after which the kernel is to forget all pages, so that
-  /// those that follow need nothing: a file that is written directly most often was filled through the cache once.
+  /// Direct writes without anything through the cache between them, after which the kernel is to forget all
+  /// pages, so that those that follow need nothing: a file that is written directly most often was filled
+  /// through the cache once.
   static let directWritesUntilAll: UInt8 = 64
 
-  /// Questions for attributes that the kernel repeats after a write through its cache, for as long as a read would move the
-  /// access time: a program that reads the file asks for its attributes first, and so may a few others.
+  /// Questions for attributes that the kernel repeats after a write through its cache, for as long as a read
+  /// would move the access time: a program that reads the file asks for its attributes first, and so may a
+  /// few others.
   static let doubtfulAnswersAfterWrite: UInt8 = 8
 
   /// The kernel is told of the inode once more, by the name with `hash` in directory `parent`.

@@ -3,9 +3,10 @@ import Glibc
 
 /// A directory must not become its own descendant.
 ///
-/// The walk from the new parent to the root may be as long as there are directories. It remembers how far it has come, not what it
-/// passed. What it passed stays true because one request at a time may walk, and no other directory changes its parent before that
-/// has its answer. Directories that were passed are not empty, so none of them is removed.
+/// The walk from the new parent to the root may be as long as there are directories. It remembers how far it
+/// has come, not what it passed. What it passed stays true because one request at a time may walk, and no
+/// other directory changes its parent before that has its answer. Directories that were passed are not empty,
+/// so none of them is removed.
 extension Operations {
   /// Makes sure that the directory `moved` is not `start` or above it.
   /// - Parameter walk: the first or the second of the request's walks.

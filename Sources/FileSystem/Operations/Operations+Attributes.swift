@@ -186,11 +186,12 @@ extension Operations {
   /// The longest list of names, as the kernel has it.
   private static let maximumList = 65536
 
-  /// Leaves that a listing looks at, at most, and places for leaves: more than the longest list takes with each name in one of its own.
+  /// Leaves that a listing looks at, at most, and places for leaves: more than the longest list takes with
+  /// each name in one of its own.
   private static let leavesListed: UInt64 = 65_536
 
-  /// Names in the inode first, then those in nodes, a node at a time: what was listed of them stays listed when the next node
-  /// has to be read. `progress` is the hash at which the next begins.
+  /// Names in the inode first, then those in nodes, a node at a time: what was listed of them stays listed
+  /// when the next node has to be read. `progress` is the hash at which the next begins.
   func listExtendedAttributes(_ slot: Int) throws(Stop) {
     let inode = try nodes.inode(NodeID(raw: requests[slot].node))
     let isPrivileged = requests[slot].uid == 0

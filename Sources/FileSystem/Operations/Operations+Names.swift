@@ -6,7 +6,8 @@ extension Operations {
   private static let noReplace: UInt32 = 1
   private static let exchange: UInt32 = 2
   private static let whiteout: UInt32 = 4
-  /// Blocks that a new name can take: an inode, the nodes of a directory that splits, and blocks of the node tables.
+  /// Blocks that a new name can take: an inode, the nodes of a directory that splits, and blocks of the node
+  /// tables.
   static let blocksPerName: UInt64 = 12
 
   /// The directory that a request names its parent.
@@ -22,7 +23,8 @@ extension Operations {
     guard name.count > 0 else { throw .fail(ENOENT) }
   }
 
-  /// An answer that carries an inode; the kernel knows it once more, by the request's name, which has the hash `hash`.
+  /// An answer that carries an inode; the kernel knows it once more, by the request's name, which has the
+  /// hash `hash`.
   func replyEntry(_ slot: Int, _ inode: Inode, hash: UInt64) {
     let state = states.obtain(inode)
     states[state].kernel.look(in: NodeID(raw: requests[slot].node).number, hash: hash)
@@ -40,7 +42,8 @@ extension Operations {
     attributes.gid = inode.gid
     attributes.device = inode.device
     attributes.size = inode.size
-    // Blocks that were cut off and wait to be freed still count in the inode; they are not the file's any more.
+    // Blocks that were cut off and wait to be freed still count in the inode; they are not the file's any
+    // more.
     let blocks = inode.detachedRoot == 0 ? inode.blocks : min(inode.blocks, FileMap.blocks(inode.size))
     attributes.sectors = (blocks &+ (inode.isRegular && inode.layout != .inline ? 0 : 1)) &* 8
     attributes.accessTime = inode.accessTime
@@ -214,12 +217,13 @@ extension Operations {
     finish(slot)
   }
 
-  /// RENAME_WHITEOUT: the old name becomes a whiteout's, a device without number or permissions, by which overlayfs
-  /// hides what a lower layer has there.
+  /// RENAME_WHITEOUT: the old name becomes a whiteout's, a device without number or permissions, by which
+  /// overlayfs hides what a lower layer has there.
   ///
-  /// It is two records, which share a log write because they are noted in one event. Where nothing has the new name, the
-  /// whiteout is made there and the two are exchanged; where something is replaced, the old name leaves room for the
-  /// whiteout. So the second record needs nothing that the preparation of the first has not seen to.
+  /// It is two records, which share a log write because they are noted in one event. Where nothing has the
+  /// new name, the whiteout is made there and the two are exchanged; where something is replaced, the old
+  /// name leaves room for the whiteout. So the second record needs nothing that the preparation of the first
+  /// has not seen to.
   private func renameLeavingWhiteout(
     _ rename: LogRecord.Rename, _ parent: Inode, uid: UInt32, gid: UInt32
   ) throws(Stop) {
@@ -259,7 +263,8 @@ extension Operations {
   /// Bytes that FUSE takes for an entry beside its name.
   private static let plainEntry = 24
   private static let fullEntry = 152
-  /// Inodes that a readdirplus reads from the device: with so many an answer ends where the next is not in memory.
+  /// Inodes that a readdirplus reads from the device: with so many an answer ends where the next is not in
+  /// memory.
   private static let inodesAtATime = 64
   /// Entries of an answer at most, whatever the kernel has room for.
   private static let entriesPerAnswer = 1024
@@ -279,7 +284,8 @@ extension Operations {
       entries.append(DirectoryEntry(name: name, cookie: cookie, node: id.raw, attributes: attributes))
       return true
     }
-    // Those that cannot be read are sent without a node: the kernel looks one up by name when a program uses it.
+    // Those that cannot be read are sent without a node: the kernel looks one up by name when a program uses
+    // it.
     let nowhere = NodeID(raw: 0)
     if request.offset < 1 {
       guard add([46], 1, directory.id, Self.brief(directory.number, type: 4)) else {
@@ -293,7 +299,7 @@ extension Operations {
     var missing = 0
     try directories.forEachName(directory, after: max(request.offset, 2)) { record throws(Stop) in
       let name = Array(record.name)
-      // The kernel would believe it, or refuse the whole answer.
+      // The kernel would take it for a name, or refuse the whole answer.
       guard name.withUnsafeBytes({ DirectoryRecord.isPossible($0) }) else {
         throw loader.damaged(directory.page)
       }

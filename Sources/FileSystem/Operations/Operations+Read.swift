@@ -3,7 +3,8 @@ import Format
 import Glibc
 
 extension Operations {
-  /// read(2): holes and what is cached are copied into the slot, the rest is read from the device into the slot.
+  /// read(2): holes and what is cached are copied into the slot, the rest is read from the device into the
+  /// slot.
   func read(_ slot: Int) throws(Stop) {
     let request = requests[slot]
     let inode = try nodes.inode(NodeID(raw: request.node))
@@ -52,7 +53,8 @@ extension Operations {
     finish(slot)
   }
 
-  /// The access time moves, when the mount wants it to: always, or at most once a day unless the file changed since.
+  /// The access time moves, when the mount wants it to: always, or at most once a day unless the file changed
+  /// since.
   func touchAccessTime(_ inode: Inode) {
     guard isAccessDue(inode), nodes.dirtyCount < space.dirtyNodeLimit, space.mayDirtyNodes,
       !space.isShortOfSegments(space.segmentDemand())

@@ -1,8 +1,8 @@
 import Format
 import Glibc
 
-/// Names of inodes that cannot be read. Every look at such an inode is an error, but its name can be removed or given to
-/// another; the inode stays where it is, for fsck.varve.
+/// Names of inodes that cannot be read. Every look at such an inode is an error, but its name can be removed
+/// or given to another; the inode stays where it is, for fsck.varve.
 extension Operations {
   private static let directoryType: UInt8 = 4
 
@@ -21,8 +21,8 @@ extension Operations {
     replies[slot].isUnreadable = true
   }
 
-  /// Removes the name of an inode that cannot be read. A directory keeps it: it may hold something that fsck.varve can
-  /// still save.
+  /// Removes the name of an inode that cannot be read. A directory keeps it: it may hold something that
+  /// fsck.varve can still save.
   func unlinkUnreadable(_ slot: Int, _ entry: DirectoryRecord, isDirectory: Bool) throws(Stop) {
     if entry.type == Self.directoryType {
       throw .fail(isDirectory ? EIO : EISDIR)
@@ -36,9 +36,9 @@ extension Operations {
     finish(slot)
   }
 
-  /// rename onto the name of an inode that cannot be read: the name is removed and given anew, by two records that share
-  /// a log write because they are noted in one event. The first needs nothing that the second's preparation has not seen
-  /// to, and takes nothing from it.
+  /// rename onto the name of an inode that cannot be read: the name is removed and given anew, by two records
+  /// that share a log write because they are noted in one event. The first needs nothing that the second's
+  /// preparation has not seen to, and takes nothing from it.
   func renameOverUnreadable(_ slot: Int, _ inode: Inode, _ replaced: DirectoryRecord) throws(Stop) {
     let request = requests[slot]
     guard request.flags == 0 else { throw .fail(EIO) }

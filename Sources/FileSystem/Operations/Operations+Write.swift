@@ -3,7 +3,8 @@ import Format
 import Glibc
 
 extension Operations {
-  /// Dirty pages at which they begin to go out: enough for log writes of full size, few enough to be sorted quickly.
+  /// Dirty pages at which they begin to go out: enough for log writes of full size, few enough to be sorted
+  /// quickly.
   private static let pagesBeforeCommit = 1024
   private static let synchronousFlags = UInt32(O_SYNC | O_DSYNC)
 
@@ -152,16 +153,16 @@ extension Operations {
     try withCapabilityName { name throws(Stop) in _ = try attributes.findAttribute(inode, name) != nil }
   }
 
-  /// A write or fallocate takes a file's capabilities, and its suid and sgid when the request says that the caller may
-  /// not keep them.
+  /// A write or fallocate takes a file's capabilities, and its suid and sgid when the request says that the
+  /// caller may not keep them.
   private func dropPrivileges(_ inode: Inode, _ slot: Int) throws(Stop) {
     let mode = inode.mode
     try dropPrivileges(inode, withMode: requests[slot].killPrivileges, gid: requests[slot].gid)
     if inode.mode != mode { replies[slot].attributesChanged = true }
   }
 
-  /// Writing, cutting or giving away a file takes its capabilities and, `withMode`, its suid and its sgid where the group
-  /// may execute, or of another group than `gid` when that is given.
+  /// Writing, cutting or giving away a file takes its capabilities and, `withMode`, its suid and its sgid
+  /// where the group may execute, or of another group than `gid` when that is given.
   func dropPrivileges(_ inode: Inode, withMode: Bool, gid: UInt32? = nil) throws(Stop) {
     let mode = losesMode(inode, gid ?? inode.gid)
     if withMode, mode != inode.mode {
@@ -232,9 +233,9 @@ extension Operations {
   /// Lowest map nodes that one run of an fallocate changes.
   private static let nodesPerRun = 8
 
-  /// fallocate(2): allocate, keep-size, punch, zero. Works through the range a map node at a time, each with a record of
-  /// its own; the last one changes the size. One that fails half-way has so zeroed or allocated the front of its range and
-  /// left the size as it was. Punching passes what is a hole already.
+  /// fallocate(2): allocate, keep-size, punch, zero. Works through the range a map node at a time, each with
+  /// a record of its own; the last one changes the size. One that fails half-way has so zeroed or allocated
+  /// the front of its range and left the size as it was. Punching passes what is a hole already.
   func allocate(_ slot: Int) throws(Stop) {
     let request = requests[slot]
     let known =
@@ -260,7 +261,8 @@ extension Operations {
     throw .again(.share)
   }
 
-  /// Goes on to the first block of a range that can be punched. Where there is nothing to punch, nothing is recorded.
+  /// Goes on to the first block of a range that can be punched. Where there is nothing to punch, nothing is
+  /// recorded.
   private func passHole(_ slot: Int, to end: UInt64) throws(Stop) {
     try beginChange()
     let inode = try nodes.inode(NodeID(raw: requests[slot].node))
@@ -307,8 +309,8 @@ extension Operations {
     uncommitted.append(record)
   }
 
-  /// Blocks of a range that a file lacks at least, had it all its blocks there: what cannot be met fails before anything
-  /// has changed.
+  /// Blocks of a range that a file lacks at least, had it all its blocks there: what cannot be met fails
+  /// before anything has changed.
   private static func leastSpace(_ inode: Inode, _ from: UInt64, _ end: UInt64) -> UInt64 {
     let wanted = UInt64(FileContents.touched(from, end - from).count)
     return wanted - min(wanted, inode.blocks)

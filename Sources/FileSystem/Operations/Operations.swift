@@ -2,10 +2,12 @@ import FileProtocol
 import Format
 import Glibc
 
-/// What the kernel asks for: each operation finds what it needs, checks what is asked, and makes the change or answers.
+/// What the kernel asks for: each operation finds what it needs, checks what is asked, and makes the change
+/// or answers.
 ///
-/// Owns nothing of the filesystem; how far a request has come is in its cursor. It promises that an operation either replies, or throws
-/// before it has changed anything: it prepares all that it needs, makes its change by a record in one event, and only then answers.
+/// Owns nothing of the filesystem; how far a request has come is in its cursor. It promises that an operation
+/// either replies, or throws before it has changed anything: it prepares all that it needs, makes its change
+/// by a record in one event, and only then answers.
 final class Operations {
   let requests: UnsafeMutablePointer<Request>
   let replies: UnsafeMutablePointer<Reply>

@@ -74,8 +74,8 @@ final class SlotReads {
   /// Whether any slot's read is under way.
   var isReading: Bool { (0..<waiting.slots).contains { reads[$0].pending > 0 } }
 
-  /// Fills the slot with blocks `range` of a file: what is cached and holes at once, the rest by device reads. Everything on the way to
-  /// these blocks is in memory.
+  /// Fills the slot with blocks `range` of a file: what is cached and holes at once, the rest by device
+  /// reads. Everything on the way to these blocks is in memory.
   /// - Returns: whether all of it is there.
   func read(_ slot: Int, _ inode: Inode, _ range: Range<UInt64>) throws(Stop) -> Bool {
     let hasPages = states.find(inode.number).map { !states[$0].pages.isEmpty } ?? false
@@ -145,7 +145,8 @@ final class SlotReads {
     if reads[slot].pending == 0 { end(slot) }
   }
 
-  /// A block that does not match may have moved while it was read: it is looked up once more before it counts as damage.
+  /// A block that does not match may have moved while it was read: it is looked up once more before it counts
+  /// as damage.
   private func end(_ slot: Int) {
     if reads[slot].code == 0, reads[slot].hasMismatch, !reads[slot].isSecondTry {
       reads[slot] = State(isSecondTry: true)

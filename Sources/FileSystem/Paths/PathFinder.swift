@@ -3,9 +3,10 @@ import Glibc
 
 /// Messages about a file begin with its path.
 ///
-/// The kernel looks every name up on its way to a file. The state of an inode that the kernel knows keeps the directory and the hash of
-/// the name by which it was found last; so a path is found again from the file up, a directory at a time. What is not in memory is read.
-/// A message whose file has no path any more, or whose directories cannot be read, is told with the inode's number alone.
+/// The kernel looks every name up on its way to a file. The state of an inode that the kernel knows keeps the
+/// directory and the hash of the name by which it was found last; so a path is found again from the file up,
+/// a directory at a time. What is not in memory is read. A message whose file has no path any more, or whose
+/// directories cannot be read, is told with the inode's number alone.
 ///
 /// Owns the search for the path of the first message that waits for one.
 final class PathFinder {

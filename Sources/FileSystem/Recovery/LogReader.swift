@@ -9,9 +9,10 @@ struct ReplayEntry {
 
 /// Follows the log from the checkpoint on, header by header, until it ends.
 ///
-/// Owns what was found of the log. Addresses are followed. The end is where a header is missing, or where a log write that was not known
-/// to be flushed does not match its checksums. Where a header is missing, those behind it are looked for: one that knows the missing one
-/// to have been flushed shows that this is no end but damage, and nothing is mounted that lacks what was synced.
+/// Owns what was found of the log. Addresses are followed. The end is where a header is missing, or where a
+/// log write that was not known to be flushed does not match its checksums. Where a header is missing, those
+/// behind it are looked for: one that knows the missing one to have been flushed shows that this is no end
+/// but damage, and nothing is mounted that lacks what was synced.
 ///
 ///     headers ◀─▶ records
 ///        └──▶ beyond ─▶ verify ─▶ done
@@ -115,8 +116,8 @@ final class LogReader {
   /// Blocks looked at together.
   private static let blocksAtATime = 128
 
-  /// Looks at the rest of the segment where the chain ends, and where it would go from there, for a header that knows the
-  /// missing one to have been flushed.
+  /// Looks at the rest of the segment where the chain ends, and where it would go from there, for a header
+  /// that knows the missing one to have been flushed.
   private func lookBeyond() {
     let geometry = volume.geometry
     let end = geometry.segment(of: next.block).map {
@@ -144,7 +145,8 @@ final class LogReader {
     if range.upperBound >= end { phase = .verify }
   }
 
-  /// Reads the data of log writes that were not known to be flushed; the first that does not match ends the log.
+  /// Reads the data of log writes that were not known to be flushed; the first that does not match ends the
+  /// log.
   private func verify() {
     let flushed = entries.last?.header.flushedThrough ?? 0
     while verifyIndex < entries.count,

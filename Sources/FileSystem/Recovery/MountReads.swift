@@ -5,7 +5,8 @@ import Glibc
 
 /// Reads of a mount: some blocks at a time, each into a frame of its own, until they have been looked at.
 ///
-/// Owns these frames and what became of the reads. It promises that what could not be read is zeros, not what the frame held before.
+/// Owns these frames and what became of the reads. It promises that what could not be read is zeros, not what
+/// the frame held before.
 final class MountReads {
   /// How often a block of the log, or a checkpoint, is read again when it cannot be read.
   private static let retriesAtMost = 3

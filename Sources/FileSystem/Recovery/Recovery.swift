@@ -10,9 +10,10 @@ import Glibc
 ///                                              ▲  │         │
 ///                                              └──┴─────────┘ so much has changed that a checkpoint comes first
 ///
-/// It follows addresses and never scans for what to apply. Between two log writes a checkpoint is made by the rule by which it is made later,
-/// so that what has changed fits the cache. It is the one that might have been made there when the log was written: it leads into the rest
-/// of the log. Nothing is written before the log has been read to its end, and nothing at all by a read-only mount.
+/// It follows addresses and never scans for what to apply. Between two log writes a checkpoint is made by the
+/// rule by which it is made later, so that what has changed fits the cache. It is the one that might have
+/// been made there when the log was written: it leads into the rest of the log. Nothing is written before the
+/// log has been read to its end, and nothing at all by a read-only mount.
 final class Recovery {
   private enum Phase { case superblocks, packs, usage, log, apply, checkpoint, done }
 
@@ -168,7 +169,8 @@ final class Recovery {
     }
   }
 
-  /// Bits of a checkpoint's number that are left for the log writes of nodes and of the cleaner made after it.
+  /// Bits of a checkpoint's number that are left for the log writes of nodes and of the cleaner made after
+  /// it.
   private static let headSequenceBits: UInt64 = 20
 
   /// Everything is as the checkpoint says.
@@ -235,7 +237,8 @@ final class Recovery {
   }
 
   private var mayMakeCheckpoint: Bool {
-    // A page that its log write did not bring cannot go out, for the checkpoint's place is in the midst of the log.
+    // A page that its log write did not bring cannot go out, for the checkpoint's place is in the midst of
+    // the log.
     checkpoint.isNeeded && !condition.isReadOnly && pages.dirtyCount == 0 && uncommitted.inodes.isEmpty
       && uncommitted.urgentPages.isEmpty
   }
@@ -247,8 +250,8 @@ final class Recovery {
     phase = .checkpoint
   }
 
-  /// The log has been applied: a new chain begins in a fresh segment, and two checkpoints with a new epoch make all of it
-  /// durable before the first request.
+  /// The log has been applied: a new chain begins in a fresh segment, and two checkpoints with a new epoch
+  /// make all of it durable before the first request.
   private func endReplay() throws(Stop) {
     _ = try nodes.inode(NodeID.root)
     let last = replay.last
@@ -307,9 +310,9 @@ final class Recovery {
 
   // MARK: From reading only to writing
 
-  /// Something is to be changed. The kernel lets no change through at a read-only mount, so the one that comes shows that what was
-  /// mounted so has been remounted to be written: recovery goes on to where it can be. Requests wait meanwhile, until it can be
-  /// written, or that has failed and it stays read-only.
+  /// Something is to be changed. The kernel lets no change through at a read-only mount, so the one that
+  /// comes shows that what was mounted so has been remounted to be written: recovery goes on to where it can
+  /// be. Requests wait meanwhile, until it can be written, or that has failed and it stays read-only.
   func requireWritable() throws(Stop) {
     guard condition.isReadOnly else { return }
     guard canBecomeWritable else { throw .fail(EROFS) }
@@ -320,8 +323,8 @@ final class Recovery {
     throw .again(.mount)
   }
 
-  /// Whether what is read-only can be written once the kernel lets a change through. Where recovery would have made checkpoints on the
-  /// way, for lack of memory or segments, it cannot be made up for.
+  /// Whether what is read-only can be written once the kernel lets a change through. Where recovery would
+  /// have made checkpoints on the way, for lack of memory or segments, it cannot be made up for.
   var canBecomeWritable: Bool {
     condition.isMountedReadOnly && !options.staysReadOnly && volume.superblock?.mustBeReadOnly == false
       && !condition.hasFailed && space.mayDirtyNodes

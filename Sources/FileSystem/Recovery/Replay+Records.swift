@@ -1,7 +1,7 @@
 import Format
 import Glibc
 
-/// What recovery believes of a log record: only what a request can have made.
+/// What recovery accepts as a log record: only what a request can have made.
 extension Replay {
   /// Refuses a record that no request makes, before anything of it is done.
   func checkPossible(_ record: LogRecord) throws(Stop) {

@@ -1,10 +1,11 @@
 import Format
 import Glibc
 
-/// Applies the log writes that were read: records exactly once and in order, then the blocks that each brought.
+/// Applies the log writes that were read: records exactly once and in order, then the blocks that each
+/// brought.
 ///
-/// Owns how far this has come. A record is checked before anything of it is done (`checkPossible`), and carried out by the code that made it
-/// first (`Changes`).
+/// Owns how far this has come. A record is checked before anything of it is done (`checkPossible`), and
+/// carried out by the code that made it first (`Changes`).
 final class Replay {
   let cache: Cache
   let waiting: Waiting
@@ -42,7 +43,8 @@ final class Replay {
     volume = nodes.volume
   }
 
-  /// These log writes are to be applied. Nothing is written into their segments, and none of them comes free, until they have been.
+  /// These log writes are to be applied. Nothing is written into their segments, and none of them comes free,
+  /// until they have been.
   func begin(_ entries: [ReplayEntry]) {
     self.entries = entries
     for entry in entries {
@@ -122,7 +124,8 @@ final class Replay {
     try changes.perform(record)
   }
 
-  /// The number of a new inode may still belong to one that was an orphan at the checkpoint and freed after it.
+  /// The number of a new inode may still belong to one that was an orphan at the checkpoint and freed after
+  /// it.
   private func freeFormerInode(_ number: UInt64) throws(Stop) {
     while true {
       if nodes.inodes.isGivenUp(number) { try nodes.processAllFrees(nodes.inodes) }

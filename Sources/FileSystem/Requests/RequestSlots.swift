@@ -1,7 +1,8 @@
 import FileProtocol
 import Format
 
-/// The requests under way and their replies, one of each a slot, and which slots stay in use beyond their reply.
+/// The requests under way and their replies, one of each a slot, and which slots stay in use beyond their
+/// reply.
 ///
 /// Owns replies until they are finished. A slot goes this way:
 ///

@@ -1,17 +1,18 @@
 import Format
 
-/// What each segment holds, now and as of the checkpoint under way; which segments are free, and which will be.
+/// What each segment holds, now and as of the checkpoint under way; which segments are free, and which will
+/// be.
 ///
-/// A segment's way: *free* → taken by a head, *open* → left by it, used → nothing in it is live any more, *empty* → a
-/// checkpoint finds it empty → the next one finds it empty too and writes it into its usage table as free → that
-/// checkpoint is durable, *released* → discarded, and free.
+/// A segment's way: *free* → taken by a head, *open* → left by it, used → nothing in it is live any more,
+/// *empty* → a checkpoint finds it empty → the next one finds it empty too and writes it into its usage table
+/// as free → that checkpoint is durable, *released* → discarded, and free.
 ///
-/// So nothing is written into a segment that either of the last two checkpoints can reach, and a mount finds free what was
-/// free at the moment of a crash, but for what the log has taken since.
+/// So nothing is written into a segment that either of the last two checkpoints can reach, and a mount finds
+/// free what was free at the moment of a crash, but for what the log has taken since.
 ///
-/// Owns all of that, the number of the checkpoint in whose time things are written now, and the discards under way. It promises that a
-/// segment is given out once, that no count goes below zero (`onContradiction`), and that no segment is free while a checkpoint
-/// that may be needed reaches into it.
+/// Owns all of that, the number of the checkpoint in whose time things are written now, and the discards
+/// under way. It promises that a segment is given out once, that no count goes below zero
+/// (`onContradiction`), and that no segment is free while a checkpoint that may be needed reaches into it.
 final class SegmentTable {
   private(set) var geometry: Geometry
   private(set) var count: Int
@@ -129,7 +130,8 @@ final class SegmentTable {
       live[segment] = min(entry.live, geometry.segmentBlocks)
       // Where something lives nothing may be written, whatever the state says.
       states[segment] = live[segment] > 0 ? .used : entry.state
-      // One that is said to be written later would never come free, however many checkpoints were made for that.
+      // One that is said to be written later would never come free, however many checkpoints were made for
+      // that.
       ages[segment] = min(entry.age, age)
       liveTotal += UInt64(live[segment])
       if states[segment] == .free { free.insert(segment) } else { listIfEmpty(segment) }
@@ -229,8 +231,8 @@ final class SegmentTable {
   /// Segments that may be taken.
   var freeCount: Int { free.count }
 
-  /// Takes a free segment for a head to write into. It is the lowest: a sparse image stays small, and what was just given
-  /// back is used again.
+  /// Takes a free segment for a head to write into. It is the lowest: a sparse image stays small, and what
+  /// was just given back is used again.
   /// - Parameter checkpoint: the checkpoint in whose time it will be written; that of now by default.
   func take(for checkpoint: UInt64? = nil) -> UInt32? {
     guard let segment = free.first else { return nil }
@@ -297,10 +299,12 @@ final class SegmentTable {
   /// Segments that one call of `settle` looks at.
   private static let segmentsPerStep = 4096
 
-  /// Checkpoint `sequence` has written all it refers to but its usage table: notes the segments that it leaves empty. Those
-  /// that the checkpoint before left empty too are written as free, and are free once it is durable.
+  /// Checkpoint `sequence` has written all it refers to but its usage table: notes the segments that it
+  /// leaves empty. Those that the checkpoint before left empty too are written as free, and are free once it
+  /// is durable.
   ///
-  /// Segments written in the time of this checkpoint or later stay: the log since the checkpoint before is kept.
+  /// Segments written in the time of this checkpoint or later stay: the log since the checkpoint before is
+  /// kept.
   /// - Returns: whether all were looked at; otherwise to be called again.
   func settle(_ sequence: UInt64) -> Bool {
     for _ in 0..<Self.segmentsPerStep {

@@ -8,14 +8,15 @@ import Glibc
 ///
 /// Two things run short, each by its own rule.
 ///
-/// *Blocks*: what files, nodes and tables take, now or when what is in memory has been written. An operation is charged
-/// before it begins and fails with ENOSPC when there is not as much; one that takes nothing is never refused.
+/// *Blocks*: what files, nodes and tables take, now or when what is in memory has been written. An operation
+/// is charged before it begins and fails with ENOSPC when there is not as much; one that takes nothing is
+/// never refused.
 ///
-/// *Free segments*: what is written next goes there, an overwrite too. At every moment those that are free suffice to write
-/// all that is dirty and a checkpoint of it, in a chain begun anew, as a mount after a crash at this moment has to
-/// (`segmentDemand`). Above that the cleaner has room of its own (`cleanerRoom`). An operation that would take from either
-/// waits until checkpoints and the cleaner have freed segments. They can, because blocks are never given out beyond
-/// `capacity`: some segments always hold enough that is dead.
+/// *Free segments*: what is written next goes there, an overwrite too. At every moment those that are free
+/// suffice to write all that is dirty and a checkpoint of it, in a chain begun anew, as a mount after a crash
+/// at this moment has to (`segmentDemand`). Above that the cleaner has room of its own (`cleanerRoom`). An
+/// operation that would take from either waits until checkpoints and the cleaner have freed segments. They
+/// can, because blocks are never given out beyond `capacity`: some segments always hold enough that is dead.
 final class Space {
   private let memory: WorkingMemory
   private let waiting: Waiting
@@ -45,8 +46,8 @@ final class Space {
 
   // MARK: Blocks
 
-  /// Segments that files and nodes never fill: heads, a checkpoint, the cleaner's output, and what is dead in segments
-  /// waiting for the cleaner. The more of the last, the less it has to move for a block it gains.
+  /// Segments that files and nodes never fill: heads, a checkpoint, the cleaner's output, and what is dead in
+  /// segments waiting for the cleaner. The more of the last, the less it has to move for a block it gains.
   var reserveSegments: UInt64 {
     min(24 + UInt64(volume.geometry.segmentCount) / 16, UInt64(volume.geometry.segmentCount))
   }
@@ -89,8 +90,8 @@ final class Space {
     throw .again(.freeing)
   }
 
-  /// statfs's answer. What it says is available can be written to one file, with the map that this file needs then, by any
-  /// user; what is free beyond that, only by root.
+  /// statfs's answer. What it says is available can be written to one file, with the map that this file needs
+  /// then, by any user; what is free beyond that, only by root.
   var report: SpaceReport {
     var report = SpaceReport()
     report.blocks = capacity
@@ -110,9 +111,10 @@ final class Space {
     Int(clamping: min(UInt64(memory.frameCount / 4), reserveBlocks / 8))
   }
 
-  /// Frames that changed nodes may take with the table blocks above them, copies of them on their way to the device included:
-  /// what dirty pages, an operation, a step of a job, and the pins of one request and one job leave of the cache. A node in
-  /// the store's loose ones counts twice, for the table block that may have to be read and changed for it.
+  /// Frames that changed nodes may take with the table blocks above them, copies of them on their way to the
+  /// device included: what dirty pages, an operation, a step of a job, and the pins of one request and one
+  /// job leave of the cache. A node in the store's loose ones counts twice, for the table block that may have
+  /// to be read and changed for it.
   var nodeBudget: Int {
     let others = Waiting.framesPerOperation + Waiting.framesForJobs + 2 * Waiting.pinsPerWaiter + 32
     return min(Int(memory.frameCount) * 3 / 4 - others, 32768)
@@ -137,7 +139,8 @@ final class Space {
     Int(clamping: min(min(UInt64(memory.frameCount / 4), 8192), reserveBlocks / 8))
   }
 
-  /// Log blocks at which a checkpoint begins; this bounds the time of a mount, and what the log holds at most.
+  /// Log blocks at which a checkpoint begins; this bounds the time of a mount, and what the log holds at
+  /// most.
   var checkpointLogLimit: UInt64 {
     let wanted = options.checkpointBlocks == 0 ? 65536 : options.checkpointBlocks
     return min(wanted, max(reserveBlocks / 3, UInt64(volume.geometry.segmentBlocks)))
@@ -152,7 +155,8 @@ final class Space {
   /// Log blocks that the records of a request take, and what may be left unused at a segment's end.
   private static let recordBlocksPerRequest = 32
 
-  /// Free segments that may be needed to write all that is dirty, and `pages` pages more, and a checkpoint of it all.
+  /// Free segments that may be needed to write all that is dirty, and `pages` pages more, and a checkpoint of
+  /// it all.
   ///
   /// What is left of segments that heads have begun does not count: a mount begins anew.
   func segmentDemand(pages newPages: Int = 0, nodes newNodes: Int = 0) -> Int {
@@ -161,7 +165,8 @@ final class Space {
     let logBlocks =
       (dirtyPages + uncommitted.records.bytes.count / Page.size + 2) * 33 / 32
       + Self.recordBlocksPerRequest
-    // A page that becomes dirty may change a node of its file's map; only those that a failed log write left can do so later.
+    // A page that becomes dirty may change a node of its file's map; only those that a failed log write left
+    // can do so later.
     let nodesInUse = Int(clamping: nodes.inodes.root.used &+ nodes.internals.root.used)
     let maps = min(!log.hasFailures ? newPages : dirtyPages, nodesInUse)
     let changed = nodes.dirtyCount + nodes.frozenCount + newNodes + maps
@@ -183,19 +188,21 @@ final class Space {
     }
   }
 
-  /// Free segments beyond the demand that are kept for those who give space: the cleaner, which needs room for at least one
-  /// victim, its maps and what is not filled of their segments, and twice as many for the cleaner and whatever removes.
+  /// Free segments beyond the demand that are kept for those who give space: the cleaner, which needs room
+  /// for at least one victim, its maps and what is not filled of their segments, and twice as many for the
+  /// cleaner and whatever removes.
   private static let leastCleanerRoom = 4
   private var cleanerRoom: Int { max(Self.leastCleanerRoom, Int(clamping: reserveSegments / 8)) }
 
-  /// Free segments that suffice whatever is dirty: no more nodes, pages and frees than the cache has frames, each node with all
-  /// the table blocks that may change for it.
+  /// Free segments that suffice whatever is dirty: no more nodes, pages and frees than the cache has frames,
+  /// each node with all the table blocks that may change for it.
   private var ampleSegments: Int {
     let blocks = 8 * Int(memory.frameCount) + 2 * Waiting.framesPerOperation + LogWrite.maximumBlocks
     return (blocks >> volume.geometry.segmentBlocks.trailingZeroBitCount) * 5 / 4 + 2 * cleanerRoom + 16
   }
 
-  /// Whether free segments are short for those who take space, or, with `givesSpace`, even for those who give it.
+  /// Whether free segments are short for those who take space, or, with `givesSpace`, even for those who give
+  /// it.
   func isShortOfSegments(_ demand: Int, givesSpace: Bool = false) -> Bool {
     segments.freeCount <= demand + (givesSpace ? cleanerRoom : 2 * cleanerRoom)
   }
@@ -206,8 +213,8 @@ final class Space {
   }
 
   /// Makes a request that writes `pages` pages wait while segments are short.
-  /// - Throws: `again` while checkpoints or the cleaner may free segments; `ENOSPC` when they cannot, which only damage
-  ///   can bring about.
+  /// - Throws: `again` while checkpoints or the cleaner may free segments; `ENOSPC` when they cannot, which
+  ///   only damage can bring about.
   func waitForSegments(pages: Int = 0, givesSpace: Bool = false) throws(Stop) {
     guard segments.freeCount <= ampleSegments else { return }
     let demand = segmentDemand(pages: pages, nodes: Self.nodesPerRequest)

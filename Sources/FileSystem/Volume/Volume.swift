@@ -2,7 +2,8 @@ import Format
 
 /// The device, and what its superblock says of the filesystem on it.
 ///
-/// Owns these constants. They are known once recovery has read the superblock (`adopt`), and never change after that.
+/// Owns these constants. They are known once recovery has read the superblock (`adopt`), and never change
+/// after that.
 final class Volume {
   /// The device's size in 4 KiB blocks.
   let blockCount: UInt64

@@ -1,6 +1,7 @@
 import Format
 
-/// How far a long operation has come, so that it goes on from there when it is run again. Only the operation itself writes it.
+/// How far a long operation has come, so that it goes on from there when it is run again. Only the operation
+/// itself writes it.
 struct Cursor {
   /// In bytes, or as a hash.
   var progress: UInt64 = 0
@@ -16,7 +17,8 @@ struct Cursor {
   var awaitedSequence: UInt64?
   /// syncfs: the number of the commit that has to end before the reply.
   var awaitedCommit: UInt64?
-  /// How far up walks of ancestors have come: from a rename's new parent and, where two names are exchanged, from the old one.
+  /// How far up walks of ancestors have come: from a rename's new parent and, where two names are exchanged,
+  /// from the old one.
   var ancestry: InlineArray<2, AncestorWalk> = .init(repeating: AncestorWalk())
 }
 

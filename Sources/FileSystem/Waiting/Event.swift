@@ -43,6 +43,7 @@ enum Work {
 
   /// What is done in one event before the rest is left to the next.
   static let perStep = 16_384
-  /// What one event may do at most: what was begun before the share was spent is done to its end. A step of at most 200 us.
+  /// What one event may do at most: what was begun before the share was spent is done to its end. A step of
+  /// at most 200 us.
   static let limit = 65_536
 }

@@ -1,8 +1,8 @@
 /// Misses where nothing is missing, which only tests ask for (`Options.missSeed`).
 ///
-/// An operation that throws `again` must not have changed anything that a later run does not expect. So a seed chooses runs of
-/// operations and jobs, and in them one block that is looked up, which counts as missing although it is there, and may leave memory. The next run of the same
-/// operation is left alone.
+/// An operation that throws `again` must not have changed anything that a later run does not expect. So a
+/// seed chooses runs of operations and jobs, and in them one block that is looked up, which counts as missing
+/// although it is there, and may leave memory. The next run of the same operation is left alone.
 struct PlannedMisses {
   /// 0 where there are none.
   private(set) var random: UInt64

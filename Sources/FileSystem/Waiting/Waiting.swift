@@ -14,10 +14,11 @@ enum Job: Int, CaseIterable {
   case mount, commit, checkpoint, cleaner, freeing, paths
 }
 
-/// Who waits for what: requests and jobs for blocks that are being read, requests for room, and for their turn to go on; and what
-/// they want checkpoints and the cleaner to do.
+/// Who waits for what: requests and jobs for blocks that are being read, requests for room, and for their
+/// turn to go on; and what checkpoints and the cleaner are asked to do.
 ///
-/// Owns the lists of waiting requests, every frame's pins, and the wishes. A request is in at most one of the lists:
+/// Owns the lists of waiting requests, every frame's pins, and what is asked of checkpoints and the cleaner. A request is in at most one of the
+/// lists:
 ///
 ///     begin ─▶ runs ─▶ finished
 ///              │ ▲
@@ -25,15 +26,17 @@ enum Job: Int, CaseIterable {
 ///              │ │  something made room       `stalled`    waits for room
 ///              └─┘  the next event            `continuing` has done its share
 ///
-/// It promises that a request which waits is run again: reads end, each checkpoint, discard, log write and step of freeing wakes those
-/// that wait for room, and those that have done their share go on in the next event.
+/// It promises that a request which waits is run again: reads end, each checkpoint, discard, log write and
+/// step of freeing wakes those that wait for room, and those that have done their share go on in the next
+/// event.
 final class Waiting {
-  /// Frames an operation may need for new nodes and pages beside what it found; the largest write needs the most.
+  /// Frames an operation may need for new nodes and pages beside what it found; the largest write needs the
+  /// most.
   static let framesPerOperation = 320
   /// Frames that requests leave free, so that a step of a commit or a checkpoint can always be done.
   static let framesForJobs = 160
-  /// Frames kept in memory for one request or job at most. Together with `framesPerOperation`, `framesForJobs`, dirty pages
-  /// and dirty nodes it fits the smallest cache: see `Space.nodeBudget`.
+  /// Frames kept in memory for one request or job at most. Together with `framesPerOperation`,
+  /// `framesForJobs`, dirty pages and dirty nodes it fits the smallest cache: see `Space.nodeBudget`.
   static let pinsPerWaiter = 256
   /// Blocks that a walk asks for at the same time.
   static let readsAhead = 32
@@ -63,7 +66,8 @@ final class Waiting {
   private var continuing: [Int] = []
   /// Requests that wait for room are to try again at the next `advance`.
   private(set) var needsWake = false
-  /// The request that walks up from a directory's new parent: no other directory changes its parent meanwhile.
+  /// The request that walks up from a directory's new parent: no other directory changes its parent
+  /// meanwhile.
   private(set) var directoryMover: Int?
   private var misses: PlannedMisses
   /// The run at hand met a planned miss.
@@ -71,7 +75,7 @@ final class Waiting {
   /// How often and how long requests have waited for each reason.
   private(set) var waits = WaitTimes()
 
-  // MARK: Wishes
+  // MARK: Work that is asked for
 
   /// A checkpoint is to be made.
   private(set) var wantsCheckpoint = false
@@ -188,7 +192,8 @@ final class Waiting {
     (0..<slots).compactMap { waiters[$0].since == 0 ? nil : ($0, waiters[$0].reason, waiters[$0].since) }
   }
 
-  /// The next request to be run in the event at hand; nil when there is none, or the event has done its share.
+  /// The next request to be run in the event at hand; nil when there is none, or the event has done its
+  /// share.
   func takeRunnable() -> Int? {
     guard nextRunnable < runnable.count, !event.isSpent else {
       if nextRunnable == runnable.count, nextRunnable > 0 {
@@ -267,7 +272,8 @@ final class Waiting {
     }
   }
 
-  /// A request that failed has its answer, though it may have asked for blocks before: it must not run again when they come.
+  /// A request that failed has its answer, though it may have asked for blocks before: it must not run again
+  /// when they come.
   func stopWaiting(_ slot: Int) {
     guard waiters[slot].missing > 0 else { return }
     for frame in Array(readers.keys) { readers[frame]?.removeAll { $0 == slot } }
@@ -276,7 +282,8 @@ final class Waiting {
 
   // MARK: Pins
 
-  /// The request or job at hand has come further, and remembers how far: what it needed for that may leave memory.
+  /// The request or job at hand has come further, and remembers how far: what it needed for that may leave
+  /// memory.
   func releasePins() { releasePins(of: current) }
 
   private func releasePins(of waiter: Int) {
@@ -292,8 +299,8 @@ final class Waiting {
     releasePins(of: waiter)
   }
 
-  /// A frame is about to go: it is kept for no request or job any longer. Those that waited for it run again and see what has become
-  /// of it.
+  /// A frame is about to go: it is kept for no request or job any longer. Those that waited for it run again
+  /// and see what has become of it.
   func unpinEverywhere(_ frame: FrameIndex) {
     guard cache[frame].pins > 0 else { return }
     for waiter in 0..<waiterCount {
@@ -304,8 +311,8 @@ final class Waiting {
     }
   }
 
-  /// Too few frames are free to run. What this request or job keeps may be what another waits for, and the other way round; so
-  /// all but one request let go of what they keep.
+  /// Too few frames are free to run. What this request or job keeps may be what another waits for, and the
+  /// other way round; so all but one request let go of what they keep.
   /// - Parameter mayKeep: whether this may be that one.
   func letGo(mayKeep: Bool = false) {
     if mayKeep, keeper == nil { keeper = current }
@@ -336,7 +343,7 @@ final class Waiting {
     if !stalled.isEmpty { needsWake = true }
   }
 
-  // MARK: Wishes
+  // MARK: Work that is asked for
 
   func askForCheckpoint() { wantsCheckpoint = true }
 

@@ -211,8 +211,8 @@ public final class Harness {
     )
   }
 
-  /// Events between two checks that look at every frame.
-  private static let eventsBetweenWalks = 16
+  /// Events between two checks that look at every frame; debug builds take 20 times as long for one.
+  private static let eventsBetweenWalks = _isDebugAssertConfiguration() ? 256 : 16
 
   /// What the owners of the filesystem's state promise must hold between two events.
   private func checkInvariants() throws {
