@@ -5,9 +5,8 @@ import Logging
 import MountSession
 
 /// `mount.varve DEVICE DIR`: the command of people, of mount(8) and of fstab(5).
-@main
-struct MountCommand: ParsableCommand {
-  static let configuration = CommandConfiguration(
+package struct MountCommand: ParsableCommand {
+  package static let configuration = CommandConfiguration(
     commandName: "mount.varve",
     abstract: "Mount a Varve filesystem.",
     discussion: """
@@ -55,7 +54,9 @@ struct MountCommand: ParsableCommand {
   private static let usageStatus: Int32 = 1
   private static let failureStatus: Int32 = 32
 
-  static func main() {
+  package init() {}
+
+  package static func main() {
     OtherRole.runIfMeant()
     do {
       if UmountCommand.isMeant {
@@ -78,7 +79,7 @@ struct MountCommand: ParsableCommand {
     }
   }
 
-  func run() throws {
+  package func run() throws {
     let order: MountOrder
     do throws(MountError) {
       order = try MountOrder(device: Self.absolute(device), words: options)

@@ -2,9 +2,8 @@ import ArgumentParser
 import Glibc
 
 /// `fsck.varve`: checks a filesystem and mends it.
-@main
-struct Fsck: ParsableCommand {
-  static let configuration = CommandConfiguration(
+package struct Fsck: ParsableCommand {
+  package static let configuration = CommandConfiguration(
     commandName: "fsck.varve",
     abstract: "Check a varve filesystem, and mend it.",
     discussion: """
@@ -52,7 +51,9 @@ struct Fsck: ParsableCommand {
   @Argument(help: "The device: nvme://0000:01:00.0/1, a path to an image file, UUID=… or LABEL=….")
   var device: String
 
-  func validate() throws {
+  package init() {}
+
+  package func validate() throws {
     guard [changesNothing, preens, mendsAll].filter({ $0 }).count <= 1 else {
       throw ValidationError("only one of -n, -p (or -a) and -y can be given")
     }
@@ -69,7 +70,7 @@ struct Fsck: ParsableCommand {
     return isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1 && !json ? .ask : .none
   }
 
-  func run() throws {
+  package func run() throws {
     signal(SIGINT) { _ in _exit(ExitStatus.cancelled.rawValue) }
     let console = Console(device: device, isQuiet: json, isVerbose: verbose, showsProgress: showsProgress)
     let inspection = Inspection(
@@ -81,7 +82,7 @@ struct Fsck: ParsableCommand {
     throw ExitCode(result.status.rawValue)
   }
 
-  static func main() {
+  package static func main() {
     do {
       var command = try parseAsRoot()
       try command.run()
