@@ -162,7 +162,7 @@ let package = Package(
     tests("VFIO", ["BlockProtocol", "VFIO", "Block", "NVMe", "PCI", "CMachine", "TestSupport"]),
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
     tests("Format", ["Format", "BlockCRC", "CMachine", "TestSupport"]),
-    tests("Tools", ["FileProtocol", "varve", "JSONValue", "Simulation", "TestSupport"]),
+    tests("Tools", ["FileProtocol", "varve", "ToolSupport", "JSONValue", "Simulation", "TestSupport"]),
     tests("NVMeSpec", ["NVMeSpec", "TestSupport"]),
     tests(
       "Reactor",

@@ -3,6 +3,7 @@ import Device
 import Glibc
 import Logging
 import MountSession
+import ToolSupport
 
 /// `mount.varve DEVICE DIR`: the command of people, of mount(8) and of fstab(5).
 package struct MountCommand: ParsableCommand {
@@ -33,7 +34,7 @@ package struct MountCommand: ParsableCommand {
 
       Returns when the mount is usable. The exit status is 0 then, 1 when the command was not understood and 32 when
       the mount failed, as mount(8) has it.
-      """)
+      """, version: "mount.varve \(varveVersion)")
 
   @Argument(help: "What to mount.") var device: String
   @Argument(help: "Where to mount it.") var directory: String
@@ -58,24 +59,21 @@ package struct MountCommand: ParsableCommand {
 
   package static func main() {
     OtherRole.runIfMeant()
+    let command: any ParsableCommand.Type = UmountCommand.isMeant ? UmountCommand.self : Self.self
     do {
-      if UmountCommand.isMeant {
-        try UmountCommand.parse().run()
-      } else {
-        var command = try parseAsRoot()
-        try command.run()
-      }
+      var call = try command.parseAsRoot()
+      try call.run()
     } catch let error as MountError {
       complain(error.description)
       Glibc.exit(failureStatus)
     } catch let code as ExitCode {
       Glibc.exit(code.rawValue)
     } catch {
-      guard exitCode(for: error).isSuccess else {
-        complain("\(message(for: error)); see: mount.varve --help")
+      guard command.exitCode(for: error).isSuccess else {
+        complain("\(command.message(for: error)); see: \(name) --help")
         Glibc.exit(usageStatus)
       }
-      exit(withError: error)
+      command.exit(withError: error)
     }
   }
 
@@ -129,8 +127,10 @@ package struct MountCommand: ParsableCommand {
     }
   }
 
+  private static var name: String { UmountCommand.isMeant ? "umount.varve" : "mount.varve" }
+
   private static func complain(_ text: String) {
-    let line = Array("\(UmountCommand.isMeant ? "umount" : "mount").varve: \(text.printable)\n".utf8)
+    let line = Array("\(name): \(text.printable)\n".utf8)
     _ = write(STDERR_FILENO, line, line.count)
   }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import ToolSupport
 
 /// `fsck.varve`: checks a filesystem and mends it.
 package struct Fsck: ParsableCommand {
@@ -11,7 +12,7 @@ package struct Fsck: ParsableCommand {
       replayed first; with -n only in memory.
 
       Exit status: 0 clean, 1 errors corrected, 4 errors left, 8 could not be checked, 16 wrong usage, 32 interrupted.
-      """)
+      """, version: "fsck.varve \(varveVersion)")
 
   @Flag(name: .customShort("n"), help: "Change nothing; answer every question with no.")
   var changesNothing = false

@@ -15,8 +15,8 @@ package struct Make: ParsableCommand {
     commandName: "mkfs.varve",
     abstract: "Make a varve filesystem on an NVMe namespace or an image file.",
     discussion:
-      "With SIZE (512M, 4G, …) an image file is made, or made that large, first. Everything on the device is lost."
-  )
+      "With SIZE (512M, 4G, …) an image file is made, or made that large, first. Everything on the device is lost.",
+    version: "mkfs.varve \(varveVersion)")
 
   @Flag(name: .short, help: "Overwrite what the device holds: a filesystem, a partition table, swap.")
   var force = false
