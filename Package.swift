@@ -13,8 +13,17 @@ func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target 
   .target(name: name, dependencies: dependencies, path: "Sources/\(name)", swiftSettings: settings)
 }
 
-/// A command: a folder of its own outside `Sources/`, with its manual page where it has one.
-func command(
+/// A part of the daemon or of a tool: a folder outside `Sources/`, with its manual page where it has one.
+func part(
+  _ name: String, path: String, manual: String? = nil, _ dependencies: [Target.Dependency]
+) -> Target {
+  .target(
+    name: name, dependencies: dependencies, path: path, exclude: manual.map { [$0] } ?? [],
+    swiftSettings: settings)
+}
+
+/// A program: a folder outside `Sources/`, with its manual page where it has one.
+func program(
   _ name: String, path: String, manual: String? = nil, _ dependencies: [Target.Dependency]
 ) -> Target {
   .executableTarget(
@@ -36,10 +45,8 @@ let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let package = Package(
   name: "varve",
   products: [
-    .executable(name: "mkfs.varve", targets: ["mkfs.varve"]),
-    .executable(name: "fsck.varve", targets: ["fsck.varve"]),
-    .executable(name: "mount.varve", targets: ["mount.varve"]),
-    .executable(name: "varve", targets: ["varve"]),
+    // One program, which is mkfs.varve, fsck.varve and mount.varve too when it is called by these names.
+    .executable(name: "varve", targets: ["varve"])
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -94,68 +101,63 @@ let package = Package(
 
     // The two joined, and what users run.
     module("Reactor", ["FileProtocol", "BlockProtocol", "CMachine"]),
-    .target(
-      name: "Confinement", dependencies: ["SystemFiles", "CSeccomp", "CMachine"], path: "Mount/Confinement",
-      swiftSettings: settings),
-    .target(
-      name: "MountSession",
-      dependencies: ["SystemFiles", "FileProtocol", "CFuse3", "Confinement", "Reactor", "CMachine"],
-      path: "Mount/Session", swiftSettings: settings),
-    command(
-      "mount.varve", path: "Mount/Daemon",
+    part("Confinement", path: "Mount/Confinement", ["SystemFiles", "CSeccomp", "CMachine"]),
+    part(
+      "MountSession", path: "Mount/Session",
+      ["SystemFiles", "FileProtocol", "CFuse3", "Confinement", "Reactor", "CMachine"]),
+    part(
+      "MountDaemon", path: "Mount/Daemon",
       [
         "FileProtocol", "MountSession", "Confinement", "Reactor", "Device", "Block", "NVMe", "NVMeSpec",
         "FileSystem", "Format", "PCI", "CMachine", "Control", "JSONValue", "ToolSupport", arguments, log,
       ]),
-    .target(
-      name: "ToolSupport",
-      dependencies: ["BlockProtocol", "Block", "NVMe", "CBlkid", "CMachine", "Device", "Format"],
-      path: "Tools/lib/ToolSupport", swiftSettings: settings),
-    command(
-      "mkfs.varve", path: "Tools/mkfs", manual: "mkfs.varve.8",
+    part(
+      "ToolSupport", path: "Tools/lib/ToolSupport",
+      ["BlockProtocol", "Block", "NVMe", "CBlkid", "CMachine", "Device", "Format"]),
+    part(
+      "MkfsCommand", path: "Tools/mkfs", manual: "mkfs.varve.8",
       [
         "BlockProtocol", "Block", "Control", "NVMe", "CMachine", "Device", "Format", "JSONValue",
         "ToolSupport", arguments,
       ]),
-    command(
-      "fsck.varve", path: "Tools/fsck", manual: "fsck.varve.8",
+    part(
+      "FsckCommand", path: "Tools/fsck", manual: "fsck.varve.8",
       [
         "BlockProtocol", "Block", "Checker", "CMachine", "Control", "Device", "Format", "JSONValue",
         "ToolSupport", arguments,
       ]),
-    command(
+    program(
       "varve", path: "Tools/varve", manual: "varve.8",
       [
-        "Reactor", "SystemFiles", "PCIHost", "BlockProtocol", "Device", "Format", "Block", "NVMe", "NVMeSpec",
-        "PCI", "CMachine", "Control", "JSONValue", "ToolSupport", "VFIOUserServer", "Confinement", arguments,
+        "SystemFiles", "Reactor", "PCIHost", "BlockProtocol", "Device", "Format", "Block", "NVMe", "NVMeSpec",
+        "PCI", "CMachine", "Control", "JSONValue", "ToolSupport", "VFIOUserServer", "Confinement",
+        "MkfsCommand", "FsckCommand", "MountDaemon", arguments,
       ]),
-    .target(
-      name: "MemoryService", dependencies: ["FileProtocol"], path: "Tools/benchmarks/null/Service",
-      swiftSettings: settings),
-    command(
-      "null-daemon", path: "Tools/benchmarks/null/Daemon",
+
+    // What the benchmarks and the proofs run.
+    part("MemoryService", path: "Tools/lib/bench/null/Service", ["FileProtocol"]),
+    program(
+      "null-daemon", path: "Tools/lib/bench/null/Daemon",
       ["FileProtocol", "MemoryService", "MountSession", "Reactor", "PCI", "CMachine", arguments]),
-    command(
-      "driver-bench", path: "Tools/benchmarks/driver",
+    program(
+      "driver-bench", path: "Tools/lib/bench/driver",
       ["BlockProtocol", "Block", "NVMe", "NVMeSpec", "PCI", "CMachine"]),
-    command("bench-load", path: "Tools/benchmarks/load", [arguments]),
-    command("flips", path: "Tools/flips", ["Simulation", arguments]),
-    command("damage", path: "Tools/damage", ["Format", "Simulation", arguments]),
-    command("hostile", path: "Tools/hostile", ["Simulation", arguments]),
-    command("fills", path: "Tools/fills", ["Simulation", arguments]),
-    command("changed-pages", path: "Tools/changed-pages", ["Simulation", arguments]),
-    .target(
-      name: "FaultLoad",
-      dependencies: ["BlockProtocol", "Block", "NVMe", "NVMeSpec", "EmulatedController", "PCI", "CMachine"],
-      path: "Tools/faults/Load", swiftSettings: settings),
-    command("faults", path: "Tools/faults/Command", ["FaultLoad", arguments]),
-    .target(
-      name: "FuzzTargets",
-      dependencies: ["BlockProtocol", "Block", "NVMe", "NVMeSpec", "EmulatedController", "PCI", "CMachine"],
-      path: "Tools/fuzzing/Targets", swiftSettings: settings),
+    program("bench-load", path: "Tools/lib/bench/load", [arguments]),
+    program("flips", path: "Tools/lib/soak/flips", ["Simulation", arguments]),
+    program("damage", path: "Tools/lib/soak/damage", ["Format", "Simulation", arguments]),
+    program("hostile", path: "Tools/lib/soak/hostile", ["Simulation", arguments]),
+    program("fills", path: "Tools/lib/soak/fills", ["Simulation", arguments]),
+    program("changed-pages", path: "Tools/lib/soak/changed-pages", ["Simulation", arguments]),
+    part(
+      "FaultLoad", path: "Tools/lib/soak/faults/Load",
+      ["BlockProtocol", "Block", "NVMe", "NVMeSpec", "EmulatedController", "PCI", "CMachine"]),
+    program("faults", path: "Tools/lib/soak/faults/Command", ["FaultLoad", arguments]),
+    part(
+      "FuzzTargets", path: "Tools/lib/fuzz/Targets",
+      ["BlockProtocol", "Block", "NVMe", "NVMeSpec", "EmulatedController", "PCI", "CMachine"]),
     tests("Fuzz", ["FuzzTargets"]),
     tests("FaultLoad", ["FaultLoad"]),
-    command("crash", path: "Tools/explorer", ["FileProtocol", "FileSystem", "Simulation", arguments]),
+    program("crash", path: "Tools/lib/crash", ["FileProtocol", "FileSystem", "Simulation", arguments]),
 
     // Tests.
     tests("FileSystem", ["FileProtocol", "FileSystem", "Simulation", "Format"]),
@@ -173,9 +175,7 @@ let package = Package(
     tests("VFIO", ["PCIHost", "BlockProtocol", "VFIO", "Block", "NVMe", "PCI", "CMachine", "TestSupport"]),
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
     tests("Format", ["Format", "BlockCRC", "CMachine", "TestSupport"]),
-    tests(
-      "Tools",
-      ["FileProtocol", "varve", "mkfs.varve", "fsck.varve", "JSONValue", "Simulation", "TestSupport"]),
+    tests("Tools", ["FileProtocol", "varve", "ToolSupport", "JSONValue", "Simulation", "TestSupport"]),
     tests("NVMeSpec", ["NVMeSpec", "TestSupport"]),
     tests(
       "Reactor",

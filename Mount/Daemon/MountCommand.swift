@@ -3,11 +3,11 @@ import Device
 import Glibc
 import Logging
 import MountSession
+import ToolSupport
 
 /// `mount.varve DEVICE DIR`: the command of people, of mount(8) and of fstab(5).
-@main
-struct MountCommand: ParsableCommand {
-  static let configuration = CommandConfiguration(
+package struct MountCommand: ParsableCommand {
+  package static let configuration = CommandConfiguration(
     commandName: "mount.varve",
     abstract: "Mount a Varve filesystem.",
     discussion: """
@@ -34,7 +34,7 @@ struct MountCommand: ParsableCommand {
 
       Returns when the mount is usable. The exit status is 0 then, 1 when the command was not understood and 32 when
       the mount failed, as mount(8) has it.
-      """)
+      """, version: "mount.varve \(varveVersion)")
 
   @Argument(help: "What to mount.") var device: String
   @Argument(help: "Where to mount it.") var directory: String
@@ -55,30 +55,29 @@ struct MountCommand: ParsableCommand {
   private static let usageStatus: Int32 = 1
   private static let failureStatus: Int32 = 32
 
-  static func main() {
+  package init() {}
+
+  package static func main() {
     OtherRole.runIfMeant()
+    let command: any ParsableCommand.Type = UmountCommand.isMeant ? UmountCommand.self : Self.self
     do {
-      if UmountCommand.isMeant {
-        try UmountCommand.parse().run()
-      } else {
-        var command = try parseAsRoot()
-        try command.run()
-      }
+      var call = try command.parseAsRoot()
+      try call.run()
     } catch let error as MountError {
       complain(error.description)
       Glibc.exit(failureStatus)
     } catch let code as ExitCode {
       Glibc.exit(code.rawValue)
     } catch {
-      guard exitCode(for: error).isSuccess else {
-        complain("\(message(for: error)); see: mount.varve --help")
+      guard command.exitCode(for: error).isSuccess else {
+        complain("\(command.message(for: error)); see: \(name) --help")
         Glibc.exit(usageStatus)
       }
-      exit(withError: error)
+      command.exit(withError: error)
     }
   }
 
-  func run() throws {
+  package func run() throws {
     let order: MountOrder
     do throws(MountError) {
       order = try MountOrder(device: Self.absolute(device), words: options)
@@ -128,8 +127,10 @@ struct MountCommand: ParsableCommand {
     }
   }
 
+  private static var name: String { UmountCommand.isMeant ? "umount.varve" : "mount.varve" }
+
   private static func complain(_ text: String) {
-    let line = Array("\(UmountCommand.isMeant ? "umount" : "mount").varve: \(text.printable)\n".utf8)
+    let line = Array("\(name): \(text.printable)\n".utf8)
     _ = write(STDERR_FILENO, line, line.count)
   }
 }

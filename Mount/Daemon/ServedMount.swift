@@ -120,7 +120,7 @@ final class ServedMount {
     session.whenUsable = { [unowned self] in
       isUsable = true
       session.raiseReadahead()
-      log.info("mounted \(block.name) at \(point.path)")
+      log.info("mounted \(block.name) at \(point.path) (Varve \(varveVersion))")
       if block.controller.endangersData { handleHealthWarning() }
       whenUsable()
     }

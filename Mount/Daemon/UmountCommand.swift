@@ -4,12 +4,14 @@ import Device
 import Glibc
 import MountSession
 import PCI
+import ToolSupport
 
 /// `umount.fuse.varve`, which umount(8) calls: it returns when the daemon has written everything, of mounts too whose kernel side
 /// does not wait for that.
 struct UmountCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "umount.varve", abstract: "Unmount a Varve filesystem, and wait until all of it is written.")
+    commandName: "umount.varve", abstract: "Unmount a Varve filesystem, and wait until all of it is written.",
+    version: "umount.varve \(varveVersion)")
 
   @Argument(help: "Where it is mounted.") var directory: String
   @Flag(name: .customShort("f"), help: "Unmount though the daemon does not answer.") var isForced = false

@@ -15,10 +15,10 @@ struct CommandResult {
   }
 }
 
-/// The commands that were built beside the tests.
+/// The commands, which are one program that was built beside the tests.
 enum Command {
-  private static let folder = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath()
-    .deletingLastPathComponent()
+  private static let program = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath()
+    .deletingLastPathComponent().appending(path: "varve").path(percentEncoded: false)
 
   /// Runs a command to its end.
   static func run(_ name: String, _ arguments: String...) throws -> CommandResult {
@@ -28,8 +28,9 @@ enum Command {
   /// Runs a command to its end.
   static func run(_ name: String, _ arguments: [String]) throws -> CommandResult {
     let process = Process()
-    process.executableURL = folder.appending(path: name)
-    process.arguments = arguments
+    // (Foundation has no way to call a program by another name.)
+    process.executableURL = URL(filePath: "/bin/bash")
+    process.arguments = ["-c", #"exec -a "$0" "$@""#, name, program] + arguments
     let (output, errors) = (Pipe(), Pipe())
     process.standardOutput = output
     process.standardError = errors

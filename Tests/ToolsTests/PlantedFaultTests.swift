@@ -8,7 +8,7 @@ import Testing
 
   @Test("The text that each fault replaces is in its file once")
   func textIsThere() throws {
-    let folder = Self.root.appending(path: "Tools/mutation")
+    let folder = Self.root.appending(path: "Tools/lib/mutants")
     let faults = try FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil)
       .filter { $0.pathExtension == "fault" }
     #expect(!faults.isEmpty)

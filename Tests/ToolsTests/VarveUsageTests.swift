@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import ToolSupport
 
 @Suite struct VarveUsageTests {
   @Test(arguments: [
@@ -30,6 +31,22 @@ import Testing
     let result = try Command.run("varve", command + ["--help"])
     #expect(result.status == 0)
     #expect(result.output.contains("USAGE: varve"))
+  }
+
+  @Test(arguments: ["mkfs.varve", "fsck.varve", "mount.varve", "umount.varve", "varve"])
+  func everyCommandSaysItsVersion(name: String) throws {
+    let result = try Command.run(name, "--version")
+    #expect(result.status == 0)
+    #expect(result.output == "\(name) \(varveVersion)\n")
+    #expect(result.errors == "")
+  }
+
+  @Test(arguments: ["mkfs.varve", "fsck.varve", "mount.varve", "umount.varve", "umount.fuse.varve", "varve"])
+  func theProgramIsTheCommandItIsCalledBy(name: String) throws {
+    let result = try Command.run(name, "--help")
+    #expect(result.status == 0)
+    let usage = name == "umount.fuse.varve" ? "umount.varve" : name
+    #expect(result.output.contains("USAGE: \(usage) "))
   }
 
   @Test(arguments: [["id"], ["ns"], ["smart"], ["log"], ["dump"], ["bench", "--read", "random"]])

@@ -1,10 +1,10 @@
 import ArgumentParser
 import Glibc
+import ToolSupport
 
 /// `fsck.varve`: checks a filesystem and mends it.
-@main
-struct Fsck: ParsableCommand {
-  static let configuration = CommandConfiguration(
+package struct Fsck: ParsableCommand {
+  package static let configuration = CommandConfiguration(
     commandName: "fsck.varve",
     abstract: "Check a varve filesystem, and mend it.",
     discussion: """
@@ -12,7 +12,7 @@ struct Fsck: ParsableCommand {
       replayed first; with -n only in memory.
 
       Exit status: 0 clean, 1 errors corrected, 4 errors left, 8 could not be checked, 16 wrong usage, 32 interrupted.
-      """)
+      """, version: "fsck.varve \(varveVersion)")
 
   @Flag(name: .customShort("n"), help: "Change nothing; answer every question with no.")
   var changesNothing = false
@@ -52,7 +52,9 @@ struct Fsck: ParsableCommand {
   @Argument(help: "The device: nvme://0000:01:00.0/1, a path to an image file, UUID=… or LABEL=….")
   var device: String
 
-  func validate() throws {
+  package init() {}
+
+  package func validate() throws {
     guard [changesNothing, preens, mendsAll].filter({ $0 }).count <= 1 else {
       throw ValidationError("only one of -n, -p (or -a) and -y can be given")
     }
@@ -69,7 +71,7 @@ struct Fsck: ParsableCommand {
     return isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1 && !json ? .ask : .none
   }
 
-  func run() throws {
+  package func run() throws {
     signal(SIGINT) { _ in _exit(ExitStatus.cancelled.rawValue) }
     let console = Console(device: device, isQuiet: json, isVerbose: verbose, showsProgress: showsProgress)
     let inspection = Inspection(
@@ -81,7 +83,7 @@ struct Fsck: ParsableCommand {
     throw ExitCode(result.status.rawValue)
   }
 
-  static func main() {
+  package static func main() {
     do {
       var command = try parseAsRoot()
       try command.run()

@@ -30,14 +30,30 @@ choose_configuration() {
 }
 choose_configuration "${VARVE_CONFIGURATION:-release}"
 
-# Builds the commands (mkfs.varve, …). Optimised ones carry the Swift runtime with them, so that they run where no
-# Swift is installed: in the guest, or copied to /usr/local. VARVE_BUILT=1 says that a script further up has done it.
+# The names by which the program `varve` is another command.
+other_names=(mkfs.varve fsck.varve mount.varve)
+
+# build_binaries [PRODUCT]…: builds the named programs, or all. Optimised ones carry the Swift runtime with them, so that
+# they run where no Swift is installed: in the guest, or copied to /usr/local. VARVE_BUILT names the configuration of which a
+# script further up has built all.
 build_binaries() {
-  [ "${VARVE_BUILT:-}" != 1 ] || return 0
+  [ "${VARVE_BUILT:-}" != "$VARVE_CONFIGURATION" ] || return 0
+  say "building ($VARVE_CONFIGURATION)"
+  local product name
+  if [ $# -eq 0 ]; then
+    build && export VARVE_BUILT=$VARVE_CONFIGURATION
+  else
+    for product; do build --product "$product"; done
+  fi
+  for name in "${other_names[@]}"; do ln -sf varve "$binaries/$name"; done
+}
+
+# build OPTION…: calls the compiler. The linker complains of a function in Swift's own library that nothing here calls; that
+# would be all that a person sees at each program.
+build() {
   local options=()
   [ "$VARVE_CONFIGURATION" != release ] || options=(--static-swift-stdlib --disable-local-rpath)
-  say "building ($VARVE_CONFIGURATION)"
-  (cd "$root" && swift build --configuration "$VARVE_CONFIGURATION" "${options[@]}" >&2) ||
+  swift build --package-path "$root" --configuration "$VARVE_CONFIGURATION" "${options[@]}" "$@" |
+    { grep --line-buffered -v "libFoundationEssentials.*warning: the use of .mktemp' is dangerous" || true; } >&2 ||
     fail 1 "the build failed: see above"
-  export VARVE_BUILT=1
 }

@@ -11,14 +11,13 @@ import NVMe
 import ToolSupport
 
 /// `mkfs.varve`: makes a filesystem.
-@main
-struct Make: ParsableCommand {
-  static let configuration = CommandConfiguration(
+package struct Make: ParsableCommand {
+  package static let configuration = CommandConfiguration(
     commandName: "mkfs.varve",
     abstract: "Make a varve filesystem on an NVMe namespace or an image file.",
     discussion:
-      "With SIZE (512M, 4G, …) an image file is made, or made that large, first. Everything on the device is lost."
-  )
+      "With SIZE (512M, 4G, …) an image file is made, or made that large, first. Everything on the device is lost.",
+    version: "mkfs.varve \(varveVersion)")
 
   @Flag(name: .short, help: "Overwrite what the device holds: a filesystem, a partition table, swap.")
   var force = false
@@ -54,7 +53,9 @@ struct Make: ParsableCommand {
   @Argument(help: "The size of the image file.")
   var size: String?
 
-  static func main() {
+  package init() {}
+
+  package static func main() {
     do {
       var command = try parseAsRoot()
       try command.run()
@@ -79,7 +80,7 @@ struct Make: ParsableCommand {
     _ = Glibc.write(STDERR_FILENO, line, line.count)
   }
 
-  func validate() throws {
+  package func validate() throws {
     guard label.utf8.count <= Superblock.labelSize else {
       throw ValidationError("the label is longer than 64 bytes")
     }
@@ -98,7 +99,7 @@ struct Make: ParsableCommand {
     if let size, Size.bytes(size) == nil { throw ValidationError("'\(size)' is no size; write 4G or 512M") }
   }
 
-  func run() throws {
+  package func run() throws {
     let image = try ImageFile(device: device, size: size.flatMap(Size.bytes), dryRun: dryRun)
     do {
       try make()

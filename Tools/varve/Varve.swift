@@ -1,6 +1,7 @@
 import ArgumentParser
 import Device
 import Glibc
+import ToolSupport
 
 /// The tool for everything but making, checking and mounting a filesystem.
 struct Varve: ParsableCommand {
@@ -10,7 +11,7 @@ struct Varve: ParsableCommand {
     discussion: """
       DEVICE is nvme://0000:01:00.0/1, vfio-user:///run/ctl/cntrl?nsid=1, an image file, \
       emulated:/path/disk.img?key=value, UUID=… or LABEL=….
-      """,
+      """, version: "varve \(varveVersion)",
     subcommands: [
       List.self, Bind.self, Unbind.self, Doctor.self, Identify.self, Namespaces.self, SMART.self, Log.self,
       Verify.self,

@@ -74,7 +74,7 @@ extension ServedMount {
   /// What `varve stat` shows of a mount.
   fileprivate var statistics: JSON {
     .object([
-      ("serves", served.json), ("time_ns", .integer(service.now.monotonic)),
+      ("version", .text(varveVersion)), ("serves", served.json), ("time_ns", .integer(service.now.monotonic)),
       ("controller", block.controller.report),
       ("queues", .array([QueueReport(adminOf: block.controller), QueueReport(of: block)].map(\.json))),
       ("reactor", .object(Counts.members(of: reactor.counters))),

@@ -17,7 +17,7 @@ struct StatReport {
   private var heading: String {
     guard let serves = json["serves"].flatMap(ServedDevice.init) else { return "" }
     return "\(serves.device), namespace \(serves.namespace), mounted at \(serves.mountPoint) by process "
-      + "\(serves.process)"
+      + "\(serves.process)" + (json["version"]?.text.map { " (Varve \($0))" } ?? "")
   }
 
   /// What went wrong since the last check in full; nothing where all went well.

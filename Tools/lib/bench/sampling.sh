@@ -40,12 +40,12 @@ divide() { awk -v a="$1" -v b="$2" 'BEGIN { print b == 0 ? "" : a / b }'; }
 # Writes the JSON and prints the table.
 report() {
   touch "$scratch/samples"
-  jq --null-input --rawfile samples "$scratch/samples" --rawfile measures "$root/Tools/benchmarks/measures" \
+  jq --null-input --rawfile samples "$scratch/samples" --rawfile measures "$root/Tools/lib/bench/measures" \
     --arg commit "$(git -C "$root" describe --always --dirty 2>/dev/null || echo unknown)" \
     --arg date "$(date --utc +%FT%TZ)" --arg kernel "$(uname -r)" \
     --arg processor "$(sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo | head -n 1)" \
     --argjson cores "$(nproc)" --argjson rounds "$rounds" --argjson quick "$([ -n "$quick" ] && echo true || echo false)" \
-    --from-file "$root/Tools/benchmarks/results.jq" >"$json" || fail 1 "cannot write $json"
-  jq --raw-output --from-file "$root/Tools/benchmarks/table.jq" "$json" | column -t -s $'\t'
+    --from-file "$root/Tools/lib/bench/results.jq" >"$json" || fail 1 "cannot write $json"
+  jq --raw-output --from-file "$root/Tools/lib/bench/table.jq" "$json" | column -t -s $'\t'
   say "every round is in $json"
 }

@@ -1,6 +1,6 @@
 # Unit tests that need a controller, run in the guest. Sourced by tests under Tests/guest.
 
-source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../../Tools/lib/common.sh"
 
 swift build --package-path "$root" --build-tests >&2
 bundle="$root/.build/debug/varvePackageTests.xctest"

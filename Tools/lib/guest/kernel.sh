@@ -14,7 +14,7 @@ prepare_kernel() {
   flock "$cache_lock"
   kernel="$guest_cache/vmlinux"
   # The base file system holds files of this checkout, so each version of them has one of its own.
-  base="$guest_cache/base-$(cat "$root"/Tools/lib/{kernel.sh,guest-init} | sha256sum | head -c 16).cpio"
+  base="$guest_cache/base-$(cat "$root"/Tools/lib/guest/{kernel.sh,init} | sha256sum | head -c 16).cpio"
   if [ ! -e "$kernel" ] || [ ! -e "$base" ]; then
     find "$guest_cache" -name 'base-*.cpio' -mtime +30 -delete
     make_kernel
@@ -98,7 +98,7 @@ make_base() {
     [ "$applet" = bin/busybox ] || ln -s /bin/busybox "$tree/$applet"
   done
   copy_modules "$1" "$2" "$tree"
-  cp "$root/Tools/lib/guest-init" "$tree/init"
+  cp "$root/Tools/lib/guest/init" "$tree/init"
   chmod +x "$tree/init"
   echo 'root:x:0:0:root:/root:/bin/sh' >"$tree/etc/passwd"
   echo 'root:x:0:' >"$tree/etc/group"

@@ -70,7 +70,7 @@ random() {
 # sample_processor MEASURE PEER BEFORE OPERATIONS: what the daemon used for each since it had used BEFORE, where that
 # is of interest.
 sample_processor() {
-  grep -q "^$1-daemon " "$root/Tools/benchmarks/measures" || return 0
+  grep -q "^$1-daemon " "$root/Tools/lib/bench/measures" || return 0
   sample "$1-daemon" "$2" "$(divide "$(subtract "$(processor_time "$2")" "$3")" "$4")"
 }
 

@@ -2,7 +2,7 @@
 
 measure_driver() {
   local counts layer batch
-  counts=$("$root/Tools/benchmarks/instructions" "$binaries/driver-bench") || counts={}
+  counts=$("$root/Tools/lib/bench/instructions" "$binaries/driver-bench") || counts={}
   for layer in queue block; do
     for batch in 32 1; do
       sample "driver-$layer-batch-$batch" ours "$(jq --raw-output ".$layer.batch_$batch.instructions // empty" <<<"$counts")"
