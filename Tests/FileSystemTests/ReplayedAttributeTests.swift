@@ -24,6 +24,34 @@ import Testing
     #expect(try mounted.attributes(try mounted.path("f")) == before)
   }
 
+  /// While it was mapped, a file's attribute lay in a node; to recovery, which finds the file inline, the attribute
+  /// fits beside its bytes, and then larger contents do not.
+  @Test("A file that was mapped, cut and written into its inode again", arguments: [false, true])
+  func inlineBesideAttribute(isAllocated: Bool) throws {
+    let mounted = try Mounted()
+    let file = try mounted.makeFile("f")
+    try mounted.write(file, pattern(100))
+    try mounted.settle()
+    try mounted.write(file, pattern(10_000))
+    var attribute = Call(.setxattr, node: file, name: "user.a")
+    attribute.otherName = pattern(2000)
+    #expect(try mounted.call(attribute).error == 0)
+    var change = AttributeChange()
+    change.size = 0
+    try mounted.change(file, change)
+    if isAllocated {
+      #expect(try mounted.allocate(file, 0, 0, 2500) == 0)
+    } else {
+      change.size = 2500
+      try mounted.change(file, change)
+    }
+    try mounted.write(file, pattern(5, seed: 2))
+    try mounted.sync(try mounted.makeFile("g"))
+    try mounted.crash()
+    let expected = pattern(5, seed: 2) + [UInt8](repeating: 0, count: 2495)
+    #expect(try mounted.read(try mounted.path("f"), count: 4000) == expected)
+  }
+
   @Test("All attributes of everything, after many changes", arguments: 1...6 as ClosedRange<UInt64>)
   func everything(seed: UInt64) throws {
     let mounted = try Mounted(seed: seed)

@@ -14,6 +14,7 @@ final class Changes {
   private let attributes: ExtendedAttributes
   private let contents: FileContents
   private let free: FreeQueue
+  private let condition: Condition
 
   init(contents: FileContents, directories: Directories, attributes: ExtendedAttributes, free: FreeQueue) {
     self.contents = contents
@@ -23,6 +24,7 @@ final class Changes {
     nodes = contents.nodes
     waiting = nodes.waiting
     states = contents.states
+    condition = contents.condition
   }
 
   /// Loads and allocates what `perform` will need. Nothing that a user can see changes.
@@ -56,7 +58,9 @@ final class Changes {
         try attributes.prepareAttribute(inode, name, value: value.count)
       }
     case .allocate(let node, let mode, let offset, let length, _):
-      try contents.prepareAllocate(try nodes.inode(id: node), mode: mode, offset: offset, length: length)
+      let inode = try nodes.inode(id: node)
+      try prepareInline(inode, end: offset + length)
+      try contents.prepareAllocate(inode, mode: mode, offset: offset, length: length)
     }
   }
 
@@ -246,6 +250,7 @@ final class Changes {
 
   private func prepareSetAttributes(_ set: LogRecord.SetAttributes) throws(Stop) {
     let inode = try nodes.inode(id: set.node)
+    if set.sizeChanged { try prepareInline(inode, end: set.size) }
     guard set.sizeChanged, inode.layout != .inline || set.size > UInt64(inode.inlineRoom) else { return }
     try nodes.prepareNodes(FileMap.nodesPerWrite)
     if set.size <= inode.size {
@@ -255,6 +260,14 @@ final class Changes {
     } else {
       try contents.prepareTail(inode)
     }
+  }
+
+  /// Recovery may find attributes in an inode that did not lie there when a record was made. They make room, so that
+  /// a file which has its bytes in the inode keeps them there as it did then: records of writes into the inode may
+  /// follow.
+  private func prepareInline(_ inode: Inode, end: UInt64) throws(Stop) {
+    guard !condition.isReady else { return }
+    try attributes.prepareInlineRoom(inode, for: Int(clamping: end))
   }
 
   private func performSetAttributes(_ set: LogRecord.SetAttributes) throws(Stop) {
