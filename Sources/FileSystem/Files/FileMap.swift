@@ -9,13 +9,13 @@ struct MapSlot {
   @inline(__always) var entry: Entry { Entry(page, at: offset) }
 }
 
-/// The lowest map node that was used last: blocks near each other are looked up together.
+/// The lowest map node used last, remembered because blocks near each other are looked up in sequence.
 ///
-/// It counts while its frame still says that it holds the node, and until a map node leaves a tree.
+/// It is valid while its frame still holds the node, until any node is freed or a tree is detached.
 private struct LeafMemo {
   var root: UInt64 = 0
   var height = 0
-  /// The blocks it maps, by their index without its last 8 bits.
+  /// The blocks it maps: their index without its lowest 8 bits.
   var blocks: UInt64 = 0
   var key = NodeKey(raw: 0)
   var frame = FrameIndex.none
@@ -23,10 +23,11 @@ private struct LeafMemo {
   var freedNodes: UInt64 = 0
 }
 
-/// The map from a file's blocks to the device's.
+/// The map from a file's blocks to blocks of the device: lookup, growth of the tree, and changes of entries.
 ///
-/// Owns the map entries and the count of blocks that fallocate has promised. It promises that the segment
-/// table counts a block exactly while an entry leads to it.
+/// Owns the map entries and the count of blocks reserved by fallocate. It promises that the segment table
+/// counts a data block as live exactly while a map entry refers to it. (The cleaner, which moves blocks,
+/// keeps that promise itself when it changes an entry.)
 final class FileMap {
   let cache: Cache
   let event: Event
@@ -37,7 +38,7 @@ final class FileMap {
   let loader: Loader
   let nodes: NodeStore
   private var lastLeaf = LeafMemo()
-  /// Blocks promised by fallocate.
+  /// Blocks reserved by fallocate.
   private(set) var reservedBlocks: UInt64 = 0
 
   init(nodes: NodeStore) {
@@ -51,7 +52,7 @@ final class FileMap {
     loader = nodes.loader
   }
 
-  /// After a mount: the blocks promised as of the checkpoint.
+  /// After a mount: sets the count of reserved blocks as of the checkpoint.
   func begin(reservedBlocks: UInt64) { self.reservedBlocks = reservedBlocks }
 
   /// Blocks a file can have: 256⁴.
@@ -67,7 +68,7 @@ final class FileMap {
   @inline(__always)
   static func reach(_ height: Int) -> UInt64 { 1 << (8 * UInt64(height)) }
 
-  /// The first node of a file's map and the levels of nodes.
+  /// The root of a file's map, and its height in levels of nodes.
   @inline(__always)
   func tree(of inode: Inode) throws(Stop) -> (root: UInt64, height: Int) {
     let height = inode.height
@@ -75,7 +76,7 @@ final class FileMap {
     return (inode.root, height)
   }
 
-  /// Where the entry of block `index` lies, nil where the map has nothing that deep.
+  /// Where the entry of block `index` lies; nil where the map has no node for it.
   func mapSlot(_ inode: Inode, _ index: UInt64) throws(Stop) -> MapSlot? {
     switch inode.layout {
     case .inline, .node: return nil
@@ -114,7 +115,7 @@ final class FileMap {
     return entry
   }
 
-  /// Loads everything on the way to the blocks of `range`, so that `makeMapSlot` finds it.
+  /// Loads the map nodes that lead to the blocks of `range`, so that `makeMapSlot` finds them.
   func prepareMap(_ inode: Inode, _ range: Range<UInt64>) throws(Stop) {
     guard range.upperBound <= Self.maximumFileBlocks else { throw .fail(EFBIG) }
     guard inode.layout == .tree, !range.isEmpty else { return }
@@ -125,8 +126,8 @@ final class FileMap {
     }
   }
 
-  /// Where the entry of block `index` lies; what is missing on the way is made. The inode is not inline.
-  /// `prepareMap` and `prepareNodes` came before.
+  /// Where the entry of block `index` lies; missing map nodes are created. The inode is not inline. The
+  /// caller has called `prepareMap` and `prepareNodes`.
   func makeMapSlot(_ inode: Inode, _ index: UInt64) throws(Stop) -> MapSlot {
     guard index < Self.maximumFileBlocks else { throw .fail(EIO) }
     if inode.layout == .direct {
@@ -161,7 +162,7 @@ final class FileMap {
     try nodes.newNode(as: .map)
   }
 
-  /// The direct entries move into a first map node.
+  /// Moves the direct entries into a first map node.
   private func growDirectToTree(_ inode: Inode) throws(Stop) {
     let fresh = try newMapNode()
     nodes.modify(inode.page)
@@ -174,7 +175,7 @@ final class FileMap {
     inode.inlineLength = 0
   }
 
-  /// A new root above the old one.
+  /// Adds a new root above the old one.
   private func growTree(_ inode: Inode, _ root: UInt64, _ height: Int) throws(Stop) -> (UInt64, Int) {
     let fresh = try newMapNode()
     nodes.modify(inode.page)
@@ -184,7 +185,7 @@ final class FileMap {
     return (fresh.number, height + 1)
   }
 
-  /// Points block `index` at a new place on the device.
+  /// Sets the address of block `index`.
   func setMapEntry(_ inode: Inode, _ index: UInt64, to address: UInt64, checksum: UInt32) throws(Stop) {
     setMapEntry(try makeMapSlot(inode, index), to: address, checksum: checksum)
   }
@@ -202,14 +203,14 @@ final class FileMap {
     }
   }
 
-  /// Forgets what a map entry holds, a block or a promise. The caller clears the entry.
+  /// Releases the block or the reservation that a map entry holds. The caller clears the entry.
   func releaseEntry(_ entry: Entry, of inode: Inode) {
     guard !entry.isHole else { return }
     if entry.address != 0 { segments.remove(entry.address) } else { releaseReserved() }
     inode.loseBlock()
   }
 
-  /// A hole gets a promise of space.
+  /// Marks a hole as reserved.
   func reserve(_ slot: MapSlot) {
     assert(slot.entry.isHole)
     nodes.modify(slot.page)
@@ -224,7 +225,7 @@ final class FileMap {
 
   // MARK: The leaf used last
 
-  /// The place of block `index` in the lowest map node used last, nil when it is not there.
+  /// Where the entry of block `index` lies in the lowest map node used last; nil when it does not lie there.
   @inline(__always)
   private func slotInLastLeaf(root: UInt64, height: Int, _ index: UInt64) -> MapSlot? {
     guard lastLeaf.root == root, lastLeaf.height == height, lastLeaf.blocks == index >> 8,
@@ -241,6 +242,6 @@ final class FileMap {
       frame: cache.frame(of: page), freedNodes: nodes.freedNodes)
   }
 
-  /// A map node is about to leave a tree.
+  /// Forgets the lowest map node used last, because a map node is about to leave a tree.
   func forgetLeaf() { lastLeaf = LeafMemo() }
 }
