@@ -1,16 +1,16 @@
 import Format
 
-/// What the filesystem keeps in memory of an inode in use: the kernel knows it, or pages of it are cached, or
-/// something of it is not in the log. Each part is written by the owner that its type names.
+/// What is kept in memory for an inode that is in use: the kernel has looked it up, pages of it are cached,
+/// or changes of it are not in the log. Each part is written by one owner.
 struct InodeState {
   fileprivate(set) var id = NodeID(raw: 0)
-  /// What the kernel knows and keeps of it.
+  /// What the kernel has looked up and may have cached: written by `Operations`.
   var kernel = KernelView()
-  /// Its cached pages.
+  /// Its cached pages: written by `Pages`.
   var pages = FilePages()
-  /// What of it the log does not hold.
+  /// Its changes that the log does not hold: written by `Uncommitted`.
   var log = LogView()
-  /// What was written to it and had to be given up.
+  /// Its writes that were lost: written by `Pages`.
   var lost = LostWrites()
 
   var number: UInt64 { id.number }
@@ -20,8 +20,9 @@ struct InodeState {
 
 /// States by inode number: places in an array, found through a hash of open addressing.
 ///
-/// Owns the places of the states, not what is in them. A place is good until a state is obtained or released;
-/// so a request that runs again looks it up anew.
+/// Owns the array and the hash table, not the contents of the states. A place is valid until the state in it
+/// is released, so a request that is run again looks its place up again; obtaining a state may move the
+/// array.
 final class InodeStates {
   private var places: UnsafeMutablePointer<InodeState>
   private var capacity: Int
@@ -87,7 +88,7 @@ final class InodeStates {
   @inline(__always)
   func obtain(_ inode: Inode) -> Int { obtain(inode.id, size: inode.size) }
 
-  /// Forgets an inode that is not in use any more.
+  /// Removes the state of an inode that is no longer in use.
   func releaseIfUnused(_ slot: Int) {
     guard !places[slot].isUsed else { return }
     var at = home(places[slot].number)
