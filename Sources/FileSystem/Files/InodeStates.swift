@@ -1,10 +1,11 @@
 import Format
 
 /// What is kept in memory for an inode that is in use: the kernel has looked it up, pages of it are cached,
-/// or changes of it are not in the log. Each part is written by one owner.
+/// or changes of it are not in the log. Each part is written by the owner named at it.
 struct InodeState {
   fileprivate(set) var id = NodeID(raw: 0)
-  /// What the kernel has looked up and may have cached: written by `Operations`.
+  /// What the kernel has looked up and may have cached: written by `Operations` and, for lookups and orphans,
+  /// by `Changes`, `Freeing` and `FileSystem.forget`.
   var kernel = KernelView()
   /// Its cached pages: written by `Pages`.
   var pages = FilePages()

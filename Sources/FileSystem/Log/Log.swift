@@ -10,7 +10,7 @@ import Glibc
 /// a log write:
 ///
 ///     formed ─seal, submit─▶ at the device ─writeEnded─▶ ended ─▶ completed, with all before it ─▶ flushed
-///                                                          └─▶ failed: the chain is broken until a checkpoint begins a new one
+///                                                          └─▶ failed (`isBroken`, until `beginFreshChain`)
 ///
 /// It promises that each header holds the checksum of the header before it and names as the next segment one
 /// that was free beforehand; that a waiting request is answered only when all log writes up to its own are
