@@ -24,7 +24,7 @@ public struct Field<Value: FixedWidthInteger & BitwiseCopyable>: Sendable {
 
   /// Bytes it takes.
   @inline(__always) public var size: Int { MemoryLayout<Value>.size }
-  /// The byte behind it.
+  /// The byte after it.
   @inline(__always) public var end: Int { offset + size }
 }
 
@@ -43,7 +43,7 @@ public struct ByteField: Sendable {
     self.kind = kind
   }
 
-  /// The byte behind it.
+  /// The byte after it.
   @inline(__always) public var end: Int { offset + size }
 }
 

@@ -1,4 +1,4 @@
-/// What a segment holds. 16 bytes on disk, 256 in a block.
+/// An entry of the usage table, for one segment. 16 bytes on disk, 256 in a block.
 public struct UsageEntry: Sendable, Equatable, BitwiseCopyable {
   public static let size = 16
 
@@ -16,14 +16,14 @@ public struct UsageEntry: Sendable, Equatable, BitwiseCopyable {
   public enum State: UInt8, Sendable, BitwiseCopyable {
     /// May be written.
     case free = 0
-    /// Holds, or may hold, something a checkpoint needs.
+    /// Holds, or may hold, blocks that a checkpoint needs.
     case used = 1
   }
 
-  /// Blocks that the checkpoint can reach. Headers do not count.
+  /// Live blocks: those reachable from the checkpoint. Headers do not count.
   public var live: UInt32 = 0
   public var state: State = .free
-  /// The checkpoint in whose time the segment was last written.
+  /// The first checkpoint that can refer to what was last written into the segment.
   public var age: UInt64 = 0
 
   public init() {}

@@ -13,10 +13,10 @@ struct Repairer {
   private var added: [UInt64: [NewRecord]] = [:]
   private var rebuilt: Set<UInt64> = []
   private var salvaged: Set<UInt64> = []
-  /// lost+found, once it was needed, and the names in it.
+  /// lost+found, once it has been needed, and the names in it.
   private var foundHome: NodeID?
   private var homeNames: Set<[UInt8]> = []
-  /// What could not be mended, and why.
+  /// The repairs that could not be carried out, and why.
   private(set) var failures: [String] = []
 
   init(_ transaction: Transaction) {
@@ -24,7 +24,7 @@ struct Repairer {
     check = transaction.check
   }
 
-  /// Applies repairs; one that cannot be carried out is left and named in `failures`.
+  /// Applies repairs; one that cannot be carried out is skipped and added to `failures`.
   mutating func apply(_ repairs: [Repair]) throws(RepairError) {
     for repair in repairs {
       try attempt { (this) throws(RepairError) in try this.apply(repair) }

@@ -63,7 +63,7 @@ extension FileContents {
       }
       number = Entry(page, at: first * Entry.size).address
       if number == 0 {
-        // Dirty pages have nodes above them.
+        // No map node, so no dirty page either: placing a dirty page creates its map nodes.
         if sought == .hole { return true }
         index = nextChild(page, after: first, level: level, index)
         return false

@@ -199,7 +199,7 @@ extension FileContents {
     var above: (page: Page, offset: Int)?
     var way: InlineArray<5, UInt64> = .init(repeating: 0)
     while true {
-      // A tree that leads back to itself could never be freed.
+      // A damaged tree that contains a cycle could never be freed.
       guard !way.indices.contains(where: { way[$0] == number }) else { throw .fail(EIO) }
       let page = try nodes.node(number, as: .map)
       level -= 1

@@ -137,7 +137,7 @@ final class Freeing {
     waiting.beginChanges()
     if inode.layout == .tree {
       try contents.cutMap(inode, to: 0)
-      // A checkpoint may hold it like this, half freed.
+      // A checkpoint may include the inode in this half-freed state.
       inode.size = 0
       return
     }

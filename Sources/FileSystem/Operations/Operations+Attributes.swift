@@ -211,9 +211,10 @@ extension Operations {
     {
       waiting.cursor.progress = next
       waiting.cursor.searched += 1
-      // Indices that share what is below them would have more leaves than can ever be looked at.
+      // In a damaged tree indices may share their children, so that a listing could go on practically for
+      // ever.
       guard waiting.cursor.searched <= Self.leavesListed else { throw loader.damaged(inode.page) }
-      // Nothing that was read so far is needed any more.
+      // Blocks read so far are no longer needed.
       waiting.releasePins()
       guard !event.isSpent else { throw .again(.share) }
     }

@@ -63,7 +63,7 @@ extension Operations {
     try nodes.prepareNodes(FileMap.nodesPerWrite)
     try map.prepareMap(inode, range)
     try preparePartialPages(inode, offset, end)
-    // No program gets the error of a write-back, so it may use root's reserve before it is refused.
+    // No program waits for the reply to a write-back, so it may use root's reserve before it is refused.
     let user = requests[slot].isWriteback ? Space.root : requests[slot].uid
     try space.checkSpace(try spaceForPages(inode, range), margin: Space.marginBlocks, for: user)
     waiting.beginChanges()

@@ -47,7 +47,7 @@ public final class BlockPool {
     return version
   }
 
-  /// Runs `body` and forgets every version added meanwhile.
+  /// Runs `body`, and frees every version added meanwhile.
   public func scratch<T, E: Error>(_ body: () throws(E) -> T) throws(E) -> T {
     let mark = top
     depth += 1
@@ -58,7 +58,7 @@ public final class BlockPool {
     return try body()
   }
 
-  /// Whether the pool is inside `scratch`, where nothing may be collected.
+  /// Whether the pool is inside `scratch`, where no version may be collected.
   var isScratch: Bool { depth > 0 }
 
   /// Frees every version that is not in `live`.

@@ -80,7 +80,7 @@ extension Scenario {
       var actions: [Action] = [
         .write(node: file, offset: offset, length: context.random.number(1...12) * 4096, sync: false)
       ]
-      // Blocks that the cleaner is moving meanwhile go to another place.
+      // So blocks are overwritten and written elsewhere while the cleaner moves them.
       if context.random.chance(45) { actions.append(.sync(node: file, dataOnly: false)) }
       if context.random.chance(5) { actions += [.close(node: file)] + context.remove(file) }
       return actions

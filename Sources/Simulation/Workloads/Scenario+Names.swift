@@ -72,7 +72,7 @@ extension Scenario {
             id: context.reserve())
         } + sync
       }
-      // What was removed has time to be freed.
+      // Removed files have time to be freed.
       return context.files.dropFirst(context.random.below(8)).flatMap { context.remove($0) } + sync
         + [.idle(nanoseconds: 1_000_000_000)]
     }
