@@ -19,7 +19,7 @@ enum NodeRole: UInt8 {
 ///      │                  └──detach──▶ buffer                the block being read is no longer wanted
 ///      ├───insert──▶ node(clean) or page(clean)               a new block
 ///      ├───borrow──▶ page(clean)                              a frame that a slot lends
-///      ├───takeBuffer──▶ buffer
+///      ├───takeBuffer──▶ buffer ◀──detach, renew── page(writing)   it was replaced, the command goes on
 ///      └◀──drop, giveUp, giveBack──  from any state, when nothing needs the contents any more
 enum FrameState: Equatable {
   case free

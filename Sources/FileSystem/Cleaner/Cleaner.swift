@@ -28,7 +28,7 @@ struct OwnedBlock {
 ///
 ///     `blocks` (listed from the header)
 ///        ├─dead─▶ skipped
-///        └─live─▶ `reads` ─▶ `ready` ─▶ being written ─▶ `moved` ─▶ entered in the map, if that has the old address
+///        └─live─▶ `reads` ─▶ `ready` ─▶ being written ─▶ `moved` ─▶ entered in the map, if still at `from`
 ///                   └─▶ damaged: left where it is, and the segment is `unmovable`
 ///
 /// Live nodes and table blocks are not moved but made dirty; the next checkpoint writes them elsewhere.
