@@ -72,7 +72,7 @@ extension FileSystem {
   /// What people are to be told, oldest first: damage found, writes that failed. The daemon empties it.
   public var notices: [String] {
     get { errors.notices }
-    set { errors.notices = newValue }
+    set { errors.setNotices(newValue) }
   }
   /// What went wrong since the last check in full.
   public var errorRecord: ErrorRecord { errors.errorRecord }

@@ -3,7 +3,7 @@ import Format
 /// All 4 KiB frames of the filesystem: what each holds, an index by key, a free list, and a clock that finds
 /// what to give up.
 ///
-/// Owns every frame's state, pins and links. It promises that a frame in the index holds what its key says or
+/// Owns every frame's state, number of pins and links. It promises that a frame in the index holds what its key says or
 /// is being read, that a block is in at most one frame, and that nothing dirty, frozen, pinned, marked or
 /// being written is given up. Who changes what a frame holds says so by a transition below (`FrameState`);
 /// the lists of nodes and pages belong to `NodeStore` and `Pages`.

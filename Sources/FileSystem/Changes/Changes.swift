@@ -4,7 +4,8 @@ import Glibc
 /// The changes themselves. A request makes one by building a record, and recovery by reading it: both come
 /// here, so that what was replayed is what was done.
 ///
-/// Owns nothing; it is the one place in which names, attributes and files change together. `prepare` loads
+/// Owns nothing; it is the one place in which records change names, attributes and files. The size and times of a
+/// plain write do not come here: `Operations.write` sets them, and the log records them with its pages. `prepare` loads
 /// and allocates all that `perform` needs, so that a record is performed whole or not at all.
 final class Changes {
   private let waiting: Waiting

@@ -9,6 +9,8 @@ import Format
 ///     idle ─▶ preparing ─cut─▶ nodes ─▶ tables ─▶ settling ─▶ usage ─▶ firstFlush ─▶ pack ─▶ lastFlush ─▶ idle
 ///                                                    └─▶ idle: a log write it refers to failed, and it is abandoned
 ///
+/// From any phase it becomes idle by `giveUp`, when nothing can be written any more.
+///
 /// It promises that a pack is written only when everything it refers to is durable, to the copies that the
 /// last two checkpoints do not use, and that segments come free only when the checkpoint that leaves them is
 /// durable.

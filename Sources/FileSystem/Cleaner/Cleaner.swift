@@ -2,24 +2,6 @@ import BlockProtocol
 import FileProtocol
 import Format
 
-/// A block that the cleaner moves.
-struct Move {
-  var inode: UInt64
-  var generation: UInt32
-  var index: UInt64
-  var from: UInt64
-  var checksum: UInt32
-  /// Where it goes; known when the log write is formed.
-  var to: UInt64 = 0
-  var frame: FrameIndex
-}
-
-/// A block of the victim, as its header describes it.
-struct OwnedBlock {
-  var run: OwnerRun
-  var address: UInt64
-}
-
 /// Makes room: live blocks leave segments that hold few of them, so that a later checkpoint finds those
 /// empty.
 ///
@@ -32,7 +14,6 @@ struct OwnedBlock {
 /// device. What is damaged stays where it is, for fsck.varve.
 final class Cleaner {
   private let cache: Cache
-  private let event: Event
   private let waiting: Waiting
   private let condition: Condition
   private let errors: Errors
@@ -92,7 +73,6 @@ final class Cleaner {
     self.free = free
     self.effects = effects
     cache = checkpoint.cache
-    event = checkpoint.event
     waiting = checkpoint.waiting
     condition = checkpoint.condition
     errors = checkpoint.errors
@@ -427,7 +407,7 @@ final class Cleaner {
       writer.add(
         OwnerRun(kind: .data, number: move.inode, generation: move.generation, index: move.index),
         checksum: move.checksum)
-      write.moves.append(move)
+      writes.add(move, to: index)
     }
     seal(&writer, index, address)
     return true
@@ -525,4 +505,10 @@ final class Cleaner {
       invariants.expect(segments.isOpen(Int(segment)), "the cleaner's segment is not open")
     }
   }
+}
+
+/// A block of the victim, as its header describes it.
+struct OwnedBlock {
+  var run: OwnerRun
+  var address: UInt64
 }

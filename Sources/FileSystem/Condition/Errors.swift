@@ -16,7 +16,7 @@ final class Errors {
   private let volume: Volume
   private var account = ErrorAccount()
   /// Messages for people, oldest first, which the daemon takes.
-  var notices: [String] = []
+  private(set) var notices: [String] = []
   /// Messages about an inode that wait for its path, oldest first. Few are told in a minute; see
   /// `ErrorAccount`.
   private(set) var withoutPath: [Message] = []
@@ -40,6 +40,12 @@ final class Errors {
   }
 
   // MARK: Recording
+
+  /// People are to be told something that is no error of the filesystem's.
+  func notify(_ message: String) { notices.append(message) }
+
+  /// The daemon has told these messages, or tells others itself.
+  func setNotices(_ notices: [String]) { self.notices = notices }
 
   /// Something went wrong that an administrator should know of, and fsck.varve look for.
   /// - Parameter place: names what is damaged, so that it is told of once; nil for what may happen again.

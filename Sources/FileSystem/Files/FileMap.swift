@@ -1,36 +1,12 @@
 import Format
 import Glibc
 
-/// Where a map entry lies: in a map node, or in the inode itself.
-struct MapSlot {
-  let page: Page
-  let offset: Int
-
-  @inline(__always) var entry: Entry { Entry(page, at: offset) }
-}
-
-/// The lowest map node that was used last: blocks near each other are looked up together.
-///
-/// It counts while its frame still says that it holds the node, and until a map node leaves a tree.
-private struct LeafMemo {
-  var root: UInt64 = 0
-  var height = 0
-  /// The blocks it maps, by their index without its last 8 bits.
-  var blocks: UInt64 = 0
-  var key = NodeKey(raw: 0)
-  var frame = FrameIndex.none
-  /// `NodeStore.freedNodes` when it was remembered.
-  var freedNodes: UInt64 = 0
-}
-
 /// The map from a file's blocks to the device's.
 ///
 /// Owns the map entries and the count of blocks that fallocate has promised. It promises that the segment
 /// table counts a block exactly while an entry leads to it.
 final class FileMap {
   let cache: Cache
-  let event: Event
-  let waiting: Waiting
   let volume: Volume
   let errors: Errors
   let segments: SegmentTable
@@ -43,8 +19,6 @@ final class FileMap {
   init(nodes: NodeStore) {
     self.nodes = nodes
     cache = nodes.cache
-    event = nodes.event
-    waiting = nodes.waiting
     volume = nodes.volume
     errors = nodes.errors
     segments = nodes.segments
@@ -243,4 +217,26 @@ final class FileMap {
 
   /// A map node is about to leave a tree.
   func forgetLeaf() { lastLeaf = LeafMemo() }
+}
+
+/// Where a map entry lies: in a map node, or in the inode itself.
+struct MapSlot {
+  let page: Page
+  let offset: Int
+
+  @inline(__always) var entry: Entry { Entry(page, at: offset) }
+}
+
+/// The lowest map node that was used last: blocks near each other are looked up together.
+///
+/// It counts while its frame still says that it holds the node, and until a map node leaves a tree.
+private struct LeafMemo {
+  var root: UInt64 = 0
+  var height = 0
+  /// The blocks it maps, by their index without its last 8 bits.
+  var blocks: UInt64 = 0
+  var key = NodeKey(raw: 0)
+  var frame = FrameIndex.none
+  /// `NodeStore.freedNodes` when it was remembered.
+  var freedNodes: UInt64 = 0
 }

@@ -1,7 +1,8 @@
 import Format
 
 /// What the filesystem keeps in memory of an inode in use: the kernel knows it, or pages of it are cached, or
-/// something of it is not in the log. Each part is written by the owner that its type names.
+/// something of it is not in the log. `pages` and `lost` are written by `Pages`, `log` by `Uncommitted`, `kernel` by
+/// `Operations`, and by `Changes`, `Freeing` and `FileSystem.forget` where names and lookups go.
 struct InodeState {
   fileprivate(set) var id = NodeID(raw: 0)
   /// What the kernel knows and keeps of it.
@@ -20,8 +21,8 @@ struct InodeState {
 
 /// States by inode number: places in an array, found through a hash of open addressing.
 ///
-/// Owns the places of the states, not what is in them. A place is good until a state is obtained or released;
-/// so a request that runs again looks it up anew.
+/// Owns the places of the states, not what is in them. A place is good until its state is released. An
+/// address is good only until the next `obtain`, which may move all of them; `Pages` and `Operations` obtain.
 final class InodeStates {
   private var places: UnsafeMutablePointer<InodeState>
   private var capacity: Int

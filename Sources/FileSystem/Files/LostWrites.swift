@@ -1,7 +1,8 @@
 import FileProtocol
 import Format
 
-/// What was written to a file and had to be given up.
+/// What was written to a file and had to be given up. The error is thrown by `Log.commitPages`, which fsync and
+/// rename use.
 struct LostWrites {
   /// Pages that could not be kept, because what leads to the file's blocks is damaged.
   private(set) var hasPages = false

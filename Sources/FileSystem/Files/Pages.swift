@@ -2,21 +2,6 @@ import FileProtocol
 import Format
 import Glibc
 
-/// The cached pages of one file.
-struct FilePages {
-  /// Those that are dirty, in the order in which they became so.
-  fileprivate(set) var dirty = FrameList()
-  /// Those that are clean or being written.
-  fileprivate(set) var clean = FrameList()
-  /// No clean page lies at this block or behind it; `.max` when that is not known.
-  fileprivate(set) var cleanEnd = UInt64.max
-  /// The walk that drops clean pages in steps, 0 for none, and how many of them it has not looked at.
-  fileprivate(set) var cutWalk: UInt64 = 0
-  fileprivate(set) var cutLeft = 0
-
-  var isEmpty: Bool { dirty.count == 0 && clean.count == 0 }
-}
-
 /// Cached blocks of files: dirty ones on their way to the log, and clean ones.
 ///
 /// Owns each file's lists of pages, the counts of dirty and charged pages, and which files have pages in
@@ -477,4 +462,19 @@ final class Pages {
       states[state].pages.dirty.count == 0 || states[state].log.isListed,
       "inode \(number) has dirty pages and is not listed to be committed")
   }
+}
+
+/// The cached pages of one file.
+struct FilePages {
+  /// Those that are dirty, in the order in which they became so.
+  fileprivate(set) var dirty = FrameList()
+  /// Those that are clean or being written.
+  fileprivate(set) var clean = FrameList()
+  /// No clean page lies at this block or behind it; `.max` when that is not known.
+  fileprivate(set) var cleanEnd = UInt64.max
+  /// The walk that drops clean pages in steps, 0 for none, and how many of them it has not looked at.
+  fileprivate(set) var cutWalk: UInt64 = 0
+  fileprivate(set) var cutLeft = 0
+
+  var isEmpty: Bool { dirty.count == 0 && clean.count == 0 }
 }

@@ -21,7 +21,6 @@ final class Log {
   let errors: Errors
   let volume: Volume
   let segments: SegmentTable
-  let loader: Loader
   let requests: RequestSlots
   let writes: LogWrites
   let nodes: NodeStore
@@ -84,7 +83,6 @@ final class Log {
     errors = nodes.errors
     volume = nodes.volume
     segments = nodes.segments
-    loader = nodes.loader
     states = pages.states
     uncommitted = pages.uncommitted
   }

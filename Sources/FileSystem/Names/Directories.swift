@@ -1,22 +1,6 @@
 import Format
 import Glibc
 
-/// Where a name is looked for: the way from the root index down to the leaf. Names of attributes are found
-/// like names of a directory.
-struct DirectoryPath {
-  struct Step {
-    let number: UInt64
-    let index: DirectoryIndex
-    /// Indices above it.
-    let depth: Int
-    let slot: Int
-  }
-
-  var steps: [Step] = []
-  /// The leaf's number, 0 when the directory has no leaf there.
-  var leaf: UInt64 = 0
-}
-
 /// Names in directories. Small directories lie in the inode, others in hashed leaves.
 ///
 /// Owns what directories hold. It promises that a name which was prepared can be inserted without reading or
@@ -381,4 +365,20 @@ final class Directories {
     }
     return true
   }
+}
+
+/// Where a name is looked for: the way from the root index down to the leaf. Names of attributes are found
+/// like names of a directory.
+struct DirectoryPath {
+  struct Step {
+    let number: UInt64
+    let index: DirectoryIndex
+    /// Indices above it.
+    let depth: Int
+    let slot: Int
+  }
+
+  var steps: [Step] = []
+  /// The leaf's number, 0 when the directory has no leaf there.
+  var leaf: UInt64 = 0
 }

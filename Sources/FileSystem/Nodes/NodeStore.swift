@@ -2,12 +2,6 @@ import FileProtocol
 import Format
 import Glibc
 
-/// The inode that was used last. It counts while its frame still says that it holds it.
-struct InodeMemo {
-  var key = NodeKey(raw: 0)
-  var frame = FrameIndex.none
-}
-
 /// Nodes by number: inodes, and the internal nodes of maps, directories and attributes, found through two
 /// tables.
 ///
@@ -477,4 +471,10 @@ final class NodeStore {
     invariants.expect(
       "numbers marked as allocated", marks, equals: newNodes + inodes.poolCount + internals.poolCount)
   }
+}
+
+/// The inode that was used last. It counts while its frame still says that it holds it.
+struct InodeMemo {
+  var key = NodeKey(raw: 0)
+  var frame = FrameIndex.none
 }

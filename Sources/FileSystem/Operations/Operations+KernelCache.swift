@@ -6,7 +6,8 @@ import Format
 /// The kernel drops its cached pages of a direct write's range when it sends the write, and for an
 /// asynchronous one never again. A page that was read, or written through the cache, between that moment and
 /// the one in which the write was carried out would show old data for as long as it stays. So a direct write
-/// to a file of which there may be cached pages has them forgotten before it is answered.
+/// to a file of which there may be cached pages has them forgotten before it is answered: the reply names the bytes (`staleBytes`), and Mount's `PageForgetter`
+/// has the kernel forget them.
 ///
 /// Of reading from its cache the kernel says nothing. But it asks for attributes it is not sure of before it
 /// reads up to a file's end, and says then that it is going to read: that moves the access time.

@@ -2,6 +2,7 @@ import FileProtocol
 import Format
 import Glibc
 
+/// Reading: read, lseek, and the access time.
 extension Operations {
   /// read(2): holes and what is cached are copied into the slot, the rest is read from the device into the
   /// slot.

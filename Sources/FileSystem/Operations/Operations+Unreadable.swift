@@ -2,7 +2,7 @@ import Format
 import Glibc
 
 /// Names of inodes that cannot be read. Every look at such an inode is an error, but its name can be removed
-/// or given to another; the inode stays where it is, for fsck.varve.
+/// or given to another; the inode stays where it is, for fsck.varve. The record is `dropName`.
 extension Operations {
   private static let directoryType: UInt8 = 4
 

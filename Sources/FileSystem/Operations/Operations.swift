@@ -16,7 +16,6 @@ final class Operations {
   let event: Event
   let waiting: Waiting
   let condition: Condition
-  let errors: Errors
   let volume: Volume
   let loader: Loader
   let nodes: NodeStore
@@ -62,7 +61,6 @@ final class Operations {
     cache = nodes.cache
     event = nodes.event
     waiting = nodes.waiting
-    errors = nodes.errors
     volume = nodes.volume
     loader = nodes.loader
   }

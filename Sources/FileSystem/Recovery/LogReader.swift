@@ -1,12 +1,5 @@
 import Format
 
-/// A log write that recovery will apply.
-struct ReplayEntry {
-  var header: LogHeader
-  /// Header's and record blocks' records, joined.
-  var records: [UInt8]
-}
-
 /// Follows the log from the checkpoint on, header by header, until it ends.
 ///
 /// Owns what was found of the log. Addresses are followed. The end is where a header is missing, or where a
@@ -174,4 +167,11 @@ final class LogReader {
 
   /// The entries have been applied.
   func forget() { entries = [] }
+}
+
+/// A log write that recovery will apply.
+struct ReplayEntry {
+  var header: LogHeader
+  /// Header's and record blocks' records, joined.
+  var records: [UInt8]
 }

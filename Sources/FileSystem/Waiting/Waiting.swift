@@ -1,24 +1,8 @@
-/// A request's slot or a job, as what waits for blocks to be read.
-struct Waiter {
-  /// Reads it waits for.
-  fileprivate(set) var missing = 0
-  /// Frames kept in memory until it has run, or has come further: at most `Waiting.pinsPerWaiter`.
-  fileprivate var pins: [FrameIndex] = []
-  /// What it waits for at the moment, and since when (ns, monotonic); 0 when it does not.
-  fileprivate var reason = WaitReason.read
-  fileprivate var since: UInt64 = 0
-}
-
-/// Long work, done in steps by `FileSystem.advance`.
-enum Job: Int, CaseIterable {
-  case mount, commit, checkpoint, cleaner, freeing, paths
-}
-
 /// Who waits for what: requests and jobs for blocks that are being read, requests for room, and for their
 /// turn to go on; and what checkpoints and the cleaner are asked to do.
 ///
-/// Owns the lists of waiting requests, every frame's pins, and what is asked of checkpoints and the cleaner. A request is in at most one of the
-/// lists:
+/// Owns the lists of waiting requests, whose pins keep each frame, and what is asked of checkpoints and the
+/// cleaner. A request is in at most one of the lists:
 ///
 ///     begin ─▶ runs ─▶ finished
 ///              │ ▲
@@ -429,4 +413,20 @@ final class Waiting {
     }
     invariants.expect("pins of frames", cache.all.reduce(0) { $0 + Int(cache[$1].pins) }, equals: pins)
   }
+}
+
+/// A request's slot or a job, as what waits for blocks to be read.
+struct Waiter {
+  /// Reads it waits for.
+  fileprivate(set) var missing = 0
+  /// Frames kept in memory until it has run, or has come further: at most `Waiting.pinsPerWaiter`.
+  fileprivate var pins: [FrameIndex] = []
+  /// What it waits for at the moment, and since when (ns, monotonic); 0 when it does not.
+  fileprivate var reason = WaitReason.read
+  fileprivate var since: UInt64 = 0
+}
+
+/// Long work, done in steps by `FileSystem.advance`.
+enum Job: Int, CaseIterable {
+  case mount, commit, checkpoint, cleaner, freeing, paths
 }

@@ -1,31 +1,5 @@
 import Format
 
-/// What of an inode the log does not hold.
-struct LogView {
-  /// The size that the log knows, in bytes: it follows `Inode.size` when pages are written out.
-  fileprivate(set) var loggedSize: UInt64 = 0
-  /// Data or times changed since the log was told.
-  fileprivate(set) var hasUnloggedWrites = false
-  /// In the list of inodes with something to commit.
-  fileprivate(set) var isListed = false
-  /// The file was cut to nothing or replaced another: its data goes out when it is closed or renamed.
-  fileprivate(set) var commitsOnClose = false
-  /// The commit that came to it last, and how many pages that still has to write.
-  fileprivate(set) var commitNumber: UInt64 = 0
-  fileprivate(set) var commitShare = 0
-
-  var isPending: Bool { hasUnloggedWrites || isListed || commitsOnClose }
-
-  /// A record gave the inode a size, or it is as it was when its state was made.
-  mutating func setLoggedSize(_ size: UInt64) { loggedSize = size }
-}
-
-/// A data block's place: an inode's number and the block's index in it.
-struct PageName: Equatable {
-  var inode: UInt64
-  var index: UInt64
-}
-
 /// What was changed and is not in the log: records, and which inodes have pages, sizes or times to be
 /// written.
 ///
@@ -216,4 +190,30 @@ final class Uncommitted {
     invariants.expect(
       isEmpty || oldestChange != 0, "something is to be committed, and it is not known since when")
   }
+}
+
+/// What of an inode the log does not hold.
+struct LogView {
+  /// The size that the log knows, in bytes: it follows `Inode.size` when pages are written out.
+  fileprivate(set) var loggedSize: UInt64 = 0
+  /// Data or times changed since the log was told.
+  fileprivate(set) var hasUnloggedWrites = false
+  /// In the list of inodes with something to commit.
+  fileprivate(set) var isListed = false
+  /// The file was cut to nothing or replaced another: its data goes out when it is closed or renamed.
+  fileprivate(set) var commitsOnClose = false
+  /// The commit that came to it last, and how many pages that still has to write.
+  fileprivate(set) var commitNumber: UInt64 = 0
+  fileprivate(set) var commitShare = 0
+
+  var isPending: Bool { hasUnloggedWrites || isListed || commitsOnClose }
+
+  /// A record gave the inode a size, or it is as it was when its state was made.
+  mutating func setLoggedSize(_ size: UInt64) { loggedSize = size }
+}
+
+/// A data block's place: an inode's number and the block's index in it.
+struct PageName: Equatable {
+  var inode: UInt64
+  var index: UInt64
 }

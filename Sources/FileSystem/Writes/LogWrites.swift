@@ -2,32 +2,6 @@ import BlockProtocol
 import FileProtocol
 import Format
 
-/// A log write on its way to the device: a header and the blocks behind it.
-final class LogWrite {
-  static let maximumBlocks = 258
-
-  fileprivate(set) var head = LogHead.foreground
-  fileprivate(set) var sequence: UInt64 = 0
-  fileprivate(set) var segment: UInt32 = 0
-  /// The block of its header, from when that is known until the device has written it.
-  fileprivate(set) var address: UInt64?
-  /// Arena frames of the header and what follows it.
-  fileprivate let frames: UnsafeMutablePointer<UInt32>
-  fileprivate(set) var count = 0
-  /// Frames to give back when the write has ended.
-  fileprivate var buffers: [FrameIndex] = []
-  /// Data pages written from where they are cached.
-  fileprivate(set) var pages: [FrameIndex] = []
-  /// Cleaner: what moved where.
-  var moves: [Move] = []
-  /// The device has written it, or could not.
-  fileprivate(set) var isDone = false
-  var forcesUnitAccess = false
-
-  init() { frames = .allocate(capacity: Self.maximumBlocks) }
-  deinit { frames.deallocate() }
-}
-
 /// All log writes under way, of all three heads, and their frames until each has ended.
 ///
 ///     take ─▶ filled ─submit─▶ at the device ─end─▶ free again by `release`
@@ -114,6 +88,12 @@ final class LogWrites {
     write.pages.append(frame)
   }
 
+  /// The log write is to be durable when it ends.
+  func forceUnitAccess(_ index: Int) { writes[index].forcesUnitAccess = true }
+
+  /// A block of the log write is one that the cleaner moves.
+  func add(_ move: Move, to index: Int) { writes[index].moves.append(move) }
+
   /// Hands a finished log write to the device.
   func submit(_ index: Int) {
     let write = writes[index]
@@ -174,6 +154,32 @@ final class LogWrites {
         "log write \(write.sequence) of \(write.head) has lost a frame")
     }
   }
+}
+
+/// A log write on its way to the device: a header and the blocks behind it.
+final class LogWrite {
+  static let maximumBlocks = 258
+
+  fileprivate(set) var head = LogHead.foreground
+  fileprivate(set) var sequence: UInt64 = 0
+  fileprivate(set) var segment: UInt32 = 0
+  /// The block of its header, from when that is known until the device has written it.
+  fileprivate(set) var address: UInt64?
+  /// Arena frames of the header and what follows it.
+  fileprivate let frames: UnsafeMutablePointer<UInt32>
+  fileprivate(set) var count = 0
+  /// Frames to give back when the write has ended.
+  fileprivate var buffers: [FrameIndex] = []
+  /// Data pages written from where they are cached.
+  fileprivate(set) var pages: [FrameIndex] = []
+  /// Cleaner: what moved where.
+  fileprivate(set) var moves: [Move] = []
+  /// The device has written it, or could not.
+  fileprivate(set) var isDone = false
+  fileprivate(set) var forcesUnitAccess = false
+
+  init() { frames = .allocate(capacity: Self.maximumBlocks) }
+  deinit { frames.deallocate() }
 }
 
 /// Where one of the three logs writes.
