@@ -4,12 +4,13 @@ import Format
 /// A log-structured filesystem as a state machine: requests, completions and time in, device commands and
 /// replies out.
 ///
-/// It performs no I/O, has no clock and no locks, and belongs to one thread. Operations run over cached
-/// nodes; one that misses gives up before it changed anything, and is run again when what it needs has been
-/// read.
+/// It performs no I/O, has no clock and no locks, and belongs to one thread. An operation runs over cached
+/// blocks; one that misses stops before it has changed anything, and is run again from its beginning once the
+/// missing blocks have been read.
 ///
-/// This class is the conductor: it makes the owners, gives each event to the one it is for, and lets jobs
-/// have their turns. All state is theirs; see the module's article for who they are and who knows whom.
+/// This class is the conductor: it creates the owners, dispatches each event to the owner it concerns, and
+/// runs the background jobs in turn. All other state belongs to the owners; the module's article lists them
+/// and says which may call which.
 public final class FileSystem: FileService {
   public let requests: UnsafeMutablePointer<Request>
   public let replies: UnsafeMutablePointer<Reply>
@@ -44,7 +45,7 @@ public final class FileSystem: FileService {
   let operations: Operations
   let options: Options
 
-  /// Requests had all of the last event, so that jobs have this one.
+  /// Requests used up the last event's share of work, so the jobs go first in this one.
   private var isJobsTurn = false
   /// The job whose turn it is, by its place in `jobs`.
   private var nextJob = 0
@@ -132,7 +133,8 @@ public final class FileSystem: FileService {
     event.end()
   }
 
-  /// A block that was to be read into the cache has arrived, or not: it joins its owner.
+  /// The read of a block into the cache has ended, with or without an error: a good block is handed to its
+  /// owner.
   private func loaded(_ frame: FrameIndex, _ code: Int32) {
     if loader.arrived(frame, code) {
       let key = cache[frame].key
@@ -197,10 +199,10 @@ public final class FileSystem: FileService {
 
   // MARK: Jobs
 
-  /// Rounds of jobs in one event at most; each step is short.
+  /// Rounds of all jobs in one event, at most; each step is short.
   private static let roundsPerEvent = 4
-  /// Long work in the order in which it is done. The checkpoint is last: any of the others may find that only
-  /// that helps.
+  /// The background jobs in the order in which they run. The checkpoint is last, because each of the others
+  /// may ask for one.
   private static let jobs: [Job] = [.commit, .freeing, .cleaner, .paths, .checkpoint]
 
   /// Does background work that is due.
@@ -210,7 +212,7 @@ public final class FileSystem: FileService {
     if condition.isStopping { return advanceStop() }
     var isBusy = false
     for _ in 0..<Self.roundsPerEvent {
-      // A round that the event before has begun does not tell whether anything is left.
+      // A round begun in the previous event says nothing about the jobs that ran in that event.
       isBusy = nextJob > 0
       while nextJob < Self.jobs.count {
         guard !event.isSpent else { return 0 }
@@ -221,7 +223,7 @@ public final class FileSystem: FileService {
       guard isBusy else { break }
     }
     if isBusy { return 0 }
-    // What can no longer be written is never due.
+    // A read-only filesystem has no commit or checkpoint that could become due.
     return condition.isReadOnly ? .max : min(log.commitDeadline, checkpoint.deadline)
   }
 
@@ -240,7 +242,9 @@ public final class FileSystem: FileService {
     }
   }
 
-  /// Numbers are not freed between a checkpoint's cut and its tables: these must be as of the cut.
+  /// Numbers are not freed between a checkpoint's cut and the end of writing its tables: the tables are
+  /// written
+  /// as of the cut.
   private func freeNumbers() -> Bool {
     switch checkpoint.phase {
     case .nodes, .tables: false
@@ -252,11 +256,11 @@ public final class FileSystem: FileService {
 
   public func stop() {
     condition.beginStop()
-    // A mount under way is given up: the log is as it was found.
+    // A mount under way is abandoned: it has changed nothing in the log.
     if !condition.isReady || condition.failure != nil { condition.setStopped(isQuiet) }
   }
 
-  /// Writes everything, and a checkpoint that says that nothing follows it.
+  /// Writes everything, and a last checkpoint marked clean: no log follows it.
   private func advanceStop() -> UInt64 {
     paths.endAll()
     errors.writeRecord()
@@ -275,20 +279,20 @@ public final class FileSystem: FileService {
     return isBusy ? 0 : .max
   }
 
-  /// Whether the device has nothing to do for us: its commands may use our memory.
+  /// Whether no device command is under way: a command under way may still use this filesystem's memory.
   private var isQuiet: Bool {
     writes.inFlight == 0 && !log.isFlushing && checkpoint.writesInFlight == 0 && segments.discarding == 0
       && !cleaner.isReading && !waiting.isReading && errors.isWritten && !mountReads.isPending
       && !reads.isReading
   }
 
-  /// Nothing can be written any more: what was acknowledged is on the device as far as it was synced.
+  /// Ends all writing after an error: what was synced is on the device, later changes are lost.
   private func endWriting(_ reason: String) {
     checkpoint.giveUp()
     log.giveUp()
     waiting.wakeStalled()
     guard !condition.isReady else { return }
-    // What was mounted read-only, and was to become writable, stays what it was.
+    // A read-only mount that was becoming writable stays read-only.
     if condition.isBecomingWritable { recovery.becomeReady() } else { condition.refuse(reason) }
   }
 }

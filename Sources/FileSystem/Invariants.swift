@@ -1,10 +1,11 @@
-/// What is wrong with the state in memory: nothing, if the code is right, whatever lies on the device.
+/// Violated invariants of the state in memory. Correct code has none, whatever the device holds.
 ///
 /// Every owner checks what it promises of its own fields (`checkInvariants`), and where two owners count the
-/// same thing, the higher one compares. The simulation asks after each event; no product does.
+/// same thing, the higher one compares. The simulation checks after each event; the daemon and the tools
+/// never do.
 struct Invariants {
   private(set) var violations: [String] = []
-  /// More than these are not of interest.
+  /// Violations kept at most.
   private static let kept = 16
 
   mutating func expect(_ condition: Bool, _ what: @autoclosure () -> String) {
@@ -20,9 +21,8 @@ struct Invariants {
 }
 
 extension FileSystem {
-  /// What contradicts the owners' promises at this moment, between two events; empty when nothing does. It is
-  /// for tests.
-  /// - Parameter walksFrames: whether every frame and segment is looked at too, which takes 20 times as long.
+  /// The owners' violated promises at this moment, between two events; empty when all hold. For tests only.
+  /// - Parameter walksFrames: whether every frame and segment is checked too, which takes 20 times as long.
   public func checkInvariants(walksFrames: Bool = true) -> [String] {
     var invariants = Invariants()
     waiting.checkInvariants(&invariants)

@@ -1,17 +1,18 @@
 import FileProtocol
 import Format
 
-/// What a mounted filesystem holds in memory and has room for, at one moment.
+/// A snapshot of a mounted filesystem's memory, log, checkpoint and space figures.
 public struct FileSystemState: Sendable {
-  /// Frames of the cache, in 4 KiB, and how many of them hold nothing.
+  /// Frames of the cache, 4 KiB each, and how many of them are free.
   public var cacheFrames: UInt64 = 0
   public var freeFrames: UInt64 = 0
-  /// Data and nodes changed and not yet handed to the device, in bytes.
+  /// Dirty data and dirty nodes not yet submitted to the device, in bytes.
   public var dirtyDataBytes: UInt64 = 0
   public var dirtyNodeBytes: UInt64 = 0
-  /// Inodes that the kernel knows of or that have something to commit.
+  /// Inodes that the kernel has looked up, that have cached pages, or that have something to commit.
   public var inodes: UInt64 = 0
-  /// The last log write begun, completed with all before it, and known to be durable.
+  /// Sequence numbers of the last log write formed, the last completed with all before it, and the last known
+  /// to be durable.
   public var logSequence: UInt64 = 0
   public var logCompletedThrough: UInt64 = 0
   public var logFlushedThrough: UInt64 = 0
@@ -25,19 +26,19 @@ public struct FileSystemState: Sendable {
   /// Segments in all, and those that may be written to.
   public var segments: UInt64 = 0
   public var freeSegments: UInt64 = 0
-  /// Whether the cleaner has a segment in hand.
+  /// Whether the cleaner is cleaning a segment.
   public var isCleaning = false
-  /// Blocks that files and nodes take or are promised, and all they could have.
+  /// Blocks that files and nodes take or have reserved, and the most they may take.
   public var usedBlocks: UInt64 = 0
   public var capacityBlocks: UInt64 = 0
   public var isReadOnly = false
-  /// Whether one that is read-only will be written, once the kernel lets a change through.
+  /// Whether a read-only filesystem becomes writable with the first change that the kernel lets through.
   public var canBecomeWritable = false
 
   public init() {}
 }
 
-/// What happened since the mount, for people and tests.
+/// Counters since the mount, for `varve stat` and tests.
 public struct Counters: Sendable {
   public var requests: UInt64 = 0
   public var reruns: UInt64 = 0
@@ -53,48 +54,48 @@ public struct Counters: Sendable {
   public var checksumErrors: UInt64 = 0
 }
 
-/// What the daemon and tools may know.
+/// What the daemon and the tools can ask of a filesystem.
 extension FileSystem {
   public var isReady: Bool { condition.isReady }
   public var isStopped: Bool { condition.isStopped }
   public var failure: String? { condition.failure }
-  /// The last log write before the one that keeps a filesystem from being mounted; nil when something else
-  /// does.
+  /// Where a damaged log write keeps the filesystem from being mounted: the log write before it; nil when
+  /// anything else does.
   public var replayableThrough: UInt64? { condition.replayableThrough }
-  /// What keeps it from being mounted is that no superblock can be used: the device may hold something else,
+  /// Whether the mount was refused because neither superblock is valid: the device may hold something else,
   /// or nothing.
   public var hasNoSuperblock: Bool { condition.hasNoSuperblock }
-  /// What keeps it from being mounted is that no segment is free. Those that are empty in the newest
-  /// checkpoint could be used: see `Options.reusesEmptySegments`.
+  /// Whether the mount was refused because no segment is free. Those that are empty in the newest checkpoint
+  /// could be used: see `Options.reusesEmptySegments`.
   public var lacksSegments: Bool { condition.lacksSegments }
   /// The superblock; nil until it was read.
   public var superblock: Superblock? { volume.superblock }
-  /// What people are to be told, oldest first: damage found, writes that failed. The daemon empties it.
+  /// Messages for the system log, oldest first: damage found, writes that failed. The daemon empties it.
   public var notices: [String] {
     get { errors.notices }
     set { errors.setNotices(newValue) }
   }
-  /// What went wrong since the last check in full.
+  /// Errors counted since the last full check.
   public var errorRecord: ErrorRecord { errors.errorRecord }
-  /// The record with a mount that was refused, for the caller to write; nil where there is none, or it must
-  /// not be written.
+  /// After a refused mount: the error record with that mount counted, for the caller to write; nil where
+  /// there is none, or it must not be written.
   public var recordOfRefusal: (block: UInt64, bytes: [UInt8])? { errors.recordOfRefusal }
-  /// statfs's answer. What it says is available can be written to one file, with the map that this file needs
-  /// then, by any user; what is free beyond that, only by root.
+  /// statfs's answer. What it reports as available any user can write to one file, the map that this file
+  /// then needs included; what is free beyond that, only root.
   public var spaceReport: SpaceReport { space.report }
-  /// The most work that an event may do, in units of which one is about 3 ns: a step of at most 200 us.
+  /// The most work that one event may do, in units of about 3 ns: a step of at most 200 us.
   public static var stepLimit: UInt64 { UInt64(Work.limit) }
   /// How often and how long requests have waited since the mount, by what they waited for.
   public var waits: WaitTimes { waiting.waits }
 
-  /// How long ago the oldest change was made that no commit holds, ns; nil when there is none or nothing can
-  /// be written.
+  /// Age of the oldest change that is not committed, ns; nil when there is none or the filesystem is
+  /// read-only.
   public var uncommittedAge: UInt64? {
     guard isReady, !condition.isReadOnly, uncommitted.oldestChange != 0 else { return nil }
     return event.now.monotonic - min(event.now.monotonic, uncommitted.oldestChange)
   }
 
-  /// Within which a commit begins, ns.
+  /// A commit begins at most this long after the oldest uncommitted change, ns.
   public var commitInterval: UInt64 { options.commitInterval }
 
   /// Counters since the mount.
@@ -114,7 +115,7 @@ extension FileSystem {
     return counters
   }
 
-  /// What there is at this moment.
+  /// The figures at this moment.
   public var state: FileSystemState {
     var state = FileSystemState()
     state.cacheFrames = UInt64(cache.memory.frameCount)

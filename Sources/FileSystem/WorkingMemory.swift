@@ -5,10 +5,10 @@ public struct WorkingMemory: @unchecked Sendable {
 
   /// Frame 0 of the arena.
   public let base: UnsafeMutableRawPointer
-  /// The first frame that is the filesystem's; those before belong to request slots.
+  /// The first frame of the filesystem's cache; those before it belong to the request slots.
   public let firstFrame: UInt32
   public let frameCount: UInt32
-  /// Requests that can be under way at once.
+  /// Requests that can be in flight at once.
   public let slots: Int
 
   public init(base: UnsafeMutableRawPointer, firstFrame: UInt32, frameCount: UInt32, slots: Int) {

@@ -127,6 +127,6 @@ import FileProtocol
     }
     #expect(messages.count == 20 && account.record.total == 1000)
     let next = account.add(ErrorRecord.Event(.read, time: 0), "next", place: 1000, now: 100_000_000_000)
-    #expect(next == ["980 more errors were not told of; varve stat counts all", "next"])
+    #expect(next == ["980 more errors were not reported; varve stat counts all", "next"])
   }
 }

@@ -23,7 +23,7 @@ extension Cache {
       if isLent(frame), info.state != .free {
         lent += 1
         invariants.expect(
-          lentFrames(of: Int(info.lender)) > 0, "slot \(info.lender) lends a frame and does not know")
+          lentFrames(of: Int(info.lender)) > 0, "slot \(info.lender) lends frame \(frame) but counts none")
       }
     }
     invariants.expect("free frames", free, equals: freeCount)

@@ -1,28 +1,29 @@
 import Format
 
-/// All 4 KiB frames of the filesystem: what each holds, an index by key, a free list, and a clock that finds
-/// what to give up.
+/// All 4 KiB frames of the filesystem: what each holds, an index by key, a free list, and a clock that
+/// chooses frames to evict.
 ///
-/// Owns every frame's state, number of pins and links. It promises that a frame in the index holds what its key says or
-/// is being read, that a block is in at most one frame, and that nothing dirty, frozen, pinned, marked or
-/// being written is given up. Who changes what a frame holds says so by a transition below (`FrameState`);
-/// the lists of nodes and pages belong to `NodeStore` and `Pages`.
+/// Owns every frame's state, pins and links, and how many frames each slot lends. It promises that a frame in
+/// the index holds the block that its key names or is being read, that a block is in at most one frame, and
+/// that no frame is evicted that is dirty, frozen, pinned, marked or being written. An owner that changes
+/// what a frame holds reports it by one of the transitions below (`FrameState`). The lists of nodes and of
+/// pages belong to `NodeStore` and `Pages`; `Waiting` decides what is pinned, and `Loader` what is read.
 final class Cache {
   let memory: WorkingMemory
   private let frames: UnsafeMutablePointer<FrameInfo>
   private let buckets: UnsafeMutablePointer<FrameIndex>
   private let bucketCount: Int
   private let bucketMask: UInt64
-  /// Numbers of all frames, in order: a run of frames is a pointer into it.
+  /// The numbers of all frames, in order: a pointer into it stands for a run of frames.
   private let numbers: UnsafeMutablePointer<UInt32>
   private var freeHead = FrameIndex.none
   private(set) var freeCount = 0
   private var hand: FrameIndex
   private let end: FrameIndex
-  /// Called with a clean page before it is given up.
+  /// Called with a clean page before it is evicted.
   var onEvict: (FrameIndex) -> Void = { _ in }
-  /// How many frames each slot lends, and how many slots lend any; and slots that have all theirs back, until
-  /// they are taken.
+  /// How many frames each slot lends, and how many slots lend any; and the slots that have got all their
+  /// frames back since `takeRepaidSlots` was last called.
   private let lentFrames: UnsafeMutablePointer<Int32>
   private(set) var lendingSlots = 0
   private var repaidSlots: [Int] = []
@@ -55,7 +56,7 @@ final class Cache {
 
   // MARK: Looking at frames
 
-  /// What is known of a frame.
+  /// The state of a frame.
   @inline(__always)
   subscript(frame: FrameIndex) -> FrameInfo {
     unsafeAddress { UnsafePointer(frames + Int(frame)) }
@@ -91,7 +92,7 @@ final class Cache {
 
   @inline(__always)
   private func bucket(_ key: NodeKey, _ index: UInt64) -> Int {
-    // Neighbours in a file are neighbours here: they are used together.
+    // Adjacent blocks of a file get adjacent buckets, because they are used together.
     let mixed = key.raw &* 0x9E37_79B9_7F4A_7C15
     return Int(((mixed ^ (mixed >> 29)) &+ index) & bucketMask)
   }
@@ -151,10 +152,10 @@ final class Cache {
   @inline(__always)
   func lentFrames(of slot: Int) -> Int32 { lentFrames[slot] }
 
-  /// Whether slots have all their frames back since they were last taken.
+  /// Whether any slot has got all its frames back since `takeRepaidSlots` was last called.
   var hasRepaidSlots: Bool { !repaidSlots.isEmpty }
 
-  /// The slots that have all their frames back since this was last asked for.
+  /// The slots that have got all their frames back since the last call.
   func takeRepaidSlots() -> [Int] {
     defer { repaidSlots.removeAll(keepingCapacity: true) }
     return repaidSlots
@@ -170,8 +171,8 @@ final class Cache {
     return frame
   }
 
-  /// Makes sure that `count` frames are free, giving up clean ones.
-  /// - Returns: false when too much is dirty, pinned or under way.
+  /// Makes sure that `count` frames are free, evicting clean ones.
+  /// - Returns: false when too many frames are dirty, pinned or in use by commands.
   func reserve(_ count: Int) -> Bool {
     var looked = 0
     let limit = Int(memory.frameCount) * 2
@@ -192,7 +193,7 @@ final class Cache {
     giveUp(frame)
   }
 
-  /// Frees a frame if nothing needs what it holds to stay in memory.
+  /// Evicts what a frame holds, if nothing needs it to stay in memory.
   func giveUp(_ frame: FrameIndex) {
     guard frames[frame].canBeGivenUp else { return }
     if frames[frame].state == .page(.clean) { onEvict(frame) }
@@ -200,7 +201,7 @@ final class Cache {
   }
 
   /// A frame for `key`, in the index, its contents undefined; `none` when there is none.
-  /// - Parameter checksum: what the block that is about to be read must have; nil for one that is new.
+  /// - Parameter checksum: the checksum that the block about to be read must have; nil for a new block.
   func insert(_ key: NodeKey, _ index: UInt64 = 0, loading checksum: UInt32? = nil) -> FrameIndex {
     assert(find(key, index) == .none, "a block would be in two frames")
     guard freeCount > 0 || reserve(1) else { return .none }
@@ -217,7 +218,8 @@ final class Cache {
     return frame
   }
 
-  /// Takes a frame that a slot lends into the index, with the bytes it holds, until it is freed.
+  /// Enters a frame that a slot lends in the index, with the bytes it holds; freeing it returns it to the
+  /// slot.
   func borrow(_ frame: FrameIndex, from slot: Int, for key: NodeKey, _ index: UInt64) {
     assert(isLent(frame) && frames[frame].state == .free && find(key, index) == .none)
     frames[frame].key = key
@@ -250,14 +252,14 @@ final class Cache {
     pushFree(frame)
   }
 
-  /// Takes a frame out of the index but keeps its memory, for a command that still uses it.
+  /// Takes a frame out of the index and makes it a buffer, for a command that still uses its memory.
   func detach(_ frame: FrameIndex) {
     unlink(frame)
     frames[frame].state = .buffer
   }
 
-  /// Moves a key to a new frame with the same bytes, which is clean; the old frame becomes a buffer, for a
-  /// command that still uses it.
+  /// Moves a page to a new frame with the same bytes, in state clean; the old frame becomes a buffer, for a
+  /// command that still uses its memory.
   func renew(_ frame: FrameIndex) -> FrameIndex {
     let fresh = takeBuffer()
     guard fresh != .none else { return .none }
@@ -275,7 +277,7 @@ final class Cache {
 
   // MARK: Transitions
 
-  /// A block that was being read is there, or could not be read.
+  /// The read of a block has ended; `isGood` says whether the block is usable.
   func endLoading(_ frame: FrameIndex, isGood: Bool) {
     assert(frames[frame].isLoading)
     frames[frame].state = isGood ? (frames[frame].key.isNode ? .node(.clean) : .page(.clean)) : .failed
@@ -293,18 +295,18 @@ final class Cache {
     frames[frame].state = .page(state)
   }
 
-  /// A page became dirty, as number `order` of all.
+  /// Sets a dirty page's number in the order in which pages became dirty.
   @inline(__always)
   func setOrder(_ frame: FrameIndex, _ order: UInt64) { frames[frame].dirtied = order }
 
-  /// The block with a page's map entry.
+  /// Sets which block holds a page's map entry.
   @inline(__always)
   func setLeaf(_ frame: FrameIndex, _ leaf: NodeKey) { frames[frame].leaf = leaf }
 
   @inline(__always)
   func setRole(_ frame: FrameIndex, _ role: NodeRole) { frames[frame].role = role }
 
-  /// What the frame holds was used.
+  /// Marks the frame as referenced, for the clock.
   @inline(__always)
   func touch(_ frame: FrameIndex) { frames[frame].isReferenced = true }
 
@@ -317,7 +319,7 @@ final class Cache {
     frames[frame].pins -= 1
   }
 
-  /// A number in a leaf of a node table was marked as allocated.
+  /// Counts one more number marked as allocated in a leaf of a node table.
   func addMark(_ frame: FrameIndex) { frames[frame].marks &+= 1 }
 
   /// - Returns: false when there was none.

@@ -7,18 +7,20 @@ extension FrameIndex {
   static let none = UInt32.max
 }
 
-/// What an internal node was found to be when it was first used. A block is checked once, then trusted.
+/// The kind of node that an internal node was checked to be. The check is made once, when the block is first
+/// used after it was read.
 enum NodeRole: UInt8 {
   case unchecked, map, directoryLeaf, directoryIndex, attributes, attributeValue, symlink
 }
 
 /// What a frame is used for.
 ///
-///     free ──insert──▶ loading ──▶ node(clean) or page(clean), or failed
-///      │                  └──────▶ buffer, when what is being read is no longer wanted
-///      ├───insert──▶ node(clean) or page(clean)     a block that is new
+///     free ──insert──▶ loading ──endLoading──▶ node(clean), page(clean) or failed
+///      │                  └──detach──▶ buffer                the block being read is no longer wanted
+///      ├───insert──▶ node(clean) or page(clean)               a new block
+///      ├───borrow──▶ page(clean)                              a frame that a slot lends
 ///      ├───takeBuffer──▶ buffer
-///      └◀──drop, giveBack──  from everything that nothing needs
+///      └◀──drop, giveUp, giveBack──  from any state, when nothing needs the contents any more
 enum FrameState: Equatable {
   case free
   /// Used by a device command or a job; not in the index.
@@ -33,11 +35,12 @@ enum FrameState: Equatable {
   case page(PageState)
 }
 
-/// How far what a node holds has come to the device.
+/// How far the changes of a node have come on their way to the device.
 ///
-///     clean ──modify──▶ loose ──hold──▶ held ──freeze──▶ frozen ──written──▶ clean
+///     clean ──modify──▶ loose ──holdTables──▶ held ──cut──▶ frozen ──writeFrozen──▶ clean
 ///
-/// A table block is never frozen: it goes from held to clean when it is written.
+/// A table block is never frozen: it goes from held to clean when it is written (`writeTables`). The
+/// functions are `NodeStore`'s.
 enum NodeState: UInt8 {
   /// As it is on the device, or in a log write on its way there.
   case clean
@@ -45,20 +48,22 @@ enum NodeState: UInt8 {
   case loose
   /// Changed, and the table block above it is changed too.
   case held
-  /// Belongs to the checkpoint under way, which has not written it yet.
+  /// Part of the checkpoint under way, which has not written it yet.
   case frozen
 }
 
-/// How far what a page of a file holds has come to the log.
+/// How far the changes of a page have come on their way to the log.
 ///
-///     clean ──makeDirty──▶ dirty ◀──charge, uncharge──▶ charged
-///     dirty, charged ──beginWriting──▶ writing ──▶ clean, or dirty again when the write failed
+///     clean ──makeDataPage──▶ dirty ──place, over a hole──▶ charged ──reserve──▶ dirty
+///     dirty, charged ──beginWriting──▶ writing ──endWriting──▶ clean, or dirty again when the write failed
+///
+/// The functions are those of `Pages`.
 enum PageState: UInt8 {
-  /// As the map says.
+  /// Equal to the block on the device that the map names.
   case clean
   /// Changed, over a block that the file already has.
   case dirty
-  /// Changed, over a hole: it takes a block of space that the map does not hold yet.
+  /// Changed, over a hole: it is charged a block of space that the map does not hold yet.
   case charged
   /// A device command is writing this frame.
   case writing
@@ -90,7 +95,7 @@ struct FrameInfo {
   var previous = FrameIndex.none
   var chain = FrameIndex.none
 
-  /// Whether it holds what its key says.
+  /// Whether it holds the block that its key names.
   @inline(__always)
   var isReady: Bool {
     switch state {
@@ -104,7 +109,7 @@ struct FrameInfo {
     if case .loading = state { true } else { false }
   }
 
-  /// Whether it holds something that is not on its way to the device.
+  /// Whether it holds changes that are not on their way to the device.
   @inline(__always)
   var isDirty: Bool {
     switch state {

@@ -1,7 +1,7 @@
 import Format
 
-/// What a cached block is: kind and number in one word. A number that came from a block cannot make it
-/// another kind.
+/// What a cached block is: kind and number in one word. The number is masked, so that no number read from a
+/// damaged block can change the kind.
 struct NodeKey: Hashable {
   let raw: UInt64
 

@@ -1,12 +1,13 @@
 import Format
 import Glibc
 
-/// The changes themselves. A request makes one by building a record, and recovery by reading it: both come
-/// here, so that what was replayed is what was done.
+/// Applies log records to names, attributes and files. A request builds a record, recovery reads one from the
+/// log, and both apply it here, so that replay repeats exactly what the request did.
 ///
-/// Owns nothing; it is the one place in which records change names, attributes and files. The size and times of a
-/// plain write do not come here: `Operations.write` sets them, and the log records them with its pages. `prepare` loads
-/// and allocates all that `perform` needs, so that a record is performed whole or not at all.
+/// Owns nothing; it is the one place in which records change names, attributes and files. The size and times
+/// of a plain write do not come here: `Operations.write` sets them, and the log records them with its pages.
+/// `prepare` loads and allocates everything that `perform` needs, so that a record is performed whole or not
+/// at all.
 final class Changes {
   private let waiting: Waiting
   private let nodes: NodeStore
@@ -28,7 +29,7 @@ final class Changes {
     condition = contents.condition
   }
 
-  /// Loads and allocates what `perform` will need. Nothing that a user can see changes.
+  /// Loads and allocates what `perform` will need, without any change that a user can see.
   func prepare(_ record: LogRecord) throws(Stop) {
     switch record {
     case .create(let create):
@@ -114,7 +115,7 @@ final class Changes {
   /// DT_* for the type bits of a mode.
   static func entryType(_ mode: UInt32) -> UInt8 { UInt8(truncatingIfNeeded: (mode & 0o170000) >> 12) }
 
-  /// A directory's names changed.
+  /// Sets a directory's times after its names changed.
   private func touch(_ directory: Inode, _ time: Int64) {
     nodes.modify(directory.page)
     directory.modificationTime = time
@@ -165,7 +166,7 @@ final class Changes {
     try dropLink(inode, parent: parent, links: links, time: time)
   }
 
-  /// An inode lost a name; without any left it becomes an orphan.
+  /// Sets the link count of an inode that lost a name; at zero links it becomes an orphan.
   private func dropLink(_ inode: Inode, parent: Inode, links: UInt32, time: Int64) throws(Stop) {
     nodes.modify(inode.page)
     inode.links = links
@@ -231,8 +232,8 @@ final class Changes {
     touch(newParent, rename.time)
   }
 
-  /// A directory that changes its parent takes its ".." along. `counts` is false where another takes its
-  /// place.
+  /// Points the ".." of a moved directory at its new parent. `counts` is false where two directories are
+  /// exchanged, so that neither parent's link count changes.
   private func moveParent(
     of inode: Inode, from old: Inode, to new: Inode, time: Int64, counts: Bool = true
   ) {
@@ -263,9 +264,9 @@ final class Changes {
     }
   }
 
-  /// Recovery may find attributes in an inode that did not lie there when a record was made. They make room, so that
-  /// a file which has its bytes in the inode keeps them there as it did then: records of writes into the inode may
-  /// follow.
+  /// Recovery only: an inode may hold attributes that did not lie there when the record was made. They are
+  /// moved out, so that a file whose bytes lay in the inode then keeps them there: records of writes into the
+  /// inode may follow.
   private func prepareInline(_ inode: Inode, end: UInt64) throws(Stop) {
     guard !condition.isReady else { return }
     try attributes.prepareInlineRoom(inode, for: Int(clamping: end))

@@ -2,30 +2,33 @@ import BlockProtocol
 import FileProtocol
 import Format
 
-/// Makes checkpoints: a cut at one moment, then all that it refers to is written, and a pack that says so.
+/// Makes checkpoints: a cut at one moment, then the writing of everything that it refers to, then of the pack
+/// that makes it valid. It also discards and frees the segments that become free by it.
 ///
-/// Owns the checkpoint under way and what the last durable one was. Its phases:
+/// Owns the phase and the pack of the checkpoint under way, the number of the last durable one, the selection
+/// of usage blocks, and the writes of usage blocks and packs. The phases:
 ///
 ///     idle ─▶ preparing ─cut─▶ nodes ─▶ tables ─▶ settling ─▶ usage ─▶ firstFlush ─▶ pack ─▶ lastFlush ─▶ idle
-///                                                    └─▶ idle: a log write it refers to failed, and it is abandoned
+///                                                    └─▶ idle: abandoned, because a log write it refers to failed
 ///
-/// From any phase it becomes idle by `giveUp`, when nothing can be written any more.
+/// `giveUp` leads from any phase to idle, when writing has ended.
 ///
-/// It promises that a pack is written only when everything it refers to is durable, to the copies that the
-/// last two checkpoints do not use, and that segments come free only when the checkpoint that leaves them is
-/// durable.
+/// It promises that a pack is written only when everything it refers to is durable; that it overwrites the
+/// pack of the checkpoint before the last durable one, and usage block copies that the last durable one does
+/// not use; and that a segment comes free only when the checkpoint that lists it as free is durable.
 final class CheckpointWriter {
   enum Phase {
     case idle
-    /// Everything dirty goes into the log, and the tables' blocks are read, until a cut can be made.
+    /// Everything dirty is written to the log, and table blocks above dirty nodes are read, until a cut can
+    /// be made.
     case preparing
-    /// Nodes as of the cut are written.
+    /// The nodes frozen at the cut are written.
     case nodes
-    /// The tables that find them are written.
+    /// The blocks of the two node tables are written.
     case tables
-    /// All that the checkpoint refers to completes.
+    /// Waiting until every write that the checkpoint refers to has completed.
     case settling
-    /// The segment table is written.
+    /// The usage table (what each segment holds) is written.
     case usage
     case firstFlush
     /// Both copies of the pack are written.
@@ -50,11 +53,11 @@ final class CheckpointWriter {
   let options: Options
 
   private(set) var phase = Phase.idle
-  /// Steps done in preparing the cut; after some nothing may be changed any more until it has been made.
+  /// Steps of preparing done so far; after `preparationsBeforeHolding` changes wait until the cut.
   private var preparations = 0
   /// The last durable checkpoint.
   private(set) var durable: UInt64 = 0
-  /// How many have become durable since the mount.
+  /// Checkpoints that have become durable since the mount.
   private(set) var count: UInt64 = 0
   /// The checkpoint under way.
   private var pack = CheckpointPack()
@@ -69,7 +72,7 @@ final class CheckpointWriter {
   private let packCommandFrames = CommandFrames()
   /// A write or flush of this checkpoint has failed.
   private var hasFailed = false
-  /// The checkpoint is the last one: nothing follows it in the log.
+  /// The checkpoint is the last before the unmount: nothing follows it in the log.
   private var isLast = false
 
   init(space: Space, log: Log, effects: Effects) {
@@ -90,29 +93,28 @@ final class CheckpointWriter {
     uncommitted = log.uncommitted
   }
 
-  /// Recovery mounts from this checkpoint.
+  /// Recovery: begins with the checkpoint that is mounted.
   func begin(from pack: CheckpointPack) {
     durable = pack.sequence
     usage = pack.usage
   }
 
-  /// How many usage blocks there are, and which copy of one is valid.
+  /// The number of usage blocks, and which copy of each is valid.
   var usageBlocks: Int { usage.count }
   func usageSelection(_ block: Int) -> CheckpointPack.UsageSelection { usage[block] }
 
   // MARK: When
 
-  /// Whether a checkpoint ought to be made.
+  /// Whether a checkpoint should be made now.
   var isNeeded: Bool { space.needsCheckpoint || waiting.checkpointTarget > durable }
 
-  /// When a checkpoint has to be made only because time has passed.
+  /// When a checkpoint is due by time alone (ns, monotonic); `.max` for never.
   var deadline: UInt64 {
     nodes.oldestChange == 0 || phase != .idle ? .max : nodes.oldestChange &+ 6 &* options.commitInterval
   }
 
-  /// The filesystem is being left: a last checkpoint is made, unless the last one that was made holds
-  /// everything.
-  /// - Returns: false when it does.
+  /// Asks for the last checkpoint before the unmount, unless one was made that holds everything.
+  /// - Returns: false when there is such a checkpoint.
   func beginLast() -> Bool {
     if isLast, durable + 1 == segments.age, !space.isChanged { return false }
     isLast = true
@@ -123,7 +125,7 @@ final class CheckpointWriter {
   /// Whether the last checkpoint is durable.
   var isDone: Bool { isLast && phase == .idle && !waiting.wantsCheckpoint }
 
-  /// Nothing can be written any more.
+  /// Abandons the checkpoint under way, because writing has ended.
   func giveUp() {
     phase = .idle
     waiting.checkpointIsMade()
@@ -136,7 +138,7 @@ final class CheckpointWriter {
   /// - Returns: false when there is nothing to do, or it waits.
   func step() -> Bool {
     guard !condition.isReadOnly else { return false }
-    // No requests run during a mount, so each step of it is an event of its own.
+    // During a mount no requests run: each step counts as an event of its own.
     if !condition.isReady { event.begin() }
     switch phase {
     case .idle:
@@ -161,7 +163,7 @@ final class CheckpointWriter {
     }
   }
 
-  /// Does a step as the job that makes checkpoints. Where that meets damage, nothing can be written any more.
+  /// Does a step as the checkpoint job. Damage met in it ends all writing.
   private func attempt(_ step: () throws(Stop) -> Void) -> Bool {
     switch waiting.attempt(.checkpoint, step) {
     case .done: return true
@@ -172,13 +174,13 @@ final class CheckpointWriter {
     }
   }
 
-  /// Goes on to the next phase, unless the step that led there was the end of writing.
+  /// Enters the next phase, unless the step just done has ended writing.
   private func advance(to next: Phase) { if !condition.hasFailed { phase = next } }
 
-  /// Steps of preparing after which changes wait: what is left then ends.
+  /// Steps of preparing after which changes wait for the cut, so that preparing comes to an end.
   private static let preparationsBeforeHolding = 16
 
-  /// Does a step towards the cut, and makes it when nothing is left to do before it.
+  /// Does a step of preparing, and makes the cut when nothing is left to prepare.
   private func prepareCut() throws(Stop) {
     if log.isBroken { try log.beginFreshChain() }
     preparations += 1
@@ -210,13 +212,14 @@ final class CheckpointWriter {
     waiting.wakeStalled()
   }
 
-  /// Log writes of nodes do not fill the memory that waits for the device.
+  /// Limits the memory that log writes of nodes under way may hold.
   private var mayWriteNodes: Bool {
     nodes.log.writesInFlight == 0
       || nodes.log.blocksInFlight < max(256, Int(clamping: cache.memory.frameCount) / 16)
   }
 
-  /// Everything the checkpoint refers to completes; then it is known what it leaves empty.
+  /// Waits until everything that the checkpoint refers to has completed; then determines which segments it
+  /// leaves empty.
   private func settle() -> Bool {
     guard nodes.log.writesInFlight == 0, log.completedThrough + 1 >= pack.log.sequence else { return false }
     if log.hasFailure(before: pack.log.sequence) { return abandon() }
@@ -226,8 +229,8 @@ final class CheckpointWriter {
     return true
   }
 
-  /// A log write that the checkpoint refers to failed after the cut: the checkpoint is never finished, and
-  /// the next one has its number. Nodes that were written stay where they are.
+  /// Abandons the checkpoint, because a log write that it refers to failed after the cut. The next one takes
+  /// its number. Nodes that were already written stay where they are.
   private func abandon() -> Bool {
     phase = .idle
     segments.abandonCut()
@@ -237,7 +240,7 @@ final class CheckpointWriter {
 
   // MARK: The end
 
-  /// Usage blocks written at a time.
+  /// Usage blocks written at the same time, at most.
   private static let usageBlocksAtATime = 64
 
   /// Writes changed usage blocks to the copies that the last checkpoint does not use.
@@ -336,7 +339,7 @@ final class CheckpointWriter {
     }
   }
 
-  /// Both flushes have ended.
+  /// The last flush has ended: the checkpoint is durable.
   private func becomeDurable() {
     phase = .idle
     durable = pack.sequence
@@ -347,11 +350,12 @@ final class CheckpointWriter {
     waiting.wakeStalled()
   }
 
-  /// Segments released in a step, and discards at the device at a time.
+  /// Segments released in one step, and discards under way, at most.
   private static let releasesPerStep = 64
   private static let discardsAtATime = 256
 
-  /// Gives up some of the segments that no checkpoint needs: each is free once the device has forgotten it.
+  /// Discards some of the segments that no checkpoint needs; each is free once its discard has ended. Without
+  /// discards they are free at once.
   func releaseStep() -> Bool {
     var count = 0
     while count < Self.releasesPerStep, segments.discarding < Self.discardsAtATime,
@@ -373,7 +377,7 @@ final class CheckpointWriter {
         tag: Tag(.discard, UInt64(segment)).raw))
   }
 
-  /// A discard has ended, well or not.
+  /// A discard has ended. A failure is ignored.
   func discardEnded(_ segment: UInt32) {
     segments.endDiscard(segment)
     waiting.wakeStalled()

@@ -1,4 +1,4 @@
-/// Frame numbers for a device command, at an address that stays while it runs.
+/// Frame numbers for a device command, at an address that stays valid while the command is under way.
 final class CommandFrames {
   private(set) var pointer: UnsafeMutablePointer<UInt32>
   private var capacity = 64
@@ -6,7 +6,7 @@ final class CommandFrames {
   init() { pointer = .allocate(capacity: capacity) }
   deinit { pointer.deallocate() }
 
-  /// Takes over `frames`. No command may be using the old ones.
+  /// Copies `frames`, replacing the old ones, which no command may be using.
   func update(_ frames: [UInt32]) {
     if frames.count > capacity {
       pointer.deallocate()

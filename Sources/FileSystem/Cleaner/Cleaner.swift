@@ -2,16 +2,19 @@ import BlockProtocol
 import FileProtocol
 import Format
 
-/// Makes room: live blocks leave segments that hold few of them, so that a later checkpoint finds those
-/// empty.
+/// The cleaner: moves the live blocks out of segments that hold few of them, so that later checkpoints find
+/// these segments empty and free them.
 ///
-/// Owns the segment being cleaned (the victim), the blocks of it that are on their way, and the head that
-/// they are written to. A block goes this way:
+/// Owns the segment being cleaned (the victim), the blocks of it that are being moved, the head that they are
+/// written to, and which segments are not worth choosing now. A data block goes through these states:
 ///
-///     listed from its header ─▶ live? ─▶ read ─▶ ready ─▶ written ─▶ moved ─▶ entered in the map, if that still names the old place
+///     listed in `blocks` ─live─▶ `reads` ─▶ `ready` ─▶ written ─▶ `moved` ─▶ entered in the map, if it still has the old address
+///            └─dead─▶ skipped      └─▶ damaged: left where it is, and the segment is `unmovable`
 ///
-/// It promises that a block is never lost or doubled: the map names the old place until the new one is on the
-/// device. What is damaged stays where it is, for fsck.varve.
+/// Live nodes and table blocks are not moved but made dirty; the next checkpoint writes them elsewhere.
+///
+/// It promises that a block is neither lost nor found twice: the map has the old address until the block's
+/// copy is on the device. Damaged blocks stay where they are, for fsck.varve.
 final class Cleaner {
   private let cache: Cache
   private let waiting: Waiting
@@ -29,36 +32,39 @@ final class Cleaner {
   private let free: FreeQueue
 
   private var victim: UInt32?
-  /// Where the next header of the victim lies, in blocks from its start; nil when all were read.
+  /// Offset of the victim's next header, in blocks from the segment's start; nil when all were read.
   private var headerOffset: UInt32?
   private var headerFrame = FrameIndex.none
-  /// The victim is left before all of it was moved.
+  /// The victim is abandoned before all of it was moved.
   private var isGivenUp = false
-  /// The header is on its way from the device.
+  /// A read of the header is under way.
   private var isReadingHeader = false
-  /// Blocks of the header read last that are still to be looked at, last first.
+  /// Blocks of the last header read that are still to be examined, last first.
   private var blocks: [OwnedBlock] = []
-  /// Live blocks found in the victim, to compare with the usage table.
+  /// Live blocks found in the victim.
   private var found: UInt32 = 0
-  /// Moves being read, and moves read and waiting to be written.
+  /// Moves whose blocks are being read, by frame; and moves whose blocks have been read and wait to be
+  /// written.
   private var reads: [FrameIndex: Move] = [:]
   private var ready: [Move] = []
   private var writesInFlight = 0
-  /// Moves whose blocks are at their new place, to be entered in the maps.
+  /// Moves whose blocks have been written to their new address, to be entered in the maps.
   private var moved: [Move] = []
   private var head = HeadPosition()
-  /// Segments that could not be emptied: damage in them is left for fsck.
+  /// Segments that could not be emptied, for damage or because their live blocks belong to trees still to be
+  /// freed.
   private var unmovable: Set<UInt32> = []
-  /// `FreeQueue.timesEmptied` when these were last looked at: what was freed since may have emptied them.
+  /// `FreeQueue.timesEmptied` when `unmovable` was last cleared: blocks freed since may have emptied them.
   private var freedUntil: UInt64 = 0
   private var search = VictimSearch(isGreedy: false)
-  /// The checkpoint after which nothing was worth cleaning; the next search comes after another.
+  /// The last durable checkpoint when nothing was found worth cleaning; the next unasked search waits for
+  /// another checkpoint.
   private var restsAfter: UInt64?
   /// Segments emptied since the last checkpoint was asked for.
   private var emptied = 0
-  /// Segments cleaned that no checkpoint has shown to be empty yet.
+  /// Segments cleaned since the last durable checkpoint.
   private var cleaned: Set<UInt32> = []
-  /// The checkpoint after which what was cleaned comes free.
+  /// The cleaner pauses until this checkpoint is durable, which frees the segments that are empty now.
   private var waitsFor: UInt64 = 0
   /// The last durable checkpoint when the cleaner last ran.
   private var lastCheckpoint: UInt64 = 0
@@ -83,17 +89,17 @@ final class Cleaner {
     map = checkpoint.map
   }
 
-  /// After a mount: the number of the first log write.
+  /// After a mount: sets the sequence number of the first log write.
   func begin(sequence: UInt64) { head.sequence = sequence }
 
   /// Whether a segment is being cleaned.
   var isCleaning: Bool { victim != nil }
-  /// Whether it waits for reads of its own.
+  /// Whether reads of it are under way.
   var isReading: Bool { !reads.isEmpty || isReadingHeader }
 
-  /// Moves under way at a time.
+  /// Moves under way at the same time, at most.
   private static let movesAtATime = 96
-  /// Segments cleaned between checkpoints at most.
+  /// Segments cleaned between checkpoints, at most.
   private static let segmentsAtATime = 32
 
   /// Does a step of cleaning.
@@ -119,7 +125,8 @@ final class Cleaner {
     return attempt == .done
   }
 
-  /// Checkpoints show which segments are empty now, and what was freed may have emptied others.
+  /// Forgets the cleaned segments after a checkpoint, and the unmovable ones after blocks were freed: both
+  /// may be empty now.
   private func forgetWhatHasChanged() {
     if lastCheckpoint != checkpoint.durable {
       lastCheckpoint = checkpoint.durable
@@ -136,9 +143,9 @@ final class Cleaner {
   private func chooseVictim() -> Bool {
     let isDue = space.wantsCleaning && restsAfter != checkpoint.durable
     guard waiting.wantsSegments || isDue, !segments.isExhausted else { return false }
-    // What is being discarded is free in a moment.
+    // Segments being discarded are free soon: clean nothing before that.
     guard segments.discarding == 0, !segments.hasReleased else { return false }
-    // What is empty already needs only checkpoints.
+    // Segments that are empty already need only checkpoints.
     if emptied == 0, segments.hasEmptySegments { return askForCheckpoints() }
     guard emptied < Self.segmentsAtATime else { return askForCheckpoints() }
     if search.isGreedy != waiting.wantsSegments { search = VictimSearch(isGreedy: waiting.wantsSegments) }
@@ -158,7 +165,7 @@ final class Cleaner {
     return emptied > 0 ? askForCheckpoints() : rest()
   }
 
-  /// There is nothing to clean, or nothing that is worth it.
+  /// Ends the search: no segment can be cleaned, or none is worth it.
   private func rest() -> Bool {
     if waiting.wantsSegments { segments.setExhausted() }
     restsAfter = checkpoint.durable
@@ -168,7 +175,7 @@ final class Cleaner {
     return false
   }
 
-  /// Two checkpoints free what is empty now.
+  /// Asks for the two checkpoints that free the segments empty now, and pauses until then.
   private func askForCheckpoints() -> Bool {
     emptied = 0
     search = VictimSearch(isGreedy: false)
@@ -178,12 +185,13 @@ final class Cleaner {
     return false
   }
 
-  /// How good a victim a segment is, nil when it must not be one. Greedy when room is short; else by cost and
-  /// benefit (Rosenblum and Ousterhout 1992), old segments with little in them.
+  /// How good a victim a segment is, nil when it must not be one. Greedy when a request waits for segments;
+  /// else by cost and benefit (Rosenblum and Ousterhout 1992), which prefers old segments with few live
+  /// blocks.
   private func victimScore(_ segment: Int) -> Double? {
     let live = segments.liveBlocks(segment)
     let size = volume.geometry.segmentBlocks
-    // What is not asked for has to be worth it.
+    // Unasked, only segments are cleaned of which at least a quarter is dead.
     let most = waiting.wantsSegments ? size - (size / 128 + 1) : size / 4 * 3
     guard segments.isUsed(segment), !segments.isOpen(segment), live > 0, live < most,
       segments.age(of: segment) <= checkpoint.durable,
@@ -195,8 +203,8 @@ final class Cleaner {
       ? 1 - use : (1 - use) * Double(segments.age - segments.age(of: segment)) / (1 + use)
   }
 
-  /// Whether what is live in a segment, and the maps that lead to it, can be written without touching what a
-  /// checkpoint may need.
+  /// Whether a segment's live blocks and the map nodes above them can be written without using the free
+  /// segments that a checkpoint may need.
   private func hasRoom(toClean segment: Int) -> Bool {
     let live = Int(segments.liveBlocks(segment))
     let maps = min(live, Int(clamping: nodes.inodes.root.used &+ nodes.internals.root.used))
@@ -206,7 +214,7 @@ final class Cleaner {
 
   // MARK: Reading the victim
 
-  /// Reads the victim's next header, and lists the blocks behind it.
+  /// Reads the victim's next header, and lists the blocks that follow it.
   private func readHeader() throws(Stop) {
     guard let victim, let offset = headerOffset, offset < volume.geometry.segmentBlocks
     else {
@@ -256,7 +264,7 @@ final class Cleaner {
         tag: Tag(.cleanerRead, UInt64(frame)).raw))
   }
 
-  /// A header or a block to be moved has arrived, or not.
+  /// A read of a header or of a block to be moved has ended.
   func readEnded(_ frame: FrameIndex, _ code: Int32) {
     guard let move = reads.removeValue(forKey: frame) else {
       if code != 0 { cache.page(frame).clear() }
@@ -277,7 +285,7 @@ final class Cleaner {
 
   // MARK: Live or dead
 
-  /// Looks at the blocks behind the last header: live data is read, live nodes are made dirty.
+  /// Examines the blocks listed by the last header: live data is read, live nodes are made dirty.
   private func examineBlocks() throws(Stop) {
     while let block = blocks.last, reads.count + ready.count < Self.movesAtATime {
       if block.run.kind != .data, nodes.dirtyCount > space.dirtyNodeLimit {
@@ -285,11 +293,11 @@ final class Cleaner {
         throw .again(.checkpoint)
       }
       do throws(Stop) { try examine(block) } catch .fail {
-        // Damage on the way: the block stays where it is, and with it the segment.
+        // The path to the owner is damaged: the block stays where it is, and so the segment is not emptied.
         if let victim { unmovable.insert(victim) }
       }
       blocks.removeLast()
-      // What the next blocks need may be much: only one block's way through the tables is kept.
+      // Keep only one block's path through the tables in memory: the next blocks may need other paths.
       waiting.unpin(waiting.current)
     }
   }
@@ -339,7 +347,7 @@ final class Cleaner {
     let entry = try liveEntry(inode, run.index, at: block.address)
     guard entry.address == block.address else { return }
     found += 1
-    // What is dirty is about to be written elsewhere anyway.
+    // A dirty page is about to be written elsewhere anyway.
     if pages.isDirty(run.number, run.index) { return }
     let frame = cache.takeBuffer()
     guard frame != .none else { throw .again(.memory) }
@@ -350,8 +358,8 @@ final class Cleaner {
     read(block.address, frame)
   }
 
-  /// The map entry that may hold the block: the file's own, or that of its detached tree, which is about to
-  /// be freed.
+  /// The file's map entry. Where it does not hold the block but the file has a detached tree, the block may
+  /// belong to that, which is freed in the background.
   private func liveEntry(_ inode: Inode, _ index: UInt64, at address: UInt64) throws(Stop) -> Entry {
     let entry = try map.mapEntry(inode, index)
     if entry.address == address || inode.detachedRoot == 0 { return entry }
@@ -361,7 +369,7 @@ final class Cleaner {
 
   // MARK: Writing
 
-  /// Writes what was read, when there is enough of it or nothing more is coming.
+  /// Writes the blocks that were read, when there are enough of them or no more are coming.
   private func writeMovesIfDue() {
     let isEnd = blocks.isEmpty && headerOffset == nil && reads.isEmpty
     guard !ready.isEmpty, isEnd || ready.count >= Self.movesAtATime / 2 else { return }
@@ -371,8 +379,8 @@ final class Cleaner {
     }
   }
 
-  /// Others have taken the room that there was when the victim was chosen: what was not moved yet stays where
-  /// it is.
+  /// Abandons the victim, because the room that there was when it was chosen has been used by others. Blocks
+  /// not yet moved stay where they are.
   private func giveUpVictim() {
     for move in ready { cache.giveBack(move.frame) }
     ready.removeAll(keepingCapacity: true)
@@ -430,7 +438,7 @@ final class Cleaner {
     writes.submit(index)
   }
 
-  /// Moved blocks are at their new place, or could not be written.
+  /// A log write of moved blocks has ended.
   func writeEnded(_ index: Int, _ code: Int32) {
     let write = writes[index]
     defer { writes.release(index) }
@@ -448,7 +456,7 @@ final class Cleaner {
     moved.append(contentsOf: write.moves)
   }
 
-  /// Enters finished moves in the maps; a map that left memory meanwhile is read again.
+  /// Enters written moves in the maps; a map node that was evicted meanwhile is read again.
   private func enterMoves() throws(Stop) {
     while let move = moved.last {
       do throws(Stop) { try enter(move) } catch .fail
@@ -486,8 +494,8 @@ final class Cleaner {
     cleaned.insert(segment)
     emptied += 1
     segmentCount += 1
-    // What is still live although nothing live was found belongs to damaged files, or to trees about to be
-    // freed.
+    // The table counts live blocks but none was found: they belong to damaged files, or to detached trees
+    // that are freed later.
     if found == 0 { unmovable.insert(segment) }
   }
 

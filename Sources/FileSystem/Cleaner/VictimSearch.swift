@@ -1,32 +1,30 @@
 import Format
 
-/// The search for segments worth cleaning: it looks at a few segments a step, and remembers the best it has
-/// seen.
+/// The search for segments worth cleaning: each step scores some segments, and the best seen so far are kept.
 struct VictimSearch {
   private struct Candidate {
     var segment: UInt32
     var score: Double
   }
 
-  /// Segments that one step looks at, and candidates kept.
+  /// Segments scored in one step, and candidates kept, at most.
   private static let segmentsPerStep = 4096
   private static let candidatesKept = 32
 
-  /// Whether those with the least in them are looked for, rather than those that promise the most for the
-  /// effort.
+  /// Whether it looks for the segments with the fewest live blocks, rather than by cost and benefit.
   let isGreedy: Bool
-  /// Whether all segments have been looked at.
+  /// Whether all segments have been scored.
   private(set) var isOver = false
-  /// The best last.
+  /// Sorted by score, the best last.
   private var candidates: [Candidate] = []
   private var position = 0
 
   init(isGreedy: Bool) { self.isGreedy = isGreedy }
 
-  /// The best candidate, which is taken out.
+  /// Removes the best candidate and returns it.
   mutating func next() -> UInt32? { candidates.popLast()?.segment }
 
-  /// Looks at some more of `count` segments.
+  /// Scores some more of `count` segments.
   /// - Parameter score: how good a victim a segment is; nil when it must not be one.
   mutating func step(count: Int, score: (Int) -> Double?) {
     let end = min(position + Self.segmentsPerStep, count)

@@ -1,34 +1,37 @@
 import FileProtocol
 
-/// What the filesystem is able to do: whether it is mounted yet, may be written, is being left, or has
-/// failed.
+/// The state of the whole filesystem: mounting, ready, stopping or refused; and whether it is read-only or
+/// has failed.
 ///
-/// Owns these facts and nothing else. Two things change at the same time and independently of each other:
+/// Owns these flags and nothing else. There are two independent state machines, of the mount and of writing:
 ///
-///     mounting ─▶ ready ─▶ (stopping) ─▶ stopped           refused: `failure` says why it cannot be mounted
-///        └──◀── becoming writable
+///     mounting ─▶ ready ─▶ stopping ─▶ stopped
+///      │  ▲         │
+///      │  └─────────┘ becoming writable
+///      └─▶ refused (`failure` says why)
 ///
-///     writable ─▶ failed: read-only for good                read-only ─▶ writable, where `canBecomeWritable`
+///     writable ─▶ failed, read-only for good
+///     read-only ─▶ writable, where `Recovery.canBecomeWritable`
 final class Condition {
   /// Recovery is over: requests may run.
   private(set) var isReady = false
   private(set) var isStopping = false
   private(set) var isStopped = false
-  /// Set by the option, by the superblock, or after a failure that leaves nothing else.
+  /// Set by the mount option, by a feature in the superblock, or by an error that ended writing.
   private(set) var isReadOnly: Bool
-  /// It was mounted to be read only: recovery has written nothing.
+  /// It was mounted read-only: recovery has written nothing.
   private(set) var isMountedReadOnly: Bool
-  /// Something could not be written: from then on nothing is.
+  /// An error has ended all writing.
   private(set) var hasFailed = false
-  /// It was mounted read-only, and recovery goes on to where it can be written.
+  /// It was mounted read-only, and recovery is making it writable.
   private(set) var isBecomingWritable = false
-  /// Why it cannot be mounted, or go on at all; nil while it can.
+  /// Why the mount was refused; nil while it was not.
   private(set) var failure: String?
-  /// What keeps it from being mounted is that no segment is free; see `FileSystem.lacksSegments`.
+  /// The mount was refused because no segment is free; see `FileSystem.lacksSegments`.
   private(set) var lacksSegments = false
-  /// What keeps it from being mounted is that no superblock can be used.
+  /// The mount was refused because neither superblock is valid.
   private(set) var hasNoSuperblock = false
-  /// The last log write before the one that keeps it from being mounted; nil when something else does.
+  /// Where a damaged log write is why the mount was refused: the log write before it; nil otherwise.
   private(set) var replayableThrough: UInt64?
 
   init(isReadOnly: Bool) {
@@ -40,7 +43,7 @@ final class Condition {
 
   func beginStop() { isStopping = true }
 
-  /// - Parameter isStopped: whether nothing is left to be done.
+  /// - Parameter isStopped: whether the end is reached: nothing is left to write, no command is under way.
   func setStopped(_ isStopped: Bool) { self.isStopped = isStopped }
 
   /// The superblock has a feature that forbids writing.
@@ -49,7 +52,7 @@ final class Condition {
     isMountedReadOnly = true
   }
 
-  /// What was mounted to be read is to be written: recovery goes on, and requests wait for it.
+  /// A filesystem mounted read-only is to become writable: recovery goes on, and requests wait for it.
   func beginWriting() {
     isReadOnly = false
     isMountedReadOnly = false
@@ -57,14 +60,14 @@ final class Condition {
     isBecomingWritable = true
   }
 
-  /// It cannot be mounted. The first reason counts.
-  /// - Parameter replayableThrough: the last log write before the one that is damaged, where one is.
+  /// Refuses the mount. The first reason is kept.
+  /// - Parameter replayableThrough: where a log write is damaged, the one before it.
   func refuse(_ reason: String, replayableThrough: UInt64? = nil) {
     failure = failure ?? reason
     self.replayableThrough = replayableThrough ?? self.replayableThrough
   }
 
-  /// It cannot be mounted because no superblock can be used.
+  /// Refuses the mount because neither superblock is valid.
   func refuseWithoutSuperblock(_ reason: String) {
     hasNoSuperblock = true
     refuse(reason)
@@ -72,7 +75,7 @@ final class Condition {
 
   func setLackOfSegments() { lacksSegments = true }
 
-  /// Nothing can be written any more.
+  /// Ends all writing after an error.
   func setFailed() {
     hasFailed = true
     isReadOnly = true

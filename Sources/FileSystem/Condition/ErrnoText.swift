@@ -5,6 +5,6 @@ import CMachine
 enum ErrnoText {
   /// What an error number means.
   static func of(_ code: Int32) -> String { String(cString: cm_block_error(code)) }
-  /// The reason in brackets, behind what failed; nothing where there is none.
+  /// The error in brackets, to be appended to a message; empty for 0.
   static func inBrackets(_ code: Int32) -> String { code == 0 ? "" : " (\(of(code)))" }
 }

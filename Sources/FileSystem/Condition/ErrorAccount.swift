@@ -1,33 +1,34 @@
 import Format
 
-/// What went wrong since the filesystem was last checked in full: kept on the device, and told to people
-/// without flooding them.
+/// The errors since the last full check: the record of them that is kept on the device, and the rate limit of
+/// the messages about them.
 struct ErrorAccount {
-  /// As it is, or will be, on the device.
+  /// The error record as it is, or will be, on the device.
   var record = ErrorRecord()
   /// Whether it was read from the device.
   var isKnown = false
-  /// Whether the device does not have it yet.
+  /// Whether it has changed since it was last written.
   var isDirty = false
   /// When it may be written next (ns, monotonic).
   var nextWrite: UInt64 = 0
 
-  /// What has been told of, each damaged block once: as many as are kept.
+  /// Damaged blocks that were already reported, so that each is reported once; at most `toldLimit`.
   private var told: Set<UInt64> = []
   private static let toldLimit = 4096
-  /// Messages of the present span of time, and those that were left out of it.
+  /// Messages reported in the current time span, and messages suppressed in it.
   private var messages = 0
   private var leftOut = 0
   private var spanEnd: UInt64 = 0
   private static let messagesPerSpan = 20
   private static let span: UInt64 = 60_000_000_000
-  /// How often the record is written at most (ns).
+  /// The shortest time between two writes of the record (ns).
   static let interval: UInt64 = 1_000_000_000
 
-  /// Counts an error, and says what is to be told of it.
+  /// Counts an error.
   /// - Parameters:
-  ///   - place: names what is damaged, so that it is told of once; nil for what may happen again.
+  ///   - place: identifies the damaged block, so that it is reported once; nil to report the error each time.
   ///   - now: ns, monotonic.
+  /// - Returns: the messages to report now; empty when this one is suppressed.
   mutating func add(_ event: ErrorRecord.Event, _ message: String, place: UInt64?, now: UInt64) -> [String] {
     record.add(event)
     isDirty = true
@@ -37,7 +38,7 @@ struct ErrorAccount {
     }
     var messages: [String] = []
     if now >= spanEnd {
-      if leftOut > 0 { messages.append("\(leftOut) more errors were not told of; varve stat counts all") }
+      if leftOut > 0 { messages.append("\(leftOut) more errors were not reported; varve stat counts all") }
       (self.messages, leftOut, spanEnd) = (0, 0, now &+ Self.span)
     }
     if self.messages < Self.messagesPerSpan {

@@ -2,12 +2,12 @@ import BlockProtocol
 import FileProtocol
 import Format
 
-/// What went wrong: counted on the device, told to people, and, where nothing can be written any more, the
-/// end of writing.
+/// Counts errors in the record on the device, reports them in messages, and ends writing after an error that
+/// makes it impossible.
 ///
-/// Owns the error record, the messages that wait to be told, and the write of the record under way. It
-/// promises that each damaged block is told of once, that no flood of messages is told, and that the record
-/// reaches the device within a second.
+/// Owns the error record, the messages not yet taken or still without a path, and the write of the record
+/// under way. It promises that each damaged block is reported once, that at most 20 messages a minute are
+/// reported, and that the record is written within a second.
 final class Errors {
   private let cache: Cache
   private let event: Event
@@ -15,14 +15,14 @@ final class Errors {
   private let condition: Condition
   private let volume: Volume
   private var account = ErrorAccount()
-  /// Messages for people, oldest first, which the daemon takes.
+  /// Messages for the system log, oldest first; the daemon takes them.
   private(set) var notices: [String] = []
-  /// Messages about an inode that wait for its path, oldest first. Few are told in a minute; see
-  /// `ErrorAccount`.
+  /// Messages about an inode whose path `PathFinder` still has to find, oldest first. They are few, because
+  /// `ErrorAccount` limits their rate.
   private(set) var withoutPath: [Message] = []
-  /// The frame that the record is being written from; none otherwise.
+  /// The frame from which the record is being written; `none` when it is not.
   private var frame = FrameIndex.none
-  /// Called when nothing can be written any more, with the reason.
+  /// Called with the reason when writing has ended.
   var onFailure: (String) -> Void = { _ in }
 
   /// A message about an inode.
@@ -47,8 +47,8 @@ final class Errors {
   /// The daemon has told these messages, or tells others itself.
   func setNotices(_ notices: [String]) { self.notices = notices }
 
-  /// Something went wrong that an administrator should know of, and fsck.varve look for.
-  /// - Parameter place: names what is damaged, so that it is told of once; nil for what may happen again.
+  /// Records and reports an error that an administrator should know of and fsck.varve look for.
+  /// - Parameter place: identifies the damaged block, so that it is reported once; nil to report each time.
   func record(
     _ kind: ErrorRecord.Kind, _ message: String, block: UInt64 = 0, inode: UInt64 = 0, code: Int32 = 0,
     place: UInt64? = nil
@@ -59,8 +59,7 @@ final class Errors {
     }
   }
 
-  /// The filesystem can only be read from now on: what it acknowledged is on the device as far as it was
-  /// synced.
+  /// Makes the filesystem read-only for good after an error. What was synced is on the device.
   func fail(_ reason: String, _ kind: ErrorRecord.Kind = .checksum, _ code: Int32 = 0) {
     guard !condition.hasFailed else { return }
     condition.setFailed()
@@ -68,25 +67,25 @@ final class Errors {
     onFailure(reason)
   }
 
-  /// Too few segments are free to go on: fsck can make some free.
+  /// Ends writing, or refuses the mount, because too few segments are free; fsck.varve can free some.
   func failForWantOfSegments(_ what: String) {
     condition.setLackOfSegments()
     fail(what)
     if !condition.isReady { condition.refuse(what + "; run fsck.varve -y") }
   }
 
-  /// A count or a state in memory contradicts another: nothing more is written, so that what is wrong stays
-  /// in memory.
+  /// Ends writing because a count or state in memory contradicts another, so that the wrong value never
+  /// reaches the device.
   @inline(never)
   func contradiction(_ what: String) { fail("\(what) in memory is wrong; unmount, and run fsck.varve") }
 
-  /// Has a message about an inode told: with its path as soon as that is known.
+  /// Reports a message; one about an inode waits until its path has been found.
   private func tell(_ text: String, inode: UInt64) {
     guard inode != 0, condition.isReady, !condition.isStopping else { return notices.append(text) }
     withoutPath.append(Message(text: text, inode: inode))
   }
 
-  /// The path of the inode that the first message is about was found, or cannot be.
+  /// Reports the first message that waits for a path: with the path, or without one when none can be found.
   func tellFirst(path: String?) {
     guard !withoutPath.isEmpty else { return }
     let message = withoutPath.removeFirst()
@@ -95,16 +94,17 @@ final class Errors {
 
   // MARK: On the device
 
-  /// What went wrong since the last check in full.
+  /// The errors since the last full check.
   var errorRecord: ErrorRecord { account.record }
 
-  /// Takes over the record as it was read from the device.
+  /// Takes over the record as read from the device.
   func load(_ page: Page, isReadable: Bool) {
     account.record = ErrorRecord(decoding: page, checksum: volume.checksum)
     account.isKnown = isReadable
   }
 
-  /// The record with a mount that was refused; nil where there is none, or it must not be written.
+  /// After a refused mount: the record with that mount counted; nil where there is none, or it must not be
+  /// written.
   var recordOfRefusal: (block: UInt64, bytes: [UInt8])? {
     guard condition.failure != nil, account.isKnown, !condition.isMountedReadOnly,
       let superblock = volume.superblock,
@@ -119,11 +119,11 @@ final class Errors {
     return (block, bytes)
   }
 
-  /// Whether the device has the record as it is, and no write of it is under way.
+  /// Whether no write of the record is under way.
   var isWritten: Bool { frame == .none }
 
-  /// Writes the record where it has changed, once a second at most, and at the end. It is written too when
-  /// the filesystem has become read-only by an error, which is what it is for.
+  /// Writes the record if it has changed: at most once a second, and at the end. It is also written when an
+  /// error has made the filesystem read-only, since that error is what it has to record.
   func writeRecord() {
     guard account.isDirty, frame == .none, let block = volume.geometry.errorBlock,
       !condition.isMountedReadOnly,
@@ -141,7 +141,7 @@ final class Errors {
         tag: Tag(.errorRecord).raw))
   }
 
-  /// The record was written, or could not be: then the device has worse to be told of.
+  /// The write of the record has ended. A failure is ignored: the error it was to record is reported anyway.
   func recordWritten() {
     cache.giveBack(frame)
     frame = .none

@@ -9,18 +9,18 @@ struct AllocateMode: OptionSet {
 }
 
 extension FileContents {
-  /// Blocks that `offset` and `length` touch at all.
+  /// Blocks that the range overlaps, at least in part.
   static func touched(_ offset: UInt64, _ length: UInt64) -> Range<UInt64> {
     offset >> 12..<max(FileMap.blocks(offset + length), offset >> 12)
   }
 
-  /// Blocks that lie wholly inside.
+  /// Blocks that lie wholly inside the range.
   static func covered(_ offset: UInt64, _ length: UInt64) -> Range<UInt64> {
     let first = FileMap.blocks(offset)
     return first..<max((offset + length) >> 12, first)
   }
 
-  /// Whether an allocation up to `end` leaves a file's bytes in its inode.
+  /// Whether a file's bytes stay in its inode when it grows to `end`.
   func staysInline(_ inode: Inode, end: UInt64) -> Bool {
     inode.layout == .inline && end <= UInt64(inode.inlineRoom)
   }
@@ -33,8 +33,8 @@ extension FileContents {
     if !mode.contains(.keepSize), offset + length > inode.size { try prepareTail(inode) }
   }
 
-  /// Makes at most one lowest map node's worth of an fallocate; the caller cut it so. The bytes at the edges
-  /// of a range that do not fill a block are cleared as data, by the request.
+  /// Does a part of an fallocate that the caller has limited to the blocks of one lowest map node. Bytes at
+  /// the ends of the range that do not fill a block are not cleared here: the request writes zeros over them.
   func performAllocate(_ inode: Inode, mode: UInt32, offset: UInt64, length: UInt64, time: Int64) throws(Stop)
   {
     let mode = AllocateMode(rawValue: mode)
@@ -66,7 +66,7 @@ extension FileContents {
     }
   }
 
-  /// Promises space to a hole.
+  /// Reserves space for a hole.
   private func promise(_ inode: Inode, _ index: UInt64) throws(Stop) {
     let slot = try map.makeMapSlot(inode, index)
     if slot.entry.isHole { pages.reserve(inode, index, at: slot) }

@@ -1,22 +1,22 @@
 import Format
 
-/// Looking through a file's map for what is there and what is not.
+/// Searching a file's map for data or holes.
 ///
-/// Where the map has no node there is a hole, however large: it is passed at once. A search remembers
-/// how far it has come and keeps only what it looks at in memory.
+/// Where the map has no node there is a hole, however large: it is skipped in one step. The request's cursor
+/// keeps how far a search has come, and only the map nodes at that position are kept in memory.
 extension FileContents {
-  /// What is looked for.
+  /// What a search looks for.
   enum Sought {
     /// Written blocks, and dirty pages.
     case data
     /// Anything else.
     case hole
-    /// All but holes without a page: what punching takes away.
+    /// Written or reserved blocks, and dirty pages: everything that punching removes.
     case taken
   }
 
-  /// Finds the first block of a file's map from `index` on and before `end` that is what is sought. The
-  /// request at hand remembers in `searched` how far this has come, and begins there when it is run again.
+  /// Advances `index` to the first block from there on, before `end`, that is of the sought kind. The running
+  /// request's cursor keeps in `searched` how far the search has come, so that a rerun begins there.
   /// - Returns: false when there is none.
   func find(_ sought: Sought, in inode: Inode, from index: inout UInt64, to end: UInt64) throws(Stop) -> Bool
   {
@@ -44,7 +44,7 @@ extension FileContents {
     return false
   }
 
-  /// Looks through one lowest map node, or passes a part of the tree that has none.
+  /// Searches one lowest map node, or skips a part of the tree that has none.
   private func findInTree(_ sought: Sought, _ inode: Inode, _ index: inout UInt64, _ end: UInt64) throws(Stop)
     -> Bool
   {
@@ -73,8 +73,8 @@ extension FileContents {
     return false
   }
 
-  /// The first block under the next child behind slot `first` of a map node; the first one behind the node
-  /// when it has no more.
+  /// The first block under the next child after slot `first` of a map node; the first block after the node
+  /// when it has no more children.
   private func nextChild(_ page: Page, after first: Int, level: Int, _ index: UInt64) -> UInt64 {
     let next = (first + 1..<Entry.perBlock).first { Entry(page, at: $0 * Entry.size).address != 0 }
     event.count((next ?? Entry.perBlock) - first)
@@ -82,8 +82,8 @@ extension FileContents {
     return ((index >> (width + 8)) << 8 + UInt64(next ?? Entry.perBlock)) << width
   }
 
-  /// Looks at entries from block `index` on, `first` being where those of its lowest map node or inode begin;
-  /// `limit` is not behind them.
+  /// Searches the entries of one lowest map node or inode from block `index` on. `first` is the node's or the
+  /// inode's first entry; `limit` lies within it.
   private func find(
     _ sought: Sought, _ inode: Inode, _ first: MapSlot, _ index: inout UInt64, _ limit: UInt64
   ) -> Bool {

@@ -1,10 +1,10 @@
 import Format
 import Glibc
 
-/// Cutting files and freeing what was cut.
+/// Truncating files, punching holes, and freeing the detached trees.
 extension FileContents {
-  /// Whether giving a file a size that is not larger takes anything from it. One of the same size may have
-  /// promised blocks behind its end: they are freed then, as by ext4 and XFS.
+  /// Whether setting a size that is not larger removes anything. A file of the same size may have reserved
+  /// blocks past its end: truncation frees them, as in ext4 and XFS.
   func needsCut(_ inode: Inode, to size: UInt64) throws(Stop) -> Bool {
     guard size > 0, size == inode.size else { return true }
     let first = FileMap.blocks(size)
@@ -18,7 +18,7 @@ extension FileContents {
     }
   }
 
-  /// Whether a tree has a promised or written block, or a map node, at or behind block `first`.
+  /// Whether a tree has a reserved or written block, or a map node, at or after block `first`.
   private func hasNodes(_ inode: Inode, from first: UInt64) throws(Stop) -> Bool {
     let (root, height) = try map.tree(of: inode)
     guard first < FileMap.reach(height) else { return false }
@@ -45,7 +45,7 @@ extension FileContents {
     if blocks > 0 { _ = try map.mapSlot(inode, blocks) }
   }
 
-  /// Makes sure that a tree can be put beside those that are being freed.
+  /// Makes sure that the inode can take one more detached tree.
   private func prepareAttach(_ inode: Inode) throws(Stop) {
     guard !free.isDamaged(inode.number) else { throw .fail(EIO) }
     let (root, height) = try detachedTree(of: inode)
@@ -57,8 +57,7 @@ extension FileContents {
     throw .again(.freeing)
   }
 
-  /// Cuts a file's map so that it has `blocks` blocks at most. A tree's tail is detached, to be freed in the
-  /// background.
+  /// Truncates a file's map to `blocks` blocks. A tree's tail is detached, to be freed in the background.
   func cutMap(_ inode: Inode, to blocks: UInt64) throws(Stop) {
     pages.dropPages(inode, blocks..<UInt64.max)
     switch inode.layout {
@@ -88,8 +87,8 @@ extension FileContents {
     }
   }
 
-  /// Hands a tree over to be freed. Where others wait for that already, they become the children of one more
-  /// node, the forest, of which all trees have the greatest height.
+  /// Makes a tree the inode's detached tree, to be freed. Where the inode has one already, both become
+  /// children of a further node, the forest; all trees in a forest have the greatest height.
   private func attach(_ root: UInt64, _ height: Int, to inode: Inode) throws(Stop) {
     guard inode.detachedRoot != 0 else {
       inode.detachedRoot = root
@@ -114,7 +113,7 @@ extension FileContents {
     Entry(address: try raised(root, from: height)).store(forest, at: slot * Entry.size)
   }
 
-  /// Puts nodes above a tree until it has the greatest height.
+  /// Adds nodes above a tree until it has the greatest height.
   private func raised(_ root: UInt64, from height: Int) throws(Stop) -> UInt64 {
     var number = root
     for _ in height..<Inode.forestHeight - 1 {
@@ -133,7 +132,7 @@ extension FileContents {
     inode.root = 0
   }
 
-  /// Moves all blocks from `first` on into a tree of their own of the same height.
+  /// Moves all blocks from `first` on into a separate tree of the same height.
   /// - Returns: its root, 0 when nothing was there.
   private func detachTail(root: UInt64, height: Int, from first: UInt64) throws(Stop) -> UInt64 {
     var number = root
@@ -162,9 +161,9 @@ extension FileContents {
     return detached
   }
 
-  /// Clears whole blocks `range` of a file: entries are released, cached pages dropped. Returns after at most
-  /// one lowest map node, so that a caller with much to do can go on later.
-  /// - Returns: the first block not yet looked at.
+  /// Punches the blocks `range` of a file: releases their map entries and drops their cached pages. Returns
+  /// after at most one lowest map node, so that a long punch can be done in steps.
+  /// - Returns: the first block not yet punched.
   func punchStep(_ inode: Inode, _ range: Range<UInt64>) throws(Stop) -> UInt64 {
     let end = min(range.upperBound, (range.lowerBound | 255) + 1)
     pages.dropPages(inode, range.lowerBound..<end)
@@ -182,7 +181,7 @@ extension FileContents {
 
   // MARK: Freeing detached trees
 
-  /// The first node of what was cut off from a file, and the levels of nodes.
+  /// The root of a file's detached tree, and its height in levels of nodes.
   private func detachedTree(of inode: Inode) throws(Stop) -> (root: UInt64, height: Int) {
     let height = inode.detachedHeight
     guard (1...Inode.forestHeight).contains(height) else { throw loader.damaged(inode.page) }
@@ -227,7 +226,7 @@ extension FileContents {
   }
 
   private func freeLeaf(_ page: Page, of inode: Inode) throws(Stop) {
-    // The leaf itself is going away: a checkpoint under way must have it as it is now.
+    // The leaf is about to be freed: a checkpoint under way must first write it as it is now.
     nodes.modify(page)
     nodes.modify(inode.page)
     event.count(Entry.perBlock * Work.entry)

@@ -1,11 +1,11 @@
 import Format
 import Glibc
 
-/// The contents of files: their size, the bytes that lie in the inode, and what becomes of the map and of
-/// cached pages when a file grows, is cut, allocated or punched.
+/// Changes of a file's size and allocation: inline contents, growing, truncating, fallocate, punching holes,
+/// and freeing detached trees.
 ///
-/// Owns nothing; it keeps inode, map and pages in step. Bytes behind a file's end have no meaning on the
-/// device: what makes a file longer clears them (`clearTail`).
+/// Owns nothing; it keeps inode, map (`FileMap`) and pages (`Pages`) consistent with each other. Bytes past a
+/// file's end are undefined on the device: an operation that makes the file longer clears them (`clearTail`).
 final class FileContents {
   let cache: Cache
   let event: Event
@@ -35,8 +35,8 @@ final class FileContents {
     uncommitted = pages.uncommitted
   }
 
-  /// A file whose bytes lie in the inode gets a map; the bytes become a dirty page that must reach the log
-  /// together with the record that made this necessary. `prepareNodes` came before.
+  /// Gives a file whose bytes lie in the inode a map. The bytes become a dirty page, urgent: it must be in
+  /// the same log write as the record that made this necessary. The caller has called `prepareNodes`.
   func makeMapped(_ inode: Inode) throws(Stop) {
     guard inode.layout == .inline else { return }
     nodes.modify(inode.page)
@@ -48,7 +48,7 @@ final class FileContents {
       page.clear(at: length)
       uncommitted.addUrgent(PageName(inode: inode.number, index: 0))
     }
-    // All of it: bytes behind the contents would be taken for entries.
+    // Clear all of the area: bytes after the contents would be read as map entries.
     inode.page.clear(at: Inode.inlineStart, count: inode.inlineRoom)
     let size = Inode.directEntries * Entry.size
     if size <= inode.inlineRoom {
@@ -64,7 +64,7 @@ final class FileContents {
     pages.place(pages.dataFrame(inode.number, 0), of: inode, at: try map.makeMapSlot(inode, 0))
   }
 
-  /// Gives a file a size. What it needs was prepared.
+  /// Sets a file's size. The caller has prepared what it needs.
   func setSize(_ inode: Inode, _ size: UInt64) throws(Stop) {
     if inode.layout == .inline, size <= UInt64(inode.inlineRoom) {
       let old = inode.inlineLength
@@ -72,8 +72,8 @@ final class FileContents {
       inode.page.clear(at: Inode.inlineStart + min(old, new), count: max(old, new) - min(old, new))
       inode.inlineLength = new
     } else if size <= inode.size {
-      // An emptied file is inline whatever it was: recovery may find it shorter than it was, with records of
-      // inline writes to come.
+      // A file truncated to nothing becomes inline, whatever its layout: in recovery records of inline writes
+      // may follow.
       if try needsCut(inode, to: size) { try cutMap(inode, to: FileMap.blocks(size)) }
     } else {
       try makeMapped(inode)
@@ -85,7 +85,8 @@ final class FileContents {
     pages.makeUpForLost(inode.number, size..<UInt64.max)
   }
 
-  /// Only a damaged log can hold bytes that have no room: nothing that was acknowledged is left out.
+  /// Writes bytes into the inode. Bytes for which it has no room can only come from a damaged log, so no
+  /// acknowledged write fails here.
   func performWriteInline(
     _ inode: Inode, offset: Int, time: Int64, data: UnsafeRawBufferPointer
   ) throws(Stop) {
@@ -99,7 +100,7 @@ final class FileContents {
     uncommitted.setLoggedSize(inode.number, inode.size)
   }
 
-  /// Makes the inline area at least `length` bytes long; those that are new are zeros, whatever lay there.
+  /// Makes the inline contents at least `length` bytes long; the added bytes are zeros.
   func extendInline(_ inode: Inode, to length: Int) {
     guard length > inode.inlineLength else { return }
     inode.page.clear(at: Inode.inlineStart + inode.inlineLength, count: length - inode.inlineLength)
@@ -108,7 +109,7 @@ final class FileContents {
 
   // MARK: The last block's tail
 
-  /// Loads the block whose bytes behind the file's end have to be cleared before the file grows.
+  /// Loads the block whose bytes past the file's end `clearTail` will clear.
   func prepareTail(_ inode: Inode) throws(Stop) {
     guard inode.layout != .inline, inode.size & 4095 != 0 else { return }
     let index = inode.size >> 12
@@ -116,8 +117,8 @@ final class FileContents {
     _ = try pages.dataPage(inode, index)
   }
 
-  /// Clears the bytes behind the file's end in its last block, which a former, longer file may have left.
-  /// `isUrgent`: the growth is in a record of its own, so the block goes into the same log write.
+  /// Clears the bytes past the file's end in its last block, left from when the file was longer. `isUrgent`:
+  /// the growth has a record of its own, so the block must be in the same log write.
   func clearTail(_ inode: Inode, isUrgent: Bool) throws(Stop) {
     guard inode.layout != .inline, inode.size & 4095 != 0 else { return }
     let index = inode.size >> 12

@@ -1,10 +1,11 @@
 import Format
 import Glibc
 
-/// The map from a file's blocks to the device's.
+/// The map from a file's blocks to blocks of the device: lookup, growth of the tree, and changes of entries.
 ///
-/// Owns the map entries and the count of blocks that fallocate has promised. It promises that the segment
-/// table counts a block exactly while an entry leads to it.
+/// Owns the map entries and the count of blocks reserved by fallocate. It promises that the segment table
+/// counts a data block as live exactly while a map entry refers to it. (The cleaner, which moves blocks,
+/// keeps that promise itself when it changes an entry.)
 final class FileMap {
   let cache: Cache
   let volume: Volume
@@ -13,7 +14,7 @@ final class FileMap {
   let loader: Loader
   let nodes: NodeStore
   private var lastLeaf = LeafMemo()
-  /// Blocks promised by fallocate.
+  /// Blocks reserved by fallocate.
   private(set) var reservedBlocks: UInt64 = 0
 
   init(nodes: NodeStore) {
@@ -25,7 +26,7 @@ final class FileMap {
     loader = nodes.loader
   }
 
-  /// After a mount: the blocks promised as of the checkpoint.
+  /// After a mount: sets the count of reserved blocks as of the checkpoint.
   func begin(reservedBlocks: UInt64) { self.reservedBlocks = reservedBlocks }
 
   /// Blocks a file can have: 256⁴.
@@ -41,7 +42,7 @@ final class FileMap {
   @inline(__always)
   static func reach(_ height: Int) -> UInt64 { 1 << (8 * UInt64(height)) }
 
-  /// The first node of a file's map and the levels of nodes.
+  /// The root of a file's map, and its height in levels of nodes.
   @inline(__always)
   func tree(of inode: Inode) throws(Stop) -> (root: UInt64, height: Int) {
     let height = inode.height
@@ -49,7 +50,7 @@ final class FileMap {
     return (inode.root, height)
   }
 
-  /// Where the entry of block `index` lies, nil where the map has nothing that deep.
+  /// Where the entry of block `index` lies; nil where the map has no node for it.
   func mapSlot(_ inode: Inode, _ index: UInt64) throws(Stop) -> MapSlot? {
     switch inode.layout {
     case .inline, .node: return nil
@@ -88,7 +89,7 @@ final class FileMap {
     return entry
   }
 
-  /// Loads everything on the way to the blocks of `range`, so that `makeMapSlot` finds it.
+  /// Loads the map nodes that lead to the blocks of `range`, so that `makeMapSlot` finds them.
   func prepareMap(_ inode: Inode, _ range: Range<UInt64>) throws(Stop) {
     guard range.upperBound <= Self.maximumFileBlocks else { throw .fail(EFBIG) }
     guard inode.layout == .tree, !range.isEmpty else { return }
@@ -99,8 +100,8 @@ final class FileMap {
     }
   }
 
-  /// Where the entry of block `index` lies; what is missing on the way is made. The inode is not inline.
-  /// `prepareMap` and `prepareNodes` came before.
+  /// Where the entry of block `index` lies; missing map nodes are created. The inode is not inline. The
+  /// caller has called `prepareMap` and `prepareNodes`.
   func makeMapSlot(_ inode: Inode, _ index: UInt64) throws(Stop) -> MapSlot {
     guard index < Self.maximumFileBlocks else { throw .fail(EIO) }
     if inode.layout == .direct {
@@ -135,7 +136,7 @@ final class FileMap {
     try nodes.newNode(as: .map)
   }
 
-  /// The direct entries move into a first map node.
+  /// Moves the direct entries into a first map node.
   private func growDirectToTree(_ inode: Inode) throws(Stop) {
     let fresh = try newMapNode()
     nodes.modify(inode.page)
@@ -148,7 +149,7 @@ final class FileMap {
     inode.inlineLength = 0
   }
 
-  /// A new root above the old one.
+  /// Adds a new root above the old one.
   private func growTree(_ inode: Inode, _ root: UInt64, _ height: Int) throws(Stop) -> (UInt64, Int) {
     let fresh = try newMapNode()
     nodes.modify(inode.page)
@@ -158,7 +159,7 @@ final class FileMap {
     return (fresh.number, height + 1)
   }
 
-  /// Points block `index` at a new place on the device.
+  /// Sets the address of block `index`.
   func setMapEntry(_ inode: Inode, _ index: UInt64, to address: UInt64, checksum: UInt32) throws(Stop) {
     setMapEntry(try makeMapSlot(inode, index), to: address, checksum: checksum)
   }
@@ -176,14 +177,14 @@ final class FileMap {
     }
   }
 
-  /// Forgets what a map entry holds, a block or a promise. The caller clears the entry.
+  /// Releases the block or the reservation that a map entry holds. The caller clears the entry.
   func releaseEntry(_ entry: Entry, of inode: Inode) {
     guard !entry.isHole else { return }
     if entry.address != 0 { segments.remove(entry.address) } else { releaseReserved() }
     inode.loseBlock()
   }
 
-  /// A hole gets a promise of space.
+  /// Marks a hole as reserved.
   func reserve(_ slot: MapSlot) {
     assert(slot.entry.isHole)
     nodes.modify(slot.page)
@@ -198,7 +199,7 @@ final class FileMap {
 
   // MARK: The leaf used last
 
-  /// The place of block `index` in the lowest map node used last, nil when it is not there.
+  /// Where the entry of block `index` lies in the lowest map node used last; nil when it does not lie there.
   @inline(__always)
   private func slotInLastLeaf(root: UInt64, height: Int, _ index: UInt64) -> MapSlot? {
     guard lastLeaf.root == root, lastLeaf.height == height, lastLeaf.blocks == index >> 8,
@@ -215,7 +216,7 @@ final class FileMap {
       frame: cache.frame(of: page), freedNodes: nodes.freedNodes)
   }
 
-  /// A map node is about to leave a tree.
+  /// Forgets the lowest map node used last, because a map node is about to leave a tree.
   func forgetLeaf() { lastLeaf = LeafMemo() }
 }
 

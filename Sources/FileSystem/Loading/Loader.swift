@@ -5,9 +5,9 @@ import Glibc
 
 /// Finding blocks in memory, and reading those that are not there.
 ///
-/// Owns nothing but counts: what is being read is in the cache, and who waits for it in `Waiting`. It
-/// promises that a block which is found has matched its checksum when it was read, and that a request or job
-/// which waits for one runs again.
+/// Owns only counters: the cache holds the frames being read, and `Waiting` the requests and jobs that wait
+/// for them. It promises that a block found in memory matched its checksum when it was read, and that a
+/// request or job that waits for a block is run again when the read has ended, with or without an error.
 final class Loader {
   private let cache: Cache
   private let event: Event
@@ -54,15 +54,15 @@ final class Loader {
     return nil
   }
 
-  /// A block that could not be read is an error for those who waited for it. It is read again for those who
-  /// ask later.
+  /// Drops a block that could not be read. The requests and jobs that waited for it (they pin it) get EIO;
+  /// later ones read it again.
   func forgetFailure(_ frame: FrameIndex) throws(Stop) {
     guard cache[frame].pins == 0 else { throw .fail(EIO) }
     cache.drop(frame)
   }
 
-  /// Begins to read a block that is not in memory; the request or job that runs waits for it. What is still
-  /// on its way to the device is there at once.
+  /// Begins to read a block that is not in memory; the running request or job waits for it. A node that is
+  /// still on its way to the device is copied from the log write instead, without waiting.
   func load(_ key: NodeKey, index: UInt64 = 0, address: UInt64, checksum expected: UInt32) throws(Stop)
     -> Page
   {
@@ -81,8 +81,8 @@ final class Loader {
     throw waiting.wait(for: frame)
   }
 
-  /// A block that `load` asked for has arrived, or not.
-  /// - Returns: whether it is there. `wake` comes next.
+  /// A read begun by `load` has ended. The caller calls `wake` next.
+  /// - Returns: whether the block is good.
   func arrived(_ frame: FrameIndex, _ code: Int32) -> Bool {
     guard case .loading(let expected) = cache[frame].state else { return false }
     event.count(Work.checksum)
@@ -93,9 +93,9 @@ final class Loader {
     return matches
   }
 
-  /// Those that waited for a block go on.
+  /// Wakes the requests and jobs that wait for a block.
   func wake(_ frame: FrameIndex) {
-    // What is no longer wanted was only kept for the command.
+    // A frame detached meanwhile (`Cache.detach`) was kept for the read command only.
     let isWanted = cache[frame].state != .buffer
     waiting.readEnded(frame, pinning: isWanted)
     if !isWanted { cache.giveBack(frame) }
@@ -110,8 +110,8 @@ final class Loader {
       inode: concernedInode(frame, key), code: code, place: key.raw ^ index << 24)
   }
 
-  /// The inode that a block belongs to: of a node, what the first request that waits for it is about. 0 where
-  /// that is not known.
+  /// The inode that a message about an unreadable block is about: for an internal node, the inode of the
+  /// first request that waits for it. 0 where it is not known.
   private func concernedInode(_ frame: FrameIndex, _ key: NodeKey) -> UInt64 {
     switch key.kind {
     case .data, .inode: return key.number
@@ -123,16 +123,16 @@ final class Loader {
     }
   }
 
-  /// A block that a file's read brought into its slot did not match.
+  /// Counts a checksum mismatch in a block read straight into a request's slot.
   func countMismatch() { mismatches += 1 }
 
-  /// A block in memory holds what it must not: it came so from the device, or has been changed since its
-  /// checksum was found right.
+  /// Reports a block in memory whose contents are impossible, although its checksum matched: it was written
+  /// so, or a device has changed the memory since.
   @inline(never)
   func damaged(_ page: Page) -> Stop {
     let key = cache[cache.frame(of: page)].key
     errors.record(
-      .checksum, "\(key.kind) \(key.number) holds what it must not",
+      .checksum, "\(key.kind) \(key.number) holds impossible values",
       inode: key.kind == .inode ? key.number : 0, place: key.raw)
     return .fail(EIO)
   }

@@ -2,8 +2,8 @@ import Format
 
 /// The device, and what its superblock says of the filesystem on it.
 ///
-/// Owns these constants. They are known once recovery has read the superblock (`adopt`), and never change
-/// after that.
+/// Owns these constants: size and capabilities of the device from the beginning; geometry, nonce, checksum
+/// seed and directory hash key once recovery has read the superblock (`adopt`). They never change after that.
 final class Volume {
   /// The device's size in 4 KiB blocks.
   let blockCount: UInt64
@@ -21,7 +21,7 @@ final class Volume {
     self.canDiscard = canDiscard
   }
 
-  /// The superblock was read and found right.
+  /// Takes over the values of a superblock that was found valid.
   func adopt(_ superblock: Superblock) {
     self.superblock = superblock
     geometry = superblock.geometry
@@ -32,9 +32,9 @@ final class Volume {
 }
 
 extension Geometry {
-  /// Stands in until the superblock was read.
+  /// A placeholder until the superblock has been read.
   static let none: Geometry = {
-    // The smallest geometry is always possible.
+    // The smallest geometry is always valid.
     guard let geometry = try? Geometry.fitting(blockCount: 16384) else {
       preconditionFailure("impossible geometry")
     }
