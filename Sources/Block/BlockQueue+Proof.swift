@@ -6,8 +6,8 @@ import NVMe
 import NVMeSpec
 import PCI
 
-/// How far the proof has come that a device still holds what was written to it although it lost power, or was started
-/// anew.
+/// How far the proof has come that a device still holds what was written to it although it lost power, or was
+/// started anew.
 ///
 ///     none ──power lost: all commands come back──► begun ──► reading ──all is there──► none
 ///                                                               └────something is not──► failed
@@ -24,8 +24,8 @@ enum Proof: Equatable {
   var isUnderWay: Bool { self != .none && self != .failed }
 }
 
-/// What is not flushed is accounted for; after a loss of power it is read back. A flush succeeds only when what it covers
-/// is there.
+/// What is not flushed is accounted for; after a loss of power it is read back. A flush succeeds only when
+/// what it covers is there.
 extension BlockQueue {
   /// Marks the context of a read for a proof, which is the number of its frame.
   static let proofMark: UInt64 = 1 << 62
@@ -37,12 +37,13 @@ extension BlockQueue {
 
   // MARK: The account
 
-  /// How often a loss of power, or a new start, may overtake a request before it is given up: it may be what brings that about.
+  /// How often a loss of power, or a new start, may overtake a request before it is given up: it may be what
+  /// brings that about.
   private static let recallLimit = 5
 
   /// A request has ended.
-  /// - Returns: whether its end is to be reported. What a loss of power overtook is carried out again; so is what would be durable by
-  ///   it, which counts only when what was durable before is there.
+  /// - Returns: whether its end is to be reported. What a loss of power overtook is carried out again; so is
+  ///   what would be durable by it, which counts only when what was durable before is there.
   @inline(__always)
   mutating func settle(_ index: UInt32) -> Bool {
     let request = pool[index]
@@ -80,7 +81,8 @@ extension BlockQueue {
     return true
   }
 
-  /// A request that was under way when power was lost is carried out again, unless that has happened too often.
+  /// A request that was under way when power was lost is carried out again, unless that has happened too
+  /// often.
   private mutating func retryRecalled(_ index: UInt32) -> Bool {
     let request = pool[index]
     // Its blocks may hold what they did, what it writes, or some of each.
@@ -141,8 +143,8 @@ extension BlockQueue {
     if pair.post(flush, context: Self.ownFlush) != nil { ownFlushPlace = unflushed.end }
   }
 
-  /// Nothing is known of what a request's blocks hold: they are being discarded, or filled with zeros that have no entry, or it is not
-  /// known how far a write has come.
+  /// Nothing is known of what a request's blocks hold: they are being discarded, or filled with zeros that
+  /// have no entry, or it is not known how far a write has come.
   mutating func recordUnknown(_ index: UInt32) {
     guard keepsAccount else { return }
     let request = pool[index]

@@ -78,8 +78,8 @@ extension BlockQueue {
     }
   }
 
-  /// A command that comes while the device is being looked at after a loss of power waits; where something was found
-  /// missing, all but reads end at once.
+  /// A command that comes while the device is being looked at after a loss of power waits; where something
+  /// was found missing, all but reads end at once.
   /// - Returns: whether the command is done with for now.
   @inline(never)
   private mutating func waitsForProof(_ index: UInt32) -> Bool {
@@ -156,8 +156,8 @@ extension BlockQueue {
     request.pointee.remaining &-= count
   }
 
-  /// Posts as much of a write zeroes as the queue pair has room for: as Write Zeroes, or where the controller has
-  /// none, as writes of zeros.
+  /// Posts as much of a write zeroes as the queue pair has room for: as Write Zeroes, or where the controller
+  /// has none, as writes of zeros.
   /// - Returns: whether all of it is posted.
   private mutating func postZeroes(_ index: UInt32) -> Bool {
     let request = pool[index]

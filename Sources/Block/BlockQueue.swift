@@ -4,8 +4,8 @@ import PCI
 
 /// The working state of a namespace device: its queue pair, and the requests under way in it.
 ///
-/// It lives at a fixed place in memory, so that the path of a request touches no object and takes no locks of the
-/// language's own.
+/// It lives at a fixed place in memory, so that the path of a request touches no object and takes no locks of
+/// the language's own.
 struct BlockQueue: ~Copyable {
   let controller: Controller
   let namespace: UInt32
@@ -24,8 +24,8 @@ struct BlockQueue: ~Copyable {
   let memory: UnsafeMutableRawPointer
   /// Whether commands carry metadata or protection information.
   let isProtected: Bool
-  /// The address of a frame of zeros for the device and for the processor, where the controller has no Write Zeroes, or
-  /// none that makes protection information.
+  /// The address of a frame of zeros for the device and for the processor, where the controller has no Write
+  /// Zeroes, or none that makes protection information.
   let zeros: UInt64?
   let zerosMemory: UnsafeMutableRawPointer?
   let transferLimits: TransferLimits
@@ -59,7 +59,8 @@ struct BlockQueue: ~Copyable {
   var loss: String?
   /// `Controller.cacheLosses` when it was last looked at.
   var cacheLosses: UInt64
-  /// Where `unflushed` ended when the flush was posted that is to make room in it; nil while none is under way.
+  /// Where `unflushed` ended when the flush was posted that is to make room in it; nil while none is under
+  /// way.
   var ownFlushPlace: UInt64?
   /// The error of such a flush, for the next who wants to know; 0 for none.
   var ownFlushErrno: Int32 = 0
@@ -85,8 +86,8 @@ struct BlockQueue: ~Copyable {
     canCompare = capabilities.canCompare(namespace)
     base = arena.iova
     memory = arena.base
-    // A local: where an operand of && is a property of a value that is not complete yet, the optimiser takes the
-    // properties set after it for set before, and destroys what is not there (Swift 6.3.1).
+    // A local: where an operand of && is a property of a value that is not complete yet, the optimiser takes
+    // the properties set after it for set before, and destroys what is not there (Swift 6.3.1).
     let isProtected = namespace.protection != nil
     self.isProtected = isProtected
     self.zeros = zeros?.iova

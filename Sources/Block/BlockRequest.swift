@@ -6,7 +6,8 @@ struct BlockRequest {
   static let none = UInt32.max
 
   var tag: UInt64 = 0
-  /// The next block that no NVMe command has been posted for; of a flush, the end of `UnflushedWrites` when it was posted.
+  /// The next block that no NVMe command has been posted for; of a flush, the end of `UnflushedWrites` when
+  /// it was posted.
   var block: UInt64 = 0
   /// The frame of that block.
   var frames: UnsafePointer<UInt32>?
@@ -22,8 +23,8 @@ struct BlockRequest {
   var next = BlockRequest.none
   var operation = BlockCommand.Operation.read
   var forceUnitAccess = false
-  /// Whether the device lost power, or was started anew, while NVMe commands of it had ended and others had not: all of it is posted
-  /// again.
+  /// Whether the device lost power, or was started anew, while NVMe commands of it had ended and others had
+  /// not: all of it is posted again.
   var isRecalled = false
   /// How often that has been.
   var recalls: UInt8 = 0

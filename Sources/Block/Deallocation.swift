@@ -1,8 +1,8 @@
 import NVMe
 import NVMeSpec
 
-/// Gathers discards into as few Dataset Management commands as the controller's limits allow, and remembers which
-/// requests each command serves.
+/// Gathers discards into as few Dataset Management commands as the controller's limits allow, and remembers
+/// which requests each command serves.
 ///
 /// Discards that are submitted together share a command; a large one may need several.
 struct Deallocation {

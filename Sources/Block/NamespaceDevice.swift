@@ -7,8 +7,8 @@ import PCI
 
 /// A namespace of a controller as a device of 4 KiB blocks, with a queue pair of its own.
 ///
-/// Several devices of one controller can be open at once, on the thread that owns the controller; the last one
-/// to be closed closes the controller.
+/// Several devices of one controller can be open at once, on the thread that owns the controller; the last
+/// one to be closed closes the controller.
 public final class NamespaceDevice: BlockDevice {
   /// How many commands can be under way at once.
   public static let commandLimit = 1024
@@ -106,7 +106,8 @@ public final class NamespaceDevice: BlockDevice {
   /// What happened in the device's queue pair; nothing any more once the device is closed.
   public var counters: QueueCounters { isClosed ? QueueCounters() : queue.pointee.pair.counters }
 
-  /// Requests that have not been reported, and NVMe commands that have not ended: for whoever looks for a leak.
+  /// Requests that have not been reported, and NVMe commands that have not ended: for whoever looks for a
+  /// leak.
   public var underWay: (requests: Int, commands: Int) {
     isClosed ? (0, 0) : (queue.pointee.pool.inUse, queue.pointee.pair.underWay)
   }
@@ -116,12 +117,13 @@ public final class NamespaceDevice: BlockDevice {
     isClosed ? LatencyHistogram() : queue.pointee.pair.latency
   }
 
-  /// The device's queue pair: its identifier, and how many commands can be under way in it; 0 once it is closed.
+  /// The device's queue pair: its identifier, and how many commands can be under way in it; 0 once it is
+  /// closed.
   public var queueIdentifier: UInt16 { isClosed ? 0 : queue.pointee.pair.identifier }
   public var queueDepth: Int { isClosed ? 0 : queue.pointee.pair.depth }
 
-  /// What the device lost of what was written to it, once that was found after a loss of power or a new start: every command but a
-  /// read ends with EIO from then on.
+  /// What the device lost of what was written to it, once that was found after a loss of power or a new
+  /// start: every command but a read ends with EIO from then on.
   public var loss: String? { isClosed ? nil : queue.pointee.loss }
 
   /// Begins to record NVMe commands, `capacity` of them at a time.
@@ -165,8 +167,8 @@ public final class NamespaceDevice: BlockDevice {
 
   public func prepareToSleep() -> Bool {
     guard !isClosed else { return true }
-    // Interrupts are always on; what is left of former ones would only wake the caller for nothing. Where the vector
-    // is another queue pair's too, that one may not have seen them.
+    // Interrupts are always on; what is left of former ones would only wake the caller for nothing. Where the
+    // vector is another queue pair's too, that one may not have seen them.
     if let descriptor = interruptDescriptor {
       if !controller.sharesInterrupt(of: queue.pointee.pair) {
         var count: UInt64 = 0

@@ -1,7 +1,8 @@
 import BlockProtocol
 
 extension SynchronousDevice {
-  /// Reads blocks from anywhere on the device, one behind the other into `memory`, as many at once as the arena holds.
+  /// Reads blocks from anywhere on the device, one behind the other into `memory`, as many at once as the
+  /// arena holds.
   ///
   /// A block that cannot be read does not stop the others.
   /// - Returns: the blocks that could not be read, each with its errno.

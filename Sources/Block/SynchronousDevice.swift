@@ -91,8 +91,8 @@ public final class SynchronousDevice {
     try forEachPart(.writeZeroes, block, count)
   }
 
-  /// Has the device check that blocks can be read, protection information and all; where it has no command for that, they
-  /// are read.
+  /// Has the device check that blocks can be read, protection information and all; where it has no command
+  /// for that, they are read.
   /// - Throws: the command's error: of the blocks about it nobody knows more.
   public func verify(block: UInt64, count: UInt64) throws(BlockDeviceError) {
     if device.canVerify { return try forEachPart(.verify, block, count) }

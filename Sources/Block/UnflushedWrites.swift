@@ -1,8 +1,8 @@
-/// What was written to a namespace and is not known to be durable, with the last few blocks that are: a checksum for each
-/// 4 KiB block, in the order in which the writes ended.
+/// What was written to a namespace and is not known to be durable, with the last few blocks that are: a
+/// checksum for each 4 KiB block, in the order in which the writes ended.
 ///
-/// Places in that order are counted from 0 and never come back. The entries are a ring, of which the system gives memory
-/// only as far as it is used.
+/// Places in that order are counted from 0 and never come back. The entries are a ring, of which the system
+/// gives memory only as far as it is used.
 struct UnflushedWrites: ~Copyable {
   struct Entry {
     /// The first 4 KiB block.
@@ -11,7 +11,8 @@ struct UnflushedWrites: ~Copyable {
     var count: UInt32
     /// The CRC-32C of a written block, with `BlockQueue.checksum`; of no meaning where `isData` is false.
     var checksum: UInt32
-    /// Whether one block was written; otherwise nothing is known of what the blocks hold: they were discarded.
+    /// Whether one block was written; otherwise nothing is known of what the blocks hold: they were
+    /// discarded.
     var isData: Bool
   }
 

@@ -1,7 +1,7 @@
 /// A command on a device of 4 KiB blocks.
 ///
-/// Data lies in frames of the device's arena, one frame a block, which need not be contiguous. The frame list must
-/// stay valid until the command has completed.
+/// Data lies in frames of the device's arena, one frame a block, which need not be contiguous. The frame list
+/// must stay valid until the command has completed.
 public struct BlockCommand {
   /// Bytes of a block, and of the frame that holds one.
   public static let blockSize = 4096
@@ -10,8 +10,8 @@ public struct BlockCommand {
     case read, write, flush, discard, writeZeroes
     /// The device reads the blocks, checks them as far as it can, and transfers nothing.
     case verify
-    /// The device compares its blocks with those of the frames; where they differ the command ends with ENODATA, as
-    /// Linux has it of Compare Failure, and `NamespaceDevice.errors` names that status.
+    /// The device compares its blocks with those of the frames; where they differ the command ends with
+    /// ENODATA, as Linux has it of Compare Failure, and `NamespaceDevice.errors` names that status.
     case compare
   }
 

@@ -26,7 +26,8 @@ public protocol BlockDevice: AnyObject {
   /// Appends completions that have arrived, at most `limit`, to `completions`. Never blocks.
   func poll(_ completions: inout [BlockCompletion], limit: Int)
 
-  /// When the device wants `poll` called although no interrupt will come (ns, monotonic); `UInt64.max` for never.
+  /// When the device wants `poll` called although no interrupt will come (ns, monotonic); `UInt64.max` for
+  /// never.
   var nextDeadline: UInt64 { get }
 
   /// Arms the interrupt before the caller sleeps.
@@ -36,8 +37,8 @@ public protocol BlockDevice: AnyObject {
   /// Readable when completions have arrived after `prepareToSleep`; nil where only polling works.
   var interruptDescriptor: Int32? { get }
 
-  /// Readable when the device has something to say that is no completion, such as an event: `poll` takes it in. Nil
-  /// where only polling works.
+  /// Readable when the device has something to say that is no completion, such as an event: `poll` takes it
+  /// in. Nil where only polling works.
   var eventDescriptor: Int32? { get }
 
   /// Readable when the device is being taken away.

@@ -2,11 +2,12 @@ import Glibc
 import NVMeSpec
 import PCI
 
-/// An NVMe controller in the process: registers, queues and commands as the specification has them, behind a PCI
-/// function, over image files or memory.
+/// An NVMe controller in the process: registers, queues and commands as the specification has them, behind a
+/// PCI function, over image files or memory.
 ///
-/// It meets its driver only at registers, doorbells and DMA memory. A doorbell store carries out what it announces
-/// at once, unless a thread or a time has to be waited for; `service(now:)` brings in what has come to its end.
+/// It meets its driver only at registers, doorbells and DMA memory. A doorbell store carries out what it
+/// announces at once, unless a thread or a time has to be waited for; `service(now:)` brings in what has come
+/// to its end.
 public final class EmulatedController {
   /// What a person calls it.
   public let name: String
@@ -123,7 +124,8 @@ extension EmulatedController: PCIFunction {
 
   public func restoreChannel() { enableMemorySpace() }
 
-  /// A reset of the link clears the configuration: the host has to place the function's registers again, and let it access memory.
+  /// A reset of the link clears the configuration: the host has to place the function's registers again, and
+  /// let it access memory.
   private func resetConfiguration() {
     controller.linkWasReset = false
     controller.barsAreReset = true
@@ -173,7 +175,8 @@ extension EmulatedController {
   /// Takes the function away, as if it were pulled out: registers read as all ones from now on.
   public func surpriseRemove() { controller.remove() }
 
-  /// Shows a fault now, without a command to show it on: `fatal`, `remove`, `dropLink`, `resetItself`, `losePower` or `replace`.
+  /// Shows a fault now, without a command to show it on: `fatal`, `remove`, `dropLink`, `resetItself`,
+  /// `losePower` or `replace`.
   public func show(_ fault: FaultAction) {
     switch fault {
     case .fatal: controller.fail()
@@ -219,8 +222,8 @@ extension EmulatedController {
 
   /// Cuts the power and brings it back: media hold what the cut left them, and the controller is as when new.
   /// DMA mappings and interrupts stay, being the host's.
-  /// - Throws: `FunctionError` when the configuration does not ask for a recording, from which alone it is known
-  ///   what there is to lose.
+  /// - Throws: `FunctionError` when the configuration does not ask for a recording, from which alone it is
+  ///   known what there is to lose.
   public func cutPower(_ cut: PowerCut = PowerCut()) throws(FunctionError) {
     guard controller.recorder != nil else {
       throw FunctionError(

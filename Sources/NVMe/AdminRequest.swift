@@ -1,7 +1,8 @@
 import NVMeSpec
 import PCI
 
-/// An admin command of somebody who cannot wait: one at a time, beside those of `execute`, with a page of its own.
+/// An admin command of somebody who cannot wait: one at a time, beside those of `execute`, with a page of its
+/// own.
 final class AdminRequest {
   enum Stage {
     case idle

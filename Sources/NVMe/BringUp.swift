@@ -22,7 +22,7 @@ struct BringUp {
   var queuesCreated = 0
   /// How many bring-ups in a row have failed.
   var failures = 0
-  /// Until when a controller that is offline is waited for (ns, monotonic), from the moment it was found so until it is ready
-  /// again.
+  /// Until when a controller that is offline is waited for (ns, monotonic), from the moment it was found so
+  /// until it is ready again.
   var offlineEnd: UInt64?
 }

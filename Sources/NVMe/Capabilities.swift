@@ -5,7 +5,8 @@ import PCI
 public struct Capabilities: Sendable {
   /// Read, write: the most frames of 4 KiB of one command, by MDTS and the driver's own list pages.
   public internal(set) var transferFrames: UInt32 = 1
-  /// Multiples of so many frames are better not crossed by a command where a namespace names no boundary; 0 for none.
+  /// Multiples of so many frames are better not crossed by a command where a namespace names no boundary; 0
+  /// for none.
   public internal(set) var stripeFrames: UInt32 = 0
   /// Whether I/O commands may use SGLs. Frames have any alignment that a controller may ask for.
   public internal(set) var takesSGLs = false
@@ -30,7 +31,8 @@ public struct Capabilities: Sendable {
   /// The most frames of one Write Zeroes command.
   public internal(set) var writeZeroesFrames: UInt32 = 1
 
-  /// Whether Dataset Management deallocates blocks of `count` logical blocks each: its limits leave room for one.
+  /// Whether Dataset Management deallocates blocks of `count` logical blocks each: its limits leave room for
+  /// one.
   public func canDeallocate(blocksOf count: UInt32) -> Bool {
     canDeallocate && deallocateRangeBlocks >= count && deallocateBlocks >= UInt64(count)
   }
@@ -48,8 +50,8 @@ public struct Capabilities: Sendable {
     TransferLimits(maximum: min(writeZeroesFrames, Self.lbaLimit(namespace)))
   }
 
-  /// Whether there is a Compare command that `namespace` can be compared with: where metadata lies between the blocks, what
-  /// is compared would have to lie so too, and the controller cannot make it (PRACT).
+  /// Whether there is a Compare command that `namespace` can be compared with: where metadata lies between
+  /// the blocks, what is compared would have to lie so too, and the controller cannot make it (PRACT).
   public func canCompare(_ namespace: Namespace) -> Bool {
     canCompare && namespace.protection?.isStripped != true
   }

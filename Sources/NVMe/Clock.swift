@@ -1,10 +1,11 @@
 import CMachine
 import Glibc
 
-/// The time as a queue pair reads it, twice for a command: from the processor's own counter where the kernel trusts
-/// that one too, brought into line with the time source every few milliseconds.
+/// The time as a queue pair reads it, twice for a command: from the processor's own counter where the kernel
+/// trusts that one too, brought into line with the time source every few milliseconds.
 ///
-/// Never goes back, and never strays from the time source by more than that one is corrected within `interval`.
+/// Never goes back, and never strays from the time source by more than that one is corrected within
+/// `interval`.
 @usableFromInline
 struct Clock {
   /// How long the counter is trusted (ns), and how long it is watched before its rate is believed.

@@ -3,8 +3,9 @@ import PCI
 
 /// The metadata of commands to a namespace that has some, and the protection information in it.
 ///
-/// Metadata lies in buffers of its own, one for each command that can be under way. Where the controller wants it
-/// between the blocks, and it is nothing but protection information, the controller keeps it to itself.
+/// Metadata lies in buffers of its own, one for each command that can be under way. Where the controller
+/// wants it between the blocks, and it is nothing but protection information, the controller keeps it to
+/// itself.
 final class CommandProtection {
   let format: ProtectionFormat
   /// Whether metadata goes over the bus at all.
@@ -40,7 +41,8 @@ final class CommandProtection {
     memory.deallocate()
   }
 
-  /// Makes a read, write or compare a protected one; a write's or compare's protection information is made here.
+  /// Makes a read, write or compare a protected one; a write's or compare's protection information is made
+  /// here.
   /// - Parameters:
   ///   - index: the index of its tracker.
   ///   - list: its frames in the memory at `base`, no more than a command may have.
@@ -103,8 +105,8 @@ public struct NamespaceProtection: Sendable, Hashable {
   /// The most frames of one command.
   let frameLimit: Int
 
-  /// - Returns: nil for a namespace without metadata, or whose metadata lies between the blocks and is more than
-  ///   protection information.
+  /// - Returns: nil for a namespace without metadata, or whose metadata lies between the blocks and is more
+  ///   than protection information.
   init?(_ identity: IdentifyNamespace) {
     guard let format = ProtectionFormat(identity), format.blockSize <= DMAArena.frameSize else { return nil }
     isStripped = identity.extendedMetadata
@@ -116,7 +118,8 @@ public struct NamespaceProtection: Sendable, Hashable {
 }
 
 extension QueuePair {
-  /// Puts a read, a write or a compare of a namespace with metadata into the submission queue, as `postTransfer` does.
+  /// Puts a read, a write or a compare of a namespace with metadata into the submission queue, as
+  /// `postTransfer` does.
   /// - Parameter memory: the arena's frame 0 for the processor.
   public mutating func postProtected(
     _ opcode: IOOpcode, namespace: UInt32, lba: UInt64, lbaCount: UInt32, forceUnitAccess: Bool,
@@ -132,8 +135,8 @@ extension QueuePair {
     return true
   }
 
-  /// Puts a Verify of a namespace with metadata, or without, into the submission queue: the controller reads the blocks and
-  /// checks them against their protection information, and nothing is transferred.
+  /// Puts a Verify of a namespace with metadata, or without, into the submission queue: the controller reads
+  /// the blocks and checks them against their protection information, and nothing is transferred.
   /// - Parameters:
   ///   - lbaCount: the number of logical blocks, 1...65,536.
   ///   - context: given back with the end.
@@ -147,8 +150,8 @@ extension QueuePair {
     return post(command, context: context) != nil
   }
 
-  /// Takes the end of a command of a protected queue pair: a read that does not match its protection information has
-  /// failed, as it would have at the controller.
+  /// Takes the end of a command of a protected queue pair: a read that does not match its protection
+  /// information has failed, as it would have at the controller.
   mutating func completeProtected(
     _ tracker: UnsafeMutablePointer<Tracker>, _ protection: CommandProtection, result: UInt32
   ) {

@@ -11,8 +11,8 @@ public struct CommandTrace: Sendable {
   /// When the store to the doorbell began, and when it had ended.
   public var doorbell: UInt64 = 0
   public var doorbellEnd: UInt64 = 0
-  /// When a poll found its completion, and when that poll had collected all it found; 0 while it is at the controller,
-  /// and for good when the controller was reset under it.
+  /// When a poll found its completion, and when that poll had collected all it found; 0 while it is at the
+  /// controller, and for good when the controller was reset under it.
   public var completed: UInt64 = 0
   public var reaped: UInt64 = 0
   /// The completion's status.
@@ -27,8 +27,8 @@ public struct CommandTrace: Sendable {
 
 /// A ring of the last commands of a queue pair, in the order of their submission.
 ///
-/// All its memory is there before the first command. It is looked at once a doorbell and once a poll: while there is none,
-/// a command costs nothing.
+/// All its memory is there before the first command. It is looked at once a doorbell and once a poll: while
+/// there is none, a command costs nothing.
 final class CommandTracer {
   let capacity: Int
   private let records: UnsafeMutablePointer<CommandTrace>
@@ -88,8 +88,8 @@ final class CommandTracer {
     record(number).pointee.reaped = reaped
   }
 
-  /// Takes the oldest commands, up to the first that is still at the controller. One that half the ring is newer than
-  /// is not waited for.
+  /// Takes the oldest commands, up to the first that is still at the controller. One that half the ring is
+  /// newer than is not waited for.
   func take(limit: Int) -> [CommandTrace] {
     var result: [CommandTrace] = []
     while taken < made, result.count < limit {

@@ -108,8 +108,8 @@ extension Controller {
     return (end.result, Array(dataBuffer(count)))
   }
 
-  /// Waits for the end of the command just sent. One that does not come back costs the controller a reset: its
-  /// memory could not be used again otherwise.
+  /// Waits for the end of the command just sent. One that does not come back costs the controller a reset:
+  /// its memory could not be used again otherwise.
   private func awaitCaller(_ limit: UInt64) throws(ControllerError) -> FinishedCommand {
     let deadline = now + limit
     var pause = Pause(self)

@@ -31,7 +31,8 @@ extension Controller {
     }
   }
 
-  /// Whether the bring-up can do without what failed. The command may still be under way: only a reset ends it.
+  /// Whether the bring-up can do without what failed. The command may still be under way: only a reset ends
+  /// it.
   private func canContinue(after error: ControllerError) -> Bool {
     guard case .commandTimeout = error.reason, error.state == .describingNamespaces, !skipsDescriptors else {
       return false
@@ -179,8 +180,8 @@ extension Controller {
   }
 }
 
-/// Waiting while the caller may block: short sleeps at first, longer ones later, and no longer than an emulated
-/// function allows.
+/// Waiting while the caller may block: short sleeps at first, longer ones later, and no longer than an
+/// emulated function allows.
 struct Pause {
   private let controller: Controller
   private var length: UInt64 = 10_000

@@ -29,7 +29,8 @@ extension Controller {
   /// How long a format may take (ns): large disks overwrite themselves for hours.
   private static let formatLimit: UInt64 = 6 * 3600 * .second
 
-  /// Formats a namespace, which loses all it holds, and learns anew what namespaces there are. Blocks until it is done.
+  /// Formats a namespace, which loses all it holds, and learns anew what namespaces there are. Blocks until
+  /// it is done.
   ///
   /// No queue pair may be open: what the namespace's blocks are changes under its users.
   /// - Throws: why the controller cannot or will not, or did not; nothing is lost when it was not even asked.

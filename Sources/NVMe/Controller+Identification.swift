@@ -3,7 +3,8 @@ import PCI
 
 /// What the bring-up asks the controller, and what it makes of the answers.
 extension Controller {
-  /// Sends the command of the present state; where there is nothing to ask, goes on as if it had been answered.
+  /// Sends the command of the present state; where there is nothing to ask, goes on as if it had been
+  /// answered.
   func sendCommand() throws(ControllerError) {
     guard let command = command() else { return try handle(nil) }
     let isOptional = state == .describingNamespaces
@@ -81,7 +82,8 @@ extension Controller {
     return withData(SubmissionEntry(setFeature: .timestamp, value: 0))
   }
 
-  /// Host Identifier, of 16 bytes where the controller takes that (CTRATT.HIDS), of 8 otherwise (Base 2.0, section 5.27.1.25).
+  /// Host Identifier, of 16 bytes where the controller takes that (CTRATT.HIDS), of 8 otherwise (Base 2.0,
+  /// section 5.27.1.25).
   private func hostIdentifierCommand() -> SubmissionEntry? {
     let isExtended = identity.attributes & 1 != 0
     guard isExtended || identity.ioCommands.contains(.reservations), let identifier = HostIdentifier.machine
@@ -90,8 +92,8 @@ extension Controller {
     return withData(SubmissionEntry(setFeature: .hostIdentifier, value: isExtended ? 1 : 0))
   }
 
-  /// Asks for the guards of a namespace with protection information, where the controller has others than of 16 bits
-  /// (CTRATT.ELBAS).
+  /// Asks for the guards of a namespace with protection information, where the controller has others than of
+  /// 16 bits (CTRATT.ELBAS).
   private func guardCommand() -> SubmissionEntry? {
     guard identity.attributes & 1 << 15 != 0, let last = bringUp.namespaces.last,
       last.identifier == pendingNamespace, last.identity.protectionSettings & 7 != 0
@@ -214,7 +216,8 @@ extension Controller {
     }
   }
 
-  /// Namespaces that are in use must be what they were: the same by their identifiers, in the same format, and no smaller.
+  /// Namespaces that are in use must be what they were: the same by their identifiers, in the same format,
+  /// and no smaller.
   private func checkNamespaces() throws(ControllerError) {
     // Whoever uses them does not flush a cache that was not there.
     guard namespacesInUse.isEmpty || hadVolatileCache || !capabilities.hasVolatileCache else {
@@ -229,8 +232,8 @@ extension Controller {
     }
   }
 
-  /// Finds out whether the controller has lost power since the last bring-up, or was started anew: what its volatile cache
-  /// held may be lost then.
+  /// Finds out whether the controller has lost power since the last bring-up, or was started anew: what its
+  /// volatile cache held may be lost then.
   private func checkPower(_ new: SMARTLog?) {
     let old = health
     if let new { health = new }
@@ -266,7 +269,8 @@ extension Controller {
     queuePairLimit = min(counts.pairs, max(options.queuePairs, 1), doorbells)
   }
 
-  /// More namespaces than any controller has; a controller that lists them without end is not followed further.
+  /// More namespaces than any controller has; a controller that lists them without end is not followed
+  /// further.
   private static let namespaceLimit = 16 * NamespaceList.limit
 
   /// Adds a list of namespaces to those known.

@@ -123,8 +123,8 @@ extension Controller {
     return queues.count { $0.vector == vector } > 1
   }
 
-  /// The eventfd that fires when an asynchronous event, or another admin command, has completed; nil where the
-  /// function has no interrupts. `poll` takes it in.
+  /// The eventfd that fires when an asynchronous event, or another admin command, has completed; nil where
+  /// the function has no interrupts. `poll` takes it in.
   public var eventDescriptor: Int32? { interrupts.first }
 
   /// Whether an asynchronous event, or another admin command, has completed and waits for `poll`.
@@ -201,14 +201,15 @@ extension Controller {
     if queue.isTraced { queue.ringTraced() } else { queue.ring() }
   }
 
-  /// Gives an emulated function the processor: what its threads have finished becomes completions. To be called by
-  /// whoever takes the interrupt's eventfd back to 0 and is about to sleep, since that is how threads make themselves
-  /// heard.
+  /// Gives an emulated function the processor: what its threads have finished becomes completions. To be
+  /// called by whoever takes the interrupt's eventfd back to 0 and is about to sleep, since that is how
+  /// threads make themselves heard.
   public func serviceFunction() {
     if needsService { serviceDue = function.service(now: now) }
   }
 
-  /// A namespace is being used: should another be found in its place after a reset, the controller is given up.
+  /// A namespace is being used: should another be found in its place after a reset, the controller is given
+  /// up.
   public func beginUse(of namespace: Namespace) { namespacesInUse.append(namespace) }
 
   /// Ends one use of a namespace.
@@ -216,11 +217,12 @@ extension Controller {
     if let index = namespacesInUse.firstIndex(of: namespace) { namespacesInUse.remove(at: index) }
   }
 
-  /// Whether a completion waits for `poll`. Those of a controller that is being reset, or is offline, are not collected any more.
+  /// Whether a completion waits for `poll`. Those of a controller that is being reset, or is offline, are not
+  /// collected any more.
   public func canCollect(from queue: borrowing QueuePair) -> Bool { state == .ready && queue.hasCompletion }
 
-  /// When `poll` is to be called although no interrupt may come (ns, monotonic); `UInt64.max` for never. Gives an
-  /// emulated function the processor for what was submitted since the last poll.
+  /// When `poll` is to be called although no interrupt may come (ns, monotonic); `UInt64.max` for never.
+  /// Gives an emulated function the processor for what was submitted since the last poll.
   public func nextDeadline(of queue: borrowing QueuePair) -> UInt64 {
     serviceFunction()
     if queue.generation != generation || canCollect(from: queue) { return 0 }

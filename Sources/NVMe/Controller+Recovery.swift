@@ -38,7 +38,8 @@ extension Controller {
   // MARK: Abort
 
   /// Sends Abort for commands that take too long.
-  /// - Returns: whether a command is still there although its Abort has ended, or had its time: only a reset helps.
+  /// - Returns: whether a command is still there although its Abort has ended, or had its time: only a reset
+  ///   helps.
   private func abortOverdue(in queue: inout QueuePair) -> Bool {
     var mustReset = false
     for index in 0..<queue.depth {
@@ -62,8 +63,8 @@ extension Controller {
     return mustReset
   }
 
-  /// Whether an Abort has had its chance to bring a command back. One that ended has: either the command was aborted
-  /// and its completion ought to be there, or the controller says that it could not abort it.
+  /// Whether an Abort has had its chance to bring a command back. One that ended has: either the command was
+  /// aborted and its completion ought to be there, or the controller says that it could not abort it.
   private func isPastAbort(_ tracker: Tracker, _ age: UInt64, queue: UInt16) -> Bool {
     if age >= options.commandTimeout + options.abortTimeout { return true }
     return tracker.history.abortSent && aborts.takeEnd(command: tracker.commandID, queue: queue)
@@ -98,8 +99,9 @@ extension Controller {
     restart()
   }
 
-  /// The bus has reported an uncorrectable error of the function: what it did may have been lost on the way, and it is reset, the
-  /// function too, as Linux does. Called by whoever waits for `PCIFunction.errorDescriptor`.
+  /// The bus has reported an uncorrectable error of the function: what it did may have been lost on the way,
+  /// and it is reset, the function too, as Linux does. Called by whoever waits for
+  /// `PCIFunction.errorDescriptor`.
   public func handleBusError() {
     counters.busErrors += 1
     bringUp.failures = max(bringUp.failures, 1)
@@ -118,7 +120,8 @@ extension Controller {
     }
   }
 
-  /// Carries a reset on. A bring-up that fails is begun again a few times, each time with a function-level reset.
+  /// Carries a reset on. A bring-up that fails is begun again a few times, each time with a function-level
+  /// reset.
   @inline(never)
   func recover() {
     guard state != .failed, state != .closed else { return }
@@ -150,7 +153,8 @@ extension Controller {
   /// How often a controller that is offline is looked for (ns).
   private static let offlineInterval: UInt64 = 10 * .millisecond
 
-  /// The registers read as all ones: the controller is waited for, or given up at once where it will not come back.
+  /// The registers read as all ones: the controller is waited for, or given up at once where it will not come
+  /// back.
   func goOffline() {
     if bringUp.offlineEnd == nil {
       counters.lostChannels += 1
@@ -160,8 +164,8 @@ extension Controller {
     probeChannel()
   }
 
-  /// Looks whether a controller that is offline answers again. Its former life is over then: completions may have been lost on
-  /// the way, and it may have been reset, so a function reset and a bring-up follow.
+  /// Looks whether a controller that is offline answers again. Its former life is over then: completions may
+  /// have been lost on the way, and it may have been reset, so a function reset and a bring-up follow.
   private func probeChannel() {
     guard !function.isTakenAway, now < bringUp.offlineEnd ?? 0 else { return fail(error(.removed)) }
     bringUp.nextStep = now + Self.offlineInterval

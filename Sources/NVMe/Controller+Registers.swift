@@ -1,7 +1,8 @@
 import NVMeSpec
 import PCI
 
-/// The controller's registers: what must hold before it is enabled, and access to the two that are used later.
+/// The controller's registers: what must hold before it is enabled, and access to the two that are used
+/// later.
 extension Controller {
   /// Refuses a controller that this driver cannot run, saying what it lacks.
   static func check(
@@ -44,7 +45,8 @@ extension Controller {
   /// Some controllers say 0, or less than they need; one that is ready sooner is not kept waiting.
   private static let shortestReadyTimeout: UInt64 = 5_000 * .millisecond
 
-  /// CRTO can ask for nine hours. No controller needs that long, and whoever waits for one that lies is told in time.
+  /// CRTO can ask for nine hours. No controller needs that long, and whoever waits for one that lies is told
+  /// in time.
   private static let longestReadyTimeout: UInt64 = 300_000 * .millisecond
 
   /// Sets the admin queue up and enables the controller.

@@ -6,9 +6,9 @@ extension Controller {
   /// The shortest and the longest time given to a shutdown, whatever RTD3E says (ns); Linux' limits.
   private static let shutdownTimes: ClosedRange<UInt64> = (5 * .second)...(60 * .second)
 
-  /// Shuts the controller down and gives the function back: queue pairs are deleted in order, the controller is
-  /// told to make everything durable (CC.SHN) and then disabled. Nothing may be in flight. Blocks; safe to call
-  /// twice.
+  /// Shuts the controller down and gives the function back: queue pairs are deleted in order, the controller
+  /// is told to make everything durable (CC.SHN) and then disabled. Nothing may be in flight. Blocks; safe to
+  /// call twice.
   public func close() {
     guard state != .closed else { return }
     if state == .ready { deleteQueues() }

@@ -5,10 +5,11 @@ import PCI
 /// An NVMe controller behind a PCI function: brought up, kept alive, reset when it hangs, shut down.
 ///
 /// It owns the admin queue pair; I/O queue pairs are made by `makeQueuePair` and driven by `poll`, all on the
-/// thread that owns the controller. Nothing after `open` blocks but `execute`, what is built on it, and `close`.
+/// thread that owns the controller. Nothing after `open` blocks but `execute`, what is built on it, and
+/// `close`.
 ///
-/// What every poll reads or writes is exempt from the language's checks for overlapping accesses, which would cost
-/// more than the poll: no access to it lasts longer than an expression.
+/// What every poll reads or writes is exempt from the language's checks for overlapping accesses, which would
+/// cost more than the poll: no access to it lasts longer than an expression.
 public final class Controller {
   /// The function the controller is reached through.
   public let function: any PCIFunction
@@ -35,8 +36,8 @@ public final class Controller {
   public internal(set) var events = EventLog()
   /// What befell the controller.
   public internal(set) var counters = ControllerCounters()
-  /// How often what completed writes had left in a volatile cache may have been lost, or the device was started anew: whoever wrote
-  /// has to look, before a flush may count, whether all is still there.
+  /// How often what completed writes had left in a volatile cache may have been lost, or the device was
+  /// started anew: whoever wrote has to look, before a flush may count, whether all is still there.
   @exclusivity(unchecked)
   public internal(set) var cacheLosses: UInt64 = 0
   /// The namespaces that are in use: when the controller comes back after a reset they must be the same.
@@ -46,7 +47,8 @@ public final class Controller {
   var hadVolatileCache = false
   /// `PCIFunction.starts` at the last bring-up.
   var lastStart = 0
-  /// SMART / Health Information, as of the last bring-up or SMART event; nil where the controller does not tell.
+  /// SMART / Health Information, as of the last bring-up or SMART event; nil where the controller does not
+  /// tell.
   public internal(set) var health: SMARTLog?
   /// What was found in the bring-up that people should know.
   public internal(set) var remarks: [String] = []
@@ -54,19 +56,20 @@ public final class Controller {
   var quirks: Quirks
   /// Why the controller grants no I/O queues, where it refused to say how many.
   var queueRefusal: CommandError?
-  /// Whether namespaces are not asked for their descriptors, since the controller did not answer or is known not to.
+  /// Whether namespaces are not asked for their descriptors, since the controller did not answer or is known
+  /// not to.
   var skipsDescriptors: Bool
   /// The firmware slots, as of the last firmware event; nil before the first.
   public internal(set) var firmware: FirmwareSlotLog?
 
-  /// Counts the lives of the controller: it grows whenever the controller is known to have stopped, so that what
-  /// was under way in an earlier life will never touch memory again.
+  /// Counts the lives of the controller: it grows whenever the controller is known to have stopped, so that
+  /// what was under way in an earlier life will never touch memory again.
   @exclusivity(unchecked)
   var generation: UInt64 = 0 {
     didSet { updateFastPath() }
   }
-  /// The generation while the controller is ready and has a processor of its own, `QueuePair.noFastPath` otherwise: one
-  /// comparison tells that a poll has only completions to look for.
+  /// The generation while the controller is ready and has a processor of its own, `QueuePair.noFastPath`
+  /// otherwise: one comparison tells that a poll has only completions to look for.
   @exclusivity(unchecked)
   @usableFromInline private(set) var fastPathGeneration = QueuePair.noFastPath
   /// Whether the function has no processor of its own.
@@ -108,8 +111,8 @@ public final class Controller {
   /// When the admin queue is to be looked after although nothing has completed (ns, monotonic).
   @exclusivity(unchecked)
   var adminDue = UInt64.max
-  /// Until when the controller may be paused by an activation of firmware, and when it was last found to be (ns,
-  /// monotonic).
+  /// Until when the controller may be paused by an activation of firmware, and when it was last found to be
+  /// (ns, monotonic).
   var pauseEnd: UInt64 = 0
   var lastPause: UInt64 = 0
 

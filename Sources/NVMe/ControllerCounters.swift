@@ -1,6 +1,7 @@
 /// What befell a controller since it was opened. All counts only grow.
 public struct ControllerCounters: Sendable, Equatable {
-  /// Resets because of a failure, of whatever cause; a bring-up that fails and is begun again counts once more.
+  /// Resets because of a failure, of whatever cause; a bring-up that fails and is begun again counts once
+  /// more.
   public var resets: UInt64 = 0
   /// Resets that took a function-level reset, since CC.EN was not heeded or had not helped.
   public var functionResets: UInt64 = 0

@@ -1,8 +1,9 @@
 import NVMeSpec
 import PCI
 
-/// The controller memory buffer (CMB), where submission queues may lie in it: commands are then stored through the BAR,
-/// and the controller need not fetch them from the host's memory (NVM Express Base 2.0, section 8.5).
+/// The controller memory buffer (CMB), where submission queues may lie in it: commands are then stored
+/// through the BAR, and the controller need not fetch them from the host's memory (NVM Express Base 2.0,
+/// section 8.5).
 final class ControllerMemoryBuffer {
   /// Where the controller finds the buffer: above any address that an IOMMU gives to memory.
   private static let address: UInt64 = 1 << 60
@@ -32,8 +33,8 @@ final class ControllerMemoryBuffer {
 
   /// The buffer of a controller; nil where there is none that submission queues can lie in.
   ///
-  /// Only a buffer that is given its address by the host is of use (CAP.CMBS): behind an IOMMU nobody knows where the
-  /// controller would look for another.
+  /// Only a buffer that is given its address by the host is of use (CAP.CMBS): behind an IOMMU nobody knows
+  /// where the controller would look for another.
   /// - Parameter registers: those of the controller, whose CMBMSC.CRE is set here.
   static func find(
     _ capabilities: ControllerCapabilities, _ registers: RegisterWindow, of function: any PCIFunction
@@ -57,8 +58,8 @@ final class ControllerMemoryBuffer {
     return ControllerMemoryBuffer(base, pageCount: bytes / pageSize)
   }
 
-  /// Gives the buffer its address. To be done before the controller is enabled, every time: a function-level reset takes
-  /// it away.
+  /// Gives the buffer its address. To be done before the controller is enabled, every time: a function-level
+  /// reset takes it away.
   func enable(_ registers: RegisterWindow) {
     var control = MemoryBufferControl(rawValue: 0)
     control.capabilitiesEnabled = true

@@ -1,7 +1,8 @@
-/// Where a controller stands, from its first register access to its end. The states up to `ready` are passed in
-/// this order, at the first bring-up as well as after a reset.
+/// Where a controller stands, from its first register access to its end. The states up to `ready` are passed
+/// in this order, at the first bring-up as well as after a reset.
 public enum ControllerState: Hashable, Sendable {
-  /// CC.EN was found set while CSTS.RDY was not: a former owner's enabling has to end before it can be undone.
+  /// CC.EN was found set while CSTS.RDY was not: a former owner's enabling has to end before it can be
+  /// undone.
   case awaitingFormerEnable
   /// CC.EN is 0; CSTS.RDY must follow.
   case disabling
@@ -33,7 +34,8 @@ public enum ControllerState: Hashable, Sendable {
   case listingNamespaces
   /// Identify Namespace, for one namespace after another.
   case identifyingNamespaces
-  /// Identify Namespace for the NVM command set, for each that may have protection information with wide guards.
+  /// Identify Namespace for the NVM command set, for each that may have protection information with wide
+  /// guards.
   case identifyingGuards
   /// Identify, Namespace Identification Descriptor list, for one namespace after another.
   case describingNamespaces
@@ -43,8 +45,8 @@ public enum ControllerState: Hashable, Sendable {
   case creatingSubmissionQueues
   /// Commands are taken.
   case ready
-  /// Its registers read as all ones: the link is down, or the device is being reset from outside, or is gone. Commands wait
-  /// until it answers again or `ControllerOptions.offlineTimeout` has passed.
+  /// Its registers read as all ones: the link is down, or the device is being reset from outside, or is gone.
+  /// Commands wait until it answers again or `ControllerOptions.offlineTimeout` has passed.
   case offline
   /// It cannot be used any more, for the reason in `Controller.failure`; it is known not to touch memory.
   case failed

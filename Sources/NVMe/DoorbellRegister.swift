@@ -4,12 +4,14 @@ import PCI
 
 /// A doorbell of a queue: stored to in mapped memory where the BAR is mapped, through the window otherwise.
 ///
-/// With a shadow the new value goes into memory first, and the register is stored to only when the controller has
-/// asked for that, by the event index it keeps beside the shadow (NVM Express Base 2.0, 5.8 and annex B.5).
+/// With a shadow the new value goes into memory first, and the register is stored to only when the controller
+/// has asked for that, by the event index it keeps beside the shadow (NVM Express Base 2.0, 5.8 and annex
+/// B.5).
 @usableFromInline
 struct DoorbellRegister {
   private let mapped: UnsafeMutableRawPointer?
-  /// The address of the register where a store to it is all there is to do: where it is mapped and has no shadow.
+  /// The address of the register where a store to it is all there is to do: where it is mapped and has no
+  /// shadow.
   @usableFromInline private(set) var directAddress: UnsafeMutableRawPointer?
   private let registers: RegisterWindow
   /// The byte offset in BAR 0.
@@ -49,8 +51,8 @@ struct DoorbellRegister {
   ) -> Bool {
     let old = cm_load32(shadow.value)
     cm_store32(shadow.value, value)
-    // The event index must not be read before the controller can see the value: it writes the one and reads the other
-    // in the opposite order before it stops looking.
+    // The event index must not be read before the controller can see the value: it writes the one and reads
+    // the other in the opposite order before it stops looking.
     cm_full_fence()
     return Self.isAwaited(event: cm_load32(shadow.event), from: old, to: value)
   }

@@ -1,10 +1,10 @@
 import NVMeSpec
 
-/// What asynchronous events have the driver do: read the log an event names, so that the next of its kind may come,
-/// ask about the namespaces that changed, and send the request again that the event used up.
+/// What asynchronous events have the driver do: read the log an event names, so that the next of its kind may
+/// come, ask about the namespaces that changed, and send the request again that the event used up.
 ///
-/// One such command is under way at a time, since they share a frame of memory. A controller that reports events
-/// without end is asked for so many a second and no more.
+/// One such command is under way at a time, since they share a frame of memory. A controller that reports
+/// events without end is asked for so many a second and no more.
 struct EventService {
   /// A command that an event leads to.
   enum FollowUp: Hashable {

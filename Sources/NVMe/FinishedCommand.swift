@@ -13,8 +13,8 @@ public enum CommandEnd: UInt8, Sendable {
   case interrupted
   /// The device is gone.
   case removed
-  /// It was under way when the device lost power or was started anew. The queue's user looks first at what the device holds, and then
-  /// posts the command again or not.
+  /// It was under way when the device lost power or was started anew. The queue's user looks first at what
+  /// the device holds, and then posts the command again or not.
   case recalled
 }
 

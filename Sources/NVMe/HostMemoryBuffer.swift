@@ -1,8 +1,8 @@
 import NVMeSpec
 import PCI
 
-/// The memory that is lent to a controller which has too little of its own. The controller alone knows what is in it,
-/// and the processor never looks.
+/// The memory that is lent to a controller which has too little of its own. The controller alone knows what
+/// is in it, and the processor never looks.
 ///
 ///     | the controller's pages | one page for the descriptor list |
 final class HostMemoryBuffer {
@@ -20,7 +20,8 @@ final class HostMemoryBuffer {
     try function.map(arena)
   }
 
-  /// How many frames to lend to a controller: what it prefers, within a limit; 0 where that would be of no use to it.
+  /// How many frames to lend to a controller: what it prefers, within a limit; 0 where that would be of no
+  /// use to it.
   /// - Parameter limit: bytes.
   static func pages(for identity: IdentifyController, limit: Int) -> Int {
     let pages = min(Int(identity.preferredHostMemory), limit / DMAArena.frameSize)
@@ -46,7 +47,8 @@ final class HostMemoryBuffer {
 }
 
 extension Controller {
-  /// The command that lends memory to a controller that asks for some; nil where it does not, and where there is none.
+  /// The command that lends memory to a controller that asks for some; nil where it does not, and where there
+  /// is none.
   func hostMemoryCommand() -> SubmissionEntry? {
     let pages = HostMemoryBuffer.pages(for: identity, limit: options.hostMemoryLimit)
     guard pages > 0 else {
@@ -67,8 +69,8 @@ extension Controller {
     if !remarks.contains(remark) { remarks.append(remark) }
   }
 
-  /// Takes lent memory back. Until the controller has agreed it may write there; where it does not, the shutdown ends
-  /// that.
+  /// Takes lent memory back. Until the controller has agreed it may write there; where it does not, the
+  /// shutdown ends that.
   func disableHostMemory() {
     guard let hostMemory, hostMemory.isLent else { return }
     if (try? execute(.disableHostMemory)) != nil { hostMemory.end(succeeded: false) }

@@ -1,7 +1,7 @@
 /// How long commands took from the doorbell to the poll that found them completed.
 ///
-/// One completion of each poll is counted, the last: all of them while few commands are under way, a sample of
-/// them otherwise. Buckets are a quarter of a power of two wide.
+/// One completion of each poll is counted, the last: all of them while few commands are under way, a sample
+/// of them otherwise. Buckets are a quarter of a power of two wide.
 public struct LatencyHistogram: Sendable, Equatable {
   /// How many buckets there are.
   static let bucketCount = 256
@@ -39,9 +39,11 @@ public struct LatencyHistogram: Sendable, Equatable {
   /// The bucket of a latency in nanoseconds.
   @inlinable @inline(__always)
   static func bucket(_ latency: UInt64) -> Int {
-    // Half of it is never negative, nor 0: under 16 ns, where nothing is ever measured, it is a little too much.
+    // Half of it is never negative, nor 0: under 16 ns, where nothing is ever measured, it is a little too
+    // much.
     let half = Int64(truncatingIfNeeded: latency &>> 1 | 1)
-    // The exponent of a floating-point number and the first two bits of its fraction, as they lie side by side.
+    // The exponent of a floating-point number and the first two bits of its fraction, as they lie side by
+    // side.
     return Int(truncatingIfNeeded: Double(half).bitPattern &>> 50) &- 1023 << 2
   }
 }

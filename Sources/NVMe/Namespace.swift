@@ -35,8 +35,8 @@ public struct Namespace: Sendable, Hashable {
   /// The UUID, where there is one.
   public var uuid: [UInt8]? { descriptors.first { $0.type == NamespaceDescriptor.uuidType }?.value }
 
-  /// Whether it is, after a reset, what another description was of before it: of the same identifiers, in the same format, and no
-  /// smaller.
+  /// Whether it is, after a reset, what another description was of before it: of the same identifiers, in the
+  /// same format, and no smaller.
   func isSame(as former: Namespace) -> Bool {
     identity.nguid == former.identity.nguid && identity.eui64 == former.identity.eui64
       // It may not have been asked again.

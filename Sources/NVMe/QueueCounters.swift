@@ -18,8 +18,8 @@ public struct QueueCounters: Sendable, Equatable {
   public var completionDoorbells: UInt64 = 0
   /// Doorbells that needed no store, since the controller looks at their shadows.
   public var savedDoorbells: UInt64 = 0
-  /// Commands stored into the controller's memory buffer, each of which it would otherwise have fetched from the host's
-  /// memory (64 bytes); those submitted again are counted again.
+  /// Commands stored into the controller's memory buffer, each of which it would otherwise have fetched from
+  /// the host's memory (64 bytes); those submitted again are counted again.
   public var bufferedCommands: UInt64 = 0
   /// Commands of more than two frames with a PRP list, with one SGL descriptor, and with a segment of them.
   public var prpLists: UInt64 = 0
@@ -29,11 +29,11 @@ public struct QueueCounters: Sendable, Equatable {
   public var protectionErrors: UInt64 = 0
   /// Completions whose command identifier belongs to no command in flight; they are ignored.
   public var badCommandIDs: UInt64 = 0
-  /// Times a completion was found that the controller had written behind an entry that it had not, or whose phase
-  /// tag was wrong; the controller is reset.
+  /// Times a completion was found that the controller had written behind an entry that it had not, or whose
+  /// phase tag was wrong; the controller is reset.
   public var skippedCompletions: UInt64 = 0
-  /// Completions whose submission queue head is not among the entries the controller may have fetched; the command
-  /// counts as completed.
+  /// Completions whose submission queue head is not among the entries the controller may have fetched; the
+  /// command counts as completed.
   public var badQueueHeads: UInt64 = 0
 
   public init() {}

@@ -78,7 +78,7 @@ final class QueueMemory {
   /// The metadata's address for the device.
   var metadataAddress: UInt64 { arena.iova + UInt64(metadataOffset) }
 
-  /// Zeroes both queues, as far as they lie in the host's memory, so that no completion of a former life bears a phase
-  /// that looks new.
+  /// Zeroes both queues, as far as they lie in the host's memory, so that no completion of a former life
+  /// bears a phase that looks new.
   func clearQueues() { memset(arena.base, 0, listOffset) }
 }

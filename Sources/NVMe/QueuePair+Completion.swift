@@ -3,8 +3,8 @@ import NVMeSpec
 
 /// Commands on their way back from the controller.
 extension QueuePair {
-  /// Collects what the controller has completed, at most `limit` completions, and frees their entries with one
-  /// doorbell. The ends are in `takeFinished()`; commands to be tried again are not among them.
+  /// Collects what the controller has completed, at most `limit` completions, and frees their entries with
+  /// one doorbell. The ends are in `takeFinished()`; commands to be tried again are not among them.
   mutating func reap(limit: Int) {
     // Ends that nobody has taken leave less room.
     let room = min(limit, trackers.count &- finishedCount)
@@ -34,8 +34,8 @@ extension QueuePair {
     if headDoorbell.ring(headIndex) { counts.completionDoorbells &+= 1 } else { counts.savedDoorbells &+= 1 }
   }
 
-  /// Collects new entries as long as they complete commands with success, up to the end of the queue, all that the
-  /// loop needs being in registers.
+  /// Collects new entries as long as they complete commands with success, up to the end of the queue, all
+  /// that the loop needs being in registers.
   /// - Returns: how many were collected, at most `limit`.
   mutating func collectSuccesses(limit: Int) -> Int {
     let (pool, mask) = (trackers.trackers, trackers.indexMask)
@@ -83,8 +83,8 @@ extension QueuePair {
     completeWithError(tracker, status: status, result: cm_load32(entry))
   }
 
-  /// Whether the controller has written completions behind the next one, which is not there or bears a wrong phase
-  /// tag. They would never be found.
+  /// Whether the controller has written completions behind the next one, which is not there or bears a wrong
+  /// phase tag. They would never be found.
   var hasSkippedCompletion: Bool {
     mutating get {
       guard !hasCompletion else { return false }

@@ -1,9 +1,9 @@
 public import CMachine
 import NVMeSpec
 
-/// The fast path, which nearly every command takes: its doorbell is a store, and its completion, a success, needs no more than to
-/// be reported. It is inlined; whatever is out of the ordinary is left to `Controller.pollSlow` and
-/// `ringSlow`.
+/// The fast path, which nearly every command takes: its doorbell is a store, and its completion, a success,
+/// needs no more than to be reported. It is inlined; whatever is out of the ordinary is left to
+/// `Controller.pollSlow` and `ringSlow`.
 extension QueuePair {
   /// Byte offsets in a completion entry.
   @usableFromInline static var submissionHeadOffset: Int { 8 }
@@ -18,8 +18,8 @@ extension QueuePair {
     @inlinable @inline(__always) get { lastWord(next) & Self.phaseBit == 0 }
   }
 
-  /// An entry's last word, read before the rest of it: the command identifier, and above it the phase tag, 0 where
-  /// the entry is new, and the status. So a success is no larger than a command identifier.
+  /// An entry's last word, read before the rest of it: the command identifier, and above it the phase tag, 0
+  /// where the entry is new, and the status. So a success is no larger than a command identifier.
   @inlinable @inline(__always)
   func lastWord(_ entry: UnsafeMutableRawPointer) -> UInt32 {
     cm_load32(entry + Self.lastWordOffset) ^ expectedPhase
@@ -77,7 +77,8 @@ extension QueuePair {
     expectedPhase ^= Self.phaseBit
   }
 
-  /// Counts completions that were collected, and takes over what the last of them says about the submission queue.
+  /// Counts completions that were collected, and takes over what the last of them says about the submission
+  /// queue.
   @inlinable @inline(__always)
   mutating func countReaped(_ count: Int, through last: UnsafeMutableRawPointer) {
     reaped &+= UInt64(truncatingIfNeeded: count)
@@ -112,8 +113,8 @@ extension QueuePair {
 }
 
 extension Controller {
-  /// Drives a queue pair: gives an emulated function the processor, collects completions, submits again what is
-  /// due, rings, and looks after commands that take too long. Never blocks.
+  /// Drives a queue pair: gives an emulated function the processor, collects completions, submits again what
+  /// is due, rings, and looks after commands that take too long. Never blocks.
   ///
   /// Its ends are in the queue pair's `takeFinished()`.
   /// - Parameter limit: the most completions to collect; there may be more even when there were fewer.

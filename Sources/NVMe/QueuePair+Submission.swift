@@ -18,7 +18,8 @@ extension QueuePair {
   ///   - lba: the first logical block.
   ///   - lbaCount: the number of logical blocks, 1...65,536.
   ///   - forceUnitAccess: the data is to be on the medium at completion (FUA).
-  ///   - frames: the arena frames that hold the data, at least one, no more than the list pages have room for.
+  ///   - frames: the arena frames that hold the data, at least one, no more than the list pages have room
+  ///   for.
   ///   - count: how many frames.
   ///   - base: the address of the arena's frame 0 for the device.
   ///   - context: given back with the end.
@@ -78,8 +79,8 @@ extension QueuePair {
     guard isOnline, !ranges.isEmpty, ranges.count <= DatasetManagementRange.limit,
       let tracker = trackers.take()
     else { return false }
-    // The ranges go where the command's PRP list would: 256 of them are one page. Some devices fetch the whole
-    // page whatever the number of ranges.
+    // The ranges go where the command's PRP list would: 256 of them are one page. Some devices fetch the
+    // whole page whatever the number of ranges.
     let offset = listOffset(of: tracker)
     let page = UnsafeMutableRawBufferPointer(start: lists + offset, count: DMAArena.frameSize)
     page.copyMemory(from: UnsafeRawBufferPointer(ranges))

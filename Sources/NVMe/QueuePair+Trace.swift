@@ -14,7 +14,8 @@ extension QueuePair {
   public mutating func stopTrace() { tracer = nil }
 
   /// Takes recorded commands, in the order of their submission.
-  /// - Returns: at most `limit` of them, and how many were lost since the trace began because nobody took them.
+  /// - Returns: at most `limit` of them, and how many were lost since the trace began because nobody took
+  ///   them.
   public func takeTrace(limit: Int) -> (commands: [CommandTrace], lost: UInt64) {
     guard let tracer else { return ([], 0) }
     return (tracer.take(limit: limit), tracer.lost)

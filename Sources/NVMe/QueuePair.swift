@@ -4,15 +4,16 @@ import PCI
 
 /// A submission queue and its completion queue, and the commands under way in them.
 ///
-/// `post` puts a command into the submission queue, `ring` tells the controller of all that were posted, `reap`
-/// collects what the controller has completed. Nothing here allocates, and nothing the controller writes can make
-/// it trap. Owned by one thread.
+/// `post` puts a command into the submission queue, `ring` tells the controller of all that were posted,
+/// `reap` collects what the controller has completed. Nothing here allocates, and nothing the controller
+/// writes can make it trap. Owned by one thread.
 public struct QueuePair: ~Copyable {
   /// The queue identifier, the same for both queues; 0 is the admin queue pair.
   public var identifier: UInt16 { memory.identifier }
   /// How many commands can be under way at once.
   public var depth: Int { trackers.count }
-  /// How many commands have not ended, those that wait to be tried again included. Not for every command: it counts.
+  /// How many commands have not ended, those that wait to be tried again included. Not for every command: it
+  /// counts.
   public var underWay: Int { trackers.inUse }
   /// What happened in this queue pair.
   public var counters: QueueCounters {
@@ -33,8 +34,8 @@ public struct QueuePair: ~Copyable {
   var generation: UInt64 = 0 {
     didSet { updateFastPath() }
   }
-  /// The same while a doorbell is a store and a completion with success needs no more than to be reported, otherwise
-  /// nothing that `Controller.fastPathGeneration` ever is.
+  /// The same while a doorbell is a store and a completion with success needs no more than to be reported,
+  /// otherwise nothing that `Controller.fastPathGeneration` ever is.
   @usableFromInline private(set) var fastPathGeneration = QueuePair.noFastPath - 1
   /// No generation.
   static let noFastPath = UInt64.max
@@ -72,8 +73,9 @@ public struct QueuePair: ~Copyable {
   var entries: UInt32 { indexMask &+ 1 }
   @usableFromInline let indexMask: UInt32
 
-  // The submission queue, which may lie in a BAR: it is stored to and, but for a trace, never read. There is always a slot for a command that has a tracker: there is one more entry than
-  // there are trackers, and a command that is under way holds at most one.
+  // The submission queue, which may lie in a BAR: it is stored to and, but for a trace, never read. There is
+  // always a slot for a command that has a tracker: there is one more entry than there are trackers, and a
+  // command that is under way holds at most one.
   @usableFromInline let submission: UnsafeMutablePointer<SubmissionEntry>
   /// Whether it lies in the controller's memory buffer.
   let isBuffered: Bool
@@ -128,7 +130,8 @@ public struct QueuePair: ~Copyable {
     listsAddress = memory.listsAddress
     listEntries = memory.listPages * PRPList.entriesPerPage
     lists = memory.lists.bindMemory(to: UInt64.self, capacity: max(trackers.count * listEntries, 1))
-    // Room for as many ends as `reap` collects, and for all commands taken back from a controller that stopped.
+    // Room for as many ends as `reap` collects, and for all commands taken back from a controller that
+    // stopped.
     finishedCapacity = 2 * trackers.count
     finished = .allocate(capacity: finishedCapacity)
     tailDoorbell = DoorbellRegister(

@@ -1,8 +1,8 @@
 import PCI
 
-/// What certain controllers need beside what the specification says, or must not be asked for. The ids and needs are those that
-/// Linux (drivers/nvme/host/pci.c) and SPDK (lib/nvme/nvme_quirks.c) know of, as far as they matter to this driver: power states,
-/// for one, stay as they were found.
+/// What certain controllers need beside what the specification says, or must not be asked for. The ids and
+/// needs are those that Linux (drivers/nvme/host/pci.c) and SPDK (lib/nvme/nvme_quirks.c) know of, as far as
+/// they matter to this driver: power states, for one, stay as they were found.
 public struct Quirks: OptionSet, Hashable, Sendable {
   public var rawValue: UInt8
   public init(rawValue: UInt8) { self.rawValue = rawValue }

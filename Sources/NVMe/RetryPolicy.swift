@@ -8,8 +8,8 @@ public struct RetryPolicy: Sendable, Equatable {
   public var maximumRequeues: UInt8
   /// How often one that the controller was reset for is: it may be the command that hangs the controller.
   public var maximumTimeouts: UInt8
-  /// The controller's Command Retry Delay Times 1...3 in units of 100 ms (Identify Controller, CRDT1...CRDT3); all
-  /// zero where the controller has not been told that the host understands them.
+  /// The controller's Command Retry Delay Times 1...3 in units of 100 ms (Identify Controller,
+  /// CRDT1...CRDT3); all zero where the controller has not been told that the host understands them.
   public var delayTimes: (UInt16, UInt16, UInt16)
 
   /// A policy; five retries are Linux's default.
@@ -44,8 +44,8 @@ public struct RetryPolicy: Sendable, Equatable {
     .asymmetricAccessInaccessible, .asymmetricAccessTransition,
   ]
 
-  /// The first delay where the controller names none (ns); each further retry waits twice as long. Five retries
-  /// span 3.1 s.
+  /// The first delay where the controller names none (ns); each further retry waits twice as long. Five
+  /// retries span 3.1 s.
   private static let backoff: UInt64 = 100 * .millisecond
 
   /// Whether to wait although the controller names no delay: it would name one if it knew how.

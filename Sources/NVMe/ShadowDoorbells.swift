@@ -2,8 +2,8 @@ import Glibc
 import NVMeSpec
 import PCI
 
-/// The memory that Doorbell Buffer Config gives a controller: a page of doorbell values, written by the host, and one of
-/// event indexes, written by the controller, both laid out as the doorbells in BAR 0 are.
+/// The memory that Doorbell Buffer Config gives a controller: a page of doorbell values, written by the host,
+/// and one of event indexes, written by the controller, both laid out as the doorbells in BAR 0 are.
 final class ShadowDoorbells {
   let arena: DMAArena
   /// Whether the controller looks there.
@@ -28,7 +28,8 @@ final class ShadowDoorbells {
   /// The controller has answered that command.
   func end(succeeded: Bool) { isActive = succeeded }
 
-  /// Zeroes the shadows of a queue pair that does not exist yet; there may have been another under its identifier.
+  /// Zeroes the shadows of a queue pair that does not exist yet; there may have been another under its
+  /// identifier.
   func clear(queue: UInt16, stride: UInt8) {
     let offset = Doorbell.submissionTail(queue: queue, stride: stride) - Register.doorbells
     let length = 2 * Doorbell.distance(stride)
@@ -37,8 +38,8 @@ final class ShadowDoorbells {
     memset(arena.pointer(1) + offset, 0, length)
   }
 
-  /// The shadow of a doorbell and its event index; nil while the controller does not look there, and for a queue
-  /// beyond the page.
+  /// The shadow of a doorbell and its event index; nil while the controller does not look there, and for a
+  /// queue beyond the page.
   func shadow(of register: DoorbellRegister) -> (
     value: UnsafeMutableRawPointer, event: UnsafeMutableRawPointer
   )? {

@@ -25,8 +25,9 @@ struct Tracker: BitwiseCopyable {
   @usableFromInline var context: UInt64 = 0
   /// When the command was submitted last (in flight) or is to be submitted again (delayed): ns, monotonic.
   @usableFromInline var time: UInt64 = 0
-  /// The command identifier in the low half, the state in the highest bits: nothing but the identifier in flight, so
-  /// that the last word of a completion with success matches the whole, and nothing else that a controller writes does.
+  /// The command identifier in the low half, the state in the highest bits: nothing but the identifier in
+  /// flight, so that the last word of a completion with success matches the whole, and nothing else that a
+  /// controller writes does.
   @usableFromInline var identity = Tracker.identity(0, .free)
   /// The next tracker in the list this one is in.
   @usableFromInline var next = Tracker.none

@@ -3,9 +3,9 @@ import NVMeSpec
 /// A fixed set of trackers and an intrusive list of the free ones.
 ///
 /// Command identifiers are an index in the low 12 bits and a generation in the high 4, which changes at every
-/// use: a completion that comes twice names a generation that is over, and is told apart from the command that
-/// now has the tracker. There is memory for a power of two of them, so that an index from the device needs no more
-/// than a mask; those beyond the pool's size are never in flight.
+/// use: a completion that comes twice names a generation that is over, and is told apart from the command
+/// that now has the tracker. There is memory for a power of two of them, so that an index from the device
+/// needs no more than a mask; those beyond the pool's size are never in flight.
 @usableFromInline
 struct TrackerPool: ~Copyable {
   /// The most trackers a pool can have: identifier FFFFh is never used (NVM Express Base, 3.3.3.1).
@@ -76,8 +76,8 @@ struct TrackerPool: ~Copyable {
     return tracker
   }
 
-  /// The tracker of a command in flight, by an identifier that the controller supplied; nil when no command in
-  /// flight has it.
+  /// The tracker of a command in flight, by an identifier that the controller supplied; nil when no command
+  /// in flight has it.
   @inline(__always)
   func inFlight(_ commandID: UInt16) -> UnsafeMutablePointer<Tracker>? {
     let tracker = trackers + index(of: commandID)

@@ -1,7 +1,8 @@
 /// Access to the fields of a data structure by byte offset.
 ///
-/// The specification's structures are little-endian, and so is every machine Swift runs on under Linux. Reading
-/// past the end yields zeros and writing past the end does nothing, so that short or hostile data cannot trap.
+/// The specification's structures are little-endian, and so is every machine Swift runs on under Linux.
+/// Reading past the end yields zeros and writing past the end does nothing, so that short or hostile data
+/// cannot trap.
 extension UnsafeRawBufferPointer {
   /// The unsigned integer at byte `offset`, 0 where the buffer is too short for it.
   package func value<T: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(

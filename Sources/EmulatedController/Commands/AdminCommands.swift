@@ -63,8 +63,8 @@ extension ControllerModel {
     raiseInterrupts()
   }
 
-  /// Format NVM: a namespace loses its contents and may change its block size or the type of its protection information.
-  /// Whether data or the key to it is to be erased, the namespace reads as zeros afterwards.
+  /// Format NVM: a namespace loses its contents and may change its block size or the type of its protection
+  /// information. Whether data or the key to it is to be erased, the namespace reads as zeros afterwards.
   private mutating func format(_ entry: SubmissionEntry) -> Outcome {
     let identifiers =
       entry.namespace == SubmissionEntry.allNamespaces

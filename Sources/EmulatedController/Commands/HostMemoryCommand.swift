@@ -1,8 +1,8 @@
 import CMachine
 import NVMeSpec
 
-/// Set Features, Host Memory Buffer (Base 2.0, section 5.27.1.10). The controller keeps a mark in each page it is lent,
-/// which must be there as long as it has the page.
+/// Set Features, Host Memory Buffer (Base 2.0, section 5.27.1.10). The controller keeps a mark in each page
+/// it is lent, which must be there as long as it has the page.
 extension ControllerModel {
   mutating func setHostMemory(_ entry: SubmissionEntry) -> Outcome {
     let request = entry.hostMemory

@@ -77,8 +77,8 @@ extension ControllerModel {
 
   static var firmwareRevision: String { "1.0" }
 
-  /// Identify Namespace; nil where there is no such namespace. What namespaces have in common is told of none, as there
-  /// is no Namespace Management.
+  /// Identify Namespace; nil where there is no such namespace. What namespaces have in common is told of
+  /// none, as there is no Namespace Management.
   private func namespaceIdentity(_ entry: SubmissionEntry) -> IdentifyNamespace? {
     guard let namespace = namespaces[entry.namespace] else { return nil }
     var identity = IdentifyNamespace()

@@ -1,11 +1,13 @@
 import Glibc
 import NVMeSpec
 
-/// Reads, writes, comparisons and verifications of namespaces with metadata (NVM Command Set 1.0, section 5.2).
+/// Reads, writes, comparisons and verifications of namespaces with metadata (NVM Command Set 1.0, section
+/// 5.2).
 ///
 /// Metadata goes over the bus in a buffer of its own, or not at all where the controller keeps the protection
-/// information to itself (PRACT). On the medium it lies behind the last block, protection information inverted, so that
-/// where nothing was written, or was deallocated, it reads as ones, which say that it is not to be checked.
+/// information to itself (PRACT). On the medium it lies behind the last block, protection information
+/// inverted, so that where nothing was written, or was deallocated, it reads as ones, which say that it is
+/// not to be checked.
 extension ControllerModel {
   @inline(never)
   mutating func readProtected(
@@ -59,8 +61,8 @@ extension ControllerModel {
     return entry.forceUnitAccess || !features.writeCache ? synchronize(namespace.medium, command) : .success
   }
 
-  /// Compare: both the blocks and what they are compared with are checked against their protection information, which is
-  /// itself not compared.
+  /// Compare: both the blocks and what they are compared with are checked against their protection
+  /// information, which is itself not compared.
   mutating func compareProtected(
     _ command: FetchedCommand, _ namespace: NamespaceRecord, _ offset: Int, _ length: Int
   ) -> Outcome {

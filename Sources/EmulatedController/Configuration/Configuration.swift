@@ -5,17 +5,19 @@ extension EmulatedController {
   public struct Configuration: Sendable {
     /// How the controller gets its work done.
     public enum Mode: Sendable {
-      /// Single-threaded and deterministic: everything runs in the caller's thread, blocking or not, and time is
-      /// what `service(now:)` was last told.
+      /// Single-threaded and deterministic: everything runs in the caller's thread, blocking or not, and time
+      /// is what `service(now:)` was last told.
       case stepped
-      /// As a device for a running filesystem: what may block runs in threads, and time is the monotonic clock.
+      /// As a device for a running filesystem: what may block runs in threads, and time is the monotonic
+      /// clock.
       case inService
     }
 
     public var mode = Mode.inService
     /// Namespaces 1, 2, …, in order.
     public var namespaces: [Namespace] = []
-    /// The serial number, at most 20 ASCII characters; empty for one derived from the first namespace's medium.
+    /// The serial number, at most 20 ASCII characters; empty for one derived from the first namespace's
+    /// medium.
     public var serialNumber = ""
     /// What Identify Controller calls the model, 40 characters at most.
     public var modelNumber = "Varve emulated NVMe controller"
@@ -39,7 +41,8 @@ extension EmulatedController {
     public var sgl = true
     /// How much of the host's memory the controller asks for in bytes; half of it will do.
     public var hostMemory = 0
-    /// The size of the controller memory buffer (CMB), in which submission queues may lie, in bytes; whole pages of 4 KiB.
+    /// The size of the controller memory buffer (CMB), in which submission queues may lie, in bytes; whole
+    /// pages of 4 KiB.
     public var memoryBuffer = 0
     /// Whether doorbells may have shadows in the host's memory (Doorbell Buffer Config).
     public var shadowDoorbells = false
@@ -74,8 +77,8 @@ extension EmulatedController {
     public var blockSize: Int
     /// Metadata of a logical block in bytes: 0, 8, 16 or 64. It lies behind the blocks in the medium.
     public var metadataSize = 0
-    /// The type of protection information, 0...3; 0 for none, without metadata always. An image that Format NVM has
-    /// given another type keeps that.
+    /// The type of protection information, 0...3; 0 for none, without metadata always. An image that Format
+    /// NVM has given another type keeps that.
     public var protectionType: UInt8 = 0
     /// Whether it may not be written. An image file that may not be written makes it so too.
     public var isWriteProtected = false

@@ -1,6 +1,7 @@
 import NVMeSpec
 
-/// Asynchronous Event Requests that wait for an event, and events that wait for a request (Base 2.0, section 5.2).
+/// Asynchronous Event Requests that wait for an event, and events that wait for a request (Base 2.0, section
+/// 5.2).
 struct AsynchronousEvents {
   /// Requests that may be outstanding.
   static let limit = 4

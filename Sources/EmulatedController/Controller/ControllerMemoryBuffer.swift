@@ -1,8 +1,8 @@
 import NVMeSpec
 import PCI
 
-/// The controller memory buffer: memory of the controller's behind BAR 2, in which the host may put submission queues
-/// (Base 2.0, section 8.5). Its first page in the BAR is not part of it.
+/// The controller memory buffer: memory of the controller's behind BAR 2, in which the host may put
+/// submission queues (Base 2.0, section 8.5). Its first page in the BAR is not part of it.
 struct ControllerMemoryBuffer {
   /// The BAR that holds it.
   static let bar = 2

@@ -36,7 +36,8 @@ extension ControllerModel {
     return outcome(of: work, work.perform())
   }
 
-  /// Zeroes extents of a mapped image; clearing pages and giving them back takes long and is left to a thread.
+  /// Zeroes extents of a mapped image; clearing pages and giving them back takes long and is left to a
+  /// thread.
   private mutating func deallocate(
     _ medium: MappedMedium, _ extents: [(offset: Int, length: Int)], _ command: FetchedCommand
   ) -> Outcome {
@@ -47,8 +48,8 @@ extension ControllerModel {
     return isInService ? hand(work, command) : outcome(of: work, work.perform())
   }
 
-  /// Carries out a write to a mapped image in service. A large one is copied by a thread, as a device would move the
-  /// data by itself; and pages are taken ahead of a writer that goes on and on.
+  /// Carries out a write to a mapped image in service. A large one is copied by a thread, as a device would
+  /// move the data by itself; and pages are taken ahead of a writer that goes on and on.
   mutating func write(to medium: MappedMedium, _ range: Range<Int>, _ command: FetchedCommand) -> Outcome {
     if let ahead = medium.rangeToPopulate(afterWriting: range),
       !begin(.populate(medium, ahead), for: -1, wake: -1)
@@ -115,7 +116,8 @@ extension ControllerModel {
 
   /// Waits for all work to end; what it was for never completes.
   ///
-  /// A reset and an unmapping have to wait: work that goes on would touch memory that is no longer the device's.
+  /// A reset and an unmapping have to wait: work that goes on would touch memory that is no longer the
+  /// device's.
   mutating func finishWork() {
     guard let workers else { return }
     for result in workers.waitForAll() {

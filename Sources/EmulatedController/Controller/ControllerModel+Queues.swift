@@ -11,8 +11,8 @@ extension ControllerModel {
     guard offset == Register.doorbells + index << doorbellShift, queue < queues.count else {
       return report(.invalidDoorbellRegister)
     }
-    // Where there is a shadow it counts: it is never behind its doorbell, whose store may have been on its way for long.
-    // A shadow lies in the first page.
+    // Where there is a shadow it counts: it is never behind its doorbell, whose store may have been on its
+    // way for long. A shadow lies in the first page.
     if shadows == nil || queue == 0 || index << doorbellShift + 4 > 1 << pageShift {
       if index & 1 == 0 { ring(submission: queue, value) } else { ring(completion: queue, value) }
     }

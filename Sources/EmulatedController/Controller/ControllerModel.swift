@@ -5,8 +5,8 @@ import PCI
 
 /// The model of an NVMe controller behind the function: what its registers, queues and commands do.
 ///
-/// It belongs to the thread that calls it. Every entry from outside is one call of a mutating method, and nothing
-/// calls back out, so that no state is ever seen half-changed. What may block is given to `workers`.
+/// It belongs to the thread that calls it. Every entry from outside is one call of a mutating method, and
+/// nothing calls back out, so that no state is ever seen half-changed. What may block is given to `workers`.
 struct ControllerModel: ~Copyable {
   var configuration: EmulatedController.Configuration
   /// Whether time is the monotonic clock and blocking work goes to threads.

@@ -3,7 +3,8 @@ import NVMeSpec
 /// Names one value of a feature.
 struct FeatureKey: Hashable {
   let feature: Feature
-  /// The namespace, the interrupt vector, or the selectors of the threshold; 0 for a feature with a single value.
+  /// The namespace, the interrupt vector, or the selectors of the threshold; 0 for a feature with a single
+  /// value.
   var part: UInt32 = 0
 }
 
@@ -30,8 +31,8 @@ struct FeatureTable {
 
   /// Whether the volatile write cache is on, for the path of a write.
   private(set) var writeCache = true
-  /// What the host said of itself. (The controller has no reason of its own to tell a retry delay; a fault rule's
-  /// status is shown as it is.)
+  /// What the host said of itself. (The controller has no reason of its own to tell a retry delay; a fault
+  /// rule's status is shown as it is.)
   var hostBehavior = HostBehavior()
 
   /// Whether the host has been granted queues since the reset.
@@ -107,8 +108,8 @@ struct FeatureTable {
 }
 
 extension AsynchronousEvent {
-  /// The bits of Asynchronous Event Configuration of which one has to be set for the event to be told; nil for one that
-  /// is always told.
+  /// The bits of Asynchronous Event Configuration of which one has to be set for the event to be told; nil
+  /// for one that is always told.
   fileprivate var configurationBits: UInt32? {
     switch (type, information) {
     case (1, Self.reliability.information): 0x3c

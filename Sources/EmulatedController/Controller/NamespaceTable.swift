@@ -18,7 +18,8 @@ struct NamespaceRecord {
   /// Whether Format NVM may change the block size; not where the image would forget it.
   var canReformat: Bool { metadataSize == 0 && keepsFormat }
 
-  /// Whether Format NVM may give it a type of protection information; no other where the image would forget it.
+  /// Whether Format NVM may give it a type of protection information; no other where the image would forget
+  /// it.
   func mayHave(protectionType type: UInt8) -> Bool {
     let isPossible = type == 0 || type <= 3 && metadataSize >= ProtectionFormat.tupleSize
     return isPossible && (keepsFormat || type == protection?.type ?? 0)

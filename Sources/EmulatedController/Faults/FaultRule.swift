@@ -97,21 +97,21 @@ public enum FaultAction: Sendable, Equatable {
   case invertPhase
   /// The controller's access to the command's data is refused.
   case refuseDMA
-  /// One bit of the command's data changes on the way between the host's memory and the controller; only where
-  /// protection information would tell.
+  /// One bit of the command's data changes on the way between the host's memory and the controller; only
+  /// where protection information would tell.
   case flipBit
   /// CSTS.CFS is set and the controller does nothing more until it is reset.
   case fatal
   /// The function is gone: registers read as all ones and nothing is carried out.
   case remove
-  /// The link is down for so many nanoseconds: registers read as all ones, and nothing is heard or answered. Then the controller
-  /// is as it was, or, if that `resets` it, as after a reset of the link.
+  /// The link is down for so many nanoseconds: registers read as all ones, and nothing is heard or answered.
+  /// Then the controller is as it was, or, if that `resets` it, as after a reset of the link.
   case dropLink(UInt64, resets: Bool)
-  /// The controller resets itself: registers are as after power-on, what was under way is forgotten. Media and the
-  /// volatile cache stay.
+  /// The controller resets itself: registers are as after power-on, what was under way is forgotten. Media
+  /// and the volatile cache stay.
   case resetItself
-  /// Power goes and comes back: as `resetItself`, and where the configuration asks for a recording, media hold
-  /// nothing that was not flushed.
+  /// Power goes and comes back: as `resetItself`, and where the configuration asks for a recording, media
+  /// hold nothing that was not flushed.
   case losePower
   /// The controller makes way for another with this serial number, whose namespaces hold the same.
   case replace(serialNumber: String)

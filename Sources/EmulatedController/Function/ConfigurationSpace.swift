@@ -1,5 +1,5 @@
-/// The PCI configuration space of an NVMe function, 4096 bytes: identity, BAR0 and BAR4, and the MSI-X, PCI Express
-/// and power management capabilities (PCIe Transport 1.0, section 3.8).
+/// The PCI configuration space of an NVMe function, 4096 bytes: identity, BAR0 and BAR4, and the MSI-X, PCI
+/// Express and power management capabilities (PCIe Transport 1.0, section 3.8).
 struct ConfigurationSpace {
   private static let size = 4096
   private static let commandOffset = 0x04

@@ -4,11 +4,11 @@ import PCI
 
 /// A host in another process: what a server of the controller does on its behalf.
 ///
-/// Memory lies where the host says, interrupts are eventfds it has passed, and doorbells are stored to in memory that
-/// both share. Between two calls nothing happens, as ever.
+/// Memory lies where the host says, interrupts are eventfds it has passed, and doorbells are stored to in
+/// memory that both share. Between two calls nothing happens, as ever.
 extension EmulatedController {
-  /// The size of BAR `index` in bytes; 0 where there is none. BAR 4 holds the MSI-X table, which is plain memory to a
-  /// host that has its interrupts by eventfd.
+  /// The size of BAR `index` in bytes; 0 where there is none. BAR 4 holds the MSI-X table, which is plain
+  /// memory to a host that has its interrupts by eventfd.
   public func size(ofBAR index: Int) -> Int {
     switch index {
     case 0: barSize
@@ -51,8 +51,8 @@ extension EmulatedController {
     space.msixEnabled = controller.interrupts.isEnabled
   }
 
-  /// Takes doorbells from memory: `base` is where BAR 0's byte `Register.doorbells` lies, up to the BAR's end.
-  /// They are looked at by `pollDoorbells`.
+  /// Takes doorbells from memory: `base` is where BAR 0's byte `Register.doorbells` lies, up to the BAR's
+  /// end. They are looked at by `pollDoorbells`.
   public func shareDoorbells(_ base: UnsafeMutableRawPointer) {
     controller.sharedDoorbells?.deallocate()
     controller.sharedDoorbells = SharedDoorbells(

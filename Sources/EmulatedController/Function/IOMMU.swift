@@ -103,8 +103,8 @@ struct IOMMU: ~Copyable {
 
   /// Where `length` bytes from `address` lie; nil, with a fault recorded, unless one mapping holds them all.
   ///
-  /// Of remote memory that is to be read the bytes have been fetched then; what is written there is delivered with
-  /// `remote`.
+  /// Of remote memory that is to be read the bytes have been fetched then; what is written there is delivered
+  /// with `remote`.
   @inline(__always)
   mutating func translate(_ address: UInt64, _ length: Int, write: Bool) -> UnsafeMutableRawPointer? {
     let offset = address &- last.start

@@ -16,8 +16,8 @@ public protocol RemoteMemory: AnyObject {
   func write(_ address: UInt64, from source: UnsafeRawPointer, count: Int) -> Bool
 }
 
-/// The controller's dealings with remote memory: bytes are fetched into a copy before they are read, and the copy's
-/// bytes delivered before a completion tells of them.
+/// The controller's dealings with remote memory: bytes are fetched into a copy before they are read, and the
+/// copy's bytes delivered before a completion tells of them.
 ///
 /// It works as long as a command begins and ends in one go, so nothing is left to threads meanwhile.
 struct RemoteAccess {

@@ -21,8 +21,8 @@ final class ImageBacking: Backing {
 
   /// Opens and locks the image, for reading only where it may not be written.
   /// - Parameter isReadOnly: whether it is to be read only in any case.
-  /// - Throws: `FunctionError` when it is missing, no regular file, too small, not permitted, or held by another
-  ///   process, which is then named.
+  /// - Throws: `FunctionError` when it is missing, no regular file, too small, not permitted, or held by
+  ///   another process, which is then named.
   init(path: String, blockSize: Int, isReadOnly: Bool = false) throws(FunctionError) {
     var (opened, isReadOnly) = try Self.open(path, isReadOnly: isReadOnly)
     var isOpen = true

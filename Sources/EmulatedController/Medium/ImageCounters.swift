@@ -1,9 +1,11 @@
 import CMachine
 import Glibc
 
-/// The counters of a device, kept with its image in an extended attribute: outside the blocks, which are the host's.
+/// The counters of a device, kept with its image in an extended attribute: outside the blocks, which are the
+/// host's.
 ///
-/// They are worth no failure: what cannot be kept is forgotten, and what makes no sense is as if it were not there.
+/// They are worth no failure: what cannot be kept is forgotten, and what makes no sense is as if it were not
+/// there.
 struct ImageCounters {
   /// The attribute. Its value is the numbers in decimal.
   private static let attribute = "user.varve.smart"

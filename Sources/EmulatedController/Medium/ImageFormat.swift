@@ -15,7 +15,8 @@ struct ImageFormat {
   /// Whether the filesystem that the image lies in keeps such attributes.
   var isKept: Bool { fgetxattr(descriptor, Self.blockSize, nil, 0) >= 0 || errno == ENODATA }
 
-  /// The size of a logical block that Format NVM has given the image, as a power of two; nil when it never has.
+  /// The size of a logical block that Format NVM has given the image, as a power of two; nil when it never
+  /// has.
   var shift: Int? {
     guard let size = value(Self.blockSize) else { return nil }
     return size == 512 ? 9 : size == 4096 ? 12 : nil

@@ -5,9 +5,10 @@ import SystemFiles
 
 /// Keeps an image to one process by a lock on the file (flock(2)).
 ///
-/// A process that may only read the file can take that lock too, and must not keep the owner out by it. So where another process has
-/// the lock, it counts only if some process has the file open for writing. The kernel tells the file's owner and root: it grants a read
-/// lease (fcntl(2), F_SETLEASE) only where none has. Then the file is used without the lock, which is taken as soon as it is free.
+/// A process that may only read the file can take that lock too, and must not keep the owner out by it. So
+/// where another process has the lock, it counts only if some process has the file open for writing. The
+/// kernel tells the file's owner and root: it grants a read lease (fcntl(2), F_SETLEASE) only where none has.
+/// Then the file is used without the lock, which is taken as soon as it is free.
 enum ImageLock {
   /// Takes the lock.
   /// - Returns: false when another has it.

@@ -3,9 +3,9 @@ import Glibc
 
 /// An open image file as a medium: the file of an `ImageBacking`.
 ///
-/// Blocks are transferred by preadv and pwritev rather than through a mapping: a full disk and a failing one are then an
-/// errno, which becomes a status, where a mapping would raise SIGBUS; and a read that would have to wait for the
-/// disk can be told from one that would not.
+/// Blocks are transferred by preadv and pwritev rather than through a mapping: a full disk and a failing one
+/// are then an errno, which becomes a status, where a mapping would raise SIGBUS; and a read that would have
+/// to wait for the disk can be told from one that would not.
 struct ImageMedium {
   let descriptor: Int32
   let size: Int
@@ -24,8 +24,8 @@ struct ImageMedium {
     return failure == EOPNOTSUPP ? EAGAIN : failure
   }
 
-  /// Writes within the file. A file that was cut short is not made longer again: what it lost would read as zeros
-  /// then, where it is an error now.
+  /// Writes within the file. A file that was cut short is not made longer again: what it lost would read as
+  /// zeros then, where it is an error now.
   func write(_ pieces: UnsafeMutablePointer<iovec>, _ count: Int, at offset: Int) -> Int32 {
     var end = offset
     for index in 0..<count { end += pieces[index].iov_len }

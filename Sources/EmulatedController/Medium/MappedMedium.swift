@@ -4,13 +4,15 @@ import PCI
 
 /// An image file that lies in memory anyway (tmpfs), mapped: blocks are copied without a system call.
 ///
-/// A mapping is safe only over pages the file has: touching a hole would take memory, and raise SIGBUS when there
-/// is none. So the pages the file has are kept account of; reading a hole gives zeros, and writing one goes through
-/// pwrite, whose failure is an errno. What is left, a file cut short by somebody else, is told by `BusErrorGuard`.
+/// A mapping is safe only over pages the file has: touching a hole would take memory, and raise SIGBUS when
+/// there is none. So the pages the file has are kept account of; reading a hole gives zeros, and writing one
+/// goes through pwrite, whose failure is an errno. What is left, a file cut short by somebody else, is told
+/// by `BusErrorGuard`.
 ///
-/// Taking a new page costs far more than copying into one. So the file keeps pages that were deallocated, up to a
-/// limit, for whoever writes there next, and takes pages ahead of a writer that goes on and on (`populate`). They are
-/// filled with zeros, so that the file holds at any time what the namespace does, whoever reads it next.
+/// Taking a new page costs far more than copying into one. So the file keeps pages that were deallocated, up
+/// to a limit, for whoever writes there next, and takes pages ahead of a writer that goes on and on
+/// (`populate`). They are filled with zeros, so that the file holds at any time what the namespace does,
+/// whoever reads it next.
 ///
 /// Everything but `populate`, `finish` and `copy` is for the controller's own thread.
 struct MappedMedium {
@@ -60,7 +62,8 @@ struct MappedMedium {
 
   /// Whether the file has all pages of a range, which then can be copied into.
   ///
-  /// They are mapped together with those around them: that takes a twelfth of the time of a page fault for each.
+  /// They are mapped together with those around them: that takes a twelfth of the time of a page fault for
+  /// each.
   @inline(__always)
   func hasAll(_ pages: Range<Int>) -> Bool {
     guard resident.containsAll(pages) else { return false }
@@ -101,8 +104,8 @@ struct MappedMedium {
     var punched: [Range<Int>] = []
   }
 
-  /// Takes down that a range reads as zeros from now on. Its pages stay in the file for the next writer while there
-  /// are not too many of them.
+  /// Takes down that a range reads as zeros from now on. Its pages stay in the file for the next writer while
+  /// there are not too many of them.
   func deallocate(at offset: Int, count: Int, _ rest: inout Deallocation) {
     let first = (offset + Self.pageSize - 1) / Self.pageSize
     let pages = first..<max((offset + count) / Self.pageSize, first)
@@ -261,8 +264,8 @@ struct MappedMedium {
     }
   }
 
-  /// Maps the file anew, in place of what the guard laid over it, so that the next access fails again rather than
-  /// finding something made up.
+  /// Maps the file anew, in place of what the guard laid over it, so that the next access fails again rather
+  /// than finding something made up.
   @inline(never)
   private func remap() -> Int32 {
     mmap(base, size, access, MAP_SHARED | MAP_FIXED, file.descriptor, 0)

@@ -2,8 +2,8 @@ import Glibc
 
 /// What holds a namespace's blocks: bytes that are read, written, zeroed and made durable.
 ///
-/// Operations return 0 or an errno. Offsets and lengths were checked against `size` by the caller. The list of
-/// pieces may be changed by a call.
+/// Operations return 0 or an errno. Offsets and lengths were checked against `size` by the caller. The list
+/// of pieces may be changed by a call.
 enum Medium {
   case memory(MemoryMedium)
   case image(ImageMedium)

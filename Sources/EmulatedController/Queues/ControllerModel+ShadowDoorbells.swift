@@ -46,8 +46,9 @@ extension ControllerModel {
     return found
   }
 
-  /// Reads a doorbell's shadow and tells the host when it is to store to the doorbell again: never, for a host that
-  /// lends its processor, since the shadows are looked at whenever it does; at the next change otherwise.
+  /// Reads a doorbell's shadow and tells the host when it is to store to the doorbell again: never, for a
+  /// host that lends its processor, since the shadows are looked at whenever it does; at the next change
+  /// otherwise.
   /// - Parameter known: the value known so far.
   /// - Returns: another value.
   private mutating func shadow(_ shadows: ShadowDoorbells, _ index: Int, _ known: UInt32) -> UInt32? {

@@ -10,7 +10,8 @@ struct QueueTable: ~Copyable {
   var backlog: [UInt16: [CompletionEntry]] = [:]
   /// One more than the highest identifier a queue was made with since the last reset.
   private(set) var limit = 1
-  /// The lowest and the highest completion queue that may need an interrupt; the lowest is above when none does.
+  /// The lowest and the highest completion queue that may need an interrupt; the lowest is above when none
+  /// does.
   private var lowestDue = Int.max
   private var highestDue = -1
 

@@ -32,8 +32,8 @@ struct CrashState {
 
   /// The contents after a cut: of the changes to a block that survived, the one carried out last.
   ///
-  /// Single blocks may be lost and single blocks may survive, so that every order in which a device could have
-  /// brought its cache to the medium is among the outcomes.
+  /// Single blocks may be lost and single blocks may survive, so that every order in which a device could
+  /// have brought its cache to the medium is among the outcomes.
   func image(_ cut: PowerCut) -> SparseImage {
     let index = Int(namespace) - 1
     var surviving = durable.map { ($0, [Bool]?.none) }

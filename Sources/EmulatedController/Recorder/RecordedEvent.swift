@@ -2,7 +2,8 @@ import NVMeSpec
 
 /// A command that changed a medium, or made changes durable, as the recorder saw it.
 ///
-/// Moments count whatever the recorder saw: every fetch and every completion is one later than the one before.
+/// Moments count whatever the recorder saw: every fetch and every completion is one later than the one
+/// before.
 public struct RecordedEvent: Sendable, Equatable {
   /// What it did.
   public enum Kind: Sendable, Equatable {

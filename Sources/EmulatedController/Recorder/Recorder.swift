@@ -1,6 +1,7 @@
 import NVMeSpec
 
-/// Keeps what an emulated controller did to its media, so that any state a power cut could leave can be rebuilt.
+/// Keeps what an emulated controller did to its media, so that any state a power cut could leave can be
+/// rebuilt.
 ///
 /// It is a value: a copy stays as it was while the controller goes on.
 public struct Recorder: Sendable {

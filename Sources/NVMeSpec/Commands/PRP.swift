@@ -1,8 +1,8 @@
 /// Physical region pages: how a command names its data (Base 2.0, section 4.1.1).
 ///
-/// PRP1 is the first byte, anywhere in a page (a multiple of 4). What follows begins at page boundaries: PRP2 is
-/// the second page when that is the last, otherwise it leads to a list of 8-byte entries, whose last entry in a
-/// page leads to the next list page when more pages follow than the list page has room for.
+/// PRP1 is the first byte, anywhere in a page (a multiple of 4). What follows begins at page boundaries: PRP2
+/// is the second page when that is the last, otherwise it leads to a list of 8-byte entries, whose last entry
+/// in a page leads to the next list page when more pages follow than the list page has room for.
 public enum PRP {
   /// The size of a list entry in bytes.
   public static let entrySize = 8

@@ -10,7 +10,8 @@ extension SubmissionEntry {
   }
 
   /// Create I/O Submission Queue `queue` of `entries` entries in contiguous memory at `address`.
-  /// - Parameter priority: QPRIO: 0 urgent, 1 high, 2 medium, 3 low; without weighted arbitration it is to be ignored.
+  /// - Parameter priority: QPRIO: 0 urgent, 1 high, 2 medium, 3 low; without weighted arbitration it is to be
+  ///   ignored.
   public init(
     createSubmissionQueue queue: UInt16, entries: Int, at address: UInt64, completionQueue: UInt16,
     priority: UInt8 = 0

@@ -1,4 +1,5 @@
-/// FID: what Get and Set Features read and change (Base 2.0, section 5.27.1; NVM Command Set 1.0, section 4.1.3).
+/// FID: what Get and Set Features read and change (Base 2.0, section 5.27.1; NVM Command Set 1.0, section
+/// 4.1.3).
 public struct Feature: RawRepresentable, Hashable, Sendable, CustomStringConvertible {
   public var rawValue: UInt8
   public init(rawValue: UInt8) { self.rawValue = rawValue }

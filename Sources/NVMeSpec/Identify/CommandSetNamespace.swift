@@ -1,5 +1,5 @@
-/// Identify Namespace for the NVM command set, CNS 05h (NVM Command Set 1.0, section 4.1.5.4): how each format's protection
-/// information is laid out.
+/// Identify Namespace for the NVM command set, CNS 05h (NVM Command Set 1.0, section 4.1.5.4): how each
+/// format's protection information is laid out.
 public struct CommandSetNamespace: Hashable, Sendable {
   /// ELBAF0...: the extended formats.
   public let extendedFormats: [UInt32]

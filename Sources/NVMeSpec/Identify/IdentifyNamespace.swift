@@ -6,7 +6,8 @@ public struct IdentifyNamespace: Hashable, Sendable {
   public var capacity: UInt64 = 0
   /// NUSE: logical blocks allocated now.
   public var utilization: UInt64 = 0
-  /// NSFEAT: bit 0 thin provisioning, 1 own atomicity, 2 deallocated error, 4 the optimal I/O fields are told.
+  /// NSFEAT: bit 0 thin provisioning, 1 own atomicity, 2 deallocated error, 4 the optimal I/O fields are
+  /// told.
   public var features: UInt8 = 0
   /// FLBAS: the format in use and where its metadata goes.
   public var formattedSize: UInt8 = 0
@@ -22,9 +23,11 @@ public struct IdentifyNamespace: Hashable, Sendable {
   public var reservationCapabilities: UInt8 = 0
   /// DLFEAT: what deallocated blocks read as, and whether Write Zeroes may deallocate.
   public var deallocateFeatures: UInt8 = 0
-  /// NAWUN, 0's based: logical blocks written atomically in normal operation, less one, where NSFEAT bit 1 is set.
+  /// NAWUN, 0's based: logical blocks written atomically in normal operation, less one, where NSFEAT bit 1 is
+  /// set.
   public var atomicWriteUnitNormal: UInt16 = 0
-  /// NAWUPF, 0's based: logical blocks written atomically across a power failure, less one, where NSFEAT bit 1 is set.
+  /// NAWUPF, 0's based: logical blocks written atomically across a power failure, less one, where NSFEAT bit
+  /// 1 is set.
   public var atomicWriteUnitPowerFail: UInt16 = 0
   /// NABSN, 0's based: atomic boundary in logical blocks, less one; 0 for none.
   public var atomicBoundaryNormal: UInt16 = 0
@@ -38,7 +41,8 @@ public struct IdentifyNamespace: Hashable, Sendable {
   public var preferredWriteGranularity: UInt16 = 0
   /// NPWA, 0's based: preferred write alignment in logical blocks, less one, where NSFEAT bit 4 is set.
   public var preferredWriteAlignment: UInt16 = 0
-  /// NPDG, 0's based: preferred deallocate granularity in logical blocks, less one, where NSFEAT bit 4 is set.
+  /// NPDG, 0's based: preferred deallocate granularity in logical blocks, less one, where NSFEAT bit 4 is
+  /// set.
   public var preferredDeallocateGranularity: UInt16 = 0
   /// NPDA, 0's based: preferred deallocate alignment in logical blocks, less one, where NSFEAT bit 4 is set.
   public var preferredDeallocateAlignment: UInt16 = 0

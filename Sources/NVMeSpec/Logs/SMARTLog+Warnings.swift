@@ -6,7 +6,8 @@ extension SMARTLog {
     "its media can only be read any more",
     "its volatile memory is not backed up any more", "its persistent memory region is not reliable any more",
   ]
-  /// The bits after which what is written may be lost: all but those of temperature and of the persistent memory region.
+  /// The bits after which what is written may be lost: all but those of temperature and of the persistent
+  /// memory region.
   private static let endangering: UInt8 = 0b01_1101
 
   /// What each bit of a critical warning means, for people.

@@ -1,7 +1,8 @@
-/// What lies beside each logical block of a namespace with metadata, and how its protection information is made and
-/// checked (NVM Command Set 1.0, section 5.2).
+/// What lies beside each logical block of a namespace with metadata, and how its protection information is
+/// made and checked (NVM Command Set 1.0, section 5.2).
 public struct ProtectionFormat: Hashable, Sendable {
-  /// The bytes of protection information: guard, application tag and reference tag, most significant byte first.
+  /// The bytes of protection information: guard, application tag and reference tag, most significant byte
+  /// first.
   public static let tupleSize = 8
 
   /// The size of a logical block in bytes.

@@ -1,6 +1,7 @@
 /// A status code together with its type: SCT in bits 10:8, SC in bits 7:0 (Base 2.0, section 3.3.3.2.1).
 ///
-/// The codes are named in one file a type: `GenericStatus`, `CommandSpecificStatus`, `MediaStatus`, `PathStatus`.
+/// The codes are named in one file a type: `GenericStatus`, `CommandSpecificStatus`, `MediaStatus`,
+/// `PathStatus`.
 public struct StatusCode: RawRepresentable, Hashable, Sendable, CustomStringConvertible {
   public var rawValue: UInt16
 
