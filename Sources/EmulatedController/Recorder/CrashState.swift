@@ -1,12 +1,12 @@
 import NVMeSpec
 
-/// What of a recording a power cut at one moment must have kept and what it may have lost.
+/// The events of a recording that a power cut at one moment must keep, and those it may lose.
 struct CrashState {
   private let recorder: Recorder
   private let namespace: UInt32
   /// Events certain to be on the medium, in the order they were carried out.
   private var durable: [RecordedEvent] = []
-  /// Events that may be there, whole, in part or not at all, in the order they were carried out.
+  /// Events that may survive whole, in part or not at all, in the order they were carried out.
   private(set) var losable: [RecordedEvent] = []
 
   init(_ recorder: Recorder, namespace: UInt32, moment: Int) {
@@ -15,7 +15,7 @@ struct CrashState {
     let seen = recorder.events.filter {
       $0.issued <= moment && ($0.namespace == namespace || $0.namespace == SubmissionEntry.allNamespaces)
     }
-    // A flush covers what had completed before it was fetched.
+    // A flush covers the writes that had completed before it was fetched.
     let flushed =
       seen.filter { $0.kind == .flush && ($0.completed ?? .max) <= moment }.map(\.issued).max() ?? 0
     let changes = seen.filter { $0.kind != .flush && $0.executed != nil }
