@@ -1,8 +1,8 @@
 import NVMeSpec
 import PCI
 
-/// How I/O commands of more than two frames name their data. One or two frames stand in the command itself,
-/// as PRP1 and PRP2; admin commands always use PRPs.
+/// How I/O commands of more than two frames describe their data. One or two frames stand in the command
+/// itself, as PRP1 and PRP2; admin commands always use PRPs.
 public enum DataPointers: Sendable {
   /// One SGL descriptor where the frames follow each other and the controller takes SGLs, a PRP list
   /// otherwise: the descriptor costs the same for any length, but a segment of them costs twice the memory of
@@ -72,7 +72,7 @@ extension QueuePair {
     return bytes
   }
 
-  /// List pages of a command of so many frames, whichever way it names them.
+  /// List pages of a command of `frames` frames, whichever form it uses.
   static func listPages(frames: Int, _ dataPointers: DataPointers) -> Int {
     let segment = (frames * SGLDescriptor.size + DMAArena.frameSize - 1) / DMAArena.frameSize
     return max(PRPList.pages(forFrames: frames), dataPointers == .sgl ? segment : 0, 1)

@@ -6,7 +6,7 @@ import PCI
 /// and one of event indexes, written by the controller, both laid out as the doorbells in BAR 0 are.
 final class ShadowDoorbells {
   let arena: DMAArena
-  /// Whether the controller looks there.
+  /// Whether the controller uses it.
   private(set) var isActive = false
 
   /// Memory mapped for `function`.
@@ -15,7 +15,7 @@ final class ShadowDoorbells {
     try function.map(arena)
   }
 
-  /// The command that hands it to the controller, with all values zero, as those of new queues are.
+  /// The command that gives it to the controller, with all values zero, as those of new queues are.
   func configure() -> SubmissionEntry {
     isActive = false
     memset(arena.base, 0, arena.size)
@@ -25,7 +25,7 @@ final class ShadowDoorbells {
     return command
   }
 
-  /// The controller has answered that command.
+  /// Records the end of that command.
   func end(succeeded: Bool) { isActive = succeeded }
 
   /// Zeroes the shadows of a queue pair that does not exist yet; there may have been another under its
@@ -38,8 +38,8 @@ final class ShadowDoorbells {
     memset(arena.pointer(1) + offset, 0, length)
   }
 
-  /// The shadow of a doorbell and its event index; nil while the controller does not look there, and for a
-  /// queue beyond the page.
+  /// The shadow of a doorbell and its event index; nil while the controller does not use it, and for a queue
+  /// beyond the page.
   func shadow(of register: DoorbellRegister) -> (
     value: UnsafeMutableRawPointer, event: UnsafeMutableRawPointer
   )? {
@@ -50,7 +50,7 @@ final class ShadowDoorbells {
 }
 
 extension QueuePair {
-  /// Takes up the shadows of its doorbells, or gives them up.
+  /// Starts using shadow doorbells, or stops with nil.
   mutating func useShadows(_ doorbells: ShadowDoorbells?) {
     tailDoorbell.shadow = doorbells?.shadow(of: tailDoorbell)
     headDoorbell.shadow = doorbells?.shadow(of: headDoorbell)
