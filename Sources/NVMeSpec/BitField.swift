@@ -1,5 +1,5 @@
-/// Access to a field of a register or command word by its lowest bit and its width, as the specification
-/// draws it.
+/// Access to a field of a register or command word by its lowest bit and its width, as in the specification's
+/// figures.
 extension UnsignedInteger where Self: FixedWidthInteger {
   /// The field of `width` bits whose lowest bit is `low`.
   @inlinable @inline(__always)

@@ -17,7 +17,7 @@ extension UnsafeRawBufferPointer {
     (0..<length).map { value(at: offset + $0, as: UInt8.self) }
   }
 
-  /// A fixed-width text field: what is not printable ASCII reads as `?`, padding is taken off.
+  /// A fixed-width text field without its padding; bytes that are not printable ASCII read as `?`.
   package func text(at offset: Int, count length: Int) -> String {
     var characters = bytes(at: offset, count: length).prefix { $0 != 0 }
     while characters.last == 0x20 { characters.removeLast() }

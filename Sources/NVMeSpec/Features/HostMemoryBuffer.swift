@@ -16,7 +16,7 @@ public struct HostMemoryDescriptor: BitwiseCopyable, Hashable, Sendable {
   }
 }
 
-/// What Get Features returns of the memory lent, 4096 bytes: the Host Memory Buffer Attributes (Base 2.0,
+/// The data of Get Features, Host Memory Buffer, 4096 bytes: the Host Memory Buffer Attributes (Base 2.0,
 /// section 5.27.1.10).
 public struct HostMemoryAttributes: Hashable, Sendable {
   /// The size of the structure in bytes.

@@ -7,9 +7,9 @@ public struct IdentifyNamespace: Hashable, Sendable {
   /// NUSE: logical blocks allocated now.
   public var utilization: UInt64 = 0
   /// NSFEAT: bit 0 thin provisioning, 1 own atomicity, 2 deallocated error, 4 the optimal I/O fields are
-  /// told.
+  /// valid.
   public var features: UInt8 = 0
-  /// FLBAS: the format in use and where its metadata goes.
+  /// FLBAS: the format in use and the location of its metadata.
   public var formattedSize: UInt8 = 0
   /// MC: metadata capabilities.
   public var metadataCapabilities: UInt8 = 0
@@ -35,7 +35,7 @@ public struct IdentifyNamespace: Hashable, Sendable {
   public var atomicBoundaryPowerFail: UInt16 = 0
   /// NOIOB: the boundary I/O should not cross, in logical blocks; 0 for none.
   public var optimalBoundary: UInt16 = 0
-  /// NVMCAP: the capacity in bytes, 0 when not told.
+  /// NVMCAP: the capacity in bytes, 0 when not reported.
   public var byteCapacity: UInt128 = 0
   /// NPWG, 0's based: preferred write granularity in logical blocks, less one, where NSFEAT bit 4 is set.
   public var preferredWriteGranularity: UInt16 = 0
@@ -59,7 +59,7 @@ public struct IdentifyNamespace: Hashable, Sendable {
 
   public init() {}
 
-  /// Takes the identifiers for none.
+  /// Clears the identifiers.
   public mutating func forgetIdentifiers() {
     nguid = [UInt8](repeating: 0, count: 16)
     eui64 = [UInt8](repeating: 0, count: 8)
@@ -68,10 +68,10 @@ public struct IdentifyNamespace: Hashable, Sendable {
   /// The index of the format in use.
   public var formatIndex: Int { Int(formattedSize & 0xf) | Int(formattedSize >> 5 & 0x3) << 4 }
 
-  /// The format in use; nil when the index leads to none.
+  /// The format in use; nil when the index is out of range.
   public var format: LBAFormat? { formatIndex < formats.count ? formats[formatIndex] : nil }
 
-  /// Whether metadata is interleaved with the data rather than in a buffer of its own.
+  /// Whether metadata is interleaved with the data rather than in a separate buffer.
   public var extendedMetadata: Bool { formattedSize & 0x10 != 0 }
 
   /// DLFEAT bits 2:0 equal to 1: deallocated blocks read as zeros.

@@ -26,10 +26,10 @@ public struct StatusCode: RawRepresentable, Hashable, Sendable, CustomStringConv
   private static let descriptions = Dictionary(
     uniqueKeysWithValues: (generic + commandSpecific + media + path).map { ($0.code, $0) })
 
-  /// The name the specification gives the code; its numbers where it has none.
+  /// The code's name in the specification; its numbers where it has none.
   public var name: String { Self.descriptions[self]?.name ?? "\(type) status \(hex(code))" }
 
-  /// What the code means to whoever sent the command; empty where it has no name.
+  /// What the code means to the sender of the command; empty where it has no name.
   public var text: String { Self.descriptions[self]?.text ?? "" }
 
   /// The name and the numbers: `LBA Out of Range (0h/80h)`.
