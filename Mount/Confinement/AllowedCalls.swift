@@ -42,7 +42,8 @@ public enum Transport: Sendable {
   case vfioUser
 }
 
-/// The documented list: what a confined daemon may call. None of it names a file, starts a program or reaches another process.
+/// The documented list: what a confined daemon may call. None of it names a file, starts a program or reaches
+/// another process.
 enum AllowedCalls {
   /// By any daemon; the process that asks is the one meant.
   static var common: [CallGroup] {
@@ -113,14 +114,16 @@ enum AllowedCalls {
           ["connect", "pidfd_open", "wait4"],
           [
             AllowedCall("socket", .init(argument: 0, mask: UInt64.max, value: UInt64(AF_UNIX))),
-            // A file that the server passed and that may not be closed at once is left to a process that can do no more than this one.
+            // A file that the server passed and that may not be closed at once is left to a process that can
+            // do no more than this one.
             AllowedCall("clone", .init(argument: 0, mask: UInt64.max, value: sharedFiles)),
           ])
       ]
     }
   }
 
-  /// Calls that fail instead of ending the process, with the errno: the C library makes them by itself where it can do without.
+  /// Calls that fail instead of ending the process, with the errno: the C library makes them by itself where
+  /// it can do without.
   static let refused: [(call: AllowedCall, errno: Int32)] = [
     // Threads are then made by clone, whose flags can be looked at.
     (AllowedCall("clone3"), ENOSYS),

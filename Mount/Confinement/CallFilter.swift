@@ -8,8 +8,8 @@ struct CallFilter {
   /// SCMP_ACT_ERRNO.
   private static func refuse(with errno: Int32) -> UInt32 { 0x0005_0000 | UInt32(errno) & 0xFFFF }
 
-  /// Puts the filter of a transport into force: what the list has passes, everything else raises SIGSYS, for which `RefusedCall`
-  /// has a handler.
+  /// Puts the filter of a transport into force: what the list has passes, everything else raises SIGSYS, for
+  /// which `RefusedCall` has a handler.
   /// - Throws: `ConfinementError` where the kernel has no such filters, or libseccomp does not know a call.
   static func load(for transport: Transport) throws(ConfinementError) {
     guard let context = seccomp_init(SCMP_ACT_TRAP) else {

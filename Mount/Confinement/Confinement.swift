@@ -1,9 +1,11 @@
 import CMachine
 import Glibc
 
-/// A daemon gives up what it does not need while it serves: root's rights, and every system call that is not on the list.
+/// A daemon gives up what it does not need while it serves: root's rights, and every system call that is not
+/// on the list.
 ///
-/// An attacker's code in it would have the data of this mount and its device, and nothing else of the machine.
+/// An attacker's code in it would have the data of this mount and its device, and nothing else of the
+/// machine.
 public enum Confinement {
   /// Confines the process, all of its threads, for good. What needs rights afterwards is the helper's.
   /// - Parameters:
@@ -32,7 +34,8 @@ public enum Confinement {
   private static let looks = 100
   private static let pause: UInt32 = 10_000
 
-  /// Makes sure that no thread has capabilities. Each drops its own in its first step, which one just started may have before it.
+  /// Makes sure that no thread has capabilities. Each drops its own in its first step, which one just started
+  /// may have before it.
   private static func requireNone() throws(ConfinementError) {
     var others = Capabilities.threadsWithAny()
     for _ in 1..<looks where !others.isEmpty {

@@ -3,7 +3,8 @@ import Glibc
 
 /// Whether a daemon could be confined on this machine, found out with a process that is.
 public enum ConfinementTrial {
-  /// Confines a child of this process, which must have no second thread, and has it make a call that is not on the list.
+  /// Confines a child of this process, which must have no second thread, and has it make a call that is not
+  /// on the list.
   /// - Returns: nil when that ended it as it should; otherwise what went wrong.
   public static func run() -> String? {
     var ends: [Int32] = [-1, -1]

@@ -4,7 +4,8 @@ import Glibc
 
 /// What happens at a call that the filter lets not pass: the log has the call's name, and the process ends.
 ///
-/// The signal can come at any place, be it within malloc, so everything it needs is there before: each call's name, and the report.
+/// The signal can come at any place, be it within malloc, so everything it needs is there before: each call's
+/// name, and the report.
 enum RefusedCall {
   /// The process's exit status then, as the shell has it for SIGSYS.
   static let status: Int32 = 128 + SIGSYS
@@ -64,7 +65,8 @@ enum RefusedCall {
   private static let handler:
     @convention(c) (Int32, UnsafeMutablePointer<siginfo_t>?, UnsafeMutableRawPointer?) -> Void = {
       _, information, _ in
-      // struct siginfo: si_signo, si_errno, si_code, a gap, the call's address, and its number (sigaction(2), si_syscall).
+      // struct siginfo: si_signo, si_errno, si_code, a gap, the call's address, and its number (sigaction(2),
+      // si_syscall).
       let numberOffset = 24
       if let information {
         RefusedCall.tell(UnsafeRawPointer(information).load(fromByteOffset: numberOffset, as: Int32.self))

@@ -25,8 +25,8 @@ enum Background {
       return told
     }
 
-    /// Closes what the process was started with beside its standard streams: a lock or a pipe of its caller's would be held for as
-    /// long as the mount is there.
+    /// Closes what the process was started with beside its standard streams: a lock or a pipe of its caller's
+    /// would be held for as long as the mount is there.
     mutating func closeOthers() {
       let first: Int32 = 3
       if descriptor > first { _ = close_range(UInt32(first), UInt32(descriptor - 1), 0) }

@@ -4,12 +4,12 @@ import PCI
 
 /// What keeps a daemon alive that the kernel waits for while memory is short.
 ///
-/// The kernel may free memory by writing to the very filesystem that the daemon serves. So the daemon must not wait for
-/// that: its allocations do no I/O, its buffers exist before the first request, it holds no file of its own mount, and it
-/// is the last to be killed for memory.
+/// The kernel may free memory by writing to the very filesystem that the daemon serves. So the daemon must
+/// not wait for that: its allocations do no I/O, its buffers exist before the first request, it holds no file
+/// of its own mount, and it is the last to be killed for memory.
 enum MemoryReclaim {
-  /// To be called in the process that will serve, before it has a second thread, so that all inherit it. What is not
-  /// permitted is left out.
+  /// To be called in the process that will serve, before it has a second thread, so that all inherit it. What
+  /// is not permitted is left out.
   static func prepare() {
     // Linux 5.6, with CAP_SYS_RESOURCE.
     cm_prctl(setIOFlusher, 1)

@@ -136,8 +136,8 @@ package struct MountCommand: ParsableCommand {
 }
 
 extension MountCommand {
-  /// A path to an existing file without the directory it is relative to, since the daemon leaves that; everything
-  /// else as it is.
+  /// A path to an existing file without the directory it is relative to, since the daemon leaves that;
+  /// everything else as it is.
   fileprivate static func absolute(_ device: String) -> String {
     guard let resolved = realpath(device, nil) else { return device }
     defer { free(resolved) }

@@ -12,8 +12,8 @@ struct MountOrder {
   let device: String
   /// The arguments of `-o`.
   let words: [String]
-  /// What they mean; without device files and set-user-ID programs where others than root can write what root mounts, unless they
-  /// are asked for.
+  /// What they mean; without device files and set-user-ID programs where others than root can write what root
+  /// mounts, unless they are asked for.
   let options: MountOptions
   /// What the person is to know about that; nil where it is not so.
   let notice: String?

@@ -8,8 +8,8 @@ import MountSession
 import NVMe
 import PCI
 
-/// One call of the command: a mount is made by the daemon that has the controller, or by this process, which becomes
-/// the daemon.
+/// One call of the command: a mount is made by the daemon that has the controller, or by this process, which
+/// becomes the daemon.
 struct Mounting {
   let order: MountOrder
   let point: MountPoint
@@ -39,7 +39,8 @@ struct Mounting {
     case .daemon(let remote): try remote.serve(at: point, stays: stays, signals, whenUsable)
     case .here(let controller, let namespace):
       let place = ServedDevice(order.device, function: controller.function.name, namespace: namespace)
-      // The folder the daemon was started in may be on another filesystem that is to be unmounted, or below its own.
+      // The folder the daemon was started in may be on another filesystem that is to be unmounted, or below
+      // its own.
       chdir("/")
       let daemon = try Daemon(place, controller, signals, log, logsToTerminal: stays)
       try daemon.run(order, at: point, whenUsable: whenUsable)
@@ -55,8 +56,8 @@ struct Mounting {
 
   private static let retryInterval: UInt32 = 100_000
 
-  /// Asks the daemon that has the controller for the mount, or takes the controller where there is none. Waits for one
-  /// that is just leaving, a limited time, and for one that is just coming.
+  /// Asks the daemon that has the controller for the mount, or takes the controller where there is none.
+  /// Waits for one that is just leaving, a limited time, and for one that is just coming.
   private func findServer(_ signals: SignalDescriptor) throws -> Server {
     let name = try DeviceName(order.device)
     var deadline = Deadline(in: DeviceLocator.patience)

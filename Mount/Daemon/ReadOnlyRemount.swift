@@ -3,8 +3,8 @@ import MountSession
 
 /// Makes a mount read-only from within its daemon.
 ///
-/// The kernel does it, and has the daemon write meanwhile what was not written yet. So the helper asks the kernel, again and again as long
-/// as files are open for writing.
+/// The kernel does it, and has the daemon write meanwhile what was not written yet. So the helper asks the
+/// kernel, again and again as long as files are open for writing.
 final class ReadOnlyRemount {
   /// How often it is tried (ns).
   private static let interval: UInt64 = 10_000_000_000

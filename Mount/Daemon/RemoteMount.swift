@@ -6,8 +6,8 @@ import MountSession
 
 /// A mount that the daemon of another one of the same controller is to serve.
 ///
-/// The daemon prepares the filesystem; this process makes the kernel's mount, with its own rights and in its own mount
-/// namespace, and hands the connection over.
+/// The daemon prepares the filesystem; this process makes the kernel's mount, with its own rights and in its
+/// own mount namespace, and hands the connection over.
 struct RemoteMount {
   private let client: ControlClient
   private let order: MountOrder
@@ -60,8 +60,8 @@ struct RemoteMount {
     }
   }
 
-  /// The daemon that has the controller of a device, and the namespace that is meant. Only daemons of this user are
-  /// asked: nobody's mount is to be served by somebody else.
+  /// The daemon that has the controller of a device, and the namespace that is meant. Only daemons of this
+  /// user are asked: nobody's mount is to be served by somebody else.
   private static func find(_ name: DeviceName) -> (ControlClient, UInt32)? {
     let mounts = Daemons.mounts()
     if let namespace = name.namespace {

@@ -3,8 +3,9 @@ import MountSession
 
 /// `-o remount`: what of a mount that is there can be changed.
 ///
-/// The kernel does it: it has what it still held written, and refuses writes from then on, or lets them through again. With the first of
-/// them a filesystem that was mounted read-only begins to write. Cache, commit interval and the like stay as they were.
+/// The kernel does it: it has what it still held written, and refuses writes from then on, or lets them
+/// through again. With the first of them a filesystem that was mounted read-only begins to write. Cache,
+/// commit interval and the like stay as they were.
 struct Remounting {
   let directory: String
   let order: MountOrder

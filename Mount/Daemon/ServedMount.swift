@@ -11,8 +11,8 @@ import PCI
 import Reactor
 import ToolSupport
 
-/// One namespace, mounted or about to be: its memory, queue pair, filesystem and connection to the kernel, which it
-/// shares with no other mount. Belongs to the event loop's thread.
+/// One namespace, mounted or about to be: its memory, queue pair, filesystem and connection to the kernel,
+/// which it shares with no other mount. Belongs to the event loop's thread.
 final class ServedMount {
   let namespace: UInt32
   let order: MountOrder
@@ -20,7 +20,8 @@ final class ServedMount {
   let service: FileSystem
   let reactor: Reactor
   let trace: TraceService
-  /// The client of the control socket that asks for the mount, until it can be used; nil for the daemon's own.
+  /// The client of the control socket that asks for the mount, until it can be used; nil for the daemon's
+  /// own.
   var client: UInt64?
   /// Called once the namespace was given back; with the reason when not all could be written.
   var whenGivenBack: (MountError?) -> Void = { _ in }
@@ -45,7 +46,8 @@ final class ServedMount {
   /// Whether the controller has gone, or is to go, whoever uses the mount.
   private var isRemoved = false
 
-  /// Takes memory and a queue pair for a filesystem. Blocks for as long as the controller needs to make the queues.
+  /// Takes memory and a queue pair for a filesystem. Blocks for as long as the controller needs to make the
+  /// queues.
   /// - Parameter place: where the device lies.
   /// - Throws: why the namespace cannot be used.
   init(
@@ -141,8 +143,9 @@ final class ServedMount {
     departure.begin()
   }
 
-  /// Ends the service because the controller goes, or has gone. The mount stays, and every request is answered with ENODEV, until
-  /// it is unmounted: what programs write next must not go into the directory below.
+  /// Ends the service because the controller goes, or has gone. The mount stays, and every request is
+  /// answered with ENODEV, until it is unmounted: what programs write next must not go into the directory
+  /// below.
   func leaveRemoved() {
     isRemoved = true
     guard !isLeaving else { return }
@@ -150,7 +153,8 @@ final class ServedMount {
     reactor.stop()
   }
 
-  /// How far its life has come. A mount that the kernel has no more is leaving, whether its channel has said so or not.
+  /// How far its life has come. A mount that the kernel has no more is leaving, whether its channel has said
+  /// so or not.
   var state: ServedDevice.State {
     if isLeaving { return .leaving }
     guard isUsable else { return .starting }
@@ -193,7 +197,8 @@ final class ServedMount {
     session.refuse(ENODEV, on: reactor.loop) { [self] in departure.end { [self] in whenGone() } }
   }
 
-  /// Counts a mount that was refused, where there is a filesystem to count it in, and a device that takes commands.
+  /// Counts a mount that was refused, where there is a filesystem to count it in, and a device that takes
+  /// commands.
   private func recordRefusal() {
     guard block.controller.state == .ready, block.underWay.requests == 0, let record = service.recordOfRefusal
     else { return }
@@ -210,7 +215,8 @@ final class ServedMount {
     )
   }
 
-  /// Commands that failed are logged with what the device said of them, so many at a time, and not more often than this (ns).
+  /// Commands that failed are logged with what the device said of them, so many at a time, and not more often
+  /// than this (ns).
   private static let failuresAtATime = 4
   private static let failureInterval: UInt64 = 15_000_000_000
 

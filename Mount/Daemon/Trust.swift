@@ -1,11 +1,11 @@
 import Device
 import Glibc
 
-/// Whether other users than root can write what root mounts. A filesystem can hold set-user-ID programs and device files, and a user who
-/// can write the image, or who serves the socket, can put them there.
+/// Whether other users than root can write what root mounts. A filesystem can hold set-user-ID programs and
+/// device files, and a user who can write the image, or who serves the socket, can put them there.
 enum Trust {
-  /// Of the files that a device's name leads to, one that others than root can write or put another in the place of; nil where there
-  /// is none.
+  /// Of the files that a device's name leads to, one that others than root can write or put another in the
+  /// place of; nil where there is none.
   static func stranger(behind device: String) -> String? {
     let paths: [String]
     switch try? DeviceName(device) {

@@ -6,8 +6,8 @@ import MountSession
 import PCI
 import ToolSupport
 
-/// `umount.fuse.varve`, which umount(8) calls: it returns when the daemon has written everything, of mounts too whose kernel side
-/// does not wait for that.
+/// `umount.fuse.varve`, which umount(8) calls: it returns when the daemon has written everything, of mounts
+/// too whose kernel side does not wait for that.
 struct UmountCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "umount.varve", abstract: "Unmount a Varve filesystem, and wait until all of it is written.",

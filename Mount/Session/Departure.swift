@@ -1,9 +1,9 @@
 import Glibc
 import Reactor
 
-/// The way out when the daemon itself ends a mount: the helper takes it from the tree while requests are still answered, then
-/// the reactor writes everything and ends. The kernel asks for writes and forgets meanwhile, and may ask for the way to the mount point in
-/// another mount of the same daemon.
+/// The way out when the daemon itself ends a mount: the helper takes it from the tree while requests are
+/// still answered, then the reactor writes everything and ends. The kernel asks for writes and forgets
+/// meanwhile, and may ask for the way to the mount point in another mount of the same daemon.
 public final class Departure {
   private let reactor: Reactor
   private let session: MountSession

@@ -44,8 +44,8 @@ struct Handshake {
 
   /// Adds the flags that libfuse has no name for to the answer, when this is it.
   ///
-  /// HANDLE_KILLPRIV_V2 saves a GETXATTR before every write: the kernel then asks for suid and sgid to be cleared in
-  /// the write itself.
+  /// HANDLE_KILLPRIV_V2 saves a GETXATTR before every write: the kernel then asks for suid and sgid to be
+  /// cleared in the write itself.
   mutating func amend(_ vector: UnsafeMutablePointer<iovec>, _ count: Int) {
     guard answering else { return }
     answering = false

@@ -3,12 +3,13 @@ import Glibc
 
 /// The kernel's half of a mount: the directory's new contents, and a descriptor of the requests for them.
 ///
-/// It is made by whoever wants the mount, with their rights and in their mount namespace. The descriptor can then be
-/// handed to the process that is to serve.
+/// It is made by whoever wants the mount, with their rights and in their mount namespace. The descriptor can
+/// then be handed to the process that is to serve.
 public final class KernelMount {
   /// Where it is mounted.
   public let point: MountPoint
-  /// Why umount(2) and sync(2) do not wait for the daemon here, though they were to; nil where they do, or need not.
+  /// Why umount(2) and sync(2) do not wait for the daemon here, though they were to; nil where they do, or
+  /// need not.
   public let shortcoming: String?
   private var descriptor: Int32
 
@@ -39,7 +40,8 @@ public final class KernelMount {
     }
   }
 
-  /// Mounts as type fuseblk, of which the kernel tells the daemon that it is synced and unmounted, and waits for the answer.
+  /// Mounts as type fuseblk, of which the kernel tells the daemon that it is synced and unmounted, and waits
+  /// for the answer.
   private static func mountOverBlockDevice(
     at point: MountPoint, _ options: SessionOptions
   ) throws(MountError) -> Int32 {

@@ -1,6 +1,7 @@
 import Glibc
 
-/// Times as the kernel has them, seconds and nanoseconds, and as the filesystem has them, nanoseconds since 1970.
+/// Times as the kernel has them, seconds and nanoseconds, and as the filesystem has them, nanoseconds since
+/// 1970.
 enum KernelTime {
   private static let second: Int64 = 1_000_000_000
 

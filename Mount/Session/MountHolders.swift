@@ -1,7 +1,7 @@
 import Glibc
 
-/// Processes that keep a filesystem mounted though it is not mounted here any more: those of other mount namespaces, such as a
-/// container's.
+/// Processes that keep a filesystem mounted though it is not mounted here any more: those of other mount
+/// namespaces, such as a container's.
 public enum MountHolders {
   /// How many are looked for.
   private static let limit = 8

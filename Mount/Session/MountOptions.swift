@@ -18,8 +18,8 @@ public struct MountOptions: Sendable, Equatable {
   public var cacheBytes: UInt64 = 128 << 20
   /// How long requests wait for a controller that does not answer before they fail, in seconds.
   public var deviceTimeoutSeconds: UInt64 = 600
-  /// How much of the room for files only root may take, in percent; nil for what is usual: 5 where root mounts, and nothing
-  /// where it is another user's.
+  /// How much of the room for files only root may take, in percent; nil for what is usual: 5 where root
+  /// mounts, and nothing where it is another user's.
   public var rootPercent: Int?
   /// Whether freed space is deallocated on the device.
   public var discards = true
@@ -53,7 +53,8 @@ public struct MountOptions: Sendable, Equatable {
     if accessTimes == .never { mountFlags.append("noatime") }
   }
 
-  /// Whether one mount can be both: what is the filesystem's own is the same. Flags of the kernel's are each place's own.
+  /// Whether one mount can be both: what is the filesystem's own is the same. Flags of the kernel's are each
+  /// place's own.
   public func agrees(with other: MountOptions) -> Bool {
     readOnly == other.readOnly && accessTimes == other.accessTimes && commitSeconds == other.commitSeconds
       && cacheBytes == other.cacheBytes && rootPercent == other.rootPercent && discards == other.discards
@@ -188,7 +189,8 @@ public struct MountOptions: Sendable, Equatable {
     "mand", "nomand", "symfollow", "default_permissions", "nonempty",
   ]
 
-  /// Those of mount(8) and systemd, and what the kernel shows of a FUSE mount, which mount(8) repeats at a remount.
+  /// Those of mount(8) and systemd, and what the kernel shows of a FUSE mount, which mount(8) repeats at a
+  /// remount.
   private static let othersKeys: Set<String> = [
     "comment", "helper", "uhelper", "fd", "rootmode", "user_id", "group_id", "max_read", "blksize",
   ]

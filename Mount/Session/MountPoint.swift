@@ -81,8 +81,8 @@ public struct MountPoint: Sendable, Equatable {
     umount2(path, Int32(MNT_DETACH | UMOUNT_NOFOLLOW)) == 0 || fusermount(path, lazily: true)
   }
 
-  /// Raises the kernel's read-ahead for what is mounted here; the FUSE handshake alone cannot go beyond the system's
-  /// default. Does nothing where the process may not.
+  /// Raises the kernel's read-ahead for what is mounted here; the FUSE handshake alone cannot go beyond the
+  /// system's default. Does nothing where the process may not.
   func raiseReadahead(to bytes: UInt32) {
     guard let device else { return }
     let text = Array(String(bytes / 1024).utf8)
@@ -114,8 +114,8 @@ public struct MountPoint: Sendable, Equatable {
     return String(cString: resolved)
   }
 
-  /// Whether the FUSE mount at `path` has lost its daemon. Asks for its space, which the kernel does not remember:
-  /// what a dead mount has cached it goes on answering.
+  /// Whether the FUSE mount at `path` has lost its daemon. Asks for its space, which the kernel does not
+  /// remember: what a dead mount has cached it goes on answering.
   private static func isDead(_ path: String) -> Bool {
     var space = statvfs()
     return statvfs(path, &space) != 0 && meansDead(errno)

@@ -6,8 +6,8 @@ import Reactor
 
 /// A FUSE mount as a channel of requests: the kernel's messages in, replies out, and nothing decided between.
 ///
-/// libfuse parses into the memory of a slot; a request keeps pointing there until its reply is sent. Belongs to the
-/// reactor's thread.
+/// libfuse parses into the memory of a slot; a request keeps pointing there until its reply is sent. Belongs
+/// to the reactor's thread.
 public final class MountSession: RequestChannel {
   /// What the kernel was told.
   public let options: SessionOptions
@@ -29,7 +29,8 @@ public final class MountSession: RequestChannel {
   private let pending: UnsafeMutablePointer<OpaquePointer?>
   /// The number of the kernel's request in each slot under way that libfuse knows nothing of; 0 for none.
   private let unknown: UnsafeMutablePointer<UInt64>
-  /// The number of the kernel's request that ends the mount, which is answered when the session is closed; 0 before it has come.
+  /// The number of the kernel's request that ends the mount, which is answered when the session is closed; 0
+  /// before it has come.
   private var destroy: UInt64 = 0
 
   /// The slot that a message is being taken into, and whether it became a request there.
@@ -100,8 +101,8 @@ public final class MountSession: RequestChannel {
     mountPoint = point
   }
 
-  /// Raises the kernel's read-ahead to what the options ask; the handshake alone cannot. To be called once the mount is
-  /// usable; does nothing where the process may not.
+  /// Raises the kernel's read-ahead to what the options ask; the handshake alone cannot. To be called once
+  /// the mount is usable; does nothing where the process may not.
   public func raiseReadahead() {
     if let mountPoint { helper?.raiseReadahead(mountPoint, to: options.readahead) }
   }
@@ -109,7 +110,8 @@ public final class MountSession: RequestChannel {
   /// Whether the kernel has taken the mount away and waits for the session to be closed.
   public var isDestroyed: Bool { destroy != 0 }
 
-  /// Closes the connection. What is still mounted there answers ENOTCONN from now on. Whoever unmounted it goes on.
+  /// Closes the connection. What is still mounted there answers ENOTCONN from now on. Whoever unmounted it
+  /// goes on.
   public func close() {
     guard let session else { return }
     if destroy != 0 { answer(unique: destroy, 0) }
@@ -147,8 +149,8 @@ public final class MountSession: RequestChannel {
     return .consumed
   }
 
-  /// Answers everything that waits or comes with an error, without the service, as the loop turns: for the users of a
-  /// mount that has lost its device. The device may no longer reach the slots.
+  /// Answers everything that waits or comes with an error, without the service, as the loop turns: for the
+  /// users of a mount that has lost its device. The device may no longer reach the slots.
   /// - Parameter whenEnded: called once the last user has left.
   public func refuse(_ errno: Int32, on loop: EventLoop, _ whenEnded: @escaping () -> Void) {
     refusal = errno

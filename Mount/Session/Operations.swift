@@ -3,8 +3,8 @@ import FileProtocol
 import Glibc
 import Reactor
 
-// Each of libfuse's callbacks becomes a `Request` in the slot at hand. What is not here (locks, poll, bmap, …) libfuse
-// answers with ENOSYS and the kernel looks after itself.
+// Each of libfuse's callbacks becomes a `Request` in the slot at hand. What is not here (locks, poll, bmap,
+// …) libfuse answers with ENOSYS and the kernel looks after itself.
 
 extension MountSession {
   static func operations() -> fuse_lowlevel_ops {

@@ -12,8 +12,8 @@ extension MountPoint {
     return MountPoint(path: path, device: mounted.device)
   }
 
-  /// Has the kernel take over what of the options is its own; device files and set-user-ID programs stay left out unless they are
-  /// asked for. What it still held is written before it refuses further writes.
+  /// Has the kernel take over what of the options is its own; device files and set-user-ID programs stay left
+  /// out unless they are asked for. What it still held is written before it refuses further writes.
   /// - Throws: `MountError` when it refuses, as while files are open for writing.
   public func remount(_ options: MountOptions) throws(MountError) {
     var options = options

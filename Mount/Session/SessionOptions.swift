@@ -13,21 +13,23 @@ public struct SessionOptions: Sendable, Equatable {
   var isBlockDevice = false
   /// Whether users other than the one who mounts may use it.
   public var allowOther = true
-  /// Options for the kernel's mount table, as mount(8) spells them: `ro`, `nosuid`, `nodev`, `noexec`, `dirsync`, …
+  /// Options for the kernel's mount table, as mount(8) spells them: `ro`, `nosuid`, `nodev`, `noexec`,
+  /// `dirsync`, …
   public var mountFlags: [String] = ["dev", "suid"]
 
-  /// How long, in seconds, the kernel may trust a name or attributes without asking. Long, because every change
-  /// comes through this one mount.
+  /// How long, in seconds, the kernel may trust a name or attributes without asking. Long, because every
+  /// change comes through this one mount.
   public var timeout: Double = 86400 * 365
   /// The largest write, in bytes; the session takes it down to the slots' `maximumTransfer`.
   public var maximumWrite: UInt32 = 1 << 20
-  /// The largest read, in bytes. A direct read that is larger becomes several requests, the first of which is served
-  /// while the kernel still pins the memory for the next.
+  /// The largest read, in bytes. A direct read that is larger becomes several requests, the first of which is
+  /// served while the kernel still pins the memory for the next.
   public var maximumRead: UInt32 = 512 << 10
   /// How far the kernel may read ahead, in bytes.
   public var readahead: UInt32 = 1 << 20
-  /// How many read-aheads and asynchronous direct requests the kernel may have under way. Many more than may wait for the
-  /// kernel to forget pages (`PageForgetter.limit`): a read-ahead that is held back for them keeps its pages locked.
+  /// How many read-aheads and asynchronous direct requests the kernel may have under way. Many more than may
+  /// wait for the kernel to forget pages (`PageForgetter.limit`): a read-ahead that is held back for them
+  /// keeps its pages locked.
   public var maximumBackground: UInt32 = 1024
   /// Of those, how many make the kernel hold back.
   public var congestionThreshold: UInt32 = 768

@@ -2,11 +2,13 @@ import CMachine
 import Glibc
 import SystemFiles
 
-/// The block device that a mount of type fuseblk names as its source: a loop device over a file without contents, of which nothing is
-/// ever read or written. The kernel detaches it when the last that has it open, the mount, has gone.
+/// The block device that a mount of type fuseblk names as its source: a loop device over a file without
+/// contents, of which nothing is ever read or written. The kernel detaches it when the last that has it open,
+/// the mount, has gone.
 ///
-/// The mount is called by a link to it, which is named for the filesystem's own device, as the file is: mount(8) shows a loop device
-/// as its file, others show the source as it was given. Both stay until the next mount of any device.
+/// The mount is called by a link to it, which is named for the filesystem's own device, as the file is:
+/// mount(8) shows a loop device as its file, others show the source as it was given. Both stay until the next
+/// mount of any device.
 struct SourceDevice: ~Copyable {
   /// The link's path; the device's own where there can be no link.
   let path: String
@@ -59,7 +61,8 @@ struct SourceDevice: ~Copyable {
   /// How many names a mount looks at to remove what former ones have left.
   private static let namesAtATime = 1024
 
-  /// Removes what is left of mounts that are gone: links to loop devices that have another file by now, or none, and their files.
+  /// Removes what is left of mounts that are gone: links to loop devices that have another file by now, or
+  /// none, and their files.
   private static func removeLeft(in folder: String) {
     let system = SystemTree()
     for name in system.names(in: "\(folder)/source").prefix(namesAtATime) {

@@ -24,7 +24,8 @@ final class ControlConnection {
     self.client = client
   }
 
-  /// Reads once. A client that asks again before it was answered, or sends a line without end, breaks the rules.
+  /// Reads once. A client that asks again before it was answered, or sends a line without end, breaks the
+  /// rules.
   func receive() -> Receipt {
     var chunk = [UInt8](repeating: 0, count: ControlRequest.lengthLimit)
     let (count, received) = chunk.withUnsafeMutableBytes { LocalSocket.receive(into: $0, from: descriptor) }

@@ -1,6 +1,7 @@
 import Glibc
 
-/// The folder that holds the control sockets of one user's daemons, each named after its process: `4711.sock`.
+/// The folder that holds the control sockets of one user's daemons, each named after its process:
+/// `4711.sock`.
 public struct ControlFolder: Sendable, Equatable {
   /// Its path.
   public let path: String
@@ -11,8 +12,8 @@ public struct ControlFolder: Sendable, Equatable {
   /// A folder of the caller's choice.
   public init(path: String) { self.path = path }
 
-  /// Where a daemon of this process's user has its socket: `/run/varve` for root, and for others `varve` in their
-  /// runtime directory, or a folder of their own in `/tmp` where they have none.
+  /// Where a daemon of this process's user has its socket: `/run/varve` for root, and for others `varve` in
+  /// their runtime directory, or a folder of their own in `/tmp` where they have none.
   public static var own: ControlFolder {
     let user = geteuid()
     guard user != 0 else { return ControlFolder(path: "/run/varve") }
@@ -22,7 +23,8 @@ public struct ControlFolder: Sendable, Equatable {
     return ControlFolder(path: "/tmp/varve-\(user)")
   }
 
-  /// Where the daemons of a user may have their sockets. Of another user only root may ask, and only of what that user has mounted.
+  /// Where the daemons of a user may have their sockets. Of another user only root may ask, and only of what
+  /// that user has mounted.
   static func all(of user: uid_t) -> [ControlFolder] {
     guard user != geteuid() else { return [own] }
     return ["/run/user/\(user)/varve", "/tmp/varve-\(user)"].map(ControlFolder.init)
@@ -44,8 +46,8 @@ public struct ControlFolder: Sendable, Equatable {
     }.sorted()
   }
 
-  /// Makes the folder, or makes sure that it is this user's alone: a socket in a folder of somebody else's could be
-  /// exchanged for another.
+  /// Makes the folder, or makes sure that it is this user's alone: a socket in a folder of somebody else's
+  /// could be exchanged for another.
   /// - Throws: `ControlError` when it cannot be made or belongs to somebody else.
   func prepare() throws(ControlError) {
     if mkdir(path, 0o700) != 0, errno != EEXIST {

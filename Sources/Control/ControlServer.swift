@@ -3,8 +3,9 @@ import Glibc
 
 /// A daemon's control socket: takes requests of tools, a line each, and sends the answers.
 ///
-/// It belongs to an event loop's thread and never blocks. What a client can cost is bounded: few connections, a short
-/// line at a time, one answer that has to fit into the socket at once; a client that breaks the rules is cut off.
+/// It belongs to an event loop's thread and never blocks. What a client can cost is bounded: few connections,
+/// a short line at a time, one answer that has to fit into the socket at once; a client that breaks the rules
+/// is cut off.
 public final class ControlServer {
   /// How the server is called when a descriptor is readable.
   public struct Loop {
@@ -22,8 +23,8 @@ public final class ControlServer {
     }
   }
 
-  /// The most connections at a time. One more takes the place of the one that has been silent for longest, of those
-  /// that wait for no answer if there are any.
+  /// The most connections at a time. One more takes the place of the one that has been silent for longest, of
+  /// those that wait for no answer if there are any.
   public static let connectionLimit = 8
 
   /// The socket's path.
@@ -39,8 +40,8 @@ public final class ControlServer {
   private var connections: [ControlConnection] = []
   private var lastClient: UInt64 = 0
 
-  /// Makes the socket of this process, which only its user and root can use. What a process of the same number has left
-  /// is taken away.
+  /// Makes the socket of this process, which only its user and root can use. What a process of the same
+  /// number has left is taken away.
   /// - Throws: `ControlError` when it cannot be made.
   public init(in folder: ControlFolder = .own, loop: Loop) throws(ControlError) {
     try folder.prepare()

@@ -2,8 +2,8 @@ import Device
 import Glibc
 
 extension ServedDevice {
-  /// Where a device lies that was opened by a name. One that was found by its UUID or label is named by where it was
-  /// found. To be called before the process leaves the folder that a path may be relative to.
+  /// Where a device lies that was opened by a name. One that was found by its UUID or label is named by where
+  /// it was found. To be called before the process leaves the folder that a path may be relative to.
   /// - Parameter function: what the device's function calls itself.
   public init(_ name: String, function: String, namespace: UInt32) {
     let (kind, location): (Kind, String) =
@@ -15,8 +15,8 @@ extension ServedDevice {
     self.init(process: getpid(), device: name, kind: kind, location: location, namespace: namespace)
   }
 
-  /// Whether a name means the controller that is served, with any of its namespaces; a UUID or label means the
-  /// filesystem that is served.
+  /// Whether a name means the controller that is served, with any of its namespaces; a UUID or label means
+  /// the filesystem that is served.
   public func isOnController(of name: DeviceName) -> Bool {
     switch name {
     case .function(let address, _): kind == .function && location == "\(address)"

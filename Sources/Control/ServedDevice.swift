@@ -3,7 +3,8 @@ import Glibc
 import JSONValue
 import PCI
 
-/// A mount that a daemon serves: all that a person may call it by. A daemon answers `hello` with one for each.
+/// A mount that a daemon serves: all that a person may call it by. A daemon answers `hello` with one for
+/// each.
 public struct ServedDevice: Sendable, Equatable {
   /// What the device is reached through.
   public enum Kind: String, Sendable {
@@ -83,8 +84,10 @@ public struct ServedDevice: Sendable, Equatable {
 
 /// The daemons that are running.
 public enum Daemons {
-  /// The mounts that daemons of a user serve, each with a connection to its daemon. All of them together have ten seconds to answer.
-  /// - Parameter user: this process's by default; root's tools believe no other user's, who could say anything.
+  /// The mounts that daemons of a user serve, each with a connection to its daemon. All of them together have
+  /// ten seconds to answer.
+  /// - Parameter user: this process's by default; root's tools believe no other user's, who could say
+  ///   anything.
   public static func mounts(of user: uid_t = geteuid()) -> [(client: ControlClient, serves: ServedDevice)] {
     mounts(of: user, in: ControlFolder.all(of: user))
   }
@@ -104,8 +107,8 @@ public enum Daemons {
     }
   }
 
-  /// Refuses a device for those who need its controller for themselves while a daemon has that and keeps it. One that
-  /// is just leaving is let pass: opening the device waits for it.
+  /// Refuses a device for those who need its controller for themselves while a daemon has that and keeps it.
+  /// One that is just leaving is let pass: opening the device waits for it.
   /// - Throws: `DeviceError` naming a mount on the controller.
   public static func requireNone(on name: String) throws(DeviceError) {
     guard let device = try? DeviceName(name) else { return }

@@ -1,6 +1,7 @@
 import NVMe
 
-/// The options that a name of a PCI function or of a vfio-user socket may carry for the driver: `?queues=4&sgl=0`.
+/// The options that a name of a PCI function or of a vfio-user socket may carry for the driver:
+/// `?queues=4&sgl=0`.
 struct DriverKeys {
   /// The keys, each with its form.
   static let forms: [(key: String, form: String)] = [

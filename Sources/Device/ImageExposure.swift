@@ -2,7 +2,8 @@ import Glibc
 
 /// Whether other users may look into an image.
 public enum ImageExposure {
-  /// What is to be said of a device that is an image which others may read or write; nil where there is nothing to say.
+  /// What is to be said of a device that is an image which others may read or write; nil where there is
+  /// nothing to say.
   public static func warning(of device: String) -> String? {
     guard case .image(let path, _, _) = try? DeviceName(device) else { return nil }
     var status = stat()

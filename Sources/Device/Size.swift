@@ -1,7 +1,7 @@
 /// Sizes as people write them.
 public enum Size {
-  /// Bytes of `4G`, `512M`, `1048576`: a number with an optional K, M, G or T (powers of 1024, an `iB` or `B` may follow).
-  /// Nil when it is no size.
+  /// Bytes of `4G`, `512M`, `1048576`: a number with an optional K, M, G or T (powers of 1024, an `iB` or `B`
+  /// may follow). Nil when it is no size.
   public static func bytes(_ text: String) -> UInt64? {
     var digits = text.uppercased()
     if digits.hasSuffix("IB") { digits.removeLast(2) } else if digits.hasSuffix("B") { digits.removeLast() }

@@ -11,7 +11,8 @@ public struct Options: Sendable {
   public var commitInterval: UInt64 = 5_000_000_000
   /// A checkpoint is made at the latest after this many log blocks; 0 for the default, 64 Ki (256 MiB).
   public var checkpointBlocks: UInt64 = 0
-  /// A write of at least so many whole blocks goes to the log from where it arrived, a smaller one through the cache.
+  /// A write of at least so many whole blocks goes to the log from where it arrived, a smaller one through
+  /// the cache.
   public var borrowedBlocks: UInt64 = 32
   /// How much of the room for files only root may take, in percent.
   public var rootPercent = 0
@@ -21,10 +22,11 @@ public struct Options: Sendable {
   public var discards = true
   /// The last log write that a mount replays: what follows is given up, which only fsck asks for.
   public var replaysThrough = UInt64.max
-  /// Segments that hold nothing as of the newest checkpoint are free at once, though the one before may need them: the
-  /// fallback is given up, which only fsck does, where a mount finds no free segment otherwise.
+  /// Segments that hold nothing as of the newest checkpoint are free at once, though the one before may need
+  /// them: the fallback is given up, which only fsck does, where a mount finds no free segment otherwise.
   public var reusesEmptySegments = false
-  /// Where not 0, blocks that are in memory now and then count as missing, chosen by this seed. Only tests set it.
+  /// Where not 0, blocks that are in memory now and then count as missing, chosen by this seed. Only tests
+  /// set it.
   public var missSeed: UInt64 = 0
   /// Nodes that a step of a checkpoint writes.
   public var checkpointNodesPerStep = 48

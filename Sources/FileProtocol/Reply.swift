@@ -1,12 +1,13 @@
-/// The answer to a request. `FileService` writes it into the slot before it announces the slot in `Effects.finished`.
+/// The answer to a request. `FileService` writes it into the slot before it announces the slot in
+/// `Effects.finished`.
 public struct Reply {
   /// 0 for success, else an errno.
   public var error: Int32 = 0
-  /// lookup, create, mknod, mkdir, symlink, link: the FUSE node id, counted as one lookup. With `error` 0 and node 0
-  /// lookup answers "no such name, remember it".
+  /// lookup, create, mknod, mkdir, symlink, link: the FUSE node id, counted as one lookup. With `error` 0 and
+  /// node 0 lookup answers "no such name, remember it".
   public var node: UInt64 = 0
-  /// lookup: the inode cannot be read. All that is known is the type that its directory remembers, enough to remove the
-  /// name; the kernel must ask for everything else, and is told EIO then.
+  /// lookup: the inode cannot be read. All that is known is the type that its directory remembers, enough to
+  /// remove the name; the kernel must ask for everything else, and is told EIO then.
   public var isUnreadable = false
   /// getattr: the kernel must ask again.
   public var isDoubtful = false
@@ -19,8 +20,8 @@ public struct Reply {
   /// write: bytes written. read: bytes read, lying at the start of the slot's data frames plus `dataOffset`.
   /// getxattr, listxattr: the length, of `bytes` or, with a request length of 0, of what there is.
   public var count: UInt64 = 0
-  /// write, fallocate: suid or sgid was taken, or times changed in a way that the kernel does not see, so that it must forget
-  /// the attributes it knows.
+  /// write, fallocate: suid or sgid was taken, or times changed in a way that the kernel does not see, so
+  /// that it must forget the attributes it knows.
   public var attributesChanged = false
   /// write: the bytes of which the kernel must forget what it has cached, before it is answered.
   public var staleBytes: Range<UInt64>?

@@ -1,9 +1,9 @@
 /// What the kernel asks for.
 ///
-/// open, opendir and their releases may never come: a mount lets the kernel keep open files to itself, which saves a
-/// round trip each. So a node is in use for as long as it has lookups that were not forgotten, whatever is open; a
-/// node without a name lives until then; and read, write and readdir come with any handle. create always comes, its
-/// release perhaps not.
+/// open, opendir and their releases may never come: a mount lets the kernel keep open files to itself, which
+/// saves a round trip each. So a node is in use for as long as it has lookups that were not forgotten,
+/// whatever is open; a node without a name lives until then; and read, write and readdir come with any
+/// handle. create always comes, its release perhaps not.
 public enum Operation: UInt8, Sendable {
   case lookup, getattr, setattr, readlink, mknod, mkdir, unlink, rmdir, symlink, link, rename
   case open, create, read, write, flush, release, fsync
@@ -14,8 +14,8 @@ public enum Operation: UInt8, Sendable {
 
 /// One request, as a value. The reactor keeps one in each slot and fills it before `FileService.begin`.
 ///
-/// Names and payloads are pointers into the slot's memory and stay valid until the slot's reply was taken; so a
-/// request can be run again when what it needs was not in memory.
+/// Names and payloads are pointers into the slot's memory and stay valid until the slot's reply was taken; so
+/// a request can be run again when what it needs was not in memory.
 public struct Request {
   public var operation: Operation = .lookup
   /// The FUSE node id the request is about; the parent directory where a name is given.
@@ -111,8 +111,8 @@ public struct DirectoryEntry {
   public var name: [UInt8]
   /// Where readdir goes on after this entry.
   public var cookie: UInt64
-  /// The FUSE node id; with readdirplus counted as one lookup unless the name is "." or "..". 0 for an inode that
-  /// cannot be read.
+  /// The FUSE node id; with readdirplus counted as one lookup unless the name is "." or "..". 0 for an inode
+  /// that cannot be read.
   public var node: UInt64
   /// For plain readdir only `number` and the type bits of `mode` are filled.
   public var attributes: Attributes

@@ -4,9 +4,9 @@ import Synchronization
 
 /// Keeps the process alive when mapped device memory goes away under it.
 ///
-/// An access to a BAR whose device was removed, or to a file behind it that was cut short, raises SIGBUS. The guard
-/// lays a page of ones over the place instead, so that registers read as those of a device that is gone, and stores
-/// go nowhere. A bus error elsewhere is left to whoever handled it before.
+/// An access to a BAR whose device was removed, or to a file behind it that was cut short, raises SIGBUS. The
+/// guard lays a page of ones over the place instead, so that registers read as those of a device that is
+/// gone, and stores go nowhere. A bus error elsewhere is left to whoever handled it before.
 public enum BusErrorGuard {
   /// Watches over the mapping at `base`, page-aligned, of `size` bytes.
   /// - Returns: false when no more can be watched over.

@@ -3,9 +3,9 @@ import Glibc
 
 /// A stretch of memory a device may read and write, mapped for it once and as a whole.
 ///
-/// It is divided into 4 KiB frames, named by number; frame `n` lies at `base + n * 4096` for the processor and at
-/// `iova + n * 4096` for the device. Both, and the kernel's copies, are faster over huge pages, which are used wherever
-/// the system gives some.
+/// It is divided into 4 KiB frames, named by number; frame `n` lies at `base + n * 4096` for the processor
+/// and at `iova + n * 4096` for the device. Both, and the kernel's copies, are faster over huge pages, which
+/// are used wherever the system gives some.
 public final class DMAArena: @unchecked Sendable {
   /// The size of a frame in bytes.
   public static let frameSize = 4096
@@ -14,7 +14,8 @@ public final class DMAArena: @unchecked Sendable {
   public let base: UnsafeMutableRawPointer
   /// The size in bytes, a multiple of `frameSize`.
   public let size: Int
-  /// The memfd behind the memory, which a transport may pass on, offset 0; nil where it is this process's alone.
+  /// The memfd behind the memory, which a transport may pass on, offset 0; nil where it is this process's
+  /// alone.
   public let descriptor: Int32?
   /// The address of `base` for the device, set by `PCIFunction.map`; `UInt64.max` while it is not mapped.
   public var iova: UInt64 = .max
@@ -26,8 +27,9 @@ public final class DMAArena: @unchecked Sendable {
 
   /// Makes an arena of `frames` frames.
   ///
-  /// - Parameter isShared: whether another process may have to map it. Memory that is this process's alone can have
-  ///   transparent huge pages on a system as it comes; shared memory has none but those set aside by somebody.
+  /// - Parameter isShared: whether another process may have to map it. Memory that is this process's alone
+  ///   can have transparent huge pages on a system as it comes; shared memory has none but those set aside by
+  ///   somebody.
   /// - Throws: `FunctionError` when the system has no memory for it.
   public init(
     frames: Int, name: String = "varve", isShared: Bool = true
@@ -76,7 +78,8 @@ private struct Mapping {
     return huge ?? file(cm_memfd(name), bytes)
   }
 
-  /// Memory of this process: huge pages that were set aside, or placed so that the system can make some of it.
+  /// Memory of this process: huge pages that were set aside, or placed so that the system can make some of
+  /// it.
   static func own(_ bytes: Int) -> Mapping? {
     let whole = (bytes + hugePageSize - 1) / hugePageSize * hugePageSize
     if bytes >= hugePageSize, let base = anonymous(whole, MAP_HUGETLB) {

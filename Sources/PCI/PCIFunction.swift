@@ -8,7 +8,8 @@ public protocol PCIFunction: AnyObject {
   /// What a person calls it: `0000:01:00.0`, a socket's path, or an image's path.
   var name: String { get }
 
-  /// Reads `width` bytes (1, 2 or 4) of configuration space at byte `offset`; all ones when the function is gone.
+  /// Reads `width` bytes (1, 2 or 4) of configuration space at byte `offset`; all ones when the function is
+  /// gone.
   func readConfiguration(at offset: Int, width: Int) -> UInt32
 
   /// Writes `width` bytes (1, 2 or 4) of configuration space at byte `offset`.
@@ -20,8 +21,8 @@ public protocol PCIFunction: AnyObject {
   /// Whether another process has to map the arenas, so that they must be shared memory.
   var needsSharedMemory: Bool { get }
 
-  /// Makes a whole arena reachable for the device and sets its `iova`. Memory of it that was not touched before comes from the
-  /// function's NUMA node, where that is known and has any.
+  /// Makes a whole arena reachable for the device and sets its `iova`. Memory of it that was not touched
+  /// before comes from the function's NUMA node, where that is known and has any.
   func map(_ arena: DMAArena) throws(FunctionError)
 
   /// Takes an arena away from the device. The device must no longer use it.
@@ -44,15 +45,16 @@ public protocol PCIFunction: AnyObject {
   /// An eventfd that fires when the function is asked back (removal), where the transport has one.
   var removalDescriptor: Int32? { get }
 
-  /// An eventfd that fires when the bus reports an uncorrectable error of the function (Advanced Error Reporting), where the
-  /// transport has one.
+  /// An eventfd that fires when the bus reports an uncorrectable error of the function (Advanced Error
+  /// Reporting), where the transport has one.
   var errorDescriptor: Int32? { get }
 
-  /// Makes a function answer again whose registers have read as all ones, as far as that is the host's to do: what a reset of
-  /// the link has cleared in its configuration is written anew.
+  /// Makes a function answer again whose registers have read as all ones, as far as that is the host's to do:
+  /// what a reset of the link has cleared in its configuration is written anew.
   func restoreChannel()
 
-  /// How often what is behind the function has been started anew while the function was held, as far as that is known.
+  /// How often what is behind the function has been started anew while the function was held, as far as that
+  /// is known.
   var starts: Int { get }
 
   /// Whether what is behind the function may lose power, or be started anew, while this process lives.

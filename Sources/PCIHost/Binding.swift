@@ -4,11 +4,13 @@ import SystemFiles
 
 /// Gives an NVMe controller to `vfio-pci`, or back to the kernel's own driver. Both need root.
 public enum Binding {
-  /// Binds the function at an address to `vfio-pci`, so that a process can open it. Nothing happens when it is.
-  /// - Parameter force: bind although processes have its block devices open; mounts, swap and volumes are never overridden.
+  /// Binds the function at an address to `vfio-pci`, so that a process can open it. Nothing happens when it
+  /// is.
+  /// - Parameter force: bind although processes have its block devices open; mounts, swap and volumes are
+  ///   never overridden.
   /// - Returns: the function as it is then.
-  /// - Throws: `FunctionError` when it is no NVMe controller, when something uses one of its block devices (all uses
-  ///   are named), when the IOMMU is off, or when the kernel refuses.
+  /// - Throws: `FunctionError` when it is no NVMe controller, when something uses one of its block devices
+  ///   (all uses are named), when the IOMMU is off, or when the kernel refuses.
   @discardableResult
   public static func bind(
     _ address: FunctionAddress, force: Bool = false, in tree: SystemTree = SystemTree()
@@ -32,10 +34,11 @@ public enum Binding {
     return try move(function, to: "vfio-pci", in: tree)
   }
 
-  /// Takes the function at an address from `vfio-pci` and gives it to the kernel's `nvme` driver. Nothing happens
-  /// when that has it.
+  /// Takes the function at an address from `vfio-pci` and gives it to the kernel's `nvme` driver. Nothing
+  /// happens when that has it.
   /// - Returns: the function as it is then.
-  /// - Throws: `FunctionError` when it is no NVMe controller, when a process has it open, or when the kernel refuses.
+  /// - Throws: `FunctionError` when it is no NVMe controller, when a process has it open, or when the kernel
+  ///   refuses.
   @discardableResult
   public static func unbind(
     _ address: FunctionAddress, in tree: SystemTree = SystemTree()

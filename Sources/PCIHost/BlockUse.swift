@@ -31,12 +31,12 @@ public enum BlockUse: Hashable, Sendable, CustomStringConvertible {
     }
   }
 
-  /// Whether a person may insist: a process that merely has the block device open would see errors, and nothing of the
-  /// kernel's stands on it.
+  /// Whether a person may insist: a process that merely has the block device open would see errors, and
+  /// nothing of the kernel's stands on it.
   var canBeOverridden: Bool { if case .open = self { true } else { false } }
 
-  /// The uses of the function's block devices, disks and partitions alike, and of the character devices of the controller and its
-  /// namespaces; none where its driver makes no such.
+  /// The uses of the function's block devices, disks and partitions alike, and of the character devices of
+  /// the controller and its namespaces; none where its driver makes no such.
   public static func all(of function: FunctionInfo, in tree: SystemTree = SystemTree()) -> [BlockUse] {
     let blocks = Blocks(of: function, in: tree)
     let exports = exports(in: tree)
@@ -85,8 +85,8 @@ public enum BlockUse: Hashable, Sendable, CustomStringConvertible {
 
   private typealias Export = (subsystem: String, path: String)
 
-  /// What the kernel's NVMe target exports: namespaces by the path of their block device, whole controllers by that of their
-  /// character device.
+  /// What the kernel's NVMe target exports: namespaces by the path of their block device, whole controllers
+  /// by that of their character device.
   private static func exports(in tree: SystemTree) -> [Export] {
     let subsystems = "\(tree.sys)/kernel/config/nvmet/subsystems"
     return tree.names(in: subsystems).flatMap { subsystem -> [Export] in
@@ -166,7 +166,8 @@ private struct Blocks {
     characters = devices("nvme") + devices("nvme-generic")
   }
 
-  /// With native multipath, a namespace's block device hangs on a virtual NVM subsystem that links to its controllers.
+  /// With native multipath, a namespace's block device hangs on a virtual NVM subsystem that links to its
+  /// controllers.
   private static func subsystems(of folder: String, in tree: SystemTree) -> [String] {
     let all = "\(tree.sys)/class/nvme-subsystem"
     return tree.names(in: all).compactMap { name in

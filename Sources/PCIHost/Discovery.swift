@@ -5,7 +5,8 @@ import SystemFiles
 
 /// Finds PCI functions, through libpci.
 public enum Discovery {
-  /// The functions of a class, NVMe I/O controllers unless said otherwise, by address. None of them is touched.
+  /// The functions of a class, NVMe I/O controllers unless said otherwise, by address. None of them is
+  /// touched.
   public static func functions(
     classCode: UInt32 = FunctionInfo.nvmeClass, in tree: SystemTree = SystemTree()
   ) -> [FunctionInfo] {

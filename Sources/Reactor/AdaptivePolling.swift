@@ -1,8 +1,8 @@
 /// How long to poll on before sleeping, learnt from the last pauses.
 ///
-/// Falling asleep and being woken takes longer than many a pause. So while pauses are short, polling goes on for twice
-/// the time of the longer of the last two; after one that was longer than the limit there is no polling until one is
-/// short again.
+/// Falling asleep and being woken takes longer than many a pause. So while pauses are short, polling goes on
+/// for twice the time of the longer of the last two; after one that was longer than the limit there is no
+/// polling until one is short again.
 public struct AdaptivePolling {
   /// The usual limit of polling (ns).
   public static let usualLimit: UInt64 = 200_000

@@ -84,9 +84,9 @@ public final class EventLoop {
     handleEvents(timeout: deadline == .max ? -1 : Int64(clamping: deadline - now))
   }
 
-  /// Looks at the watched descriptors while there is no time to sleep: signals and the control socket are heard under
-  /// any load. What is reported of channels and devices here is not reported again, but each of them is looked at
-  /// once more before sleeping.
+  /// Looks at the watched descriptors while there is no time to sleep: signals and the control socket are
+  /// heard under any load. What is reported of channels and devices here is not reported again, but each of
+  /// them is looked at once more before sleeping.
   private func pollDescriptors(at now: UInt64) {
     guard now &- lastDescriptorPoll >= Self.descriptorInterval else { return }
     handleEvents(timeout: 0)

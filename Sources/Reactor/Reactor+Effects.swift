@@ -7,7 +7,8 @@ extension Reactor {
   /// How many completions are taken from the device at once.
   static let completionBatch = 64
 
-  /// Carries out what the service has asked for: commands to the device, in order, and replies to the channel.
+  /// Carries out what the service has asked for: commands to the device, in order, and replies to the
+  /// channel.
   func carryOut(_ channel: (any RequestChannel)?) {
     repeat {
       asked.exchange(with: effects)

@@ -8,7 +8,8 @@ extension Reactor {
   /// What a request or a step of background work may take at most, before it waits for anything (ns).
   static let longStep: UInt64 = 200_000
 
-  /// Calls `advance` when its time has come, or when something happened since and there is nothing else to do.
+  /// Calls `advance` when its time has come, or when something happened since and there is nothing else to
+  /// do.
   ///
   /// While there is other work, steps are rationed, so that they cannot hold up requests.
   /// - Returns: whether the service wants another step at once.

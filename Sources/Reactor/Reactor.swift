@@ -4,11 +4,11 @@ import FileProtocol
 
 /// Joins a channel of requests, a filesystem and a device.
 ///
-/// The thread of its event loop owns it, and with it the service, the channel and the device. It never blocks, and
-/// allocates nothing for a request: see the module's article for the order of its steps.
+/// The thread of its event loop owns it, and with it the service, the channel and the device. It never
+/// blocks, and allocates nothing for a request: see the module's article for the order of its steps.
 ///
-/// What every turn reads or writes is exempt from the language's checks for overlapping accesses: no access to it
-/// lasts longer than an expression.
+/// What every turn reads or writes is exempt from the language's checks for overlapping accesses: no access
+/// to it lasts longer than an expression.
 public final class Reactor {
   /// The filesystem.
   public let service: any FileService
@@ -38,7 +38,8 @@ public final class Reactor {
   /// Commands the device has taken and not completed.
   @exclusivity(unchecked)
   var inFlight = 0
-  /// When a read was given to the device that had nothing else to do (ns); 0 when it has other commands too, or none.
+  /// When a read was given to the device that had nothing else to do (ns); 0 when it has other commands too,
+  /// or none.
   @exclusivity(unchecked)
   var loneRead: UInt64 = 0
   /// Whether the device said, when asked to sleep, that completions wait.
@@ -113,8 +114,8 @@ public final class Reactor {
     join(.starting)
   }
 
-  /// Serves `channel` as the loop turns, until it ends or `stop` is called; then the service writes everything and
-  /// `whenEnded` is called.
+  /// Serves `channel` as the loop turns, until it ends or `stop` is called; then the service writes
+  /// everything and `whenEnded` is called.
   public func take(_ channel: any RequestChannel) {
     self.channel = channel
     loop.addEdge(channel.descriptor)
@@ -224,8 +225,8 @@ public final class Reactor {
     return busy || wantsMore
   }
 
-  /// Takes messages, as many as there are slots for and `batch` at most, and carries out what the service wants done
-  /// for them all at once.
+  /// Takes messages, as many as there are slots for and `batch` at most, and carries out what the service
+  /// wants done for them all at once.
   /// - Returns: `request` when there was any message, `empty` when there was none or no slot for it.
   private func receive(_ channel: any RequestChannel) -> Receipt {
     if !isSpinning { tick() }
@@ -236,7 +237,8 @@ public final class Reactor {
       guard last == .request || last == .consumed else { break }
       count += 1
     }
-    // More are taken at once only while more are waiting: a lone request is answered before anything else is done.
+    // More are taken at once only while more are waiting: a lone request is answered before anything else is
+    // done.
     batch = count == batch ? min(batch * 2, Self.largestBatch) : max(count, 1)
     guard count > 0 else { return last }
     eventsSinceAdvance = true

@@ -27,7 +27,8 @@ public struct ReactorCounters: Sendable, Equatable {
   public var slotShortages: UInt64 = 0
   /// Requests that waited for their user's turn.
   public var heldRequests: UInt64 = 0
-  /// How often the service took longer than `Reactor.longStep` for a request or a step, and the longest time it took, in nanoseconds.
+  /// How often the service took longer than `Reactor.longStep` for a request or a step, and the longest time
+  /// it took, in nanoseconds.
   public var longSteps: UInt64 = 0
   public var longestStep: UInt64 = 0
 

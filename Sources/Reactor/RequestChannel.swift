@@ -2,7 +2,8 @@
 public enum Receipt: UInt8, Sendable {
   /// The slot's request is filled and waits for `FileService.begin`.
   case request
-  /// A message that needs no slot was dealt with: a forget, an interrupt, the handshake, or one answered at once.
+  /// A message that needs no slot was dealt with: a forget, an interrupt, the handshake, or one answered at
+  /// once.
   case consumed
   /// Nothing waits.
   case empty
@@ -10,7 +11,8 @@ public enum Receipt: UInt8, Sendable {
   case ended
 }
 
-/// Where requests come from and replies go: a FUSE mount, or a script in a test. Belongs to the reactor's thread.
+/// Where requests come from and replies go: a FUSE mount, or a script in a test. Belongs to the reactor's
+/// thread.
 public protocol RequestChannel: AnyObject {
   /// Readable when something waits or the channel has ended. The reactor waits for its edges.
   var descriptor: Int32 { get }

@@ -3,10 +3,10 @@ import FileProtocol
 
 /// Where the memory of the requests under way lies in the arena.
 ///
-/// A slot holds one request. It is a run of frames: a lead frame, whose last bytes take a WRITE's headers so that the
-/// payload behind them begins on a page; the data frames; and a spare one, because a read that does not begin on a
-/// block touches one block more than its length fills, and because the kernel insists on room for its largest
-/// message.
+/// A slot holds one request. It is a run of frames: a lead frame, whose last bytes take a WRITE's headers so
+/// that the payload behind them begins on a page; the data frames; and a spare one, because a read that does
+/// not begin on a block touches one block more than its length fills, and because the kernel insists on room
+/// for its largest message.
 public struct SlotLayout: Sendable, Equatable {
   /// How many requests can be under way.
   public let count: Int
@@ -16,7 +16,8 @@ public struct SlotLayout: Sendable, Equatable {
   /// The bytes of `fuse_in_header` and `fuse_write_in`, which go before a WRITE's payload.
   public static let headerLead = 80
 
-  /// Makes a layout; both numbers are raised to what a mount needs at least, `maximumTransfer` to whole frames.
+  /// Makes a layout; both numbers are raised to what a mount needs at least, `maximumTransfer` to whole
+  /// frames.
   public init(count: Int = 64, maximumTransfer: Int = 1 << 20) {
     self.count = max(count, 1)
     let frames = (max(maximumTransfer, 128 << 10) + BlockCommand.blockSize - 1) / BlockCommand.blockSize

@@ -1,9 +1,10 @@
 /// Whose requests are begun when the device is the limit: several users take turns.
 ///
-/// A device takes commands in the order in which they come, so a user who keeps it busy with large requests has those of all others wait
-/// behind them. So while others wait for it too, a user's reads and writes that have been begun and not ended come to no more than the
-/// device does in `span`; what comes beyond that is held back, in its order, and begun when it is that user's turn. All else is begun at
-/// once, and so is everything while one user is alone.
+/// A device takes commands in the order in which they come, so a user who keeps it busy with large requests
+/// has those of all others wait behind them. So while others wait for it too, a user's reads and writes that
+/// have been begun and not ended come to no more than the device does in `span`; what comes beyond that is
+/// held back, in its order, and begun when it is that user's turn. All else is begun at once, and so is
+/// everything while one user is alone.
 ///
 /// Allocates nothing after it was made.
 struct UserTurns: ~Copyable {
@@ -11,7 +12,8 @@ struct UserTurns: ~Copyable {
   static let users = 64
   /// What a request counts at least, in bytes: what the device can do meanwhile.
   static let leastCost = 64 << 10
-  /// What a user may always have under way, in bytes; as much as a disk with moving heads needs to be kept busy.
+  /// What a user may always have under way, in bytes; as much as a disk with moving heads needs to be kept
+  /// busy.
   static let leastShare = 2 << 20
   /// How long the device may take for what one user has under way, at least (ns).
   static let leastSpan: UInt64 = 4_000_000
@@ -20,7 +22,8 @@ struct UserTurns: ~Copyable {
   /// Over what time the device's rate is measured (ns).
   static let measure: UInt64 = 20_000_000
 
-  /// Of each user: the bytes under way, when a request last had to wait (ns; 0 for never), and the first and last slot held back.
+  /// Of each user: the bytes under way, when a request last had to wait (ns; 0 for never), and the first and
+  /// last slot held back.
   private struct User {
     var underWay = 0
     var lastWait: UInt64 = 0
@@ -43,7 +46,8 @@ struct UserTurns: ~Copyable {
   private var turn = 0
   /// What a user may have under way while others are active, in bytes.
   private(set) var share = UserTurns.leastShare
-  /// How long the device takes for a read at least, with nothing else to do (ns); the largest number while that is not known.
+  /// How long the device takes for a read at least, with nothing else to do (ns); the largest number while
+  /// that is not known.
   private var latency = UInt64.max
   private var measured = 0
   private var measureStart: UInt64 = 0
@@ -151,8 +155,8 @@ struct UserTurns: ~Copyable {
     return false
   }
 
-  /// How long the device may take for what one user has under way (ns). Less than twice its latency would leave a device idle that does
-  /// many commands side by side, and be measured as its rate.
+  /// How long the device may take for what one user has under way (ns). Less than twice its latency would
+  /// leave a device idle that does many commands side by side, and be measured as its rate.
   private var span: UInt64 {
     latency == .max ? Self.leastSpan : max(Self.leastSpan, min(latency, Self.measure) * 2)
   }

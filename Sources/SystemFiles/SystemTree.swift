@@ -71,7 +71,8 @@ public struct SystemTree: Sendable {
     return String(decoding: buffer[..<count], as: UTF8.self)
   }
 
-  /// The path of a device node without any symbolic link in it, as the system names it; the path itself where it leads nowhere.
+  /// The path of a device node without any symbolic link in it, as the system names it; the path itself where
+  /// it leads nowhere.
   package func canonical(_ path: String) -> String {
     let root = String(dev.dropLast("/dev".count))
     return resolved(root + path).map { String($0.dropFirst(root.count)) } ?? path

@@ -7,7 +7,8 @@ struct AddressSpace {
   /// The granule, a power of two; every piece starts and ends on it.
   let granule: UInt64
 
-  /// The space of `ranges`, cut to whole granules and without address 0, which specifications use to say "none".
+  /// The space of `ranges`, cut to whole granules and without address 0, which specifications use to say
+  /// "none".
   init(ranges: [ClosedRange<UInt64>], granule: UInt64) {
     self.granule = granule
     for range in ranges.sorted(by: { $0.lowerBound < $1.lowerBound }) {

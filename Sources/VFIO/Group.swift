@@ -11,8 +11,8 @@ struct Group: ~Copyable {
   private let name: String
 
   /// Opens the group of a function.
-  /// - Throws: `FunctionError` when the function is in no group or not bound to vfio-pci, or when the group is held
-  ///   by another process, not permitted, or has members with other drivers.
+  /// - Throws: `FunctionError` when the function is in no group or not bound to vfio-pci, or when the group
+  ///   is held by another process, not permitted, or has members with other drivers.
   init(of function: FunctionInfo, in tree: SystemTree) throws(FunctionError) {
     let name = function.address.description
     guard let group = function.group else {

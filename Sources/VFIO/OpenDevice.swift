@@ -85,7 +85,8 @@ struct OpenDevice: ~Copyable {
     return cm_ioctl(descriptor.number, cm_vfio_device_set_irqs, &request) == 0 ? 0 : errno
   }
 
-  /// Lets interrupts `0..<eventfds.count` of the kind `index` signal eventfds, one each; none turns the kind off.
+  /// Lets interrupts `0..<eventfds.count` of the kind `index` signal eventfds, one each; none turns the kind
+  /// off.
   /// - Returns: 0, or the system's error number.
   func signal(_ index: UInt32, through eventfds: [Int32]) -> Int32 {
     let fixed = MemoryLayout<vfio_irq_set>.size

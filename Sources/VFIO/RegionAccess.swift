@@ -1,7 +1,8 @@
 import Glibc
 import PCI
 
-/// Registers of a region that cannot be mapped, reached by pread and pwrite on the device's descriptor: slow, but right.
+/// Registers of a region that cannot be mapped, reached by pread and pwrite on the device's descriptor: slow,
+/// but right.
 final class RegionAccess: RegisterAccess, ValueAccess {
   private var descriptor: Int32
   private let offset: Int
@@ -20,7 +21,8 @@ final class RegionAccess: RegisterAccess, ValueAccess {
   func store32(_ value: UInt32, at offset: Int) { store(value, at: offset) }
   func store64(_ value: UInt64, at offset: Int) { store(value, at: offset) }
 
-  /// The value at a byte offset of the region; all ones when it cannot be read, as from a device that is gone.
+  /// The value at a byte offset of the region; all ones when it cannot be read, as from a device that is
+  /// gone.
   func load<Value: FixedWidthInteger>(at offset: Int) -> Value {
     var value: Value = 0
     let size = MemoryLayout<Value>.size

@@ -6,8 +6,8 @@ import SystemFiles
 
 /// A PCI function reached through kernel VFIO's group and container interface.
 ///
-/// The function is this process's alone from `init` to `close`. DMA addresses come from the ranges that the IOMMU
-/// reports; memory is mapped an arena at a time.
+/// The function is this process's alone from `init` to `close`. DMA addresses come from the ranges that the
+/// IOMMU reports; memory is mapped an arena at a time.
 public final class VFIOFunction: PCIFunction {
   public let name: String
   /// The NUMA node it hangs on, where that is known.
@@ -96,7 +96,8 @@ extension VFIOFunction {
     enableMemorySpace()
   }
 
-  /// Has the kernel write the BARs anew, which a reset of the link has cleared, and maps again what bus errors took away.
+  /// Has the kernel write the BARs anew, which a reset of the link has cleared, and maps again what bus
+  /// errors took away.
   public func restoreChannel() {
     enableMemorySpace()
     guard BusErrorGuard.count != busErrors, let descriptor = device?.descriptor.number else { return }

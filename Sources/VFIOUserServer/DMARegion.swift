@@ -3,7 +3,8 @@ import EmulatedController
 import Glibc
 import PCI
 
-/// A DMA region of a client: memory of its own, mapped here, or room for copies of it where the client passed no descriptor.
+/// A DMA region of a client: memory of its own, mapped here, or room for copies of it where the client passed
+/// no descriptor.
 final class DMARegion {
   /// Where the device finds it.
   let address: UInt64
@@ -13,7 +14,8 @@ final class DMARegion {
   let isRemote: Bool
   let base: UnsafeMutableRawPointer
 
-  /// The largest region of remote memory: room is taken only as it is used, but addresses are not without end.
+  /// The largest region of remote memory: room is taken only as it is used, but addresses are not without
+  /// end.
   private static let remoteLimit = 1 << 42
 
   /// Maps `size` bytes from `offset` of a file on, which has to be memory (`PassedFile`).

@@ -12,7 +12,8 @@ final class ListeningSocket {
   private let path: String
 
   /// Makes the socket; one that a server left behind that is no more is replaced.
-  /// - Throws: `FunctionError` when a server listens there, something else has that name, or the system refuses.
+  /// - Throws: `FunctionError` when a server listens there, something else has that name, or the system
+  ///   refuses.
   init(_ path: String, mode: UInt32) throws(FunctionError) {
     guard let address = SocketAddress(path) else {
       throw FunctionError(
@@ -40,7 +41,8 @@ final class ListeningSocket {
   }
 
   deinit {
-    // In this order: a server that is started meanwhile finds this one, or nothing, and its own socket is not removed.
+    // In this order: a server that is started meanwhile finds this one, or nothing, and its own socket is not
+    // removed.
     unlink(path)
     close(descriptor)
   }

@@ -2,9 +2,9 @@ import CMachine
 
 /// How a server divides its time between looking and sleeping.
 ///
-/// Doorbells in shared memory tell nobody of a store, so they are looked at: without a pause while there is work, and
-/// after `spinTime` without any with pauses that grow with the time since, up to 2 ms. A server without such doorbells,
-/// or whose controller is not enabled, sleeps until a descriptor wakes it.
+/// Doorbells in shared memory tell nobody of a store, so they are looked at: without a pause while there is
+/// work, and after `spinTime` without any with pauses that grow with the time since, up to 2 ms. A server
+/// without such doorbells, or whose controller is not enabled, sleeps until a descriptor wakes it.
 struct PollSchedule {
   /// When the controller wants `service`, in monotonic ns.
   var due: UInt64 = .max

@@ -70,7 +70,8 @@ final class RemoteHost: RemoteMemory {
       try session.socket.send(
         identifier: identifier, command: command.rawValue, payload: access.encoded, by: deadline)
       while true {
-        // Even for an answer that is there already: one that always is keeps the server from ending no more than one that never comes.
+        // Even for an answer that is there already: one that always is keeps the server from ending no more
+        // than one that never comes.
         guard try session.socket.wait(until: deadline) else { return lose() }
         guard let message = try session.socket.receive() else { continue }
         if message.header.flags.isRequest {

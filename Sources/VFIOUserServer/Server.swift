@@ -7,7 +7,8 @@ import VFIOUser
 
 /// Serves an emulated controller at a socket, to one client at a time.
 ///
-/// The server belongs to the thread that calls `run`; `stop` may be called from any, and from a signal handler.
+/// The server belongs to the thread that calls `run`; `stop` may be called from any, and from a signal
+/// handler.
 public final class Server: @unchecked Sendable {
   /// The socket's path.
   public let path: String
@@ -26,7 +27,8 @@ public final class Server: @unchecked Sendable {
 
   /// Called on the server's thread with what happens: clients that come and go.
   public var report: (String) -> Void = { _ in }
-  /// Called on the server's thread with why a client cannot use the server, where the person who set it up has to mend that.
+  /// Called on the server's thread with why a client cannot use the server, where the person who set it up
+  /// has to mend that.
   public var warn: (String) -> Void = { _ in }
 
   /// Listens at a socket.

@@ -38,8 +38,8 @@ extension Session {
     return Answer()
   }
 
-  /// The next descriptor; -1 when there is none. Writing to anything but an eventfd that does not block could stop the
-  /// server or end it.
+  /// The next descriptor; -1 when there is none. Writing to anything but an eventfd that does not block could
+  /// stop the server or end it.
   private func eventfd(_ descriptors: PassedDescriptors) throws(Refusal) -> Int32 {
     guard let descriptor = descriptors.first else { return -1 }
     guard PassedFile.isEventfd(descriptor), cm_set_nonblocking(descriptor) == 0 else { throw Refusal(EINVAL) }

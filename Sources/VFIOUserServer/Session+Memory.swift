@@ -33,7 +33,8 @@ extension Session {
     } catch { throw Refusal(error.errno) }
   }
 
-  /// Says once what is wrong, as a client that shows its user the error number alone leaves them no way to find out.
+  /// Says once what is wrong, as a client that shows its user the error number alone leaves them no way to
+  /// find out.
   private func refuseFile() -> DMARegionError {
     warn(
       "the client's memory is refused: it is neither a memfd nor a file on tmpfs or hugetlbfs; with QEMU use memory-backend-memfd"

@@ -7,8 +7,8 @@ import VFIOUser
 
 /// One client's use of the controller, from its connection to its end.
 ///
-/// A request that makes no sense is refused with an error reply; a client whose messages cannot be told apart any more
-/// loses the connection. Neither harms the server.
+/// A request that makes no sense is refused with an error reply; a client whose messages cannot be told apart
+/// any more loses the connection. Neither harms the server.
 final class Session {
   /// The largest message in bytes: what a region or DMA access may carry, and a page for all else.
   static let messageLimit: UInt32 = UInt32(transferLimit) + 4096
@@ -47,8 +47,8 @@ final class Session {
     controller.remoteMemory = remote
   }
 
-  /// How many messages are taken at once, so that a client which sends without end does not keep the server from all
-  /// else.
+  /// How many messages are taken at once, so that a client which sends without end does not keep the server
+  /// from all else.
   private static let batch = 64
 
   /// Takes what the client has sent so far and does it.

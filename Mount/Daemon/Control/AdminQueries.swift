@@ -5,8 +5,8 @@ import JSONValue
 import NVMe
 import NVMeSpec
 
-/// Questions to the controller, one after the other, whose answers are looked for by a timer while the reactor goes on
-/// with its work.
+/// Questions to the controller, one after the other, whose answers are looked for by a timer while the
+/// reactor goes on with its work.
 final class AdminQueries {
   private struct Query {
     let command: SubmissionEntry

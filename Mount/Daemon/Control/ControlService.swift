@@ -8,9 +8,9 @@ import MountSession
 import NVMe
 import Reactor
 
-/// Answers what tools ask of a daemon over the control socket, and other processes that want a namespace mounted.
-/// Belongs to the event loop's thread, and blocks it for no longer than queues are made: what the controller has to be
-/// asked goes through `AdminQueries`.
+/// Answers what tools ask of a daemon over the control socket, and other processes that want a namespace
+/// mounted. Belongs to the event loop's thread, and blocks it for no longer than queues are made: what the
+/// controller has to be asked goes through `AdminQueries`.
 final class ControlService {
   private unowned let daemon: Daemon
   private let server: ControlServer

@@ -12,7 +12,8 @@ final class MountService {
 
   init(_ daemon: Daemon) { self.daemon = daemon }
 
-  /// The namespace, not mounted, whose filesystem has a UUID or label; null where there is none. Reads a block of each.
+  /// The namespace, not mounted, whose filesystem has a UUID or label; null where there is none. Reads a
+  /// block of each.
   func find(_ request: ControlRequest) throws(ControlError) -> JSON {
     let uuid = request.members["uuid"]?.text
     let label = request.members["label"]?.text
@@ -27,12 +28,13 @@ final class MountService {
     return .null
   }
 
-  /// Prepares a filesystem to be mounted. The answer's `state` is `ready` once it can be served; `starting` while the
-  /// daemon's first mount is not usable, and `leaving` for what is going away: both mean to ask again. For what is mounted
-  /// already it is `mounted`, with where and how.
+  /// Prepares a filesystem to be mounted. The answer's `state` is `ready` once it can be served; `starting`
+  /// while the daemon's first mount is not usable, and `leaving` for what is going away: both mean to ask
+  /// again. For what is mounted already it is `mounted`, with where and how.
   func prepare(_ request: ControlRequest, _ reply: ControlReply) throws(ControlError) {
     guard !daemon.isLeaving else { return answer(reply, "leaving") }
-    // The daemon's own mount is made by the daemon itself, which must not wait for another mount that it serves.
+    // The daemon's own mount is made by the daemon itself, which must not wait for another mount that it
+    // serves.
     guard !daemon.mounts.contains(where: { $0.client == nil && $0.state == .starting }) else {
       return answer(reply, "starting")
     }
@@ -65,7 +67,8 @@ final class MountService {
     }
   }
 
-  /// Takes the kernel's mount of a filesystem that the same client had prepared, and answers when it can be used.
+  /// Takes the kernel's mount of a filesystem that the same client had prepared, and answers when it can be
+  /// used.
   func serve(_ request: ControlRequest, _ reply: ControlReply) throws(ControlError) {
     let mount = try self.mount(request)
     guard mount.client == request.client else { throw ControlError("the mount is not this client's") }

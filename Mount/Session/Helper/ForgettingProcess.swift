@@ -3,13 +3,13 @@ import CMachine
 import Confinement
 import Glibc
 
-/// The process that has the kernel forget pages: orders come in through descriptor 0, tokens of what is done go out through
-/// 1, and 3 is the daemon's connection to the kernel.
+/// The process that has the kernel forget pages: orders come in through descriptor 0, tokens of what is done
+/// go out through 1, and 3 is the daemon's connection to the kernel.
 ///
-/// It uses a connection of its own to the same mount, so that the daemon's is closed when the daemon ends, however it ends:
-/// then the kernel gives up all that the daemon had taken. What it had not taken yet is answered here, with ENOTCONN, so that
-/// no page stays locked and the call that waits for one returns. So this process always ends after the daemon, and with it the
-/// kernel's connection.
+/// It uses a connection of its own to the same mount, so that the daemon's is closed when the daemon ends,
+/// however it ends: then the kernel gives up all that the daemon had taken. What it had not taken yet is
+/// answered here, with ENOTCONN, so that no page stays locked and the call that waits for one returns. So
+/// this process always ends after the daemon, and with it the kernel's connection.
 public enum ForgettingProcess {
   /// The descriptor of the daemon's connection.
   static let session: Int32 = 3

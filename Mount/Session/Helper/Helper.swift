@@ -2,10 +2,11 @@ import CMachine
 import Glibc
 import Reactor
 
-/// A daemon's other process, which has the rights that the daemon gives up: it unmounts, remounts, starts the process that has the
-/// kernel forget pages, and passes on what is to be logged.
+/// A daemon's other process, which has the rights that the daemon gives up: it unmounts, remounts, starts the
+/// process that has the kernel forget pages, and passes on what is to be logged.
 ///
-/// It is started before the daemon confines itself, and ends with it. Belongs to the event loop's thread, except `log`.
+/// It is started before the daemon confines itself, and ends with it. Belongs to the event loop's thread,
+/// except `log`.
 public final class Helper {
   /// How the command is told to be that process; the control socket's path follows.
   public static let flag = "--helper"

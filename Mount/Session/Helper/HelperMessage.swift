@@ -6,7 +6,8 @@ struct HelperMessage: Equatable {
   enum Kind: UInt8 {
     /// A line for the system's log. The number is its priority (syslog(3)).
     case log = 1
-    /// Unmount the filesystem that was mounted at the text's place. The number is 1 to take it out of the tree as it is.
+    /// Unmount the filesystem that was mounted at the text's place. The number is 1 to take it out of the
+    /// tree as it is.
     case unmount
     /// Make the mount at the text's place read-only.
     case becomeReadOnly

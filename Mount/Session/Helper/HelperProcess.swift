@@ -2,7 +2,8 @@ import CMachine
 import Confinement
 import Glibc
 
-/// The process behind a `Helper`. Orders come in, and answers go out, through one socket; the daemon's end is its own.
+/// The process behind a `Helper`. Orders come in, and answers go out, through one socket; the daemon's end is
+/// its own.
 ///
 /// It trusts the daemon as little as it can: it touches only what is mounted by FUSE for the daemon's user.
 public enum HelperProcess {
@@ -15,7 +16,8 @@ public enum HelperProcess {
   public static func run(removing socket: String) -> Never {
     cm_close_from(channel + 1)
     Secrecy.begin()
-    // The daemon decides when it is time: who stops a group of processes must not end this one before the last unmount.
+    // The daemon decides when it is time: who stops a group of processes must not end this one before the
+    // last unmount.
     for number in [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE] { signal(number, SIG_IGN) }
     guard (try? Capabilities.keep(Capabilities.administration | Capabilities.search)) != nil else { exit(1) }
     Syslog.open()

@@ -12,16 +12,17 @@ struct ForgottenPages: BitwiseCopyable {
 
 /// Has the kernel forget pages, without ever waiting for it.
 ///
-/// The kernel waits for pages that are being read or written, which may be until the daemon has answered; and nothing can
-/// interrupt it in that. So it is another process that asks, and the answer comes back through a pipe. It must not be a thread
-/// of the daemon: after a kill the daemon could not end while that thread waits for a page whose read the daemon had not
-/// answered. See `ForgettingProcess` for what that process does then.
+/// The kernel waits for pages that are being read or written, which may be until the daemon has answered; and
+/// nothing can interrupt it in that. So it is another process that asks, and the answer comes back through a
+/// pipe. It must not be a thread of the daemon: after a kill the daemon could not end while that thread waits
+/// for a page whose read the daemon had not answered. See `ForgettingProcess` for what that process does
+/// then.
 public final class PageForgetter {
   /// How mount.varve is told to be that process.
   public static let flag = "--forget-pages"
 
-  /// How many may wait at a time. Beyond it answers go out at once, though the pages are still to be forgotten: the kernel
-  /// may be waiting for a page whose read it holds back because so much is unanswered.
+  /// How many may wait at a time. Beyond it answers go out at once, though the pages are still to be
+  /// forgotten: the kernel may be waiting for a page whose read it holds back because so much is unanswered.
   static let limit = 256
 
   /// What goes through the first pipe; the token alone comes back through the second.

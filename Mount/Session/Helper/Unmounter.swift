@@ -7,7 +7,8 @@ public final class Unmounter: Sendable {
   public let descriptor: Int32
   private let point: MountPoint
 
-  /// Begins to unmount. A mount in use is synced and detached: its users get ENOTCONN once the daemon has left.
+  /// Begins to unmount. A mount in use is synced and detached: its users get ENOTCONN once the daemon has
+  /// left.
   public init(_ point: MountPoint) {
     self.point = point
     descriptor = cm_eventfd()

@@ -2,8 +2,8 @@ import JSONValue
 
 /// Counters by their names in Swift, for everything that prints them.
 public enum Counts {
-  /// The whole numbers and flags of a structure as members, named as there, with `_` for a change of case. What is
-  /// added to the structure is so added here.
+  /// The whole numbers and flags of a structure as members, named as there, with `_` for a change of case.
+  /// What is added to the structure is so added here.
   public static func members(of counters: Any) -> [(name: String, value: JSON)] {
     Mirror(reflecting: counters).children.compactMap { child in
       guard let label = child.label, let value = value(child.value) else { return nil }

@@ -13,7 +13,8 @@ public struct TracedCommand: Sendable, Equatable {
   public var blocks: (first: UInt64, count: UInt32)?
   /// `PRP` or `SGL` and what the command names; empty for a command without data.
   public var data: String
-  /// In nanoseconds, monotonic: into the submission queue, at the doorbell, behind it, found completed, collected.
+  /// In nanoseconds, monotonic: into the submission queue, at the doorbell, behind it, found completed,
+  /// collected.
   public var submitted: UInt64
   public var doorbell: UInt64
   public var doorbellEnd: UInt64

@@ -3,8 +3,8 @@ import Glibc
 import PCI
 import Synchronization
 
-/// The client's end of a connection: requests go out and wait for their replies, and what the server asks meanwhile,
-/// or at any other time, is answered by a thread of its own.
+/// The client's end of a connection: requests go out and wait for their replies, and what the server asks
+/// meanwhile, or at any other time, is answered by a thread of its own.
 ///
 /// Once the server is gone, or has sent what makes no sense, every request fails at once with ENODEV, and
 /// `removalDescriptor` is readable.

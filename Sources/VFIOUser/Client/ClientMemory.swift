@@ -11,8 +11,8 @@ final class ClientMemory: Sendable {
     let arena: DMAArena
   }
 
-  /// Addresses begin above 4 GiB, where a truncated address cannot fall on a mapping, and end where every server can
-  /// still follow.
+  /// Addresses begin above 4 GiB, where a truncated address cannot fall on a mapping, and end where every
+  /// server can still follow.
   private static let addresses: Range<UInt64> = (1 << 32)..<(1 << 47)
   /// Arenas begin on a multiple of this, with at least as much left free between them.
   private static let alignment: UInt64 = 2 << 20

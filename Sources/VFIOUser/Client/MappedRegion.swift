@@ -9,8 +9,9 @@ final class MappedRegion {
   /// The region's offsets that it covers.
   let offsets: Range<Int>
 
-  /// Maps `offsets` of a region that begins at `start` of the file behind `descriptor`, which stays the caller's.
-  /// Nil when that is no whole number of pages, the file is no memory (``PassedFile``) or too small, or the system refuses.
+  /// Maps `offsets` of a region that begins at `start` of the file behind `descriptor`, which stays the
+  /// caller's. Nil when that is no whole number of pages, the file is no memory (``PassedFile``) or too
+  /// small, or the system refuses.
   init?(_ descriptor: Int32, start: UInt64, offsets: Range<Int>) {
     var status = stat()
     guard PassedFile.isMemory(descriptor), let start = Int(exactly: start), !offsets.isEmpty,

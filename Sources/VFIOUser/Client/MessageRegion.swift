@@ -3,8 +3,8 @@ import PCI
 
 /// A region that is reached by a message an access.
 ///
-/// A server that is gone reads as all ones, as a device that was pulled out. Stores to doorbells need no answer and
-/// wait for none; every other store has reached the device when it returns.
+/// A server that is gone reads as all ones, as a device that was pulled out. Stores to doorbells need no
+/// answer and wait for none; every other store has reached the device when it returns.
 final class MessageRegion: RegisterAccess, ValueAccess {
   private let link: ServerLink
   private let index: UInt32

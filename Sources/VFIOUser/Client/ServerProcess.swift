@@ -3,9 +3,10 @@ import Glibc
 
 /// The process that listens at the other end of a socket.
 ///
-/// It has the memory that was shared with it until it ends: only then, or when the same process has taken a new connection, which
-/// ends the former, may another be given that memory. Where another process made the socket listen, as process 1 does for a server
-/// that it starts when it is wanted, or one that has ended since, the server is not known, and cannot be watched.
+/// It has the memory that was shared with it until it ends: only then, or when the same process has taken a
+/// new connection, which ends the former, may another be given that memory. Where another process made the
+/// socket listen, as process 1 does for a server that it starts when it is wanted, or one that has ended
+/// since, the server is not known, and cannot be watched.
 struct ServerProcess: ~Copyable {
   /// The process identifier; 0 where it is in a namespace that this process does not see.
   let identifier: pid_t

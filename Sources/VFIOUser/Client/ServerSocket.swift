@@ -4,8 +4,8 @@ import PCI
 
 /// Reaching a server: connecting to its socket and agreeing on a version.
 enum ServerSocket {
-  /// How long a server may take to answer the first message (ns). One that serves somebody else may leave the connection
-  /// unanswered.
+  /// How long a server may take to answer the first message (ns). One that serves somebody else may leave the
+  /// connection unanswered.
   static let patience: UInt64 = 5_000_000_000
 
   /// Connects to the socket at `path`.

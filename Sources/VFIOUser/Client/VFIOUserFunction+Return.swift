@@ -2,8 +2,8 @@ import CMachine
 import Glibc
 import PCI
 
-/// A server that ended and is started again: the function is taken up at the new one, with the memory, registers and interrupts that
-/// the former had.
+/// A server that ended and is started again: the function is taken up at the new one, with the memory,
+/// registers and interrupts that the former had.
 extension VFIOUserFunction {
   /// How often a server that is gone is looked for (ns).
   private static let interval: UInt64 = 100_000_000

@@ -4,8 +4,9 @@ import PCI
 
 /// A PCI function behind a vfio-user socket.
 ///
-/// The server has the function's registers; memory is shared with it, arena by arena, and interrupts are eventfds
-/// passed to it. Doorbells are stored to in memory where the server offers that, and go by message otherwise.
+/// The server has the function's registers; memory is shared with it, arena by arena, and interrupts are
+/// eventfds passed to it. Doorbells are stored to in memory where the server offers that, and go by message
+/// otherwise.
 public final class VFIOUserFunction: PCIFunction {
   public let name: String
 
@@ -39,12 +40,13 @@ public final class VFIOUserFunction: PCIFunction {
   /// Connects to a server, agrees on a version, and finds out what it has.
   /// - Parameters:
   ///   - path: the socket's path.
-  ///   - mapsRegions: whether regions are mapped that the server offers for that; otherwise every access to them
-  ///     is a message.
+  ///   - mapsRegions: whether regions are mapped that the server offers for that; otherwise every access to
+  ///     them is a message.
   ///   - sharesMemory: whether the server gets the memory itself; otherwise it asks for every byte.
-  ///   - patience: how long the server may take for an exchange, from the request's first byte to the reply's last (ns). A reset
-  ///     may have to wait for a disk.
-  /// - Throws: `FunctionError` saying what is missing and what mends it; EBUSY when the server serves somebody else.
+  ///   - patience: how long the server may take for an exchange, from the request's first byte to the reply's
+  ///     last (ns). A reset may have to wait for a disk.
+  /// - Throws: `FunctionError` saying what is missing and what mends it; EBUSY when the server serves
+  ///   somebody else.
   public init(
     socket path: String, mapsRegions: Bool = true, sharesMemory: Bool = true,
     patience: UInt64 = 30_000_000_000
@@ -78,7 +80,8 @@ public final class VFIOUserFunction: PCIFunction {
     return info
   }
 
-  /// Makes the function as a driver expects to find it: a server keeps the device's state from client to client.
+  /// Makes the function as a driver expects to find it: a server keeps the device's state from client to
+  /// client.
   func prepare() {
     setInterrupts(enabled: false)
     enableMemorySpace()
@@ -179,8 +182,9 @@ extension VFIOUserFunction {
     return RegisterWindow(mapping: mapping.base, at: mapping.offsets, access: access, size: size)
   }
 
-  /// Maps what may be mapped of a region: of several areas the one with the doorbells, or else the first. Where the server's file is
-  /// not memory, as one on a disk, nothing is mapped, and all accesses are messages.
+  /// Maps what may be mapped of a region: of several areas the one with the doorbells, or else the first.
+  /// Where the server's file is not memory, as one on a disk, nothing is mapped, and all accesses are
+  /// messages.
   private func map(_ region: RegionInfo, _ size: Int, _ descriptor: Int32?) -> MappedRegion? {
     guard let descriptor, mapsRegions, region.flags & RegionInfo.mappable != 0 else { return nil }
     let areas =

@@ -2,7 +2,8 @@ import Glibc
 
 /// Descriptors as ancillary data of a socket (unix(7), SCM_RIGHTS).
 ///
-/// A control message is a header of 16 bytes (length with header, level, type) and its data, padded to 8 bytes.
+/// A control message is a header of 16 bytes (length with header, level, type) and its data, padded to 8
+/// bytes.
 enum ControlData {
   private static let headerSize = 16
   private static let rights: Int32 = 1

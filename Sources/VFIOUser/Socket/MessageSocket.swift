@@ -11,8 +11,9 @@ public struct Message: Sendable {
 
 /// A UNIX stream socket as a stream of messages.
 ///
-/// Sending and receiving may happen on two threads at once, each on one at a time. Neither blocks but where it says so. Limits of time
-/// hold for a message as a whole, however few bytes of it the peer sends or takes at once.
+/// Sending and receiving may happen on two threads at once, each on one at a time. Neither blocks but where
+/// it says so. Limits of time hold for a message as a whole, however few bytes of it the peer sends or takes
+/// at once.
 public final class MessageSocket {
   /// The descriptor, to wait on.
   public let descriptor: Int32
@@ -199,7 +200,8 @@ extension MessageSocket {
     return true
   }
 
-  /// Reads what there is, with its descriptors; ENOBUFS when some of those were lost, or could not be closed if they had to be.
+  /// Reads what there is, with its descriptors; ENOBUFS when some of those were lost, or could not be closed
+  /// if they had to be.
   private func readPart() -> Int {
     let start = filled
     return bytes.withUnsafeMutableBytes { bytes in

@@ -1,4 +1,5 @@
-/// Descriptors that came with a message: whatever nobody takes is closed, without waiting for anybody (``PassedFile``).
+/// Descriptors that came with a message: whatever nobody takes is closed, without waiting for anybody
+/// (``PassedFile``).
 ///
 /// They belong to one thread at a time, with their message.
 public final class PassedDescriptors: @unchecked Sendable {

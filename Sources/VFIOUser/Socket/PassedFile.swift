@@ -2,10 +2,11 @@ import CMachine
 import Glibc
 import Synchronization
 
-/// Files that another process has passed. One may lie on a filesystem that does not answer, and whoever asks for anything of it then
-/// waits without end, in a sleep that no signal ends: even closing the file asks.
+/// Files that another process has passed. One may lie on a filesystem that does not answer, and whoever asks
+/// for anything of it then waits without end, in a sleep that no signal ends: even closing the file asks.
 public enum PassedFile {
-  /// Whether the file is the kernel's own memory: a memfd, or a file on tmpfs or hugetlbfs. No access to it waits for anybody.
+  /// Whether the file is the kernel's own memory: a memfd, or a file on tmpfs or hugetlbfs. No access to it
+  /// waits for anybody.
   ///
   /// Of all files only these can have seals, and the kernel tells so without asking a filesystem.
   public static func isMemory(_ descriptor: Int32) -> Bool { cm_has_seals(descriptor) != 0 }
@@ -33,8 +34,8 @@ public enum PassedFile {
     processes.removeAll { cm_has_ended($0) != 0 }
   }
 
-  /// Closes files without waiting for anybody: those that are neither memory nor eventfds in a process of its own, which may
-  /// outlive this one. They stay open where none can be made.
+  /// Closes files without waiting for anybody: those that are neither memory nor eventfds in a process of its
+  /// own, which may outlive this one. They stay open where none can be made.
   static func close(_ descriptors: [Int32]) {
     var others: [Int32] = []
     for descriptor in descriptors {

@@ -43,8 +43,8 @@ public struct InterruptInfo: MessagePayload, Equatable, Sendable {
   }
 }
 
-/// The payload of `setInterrupts`, 20 bytes and perhaps data, as Linux's `vfio_irq_set`. Its descriptors are the
-/// eventfds.
+/// The payload of `setInterrupts`, 20 bytes and perhaps data, as Linux's `vfio_irq_set`. Its descriptors are
+/// the eventfds.
 public struct SetInterrupts: MessagePayload, Equatable, Sendable {
   /// The size without data in bytes.
   public static let size = 20

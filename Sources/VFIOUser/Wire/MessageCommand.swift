@@ -1,4 +1,5 @@
-/// The commands of vfio-user that are spoken here. Requests go from client to server, but for the DMA accesses.
+/// The commands of vfio-user that are spoken here. Requests go from client to server, but for the DMA
+/// accesses.
 public enum MessageCommand: UInt16, Sendable, CaseIterable {
   /// Agrees on version and limits; comes first.
   case version = 1

@@ -119,7 +119,8 @@ public struct RegionInfo: MessagePayload, Equatable, Sendable {
   }
 }
 
-/// The payload of `regionRead` and `regionWrite`: 16 bytes, and the data in a write's request and a read's reply.
+/// The payload of `regionRead` and `regionWrite`: 16 bytes, and the data in a write's request and a read's
+/// reply.
 public struct RegionAccessMessage: MessagePayload, Equatable, Sendable {
   /// The size without data in bytes.
   public static let size = 16
