@@ -28,7 +28,7 @@ struct DriverKeys {
     try self.init(isDriven ? try DeviceName.split(name).options.filter { $0.key != "nsid" } : [])
   }
 
-  /// Changes what the caller has chosen.
+  /// Applies the options to the caller's.
   func apply(to chosen: inout ControllerOptions) throws(DeviceError) {
     for option in options {
       switch option.key {

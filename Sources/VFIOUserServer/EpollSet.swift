@@ -2,7 +2,7 @@ import CMachine
 import Glibc
 import PCI
 
-/// An epoll set: what the server sleeps on.
+/// An epoll set that the server sleeps on.
 struct EpollSet: ~Copyable {
   /// Readable while one of the set is.
   let descriptor: Int32

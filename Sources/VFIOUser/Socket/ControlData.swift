@@ -9,7 +9,7 @@ enum ControlData {
   private static let rights: Int32 = 1
   /// The most descriptors the kernel passes at once.
   static let limit = 253
-  /// Room for so many, in bytes.
+  /// The room for `count` descriptors, in bytes.
   static func room(for count: Int) -> Int { headerSize + (min(max(count, 0), limit) * 4 + 7) / 8 * 8 }
 
   /// Writes descriptors as one control message.

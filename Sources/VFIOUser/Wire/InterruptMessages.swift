@@ -48,7 +48,7 @@ public struct InterruptInfo: MessagePayload, Equatable, Sendable {
 public struct SetInterrupts: MessagePayload, Equatable, Sendable {
   /// The size without data in bytes.
   public static let size = 20
-  /// The flags: what the data is, and what is to be done.
+  /// The flags: the form of the data, and the action.
   public static let noData: UInt32 = 1
   public static let booleans: UInt32 = 2
   public static let eventfds: UInt32 = 4
