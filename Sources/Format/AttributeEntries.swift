@@ -1,7 +1,7 @@
 /// A packed run of extended attributes: in the end of an inode, or in an attribute node.
 ///
-/// Each attribute is its fields, the name with its namespace prefix, and the value or, where that lies apart, a reference
-/// to it: its length and the nodes that hold it.
+/// Each attribute is its fields, the name with its namespace prefix, and the value or, where the value lies
+/// in nodes of its own, a reference to it: its length and the numbers of these nodes.
 public struct AttributeEntries {
   /// Bytes before the name.
   public static var fixedSize: Int { fields.contentLength.end }
@@ -18,14 +18,15 @@ public struct AttributeEntries {
   @inline(__always) public static var fields: Fields { Fields() }
 
   public static let maximumName = 255
-  /// The longest value, as the kernel has it.
+  /// The longest value, the kernel's limit.
   public static let maximumValue = 65536
-  /// A longer value lies apart when there is no room in the inode: a node has room for a few that are not.
+  /// A longer value is stored in value nodes when the inode has no room, so that an attribute node has room
+  /// for several attributes.
   public static let longestInlineValue = 1024
 
-  /// How an attribute keeps its value.
+  /// Where an attribute's value is stored.
   public enum Form: UInt8, Sendable {
-    /// Behind its name.
+    /// After its name.
     case inline = 0
     /// In value nodes of its own.
     case apart = 1
@@ -50,7 +51,7 @@ public struct AttributeEntries {
       }
     }
 
-    /// Whether a reference is one to as many nodes as the value takes.
+    /// Whether a reference has as many node numbers as the value takes.
     fileprivate var isPossible: Bool {
       guard form == .apart else { return true }
       guard (1...AttributeEntries.maximumValue).contains(valueCount),
@@ -79,7 +80,7 @@ public struct AttributeEntries {
     end = AttributeNode.headerSize + min(node.length, AttributeNode.capacity)
   }
 
-  /// The attribute at byte `offset`, nil at the end or where the bytes make none.
+  /// The attribute at byte `offset`; nil at the end or where the bytes are no valid attribute.
   public func attribute(at offset: Int) -> Attribute? {
     guard offset >= start, offset + Self.fixedSize <= end else { return nil }
     let nameCount = Int(page.load(Self.fields.nameLength, of: offset))
@@ -123,7 +124,7 @@ public struct AttributeEntries {
     first { $0.name.count == name.count && $0.name.elementsEqual(name) }
   }
 
-  /// Whether the bytes are whole attributes.
+  /// Whether the bytes are a sequence of valid attributes.
   public var isValid: Bool {
     var offset = start
     while offset < end {
@@ -136,12 +137,12 @@ public struct AttributeEntries {
   /// The bytes an attribute takes.
   public static func length(name: Int, content: Int) -> Int { fixedSize + name + content }
 
-  /// The bytes that follow the name of a value of `count` bytes that lies apart.
+  /// The length of a reference to a value of `count` bytes.
   public static func referenceLength(value count: Int) -> Int {
     ValueReference.nodesStart + 8 * AttributeValueNode.count(of: count)
   }
 
-  /// What follows the name of a value of `count` bytes that lies in `nodes`.
+  /// The reference to a value of `count` bytes that lies in `nodes`.
   public static func reference(value count: Int, nodes: [UInt64]) -> [UInt8] {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(referenceLength(value: count))
@@ -181,7 +182,7 @@ extension AttributeEntries {
     node.length += length(name: name.count, content: content.count)
   }
 
-  /// Takes an attribute of an inode out of it.
+  /// Removes an attribute from its inode.
   public static func remove(_ attribute: Attribute, from inode: Inode) {
     let (start, length) = (AttributeEntries(inode).start, attribute.length)
     inode.page.move(from: start, to: start + length, count: attribute.offset - start)
@@ -189,7 +190,7 @@ extension AttributeEntries {
     inode.attributeLength -= length
   }
 
-  /// Takes an attribute of a node out of it.
+  /// Removes an attribute from its node.
   public static func remove(_ attribute: Attribute, from node: AttributeNode) {
     let (end, length) = (AttributeEntries(node).end, attribute.length)
     let next = attribute.offset + length
@@ -199,7 +200,8 @@ extension AttributeEntries {
   }
 }
 
-/// What follows the name of an attribute whose value lies apart: the value's length, and the numbers of its nodes.
+/// The reference that follows the name of an attribute whose value lies in value nodes: the value's length,
+/// and the numbers of its nodes.
 public enum ValueReference {
   public struct Fields: Sendable {
     public let length = Field<UInt32>(0)

@@ -1,4 +1,4 @@
-/// A node with extended attributes that do not fit the inode.
+/// A node with extended attributes that do not fit in the inode.
 public struct AttributeNode: PackedNode {
   public static let magic: UInt32 = 0x5441_4458  // "XDAT"
 
@@ -9,7 +9,7 @@ public struct AttributeNode: PackedNode {
   public var isValid: Bool { hasHeader && AttributeEntries(self).isValid }
 }
 
-/// A node with a part of an extended attribute's value that lies apart from its name.
+/// A node with a part of the value of an extended attribute.
 public struct AttributeValueNode: PackedNode {
   public static let magic: UInt32 = 0x4C41_5658  // "XVAL"
 

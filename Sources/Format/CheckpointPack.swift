@@ -21,7 +21,7 @@ public struct TableRoot: Sendable, Equatable {
   public var checksum: UInt32 = 0
   /// Levels of blocks: 1 when the root is a leaf; a table of height h holds 256^h entries. At most 5.
   public var height: UInt32 = 1
-  /// Numbers from here on were never given out.
+  /// Numbers from here on were never allocated.
   public var limit: UInt64 = 0
   /// Numbers in use.
   public var used: UInt64 = 0
@@ -55,7 +55,7 @@ public struct LogPosition: Sendable, Equatable {
   public var block: UInt64 = 0
   /// The next header's sequence number.
   public var sequence: UInt64 = 1
-  /// The checksum of the header before.
+  /// The checksum of the previous header.
   public var previousChecksum: UInt32 = 0
   /// The segment the chain goes to when this one is full.
   public var nextSegment: UInt32 = 0
@@ -65,15 +65,15 @@ public struct LogPosition: Sendable, Equatable {
 
 /// A checkpoint: everything needed to find the filesystem as of one moment.
 ///
-/// The pack's first block holds the fields; from byte 256 on follow 8 bytes for each usage block: its checksum and
-/// which copy of its pair is the valid one. One checksum covers the whole pack.
+/// The pack's first block holds the fields; from byte 256 on follow 8 bytes for each usage block: its
+/// checksum and which copy of its pair is the valid one. One checksum covers the whole pack.
 public struct CheckpointPack: Sendable, Equatable {
   public static let magic: UInt64 = 0x3150_4345_5652_4156  // "VARVECP1"
   public static let headerSize = 256
   /// Flag bit 0: the log holds nothing after this checkpoint (a clean unmount).
   public static let cleanFlag: UInt32 = 1
-  /// Checkpoints and log writes are numbered below this: no device lives long enough to come near it, and every count that
-  /// begins there has room to go on.
+  /// Checkpoints and log writes are numbered below this: no device can be written often enough to come near
+  /// it, and counters that begin there cannot overflow.
   public static let sequenceLimit: UInt64 = 1 << 43
   /// Epochs are numbered below this.
   public static let epochLimit: UInt32 = 1 << 31
@@ -88,7 +88,7 @@ public struct CheckpointPack: Sendable, Equatable {
   public var log = LogPosition()
   public var inodes = TableRoot()
   public var internals = TableRoot()
-  /// Blocks promised by fallocate and not written.
+  /// Blocks reserved by fallocate and not written.
   public var reservedBlocks: UInt64 = 0
   /// For each usage block: checksum and selected copy (0 or 1).
   public var usage: [UsageSelection] = []
@@ -113,7 +113,8 @@ public struct CheckpointPack: Sendable, Equatable {
       self.copy = copy
     }
 
-    /// Decodes selection `index` of the pack that begins at `base`; the caller made sure that it has so many.
+    /// Decodes selection `index` of the pack that begins at `base`; the caller has checked that there are so
+    /// many.
     fileprivate init(_ base: UnsafeMutableRawPointer, index: Int) {
       let (page, start) = Self.place(base, index)
       checksum = page.load(Self.fields.checksum, of: start)

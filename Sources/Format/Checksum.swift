@@ -1,10 +1,10 @@
 import BlockCRC
 import CMachine
 
-/// CRC-32C (Castagnoli), begun from the filesystem's nonce.
+/// CRC-32C (Castagnoli), seeded with the filesystem's nonce.
 ///
-/// Beginning from a random number drawn at mkfs makes every block of a former filesystem fail its check, even
-/// one with the same contents.
+/// The seed, a random number drawn by mkfs, makes every block of a former filesystem fail its check, even one
+/// with the same contents.
 public struct Checksum: Sendable {
   private let seed: UInt32
 
@@ -37,7 +37,7 @@ public struct Checksum: Sendable {
   }
 }
 
-/// 16 random bytes drawn at every mkfs, never chosen by a person.
+/// 16 random bytes drawn at every mkfs, never set by a user.
 public struct Nonce: Sendable, Equatable {
   public var high: UInt64
   public var low: UInt64

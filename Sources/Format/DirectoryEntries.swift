@@ -1,4 +1,4 @@
-/// One name in a directory as it lies in a block: the fields, and behind them the name.
+/// One name in a directory as it lies in a block: the fields, and after them the name.
 public struct DirectoryRecord {
   /// Bytes before the name.
   @inline(__always) public static var fixedSize: Int { fields.nameLength.end }
@@ -16,7 +16,8 @@ public struct DirectoryRecord {
   /// Where the fields lie in the record.
   @inline(__always) public static var fields: Fields { Fields() }
 
-  /// The hash (48 bits) above the ordinal (15 bits): the entry's place in the directory and its readdir cookie.
+  /// The hash (48 bits) above the ordinal (15 bits): the entry's place in the directory and its readdir
+  /// cookie.
   public let key: UInt64
   public let node: NodeID
   /// DT_* of dirent(3).
@@ -26,7 +27,7 @@ public struct DirectoryRecord {
   /// The name; valid as long as the block.
   public let name: UnsafeRawBufferPointer
 
-  /// Whether a name is one that a caller can have given: not ".", "..", and without "/" and NUL.
+  /// Whether a name is one that a system call can have passed: not "." or "..", and without "/" and NUL.
   public static func isPossible(_ name: UnsafeRawBufferPointer) -> Bool {
     guard (1...maximumName).contains(name.count) else { return false }
     if name.count <= 2, name.allSatisfy({ $0 == UInt8(ascii: ".") }) { return false }
@@ -66,7 +67,7 @@ public struct DirectoryEntries {
     capacity = DirectoryLeaf.capacity
   }
 
-  /// The entries of a leaf that is damaged, as if it were full: for seeing what of it is whole.
+  /// The entries of a damaged leaf, as if it were full: for finding records in it that are still valid.
   public init(damaged leaf: DirectoryLeaf) {
     page = leaf.page
     start = DirectoryLeaf.headerSize
@@ -74,7 +75,7 @@ public struct DirectoryEntries {
     capacity = DirectoryLeaf.capacity
   }
 
-  /// The record at byte `offset` of the block, nil at the end or where the bytes make no record.
+  /// The record at byte `offset` of the block; nil at the end or where the bytes are no valid record.
   @inline(__always)
   public func record(at offset: Int) -> DirectoryRecord? {
     let end = start + length
@@ -119,7 +120,7 @@ public struct DirectoryEntries {
     return nil
   }
 
-  /// The key a new name with `hash` gets: the first ordinal not taken; nil when all are.
+  /// The key that a new name with `hash` gets, with the lowest free ordinal; nil when all are taken.
   public func freeKey(hash: UInt64) -> UInt64? {
     let first = hash << DirectoryHash.ordinalBits
     var offset = position(of: first)
@@ -134,7 +135,7 @@ public struct DirectoryEntries {
   /// Whether a name of `count` bytes fits.
   public func fits(_ count: Int) -> Bool { length + DirectoryRecord.fixedSize + count <= capacity }
 
-  /// Puts a record in its place. The caller made sure that it fits and stores the new length.
+  /// Inserts a record in the order of keys. The caller has checked that it fits, and stores the new length.
   /// - Returns: the new length in bytes.
   public func insert(key: UInt64, node: NodeID, type: UInt8, name: UnsafeRawBufferPointer) -> Int {
     let size = DirectoryRecord.fixedSize + name.count
@@ -148,7 +149,7 @@ public struct DirectoryEntries {
     return length + size
   }
 
-  /// Takes a record out.
+  /// Removes a record. The caller stores the new length.
   /// - Returns: the new length in bytes.
   public func remove(_ record: DirectoryRecord) -> Int {
     let size = record.length
@@ -158,7 +159,7 @@ public struct DirectoryEntries {
     return length - size
   }
 
-  /// Points a record at another inode.
+  /// Makes a record refer to another inode.
   public func replace(_ record: DirectoryRecord, node: NodeID, type: UInt8) {
     page.store(node.raw, DirectoryRecord.fields.node, of: record.offset)
     page.store(type, DirectoryRecord.fields.type, of: record.offset)

@@ -1,4 +1,4 @@
-/// The keyed hash of names: SipHash-2-4, cut to 48 bits, never 0.
+/// The keyed hash of names: SipHash-2-4, truncated to its upper 48 bits, never 0.
 public struct DirectoryHash: Sendable {
   public static let ordinalBits: UInt64 = 15
   public static let bits: UInt64 = 48

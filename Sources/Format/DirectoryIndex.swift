@@ -1,7 +1,7 @@
 /// An index node of a hashed directory: 256 references, chosen by 8 bits of the hash.
 ///
-/// The root index takes the hash's highest 8 bits, its children the next 8, and so on. Neighbouring slots may refer to
-/// the same leaf: a leaf covers an aligned, power-of-two range of slots, and splits in halves.
+/// The root index takes the hash's highest 8 bits, its children the next 8, and so on. Neighbouring slots may
+/// refer to the same leaf: a leaf covers an aligned, power-of-two range of slots, and splits in halves.
 public struct DirectoryIndex: OwnedNode {
   public static let magic: UInt32 = 0x5849_4456  // "VDIX"
   public static let slots = 256
@@ -10,7 +10,7 @@ public struct DirectoryIndex: OwnedNode {
   /// 48 bits of hash, 8 a level.
   public static let maximumDepth = 6
 
-  /// What it has beside `OwnedNodeHeader`; the references follow the header.
+  /// The fields in addition to `OwnedNodeHeader`; the references follow the header.
   public struct Fields: Sendable {
     public let depth = Field<UInt8>(4)
 

@@ -1,14 +1,16 @@
-/// A 16-byte reference: in a node table it finds a node or a table block, in a map node a data block or a map node.
+/// A 16-byte reference: in a node table it finds a node or a table block, in a map node a data block or a map
+/// node.
 ///
-/// The address is a block's, or in an interior map node the child's number; the stamp is in a node table leaf the number's
-/// generation, in a lowest map node the checkpoint in whose time the block was written. All zero: nothing there.
+/// The address is a block's, or in an interior map node the child's number. The stamp is the number's
+/// generation in a leaf of a node table, and the first checkpoint with its cut after the block was written in
+/// a lowest map node. An entry of zeros refers to nothing.
 public struct Entry: Sendable, Equatable, BitwiseCopyable {
   public static let size = 16
   /// Entries in a block.
   public static let perBlock = 256
   public static let maximumAddress: UInt64 = (1 << 48) - 1
 
-  /// Address and flags are read and written as one integer, the flags above the address.
+  /// Address and flags are read and written as one integer, with the flags in the bits above the address.
   public struct Fields: Sendable {
     public let address = ByteField(0, size: 6, .block)
     public let flags = Field<UInt16>(6, .flags)
@@ -21,9 +23,11 @@ public struct Entry: Sendable, Equatable, BitwiseCopyable {
   /// Where the fields lie in the entry.
   @inline(__always) public static var fields: Fields { Fields() }
 
-  /// Map entry: space is promised (fallocate) but nothing is written; the address is 0.
+  /// Map entry: a block is reserved by fallocate but not written; the address is 0. The SPEC calls it
+  /// promised.
   public static let reserved: UInt16 = 1
-  /// Node table entry: the number is in use although it has no address yet. Only in memory; ignored on disk.
+  /// Node table entry: the number is in use although its node has no address yet. Only in memory; ignored on
+  /// disk.
   public static let allocated: UInt16 = 2
 
   public var address: UInt64
@@ -59,6 +63,6 @@ public struct Entry: Sendable, Equatable, BitwiseCopyable {
   }
 
   @inline(__always) public var isReserved: Bool { flags & Self.reserved != 0 }
-  /// Whether nothing is referred to and nothing promised.
+  /// Whether the entry neither refers to a block nor reserves one.
   @inline(__always) public var isHole: Bool { address == 0 && flags & Self.reserved == 0 }
 }

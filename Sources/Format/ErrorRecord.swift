@@ -1,10 +1,10 @@
-/// What went wrong with a filesystem since it was last checked in full, in a block of its own. SPEC, "Error record".
+/// The errors of a filesystem since its last full check, in a block of its own. SPEC, "Error record".
 public struct ErrorRecord: Sendable, Equatable {
   public static let magic: UInt64 = 0x3152_4545_5652_4156  // "VARVEER1"
 
-  /// What went wrong.
+  /// The kinds of errors.
   public enum Kind: UInt32, Sendable, CaseIterable {
-    /// A block did not match its checksum, or held what it must not.
+    /// A block did not match its checksum, or held impossible values.
     case checksum
     /// A block could not be read.
     case read
@@ -14,7 +14,7 @@ public struct ErrorRecord: Sendable, Equatable {
     case mount
   }
 
-  /// One time that something went wrong.
+  /// One occurrence of an error.
   public struct Event: Sendable, Equatable {
     public var kind: Kind
     /// Nanoseconds since 1970.

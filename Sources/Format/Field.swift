@@ -1,4 +1,4 @@
-/// What a field of a structure on disk holds. The raw value is its type in SPEC's tables.
+/// The type of a field of a structure on disk. The raw value is its name in SPEC's tables.
 public enum FieldKind: String, Sendable {
   case magic, integer, flags, block, segment, checksum, time, inode, node, reference
   case nodeID = "node id"
@@ -7,9 +7,10 @@ public enum FieldKind: String, Sendable {
 
 /// A field that is one little-endian integer: where it lies in its structure. Its width is that of `Value`.
 ///
-/// Each structure has its fields in one place, its `fields`: it encodes and decodes by them, and `StructureLayout` lists
-/// them for whoever shows, damages or describes it. `fields` are inlined and come to constants, so a field costs what an
-/// offset in the code would, in other modules too; a global would be read from memory there.
+/// Each structure has its fields in one place, its `fields`: it encodes and decodes by them, and
+/// `StructureLayout` lists them for `varve dump`, for tests that damage structures and for the test of SPEC.
+/// `fields` is inlined and compiles to constants, in other modules too, so a field costs as little as a
+/// literal offset; a global would be read from memory there.
 public struct Field<Value: FixedWidthInteger & BitwiseCopyable>: Sendable {
   /// Bytes before it in the structure.
   public let offset: Int
@@ -47,13 +48,15 @@ public struct ByteField: Sendable {
 }
 
 extension Page {
-  /// A field of the structure that begins at byte `start`; 0 when it would not lie inside the block.
+  /// The value of a field of the structure that begins at byte `start`; 0 when it would not lie inside the
+  /// block.
   @inline(__always)
   public func load<Value>(_ field: Field<Value>, of start: Int = 0) -> Value {
     load(Value.self, at: start + field.offset)
   }
 
-  /// Stores a field of the structure that begins at byte `start`; does nothing when it would not lie inside the block.
+  /// Stores a field of the structure that begins at byte `start`; does nothing when it would not lie inside
+  /// the block.
   @inline(__always)
   public func store<Value>(_ value: Value, _ field: Field<Value>, of start: Int = 0) {
     store(value, at: start + field.offset)

@@ -1,12 +1,13 @@
 /// Why an on-disk structure cannot be used.
 public enum FormatError: Error, Equatable, Sendable, CustomStringConvertible {
-  /// No superblock of ours.
+  /// The device has no Varve superblock.
   case notVarve
-  /// The superblock says it is ours, but is damaged.
+  /// There is a Varve superblock, but it is damaged.
   case damagedSuperblock(String)
   /// Neither copy of the superblock can be read.
   case unreadableSuperblock
-  /// The last block holds a copy of a superblock, which may be a former filesystem's: the first cannot be read, or is not ours.
+  /// Only the last block holds a superblock, which may be a former filesystem's: the first cannot be read, or
+  /// is no Varve superblock.
   case lastSuperblockOnly(isFirstReadable: Bool)
   /// A version this program does not know.
   case unknownVersion(UInt32)

@@ -1,14 +1,15 @@
-/// The blocks a new filesystem consists of.
+/// Produces the blocks of a new filesystem.
 ///
-/// The first log write, in segment 0, carries the root directory, the orphan directory and the inode table; checkpoint
-/// 1 refers to them. The superblocks come last, so that a half-made filesystem is none.
+/// The first log write, in segment 0, holds the root directory, the orphan directory and the inode table;
+/// checkpoint 1 refers to them. The superblocks are written last, so that a half-written filesystem is not
+/// recognized as one.
 public struct Formatter {
   public let superblock: Superblock
 
   public init(_ superblock: Superblock) { self.superblock = superblock }
 
-  /// Calls `write` with a first block and whole blocks of bytes, in the order in which they must reach the disk:
-  /// everything of `isSuperblock` false, a flush, then the superblocks and another flush.
+  /// Calls `write` with a first block and whole blocks of bytes, in the order in which they must reach the
+  /// disk: everything of `isSuperblock` false, a flush, then the superblocks and another flush.
   public func emit<E: Error>(
     owner: (uid: UInt32, gid: UInt32),
     write: (_ block: UInt64, _ bytes: UnsafeRawBufferPointer, _ isSuperblock: Bool) throws(E) -> Void

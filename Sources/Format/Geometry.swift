@@ -1,4 +1,4 @@
-/// Where everything lies, in 4 KiB blocks.
+/// Where the parts of a filesystem lie, in 4 KiB blocks.
 ///
 ///     0 | pack 0 A | pack 1 A | usage pairs | segment 0 … segment n-1 | pack 0 B | pack 1 B | unused | errors | last
 ///
@@ -24,7 +24,7 @@ public struct Geometry: Sendable, Equatable {
     (UInt64(CheckpointPack.headerSize) + UInt64(usageBlocks) * 8 + UInt64(Page.size) - 1) / UInt64(Page.size)
   }
 
-  /// Usage table blocks, each of which lies on disk as a pair.
+  /// Usage table blocks; each lies on disk as a pair of copies.
   public var usageBlocks: UInt32 { (segmentCount + Self.usagePerBlock - 1) / Self.usagePerBlock }
 
   /// The first usage pair.
@@ -46,7 +46,8 @@ public struct Geometry: Sendable, Equatable {
     usageStart + 2 * UInt64(index) + UInt64(copy & 1)
   }
 
-  /// The block of the error record, the last but one; nil where a pack lies there, as in a filesystem whose segments leave no block over.
+  /// The block of the error record, the last but one; nil where a pack lies there, because the segments leave
+  /// no block unused.
   public var errorBlock: UInt64? {
     blockCount >= segmentEnd + 2 * packBlocks + 2 ? blockCount - 2 : nil
   }
@@ -64,7 +65,7 @@ public struct Geometry: Sendable, Equatable {
     return UInt32((block - firstSegmentBlock) / UInt64(segmentBlocks))
   }
 
-  /// The geometry a superblock names, when it is possible at all.
+  /// The geometry of a superblock.
   public init(blockCount: UInt64, segmentBlocks: UInt32, segmentCount: UInt32) throws(FormatError) {
     try Self.check(blockCount: blockCount, segmentBlocks: segmentBlocks)
     self.blockCount = blockCount
@@ -87,8 +88,8 @@ public struct Geometry: Sendable, Equatable {
     else { throw .badSize("a segment has 512 KiB to 32 MiB, a power of two") }
   }
 
-  /// The geometry mkfs gives to `blockCount` blocks: as many segments as fit. Without a chosen segment size it is
-  /// 8 MiB, or less so that there are at least 128.
+  /// The geometry that mkfs chooses for `blockCount` blocks: as many segments as fit. Without a chosen
+  /// segment size it is 8 MiB, or smaller so that there are at least 128 segments.
   public static func fitting(blockCount: UInt64, segmentBlocks chosen: UInt32? = nil) throws(FormatError)
     -> Geometry
   {
@@ -97,7 +98,7 @@ public struct Geometry: Sendable, Equatable {
       while size > minimumSegmentBlocks, blockCount / UInt64(size) < 132 { size /= 2 }
     }
     try check(blockCount: blockCount, segmentBlocks: size)
-    // What lies outside of segments takes the room of a few at most, so this ends soon.
+    // The blocks outside of segments take the room of a few segments at most, so this ends soon.
     var count = UInt32(clamping: blockCount / UInt64(size))
     while count > minimumSegments {
       if let geometry = try? Geometry(blockCount: blockCount, segmentBlocks: size, segmentCount: count),

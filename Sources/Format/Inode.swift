@@ -1,8 +1,8 @@
 /// An inode: a 4 KiB node with a file's attributes and the beginning of its contents.
 ///
-/// Bytes 0-255 are fields; from 256 the inline area grows upwards (`inlineLength` bytes of a small file, a symlink's
-/// target, a small directory's entries, or the 128 direct map entries), and extended attributes fill the end of the
-/// block (`attributeLength` bytes).
+/// Bytes 0-255 are fields; from 256 the inline area grows upwards (`inlineLength` bytes of a small file, a
+/// symlink's target, a small directory's entries, or the 128 direct map entries), and extended attributes
+/// fill the end of the block (`attributeLength` bytes).
 public struct Inode {
   public static let magic: UInt32 = 0x4F4E_4956  // "VINO"
   public static let inlineStart = 256
@@ -11,12 +11,12 @@ public struct Inode {
   public static let directEntries = 128
   /// The most names a file can have, and the most that a directory's `links` counts.
   public static let maximumLinks: UInt32 = 65000
-  /// `links` of a directory that has, or had, more subdirectories than are counted.
+  /// `links` of a directory that has, or once had, more subdirectories than can be counted.
   public static let uncountedLinks: UInt32 = 1
   /// The most bytes a file can have: a map of 4 levels covers no more.
   public static let maximumSize: UInt64 = 1 << 44
 
-  /// How the contents are kept.
+  /// How the contents are stored.
   public enum Layout: UInt8, Sendable {
     /// In the inline area: `size` bytes of a file or symlink, or a directory's entries.
     case inline = 0
@@ -29,7 +29,7 @@ public struct Inode {
   }
 
   public let page: Page
-  /// The number by which it was found. What the block says of it is only compared, by `isValid`.
+  /// The number by which it was found. The number in the block is only compared with it, by `isValid`.
   public let number: UInt64
 
   /// The inode in a block that was found by its number.
@@ -39,7 +39,7 @@ public struct Inode {
     self.number = number
   }
 
-  /// The inode in a block, by the number that the block says.
+  /// The inode in a block, with the number that the block holds.
   public init(_ page: Page) { self.init(page, number: page.load(Self.fields.number)) }
 
   public struct Fields: Sendable {
@@ -100,7 +100,7 @@ public struct Inode {
     get { page.load(Self.fields.device) }
     nonmutating set { page.store(newValue, Self.fields.device) }
   }
-  /// An unknown value reads as `inline`; `isValid` refuses it.
+  /// An unknown value is returned as `inline`; `isValid` refuses it.
   public var layout: Layout {
     get { Layout(rawValue: page.load(Self.fields.layout)) ?? .inline }
     nonmutating set { page.store(newValue.rawValue, Self.fields.layout) }
@@ -128,7 +128,7 @@ public struct Inode {
     get { page.load(Self.fields.size) }
     nonmutating set { page.store(newValue, Self.fields.size) }
   }
-  /// 4 KiB blocks of data, written or promised.
+  /// 4 KiB blocks of data, written or reserved.
   public var blocks: UInt64 {
     get { page.load(Self.fields.blocks) }
     nonmutating set { page.store(newValue, Self.fields.blocks) }
@@ -155,7 +155,8 @@ public struct Inode {
     get { page.load(Self.fields.parent) }
     nonmutating set { page.store(newValue, Self.fields.parent) }
   }
-  /// The number of the map's, directory's or symlink's first node. For a directory bit 63 says it is an index node.
+  /// The number of the map's, directory's or symlink's first node. For a directory bit 63 says it is an index
+  /// node.
   public var root: UInt64 {
     get { page.load(Self.fields.root) }
     nonmutating set { page.store(newValue, Self.fields.root) }
@@ -171,11 +172,12 @@ public struct Inode {
     nonmutating set { page.store(newValue, Self.fields.entryCount) }
   }
 
-  /// Levels under `detachedRoot` when it is a forest: a node whose children are trees of 4 levels, each cut off by itself.
+  /// Levels under `detachedRoot` when it is a forest: a node whose children are trees of 4 levels, each
+  /// detached separately.
   public static let forestHeight = 5
 
-  /// The first map node of blocks cut off by a truncation and not yet freed, or 0; its blocks count in `blocks`.
-  /// An inode with one has an entry in the orphan directory.
+  /// The root of the detached tree, whose blocks were removed from the file and are not yet freed, or 0. They
+  /// still count in `blocks`. An inode with a detached tree has an entry in the orphan directory.
   public var detachedRoot: UInt64 {
     get { page.load(Self.fields.detachedRoot) }
     nonmutating set { page.store(newValue, Self.fields.detachedRoot) }
@@ -190,7 +192,8 @@ public struct Inode {
   public var isDirectory: Bool { mode & 0o170000 == 0o040000 }
   public var isRegular: Bool { mode & 0o170000 == 0o100000 }
   public var isSymlink: Bool { mode & 0o170000 == 0o120000 }
-  /// Whether the mode's type is one that a file can have: S_IFIFO, S_IFCHR, S_IFDIR, S_IFBLK, S_IFREG, S_IFLNK or S_IFSOCK.
+  /// Whether the mode's type is one that a file can have: S_IFIFO, S_IFCHR, S_IFDIR, S_IFBLK, S_IFREG,
+  /// S_IFLNK or S_IFSOCK.
   public static func isKnownType(_ mode: UInt32) -> Bool {
     [1, 2, 4, 6, 8, 10, 12].contains((mode & 0o170000) >> 12)
   }
@@ -198,15 +201,16 @@ public struct Inode {
   /// Bytes the inline area can hold beside the extended attributes.
   public var inlineRoom: Int { max(Self.inlineCapacity - attributeLength, 0) }
 
-  // A block may change while it is looked at: what a new value is made from is read once.
+  // A device may change a block in memory at any time, so a value from which a new one is computed is read
+  // once.
 
-  /// The names left when one is removed.
+  /// The link count after a name is removed.
   public var linksWithoutOne: UInt32 { Self.less(links, 1) }
 
-  /// Counts a block less.
+  /// Decrements the count of blocks.
   public func loseBlock() { blocks = Self.less(blocks, 1) }
 
-  /// Counts a name of a directory less, whose record took `bytes`.
+  /// Counts a removed name of a directory, whose record took `bytes`.
   public func loseName(bytes: Int) {
     entryCount = Self.less(entryCount, 1)
     size = Self.less(size, UInt64(max(bytes, 0)))
@@ -216,15 +220,16 @@ public struct Inode {
     count - min(count, lost)
   }
 
-  /// Counts a subdirectory more. Beyond `maximumLinks` nothing is counted any more, for as long as the directory is there:
-  /// link count 1 tells programs, as on ext4, that it says nothing of the subdirectories.
+  /// Counts a new subdirectory. Beyond `maximumLinks` subdirectories are no longer counted, for as long as
+  /// the directory exists: as on ext4, a link count of 1 tells programs that it does not include the
+  /// subdirectories.
   public func gainSubdirectory() {
     let former = links
     guard former != Self.uncountedLinks else { return }
     links = former >= Self.maximumLinks ? Self.uncountedLinks : former + 1
   }
 
-  /// Counts a subdirectory less. 2 are the directory's own, which it keeps until it goes.
+  /// Counts a removed subdirectory. The directory's own 2 links stay until it is removed.
   public func loseSubdirectory() {
     let former = links
     if former > 2 { links = former - 1 }
@@ -255,7 +260,7 @@ public struct Inode {
     return number <= Entry.maximumAddress && (number > 0 || attributeNode == 0)
   }
 
-  /// Whether the block is an inode with this number whose fields can be trusted not to lead outside the block.
+  /// Whether the block is an inode with this number, with fields that do not lead outside the block.
   public func isValid(number expected: UInt64) -> Bool {
     guard page.load(Self.fields.magic) == Self.magic,
       page.load(Self.fields.number) == expected,

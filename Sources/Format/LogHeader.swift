@@ -1,6 +1,6 @@
-/// Whose block it is that a log write carries.
+/// What a block in a log write is.
 public enum OwnerKind: UInt8, Sendable {
-  /// More records than the header holds.
+  /// Records that do not fit in the header.
   case records = 0
   /// A file's data: inode number, generation, block index in the file.
   case data = 1
@@ -63,40 +63,40 @@ public struct OwnerRun: Sendable, Equatable {
 
 /// Which of the three logs a log write belongs to.
 public enum LogHead: UInt8, Sendable {
-  /// Data and records as users wrote them; a chain that recovery follows.
+  /// Records and data in the order of the operations; a chain that recovery follows.
   case foreground = 1
   /// Nodes and tables, at a checkpoint.
   case nodes = 2
-  /// What the cleaner moved.
+  /// Data that the cleaner moved.
   case cleaner = 3
 }
 
-/// The block that begins a log write: what follows it, and how to go on.
+/// The block that begins a log write: it describes the blocks that follow, and where the chain continues.
 ///
-/// A header is one block. After the fields come the owner runs, then one CRC-32C for each following block, then the
-/// first bytes of the records; further record bytes fill the first `recordBlocks` blocks.
+/// A header is one block. After the fields come the owner runs, then one CRC-32C for each following block,
+/// then the first bytes of the records; further record bytes fill the first `recordBlocks` blocks.
 public struct LogHeader: Sendable, Equatable {
   public static let magic: UInt64 = 0x3147_4C45_5652_4156  // "VARVELG1"
   public static let fixedSize = 96
   /// Bytes for runs, checksums and records.
   public static let room = Page.size - fixedSize
-  /// Flag bit 0: the chain goes on in `nextSegment` although this segment has room.
+  /// Flag bit 0: the chain continues in `nextSegment` although this segment has room.
   public static let leavesSegment: UInt8 = 1
 
   public var head: LogHead = .foreground
   public var flags: UInt8 = 0
-  /// Counts the log writes of the chain; in the other logs, of the log.
+  /// The number of the log write in its log.
   public var sequence: UInt64 = 0
   public var epoch: UInt32 = 0
-  /// The checksum of the header before in the chain; 0 in the other logs.
+  /// The checksum of the previous header in the chain; 0 in the other logs.
   public var previousChecksum: UInt32 = 0
-  /// All log writes of the chain up to this sequence number were flushed when this one was made.
+  /// All log writes of the chain up to this sequence number were durable when this one was made.
   public var flushedThrough: UInt64 = 0
   /// Where the chain goes when this segment is full; unused in the other logs.
   public var nextSegment: UInt32 = 0
   /// Where this header lies.
   public var address: UInt64 = 0
-  /// How many of the following blocks carry records; they come first.
+  /// How many of the following blocks hold records; they come first.
   public var recordBlocks: UInt16 = 0
   public var runs: [OwnerRun] = []
   /// The checksum of each following block, record blocks included.
@@ -137,7 +137,8 @@ public struct LogHeader: Sendable, Equatable {
   /// Where the fields lie in the block.
   @inline(__always) public static var fields: Fields { Fields() }
 
-  /// Decodes the block read from `address`; nil when it is no header of this filesystem for that place.
+  /// Decodes the block read from `address`; nil when it is no valid header of this filesystem for that
+  /// address.
   public init?(decoding page: Page, address: UInt64, nonce: Nonce, checksum seeded: Checksum) {
     guard page.load(Self.fields.magic) == Self.magic, Nonce(page, at: Self.fields.nonce.offset) == nonce,
       page.load(Self.fields.address) == address,
@@ -161,7 +162,7 @@ public struct LogHeader: Sendable, Equatable {
     guard decodeRoom(page) else { return nil }
   }
 
-  /// Reads runs, checksums and records; false when they contradict each other.
+  /// Decodes runs, checksums and records; false when they are inconsistent.
   private mutating func decodeRoom(_ page: Page) -> Bool {
     let blocks = Int(page.load(Self.fields.blockCount))
     let runCount = Int(page.load(Self.fields.runCount))

@@ -1,7 +1,7 @@
 /// Builds a header in place, without allocating: runs and checksums are collected in the block itself.
 ///
-/// Order of use: `begin`, `add` for every block, `records`, `finish`. Checksums are kept at the end of the block
-/// while runs grow, and moved behind the runs by `finish`.
+/// Order of use: `begin`, `add` for every block, `records`, `finish`. Checksums are kept at the end of the
+/// block while runs grow, and moved after the runs by `finish`.
 public struct LogHeaderWriter {
   private let page: Page
   private var runCount = 0
@@ -28,7 +28,7 @@ public struct LogHeaderWriter {
     push(checksum)
   }
 
-  /// Adds a block of `owner` (count 1) with its checksum. The caller made sure of `hasRoom`.
+  /// Adds a block of `owner` (count 1) with its checksum. The caller has checked `hasRoom`.
   public mutating func add(_ owner: OwnerRun, checksum: UInt32) {
     if runCount > 0, last.continues(with: owner) {
       last.count += 1
@@ -55,7 +55,8 @@ public struct LogHeaderWriter {
     page.store(run.index, OwnerRun.fields.index, of: at)
   }
 
-  /// Finishes the header: its fields (of `header`; its lists are ignored), and the record bytes that go into it.
+  /// Finishes the header: its fields (of `header`; its lists are ignored), and the record bytes that go into
+  /// it.
   /// - Parameters:
   ///   - inline: the first record bytes, at most `room` of them.
   ///   - recordBytes: all record bytes, those in record blocks included.

@@ -1,24 +1,25 @@
-/// One change of names or attributes as the log keeps it, to be made again at recovery.
+/// One change of names or attributes as the log holds it, to be applied again at recovery.
 ///
-/// Records carry results, not questions: the number that was allocated, the link count after the change. Node ids are
-/// `NodeID.raw`; times are nanoseconds since 1970; byte buffers are valid as long as the memory they were read from.
+/// Records contain results: the number that was allocated, the link count after the change. Node ids are
+/// `NodeID.raw`; times are nanoseconds since 1970; byte buffers are valid as long as the memory they were
+/// read from.
 public enum LogRecord {
   public typealias Bytes = UnsafeRawBufferPointer
 
   /// A new inode `node` called `name` in `parent`; `target` is a symlink's.
   case create(Create)
-  /// A further name for `node`, which has `links` names then.
+  /// A further name for `node`, which then has `links` names.
   case link(parent: UInt64, node: UInt64, links: UInt32, time: Int64, name: Bytes)
-  /// A name less for `node` (rmdir: for a directory), which has `links` names then.
+  /// Removes a name of `node` (rmdir: of a directory), which then has `links` names.
   case unlink(parent: UInt64, node: UInt64, links: UInt32, time: Int64, name: Bytes)
-  /// A name less, of an inode that cannot be read and stays as it is.
+  /// Removes a name of an inode that cannot be read; the inode stays as it is.
   case dropName(parent: UInt64, node: UInt64, time: Int64, name: Bytes)
   case rename(Rename)
   case setAttributes(SetAttributes)
   /// Bytes written into the inline area of a small file.
   case writeInline(node: UInt64, offset: UInt32, time: Int64, data: Bytes)
-  /// Data blocks were written: the file has at least `size` bytes. Where `changed` is missing the write changed the file
-  /// too, unless something did later.
+  /// Data blocks were written: the file has at least `size` bytes. Where `changed` is missing, the change
+  /// time becomes `modified`, unless it is later already.
   case written(node: UInt64, size: UInt64, modified: Int64, changed: Int64?)
   /// An extended attribute was set, or removed when `removes`.
   case attribute(node: UInt64, removes: Bool, time: Int64, name: Bytes, value: Bytes)
@@ -78,7 +79,7 @@ public enum LogRecord {
     }
   }
 
-  /// All attributes that setattr can reach; `sizeChanged` says that `size` cuts or extends the file.
+  /// All attributes that setattr can change; with `sizeChanged` the file is truncated or extended to `size`.
   public struct SetAttributes {
     public var node: UInt64
     public var mode: UInt32

@@ -8,7 +8,7 @@ public struct RecordBuffer {
 
   public init() { bytes.reserveCapacity(64 << 10) }
 
-  /// Forgets all records, keeping the room.
+  /// Removes all records, keeping the memory.
   public mutating func removeAll() {
     bytes.removeAll(keepingCapacity: true)
     count = 0
@@ -36,7 +36,7 @@ public struct RecordBuffer {
     }
   }
 
-  /// A name or value with its length before it.
+  /// Appends a name or value with its length before it.
   private mutating func put(_ data: UnsafeRawBufferPointer, isLong: Bool = false) {
     if isLong {
       append(UInt32(truncatingIfNeeded: data.count))
@@ -156,18 +156,18 @@ public struct RecordBuffer {
 
 /// Bits of a record's flag byte.
 private enum RecordFlag {
-  /// What the record's kind says of it.
+  /// The flag whose meaning depends on the record's kind.
   static let isSet: UInt8 = 1
   /// An attribute's value whose length takes 4 bytes.
   static let isLong: UInt8 = 2
 }
 
-/// Reads records one after the other out of bytes that came from a disk.
+/// Decodes records one after the other from bytes that came from a disk.
 public struct RecordReader {
   private let bytes: UnsafeRawBufferPointer
   /// Where the next record begins, in bytes.
   public private(set) var offset = 0
-  /// Behind what was read of the record.
+  /// The end of what was decoded of the record so far.
   private var cursor = 0
   private var end = 0
   private var failed = false
@@ -177,7 +177,7 @@ public struct RecordReader {
   /// Whether all records were read.
   public var isAtEnd: Bool { offset >= bytes.count }
 
-  /// The next record; nil at the end, and where the bytes make none (then `isAtEnd` is false).
+  /// The next record; nil at the end, and where the bytes are no valid record (then `isAtEnd` is false).
   public mutating func next() -> LogRecord? {
     let header = RecordHeader.fields
     guard offset + RecordHeader.size <= bytes.count else { return nil }
@@ -197,7 +197,7 @@ public struct RecordReader {
     return record
   }
 
-  /// A field of the record; what follows the fields lies behind the last that was asked for.
+  /// A field of the record. Names and values follow the last field that was decoded.
   private mutating func get<Value>(_ field: Field<Value>) -> Value {
     let at = offset + field.offset
     guard at + field.size <= end else {

@@ -1,13 +1,13 @@
-/// An inode's name towards the kernel and in directories: its number and the generation of that number.
+/// An inode's id in FUSE and in directories: its number and the generation of that number.
 ///
 /// Bits 0-39 are the number, bits 40-63 the generation. The root directory is number 1, generation 0.
 public struct NodeID: Hashable, Sendable {
   public static let numberBits = 40
   public static let maximumNumber: UInt64 = (1 << 40) - 1
-  /// A number whose generation reached this is never given out again.
+  /// A number whose generation has reached this is never allocated again.
   public static let maximumGeneration: UInt32 = (1 << 24) - 1
   public static let root = NodeID(number: 1, generation: 0)
-  /// The hidden directory of inodes that have no name any more.
+  /// The hidden directory of inodes without a name or with a detached tree.
   public static let orphans = NodeID(number: 2, generation: 0)
 
   public let raw: UInt64

@@ -1,4 +1,4 @@
-/// What a node of one inode begins with, unless it is a map node or a long symlink's target.
+/// The header of every node that belongs to one inode, except map nodes and long symlinks' targets.
 public enum OwnedNodeHeader {
   public struct Fields: Sendable {
     public let magic = Field<UInt32>(0, .magic)
@@ -10,7 +10,7 @@ public enum OwnedNodeHeader {
   @inline(__always) public static var fields: Fields { Fields() }
 }
 
-/// What such a node has beside that when it holds one run of records.
+/// The further header field of such a node when it holds one run of records.
 public enum PackedNodeHeader {
   public struct Fields: Sendable {
     public let length = Field<UInt16>(4)
@@ -21,8 +21,8 @@ public enum PackedNodeHeader {
   @inline(__always) public static var fields: Fields { Fields() }
 }
 
-/// A node of one inode that is neither a map node nor a long symlink's target: a header with a magic number and the
-/// inode's number, and behind it what the node is for.
+/// A node of one inode that is neither a map node nor a long symlink's target: a header with a magic number
+/// and the inode's number, and after it the contents.
 public protocol OwnedNode {
   static var magic: UInt32 { get }
   var page: Page { get }
@@ -38,10 +38,10 @@ extension OwnedNode {
     nonmutating set { page.store(newValue, OwnedNodeHeader.fields.owner) }
   }
 
-  /// Whether the block says that it is such a node.
+  /// Whether the block has the magic number of such a node.
   var hasMagic: Bool { page.load(OwnedNodeHeader.fields.magic) == Self.magic }
 
-  /// Makes such a node of the block, without contents.
+  /// Makes the block such a node, without contents.
   func makeEmpty(owner number: UInt64) {
     page.clear()
     page.store(Self.magic, OwnedNodeHeader.fields.magic)

@@ -1,6 +1,6 @@
-/// A 4 KiB block in memory, with bounds kept and little-endian fields.
+/// A view of a 4 KiB block in memory, with bounds-checked access to little-endian fields.
 ///
-/// The block belongs to somebody else (a cache frame, a buffer); a page is only a way to look at it.
+/// It does not own the memory, which is a cache frame or a buffer.
 public struct Page {
   /// The size of a block in bytes, on disk and in memory.
   public static let size = 4096
@@ -25,14 +25,14 @@ public struct Page {
     base.storeBytes(of: value.littleEndian, toByteOffset: offset, as: T.self)
   }
 
-  /// `count` bytes from byte `offset`, cut at the block's end.
+  /// `count` bytes from byte `offset`, clamped at the block's end.
   @inline(__always)
   public func bytes(at offset: Int, count: Int) -> UnsafeRawBufferPointer {
     let start = min(max(offset, 0), Page.size)
     return UnsafeRawBufferPointer(start: base + start, count: min(max(count, 0), Page.size - start))
   }
 
-  /// Copies bytes to byte `offset`, cut at the block's end.
+  /// Copies bytes to byte `offset`, clamped at the block's end.
   public func copy(_ bytes: UnsafeRawBufferPointer, at offset: Int) {
     let start = min(max(offset, 0), Page.size)
     let count = min(bytes.count, Page.size - start)
@@ -47,7 +47,7 @@ public struct Page {
     (base + target).copyMemory(from: base + source, byteCount: count)
   }
 
-  /// Sets `count` bytes from byte `offset` to zero, cut at the block's end.
+  /// Sets `count` bytes from byte `offset` to zero, clamped at the block's end.
   public func clear(at offset: Int = 0, count: Int = Page.size) {
     let start = min(max(offset, 0), Page.size)
     let count = min(max(count, 0), Page.size - start)

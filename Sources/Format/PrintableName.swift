@@ -1,5 +1,6 @@
 extension [UInt8] {
-  /// A name for people: valid UTF-8 without control characters as it is, else all that is not printable ASCII as \xHH.
+  /// A name for messages: valid UTF-8 without control characters is unchanged; in any other name every byte
+  /// that is not printable ASCII is shown as \xHH.
   public var printable: String {
     if let text = String(validating: self, as: UTF8.self), !contains(where: { $0 < 32 || $0 == 127 }) {
       return text

@@ -1,4 +1,4 @@
-/// What every record of the log begins with.
+/// The header of every log record.
 public enum RecordHeader {
   /// Bytes of it, some of them reserved.
   public static let size = 8
@@ -15,8 +15,8 @@ public enum RecordHeader {
   @inline(__always) public static var fields: Fields { Fields() }
 }
 
-/// Where the fields of the log's records lie, from the beginning of the record. Names, targets and values follow the last
-/// one, each with its length before it.
+/// Where the fields of log records lie, from the beginning of the record. Names, targets and values follow
+/// the last field, each with its length before it.
 enum RecordFields {
   @inline(__always) static var create: Create { Create() }
   @inline(__always) static var name: Name { Name() }

@@ -1,4 +1,5 @@
-/// SipHash-2-4 (Aumasson and Bernstein, 2012): a keyed hash that names chosen by an enemy cannot make collide.
+/// SipHash-2-4 (Aumasson and Bernstein, 2012): a keyed hash, so that an attacker cannot choose names that
+/// collide.
 enum SipHash {
   private struct State {
     var v0: UInt64

@@ -1,6 +1,7 @@
 /// The fields of one structure on disk, as SPEC's table of the same name lists them.
 ///
-/// It is made from what the structure itself encodes and decodes by, so the two cannot differ.
+/// It is made from the `fields` by which the structure itself is encoded and decoded, so the two cannot
+/// differ.
 public struct StructureLayout: Sendable {
   public struct Field: Sendable, Equatable {
     /// In words: "log block".
@@ -16,7 +17,7 @@ public struct StructureLayout: Sendable {
   /// In the order in which they lie.
   public let fields: [Field]
 
-  /// - Parameter parts: `fields` of the structure, and of what it shares with others.
+  /// - Parameter parts: `fields` of the structure, and of the headers that it shares with other structures.
   private init(_ name: String, _ parts: Any...) {
     self.name = name
     fields = parts.flatMap { Mirror(reflecting: $0).children }.compactMap { label, value in
@@ -56,7 +57,8 @@ public struct StructureLayout: Sendable {
     StructureLayout(name, OwnedNodeHeader.fields, PackedNodeHeader.fields)
   }
 
-  /// The records of the log by their kind, without the header that all have and the bytes that follow the last field.
+  /// The records of the log by their kind, without the header that all have and the bytes that follow the
+  /// last field.
   public static let records: [UInt8: StructureLayout] = Dictionary(
     uniqueKeysWithValues: LogRecord.Kind.allCases.map { ($0.rawValue, record($0)) })
 
@@ -84,7 +86,7 @@ public struct StructureLayout: Sendable {
     ] + records.sorted { $0.key < $1.key }.map(\.value)
 }
 
-/// What all fields have, whatever their type.
+/// What all fields have, whatever the type of their value.
 private protocol FieldPlace {
   var offset: Int { get }
   var size: Int { get }

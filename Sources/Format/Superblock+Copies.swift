@@ -1,15 +1,15 @@
 /// The choice between the superblock's two copies.
 ///
-/// The copy in the last block outlives what others write at the beginning of a device: a partition table, which leaves most of the
-/// first block as it was, another filesystem, a volume's header. So it counts only where the first block is the same but for a few
-/// bytes.
+/// The copy in the last block stays when another program writes to the beginning of a device: a partition
+/// table (which leaves most of the first block unchanged), another filesystem, a volume's header. So it is
+/// used only where the first block differs from it in a few bytes.
 extension Superblock {
   /// Takes the superblock from its copies.
   /// - Parameters:
   ///   - first: the filesystem's first block; nil where it cannot be read.
   ///   - last: its last block; nil where it cannot be read, or is not known.
-  /// - Returns: the superblock, and what is wrong with the first copy, where the second had to be taken.
-  /// - Throws: `FormatError` when there is none that counts.
+  /// - Returns: the superblock, and what is wrong with the first copy where the second had to be used.
+  /// - Throws: `FormatError` when neither can be used.
   public static func choose(first: Page?, last: Page?) throws(FormatError) -> (
     Superblock, fault: FormatError?
   ) {
@@ -29,7 +29,8 @@ extension Superblock {
     return (second, fault)
   }
 
-  /// Bytes in which a damaged copy differs from the other at most: fewer than any partition table has.
+  /// Bytes in which a damaged first copy may differ from the second, at most: fewer than any partition table
+  /// has.
   private static let damagedBytes = 8
 
   private static func isDamagedCopy(_ block: Page, of other: Page) -> Bool {
@@ -38,7 +39,7 @@ extension Superblock {
       difference += 1
       if difference > damagedBytes { return false }
     }
-    // The mark of a boot sector, which only those who make one write.
+    // The signature of a boot sector, which is not there by chance.
     return block.load(UInt16.self, at: 510) != 0xAA55
   }
 }

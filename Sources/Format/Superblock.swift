@@ -4,7 +4,7 @@ public struct Superblock: Sendable, Equatable {
   public static let version: UInt32 = 1
   public static let labelSize = 64
 
-  /// The filesystem's UUID, which a person may choose, as 16 bytes in the usual order.
+  /// The filesystem's UUID, which the user of mkfs may choose, as 16 bytes in the order of its text.
   public var uuid: [UInt8]
   public var nonce: Nonce
   /// Up to 64 bytes, without NUL.
@@ -14,13 +14,13 @@ public struct Superblock: Sendable, Equatable {
   public var created: Int64
   /// The key of the directory hash.
   public var hashKey: (UInt64, UInt64)
-  /// Feature bits: unknown ones refuse the mount, make it read-only, or do not matter.
+  /// Feature bits: unknown ones refuse the mount, make it read-only, or are ignored.
   public var incompatibleFeatures = Superblock.attributeNodes
   public var readOnlyFeatures: UInt64 = 0
   public var compatibleFeatures: UInt64 = 0
 
-  /// The filesystem may hold attributes outside of inodes, trees that are cut off a level higher than files', and names that are
-  /// dropped without their inode.
+  /// The filesystem may hold attributes outside of inodes, detached trees one level higher than files' trees,
+  /// and records that drop a name without its inode.
   public static let attributeNodes: UInt64 = 1
   public static let knownIncompatible = attributeNodes
   public static let knownReadOnly: UInt64 = 0
@@ -36,7 +36,7 @@ public struct Superblock: Sendable, Equatable {
     self.hashKey = hashKey
   }
 
-  /// Whether unknown features allow reading only.
+  /// Whether unknown features allow only reading.
   public var mustBeReadOnly: Bool { readOnlyFeatures & ~Self.knownReadOnly != 0 }
 
   public struct Fields: Sendable {

@@ -8,8 +8,10 @@ import Format
 /// Owns the phase and the pack of the checkpoint under way, the number of the last durable one, the selection
 /// of usage blocks, and the writes of usage blocks and packs. The phases:
 ///
-///     idle ─▶ preparing ─cut─▶ nodes ─▶ tables ─▶ settling ─▶ usage ─▶ firstFlush ─▶ pack ─▶ lastFlush ─▶ idle
-///                                                    └─▶ idle: abandoned, because a log write it refers to failed
+///     idle ─▶ preparing ─cut─▶ nodes ─▶ tables ─▶ settling ─▶ usage ─▶ firstFlush ─▶ pack ─▶ lastFlush
+///      ▲                                             │ a log write it refers to has failed       │
+///      ├─────────── abandoned ───────────────────────┘                                           │
+///      └─────────── durable ─────────────────────────────────────────────────────────────────────┘
 ///
 /// `giveUp` leads from any phase to idle, when writing has ended.
 ///

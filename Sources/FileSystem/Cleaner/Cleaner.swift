@@ -8,8 +8,10 @@ import Format
 /// Owns the segment being cleaned (the victim), the blocks of it that are being moved, the head that they are
 /// written to, and which segments are not worth choosing now. A data block goes through these states:
 ///
-///     listed in `blocks` ─live─▶ `reads` ─▶ `ready` ─▶ written ─▶ `moved` ─▶ entered in the map, if it still has the old address
-///            └─dead─▶ skipped      └─▶ damaged: left where it is, and the segment is `unmovable`
+///     `blocks` (listed from the header)
+///        ├─dead─▶ skipped
+///        └─live─▶ `reads` ─▶ `ready` ─▶ being written ─▶ `moved` ─▶ entered in the map, if that has the old address
+///                   └─▶ damaged: left where it is, and the segment is `unmovable`
 ///
 /// Live nodes and table blocks are not moved but made dirty; the next checkpoint writes them elsewhere.
 ///

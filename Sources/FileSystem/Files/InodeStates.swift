@@ -1,17 +1,18 @@
 import Format
 
-/// What the filesystem keeps in memory of an inode in use: the kernel knows it, or pages of it are cached, or
-/// something of it is not in the log. `pages` and `lost` are written by `Pages`, `log` by `Uncommitted`, `kernel` by
-/// `Operations`, and by `Changes`, `Freeing` and `FileSystem.forget` where names and lookups go.
+/// What is kept in memory for an inode that is in use: the kernel has looked it up, pages of it are cached,
+/// or changes of it are not in the log. `pages` and `lost` are written by `Pages`, `log` by `Uncommitted`,
+/// `kernel` by `Operations`, and by `Changes`, `Freeing` and `FileSystem.forget` where names and lookups go.
 struct InodeState {
   fileprivate(set) var id = NodeID(raw: 0)
-  /// What the kernel knows and keeps of it.
+  /// What the kernel has looked up and may have cached: written by `Operations` and, for lookups and orphans,
+  /// by `Changes`, `Freeing` and `FileSystem.forget`.
   var kernel = KernelView()
-  /// Its cached pages.
+  /// Its cached pages: written by `Pages`.
   var pages = FilePages()
-  /// What of it the log does not hold.
+  /// Its changes that the log does not hold: written by `Uncommitted`.
   var log = LogView()
-  /// What was written to it and had to be given up.
+  /// Its writes that were lost: written by `Pages`.
   var lost = LostWrites()
 
   var number: UInt64 { id.number }
@@ -21,8 +22,9 @@ struct InodeState {
 
 /// States by inode number: places in an array, found through a hash of open addressing.
 ///
-/// Owns the places of the states, not what is in them. A place is good until its state is released. An
-/// address is good only until the next `obtain`, which may move all of them; `Pages` and `Operations` obtain.
+/// Owns the array and the hash table, not the contents of the states. A place is valid until the state in it
+/// is released. An address is valid only until the next `obtain`, which may move the array; `Pages` and
+/// `Operations` obtain.
 final class InodeStates {
   private var places: UnsafeMutablePointer<InodeState>
   private var capacity: Int
@@ -88,7 +90,7 @@ final class InodeStates {
   @inline(__always)
   func obtain(_ inode: Inode) -> Int { obtain(inode.id, size: inode.size) }
 
-  /// Forgets an inode that is not in use any more.
+  /// Removes the state of an inode that is no longer in use.
   func releaseIfUnused(_ slot: Int) {
     guard !places[slot].isUsed else { return }
     var at = home(places[slot].number)

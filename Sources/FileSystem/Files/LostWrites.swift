@@ -1,25 +1,25 @@
 import FileProtocol
 import Format
 
-/// What was written to a file and had to be given up. The error is thrown by `Log.commitPages`, which fsync and
-/// rename use.
+/// Acknowledged writes to a file that were lost. `Log.commitPages`, which fsync and rename use, returns the
+/// error.
 struct LostWrites {
-  /// Pages that could not be kept, because what leads to the file's blocks is damaged.
+  /// Dirty pages were dropped because the file's inode or map is damaged.
   private(set) var hasPages = false
-  /// The bytes that were stored to mapped memory and could not be written back, and why; empty when there are
+  /// The range of bytes stored to mapped memory whose write-back failed, and its errno; empty when there is
   /// none.
   private var from: UInt64 = 0
   private var to: UInt64 = 0
   private var code: Int32 = 0
 
-  /// The error of stores that could not be written back; 0 when there are none.
+  /// The errno of failed write-back; 0 when there is none.
   var storeError: Int32 { from < to ? code : 0 }
 
   mutating func losePages() { hasPages = true }
 
-  /// The kernel could not write back what was stored to mapped memory: it tells each opener once, at msync or
-  /// fsync. Here every fsync fails from now on, until those bytes have been written after all or were cut
-  /// off.
+  /// Records a failed write-back of stores to mapped memory. The kernel reports it once to each open file, at
+  /// msync or fsync. Here every fsync fails from now on, until those bytes have been written again or
+  /// truncated.
   mutating func loseStores(_ bytes: Range<UInt64>, _ code: Int32) {
     let isFirst = from >= to
     from = isFirst ? bytes.lowerBound : min(from, bytes.lowerBound)
@@ -27,7 +27,7 @@ struct LostWrites {
     self.code = code
   }
 
-  /// These bytes have been written, or are no longer the file's.
+  /// Forgets the loss of bytes that have been written again or truncated.
   @inline(__always)
   mutating func makeUp(for bytes: Range<UInt64>) {
     guard from < to else { return }
@@ -36,12 +36,11 @@ struct LostWrites {
   }
 }
 
-/// Writes that cannot be kept, because what leads to their file's blocks has been damaged since they were
-/// acknowledged.
+/// Giving up acknowledged writes, because their file's inode or map has been found damaged since.
 ///
-/// Only that file is concerned: its fsync fails, and no other request fails or waits.
+/// Only that file is affected: its fsync fails, and no other request fails or waits.
 extension Pages {
-  /// Gives up all that was written to a file and is not in the log.
+  /// Drops everything that was written to a file and is not in the log.
   func loseWrites(_ number: UInt64) {
     guard let state = states.find(number) else { return }
     let count = dropUnwritable(state)
@@ -54,14 +53,14 @@ extension Pages {
       inode: number)
   }
 
-  /// A write-back of the kernel's has failed.
+  /// Records that a write-back by the kernel has failed.
   func loseStores(_ request: Request, _ code: Int32) {
     guard request.isWriteback, let state = states.find(NodeID(raw: request.node).number) else { return }
     let (end, overflows) = request.offset.addingReportingOverflow(request.length)
     states[state].lost.loseStores(request.offset..<(overflows ? .max : end), code)
   }
 
-  /// These bytes of a file have been written, or are no longer the file's.
+  /// Forgets the loss of bytes of a file that have been written again or truncated.
   @inline(__always)
   func makeUpForLost(_ number: UInt64, _ bytes: Range<UInt64>) {
     guard let state = states.find(number) else { return }

@@ -4,10 +4,11 @@ import Glibc
 
 /// Cached blocks of files: dirty ones on their way to the log, and clean ones.
 ///
-/// Owns each file's lists of pages, the counts of dirty and charged pages, and which files have pages in
-/// frames that slots lend. It promises that a dirty page's map entry is in a dirty block (`place`), so that
-/// it is in memory when the page is written, that a page over a hole is charged until the map holds its
-/// block, and that a page which a device command is writing does not change: it is copied (`makeDataPage`).
+/// Owns each file's lists of pages, the counts of dirty and charged pages, which files have pages in frames
+/// that slots lend, and which writes were lost. It promises that a dirty page's map entry lies in a dirty
+/// block (`place`), so that this block is in memory when the page is written; that a page over a hole is
+/// charged until the map holds its block; and that a page does not change while a device command is writing
+/// it: it is copied first (`makeDataPage`).
 final class Pages {
   let cache: Cache
   let event: Event
@@ -18,14 +19,14 @@ final class Pages {
   let map: FileMap
   let states: InodeStates
   let uncommitted: Uncommitted
-  /// Pages that are dirty, and those of them over holes: they take space.
+  /// Dirty pages, and those of them that are charged a block of space because they lie over a hole.
   private(set) var dirtyCount = 0
   private(set) var chargedCount = 0
-  /// Pages that have become dirty so far.
+  /// How often a page has become dirty; also the number of the last page that did.
   private(set) var lastDirtied: UInt64 = 0
-  /// Number of the last walk that drops cached pages in steps.
+  /// The number of the last truncation that drops clean pages in steps.
   private var lastCutWalk: UInt64 = 0
-  /// Inodes with pages in frames that slots lend, as long as they wait to be written.
+  /// Inodes with dirty pages in frames that slots lend, until these are written.
   private var borrowers: [UInt64] = []
 
   init(map: FileMap, states: InodeStates, uncommitted: Uncommitted) {
@@ -47,7 +48,7 @@ final class Pages {
   @inline(__always)
   func dataFrame(_ inode: UInt64, _ index: UInt64) -> FrameIndex { cache.find(NodeKey(.data, inode), index) }
 
-  /// Whether a block has a page, which is not being read.
+  /// Whether a block has a page that is not just being read.
   @inline(__always)
   func hasPage(_ inode: UInt64, _ index: UInt64) -> Bool {
     let frame = dataFrame(inode, index)
@@ -66,7 +67,7 @@ final class Pages {
     return frame != .none && cache[frame].state == .page(.charged)
   }
 
-  /// The page of a block as it is, read from the device when it is not in memory; nil for a hole without a
+  /// The cached page of a block, read from the device when it is not in memory; nil for a hole without a
   /// page.
   func dataPage(_ inode: Inode, _ index: UInt64) throws(Stop) -> FrameIndex? {
     let key = NodeKey(.data, inode.number)
@@ -86,7 +87,7 @@ final class Pages {
     return nil
   }
 
-  /// Makes sure that no block of a range is being read.
+  /// Waits until no block of a range is being read.
   func waitForReads(_ inode: UInt64, _ range: Range<UInt64>) throws(Stop) {
     guard states.find(inode) != nil || waiting.isReading else { return }
     for index in range {
@@ -97,20 +98,20 @@ final class Pages {
 
   // MARK: Clean pages
 
-  /// A page that a device read filled joins its file.
+  /// Adds a page that has been read to its file's list.
   func adopt(_ frame: FrameIndex) {
     let number = cache[frame].key.number
     appendClean(frame, states.find(number) ?? states.obtain(NodeID(number: number, generation: 0), size: 0))
   }
 
-  /// A page joins the clean ones of its file.
+  /// Adds a page to the clean ones of its file.
   private func appendClean(_ frame: FrameIndex, _ state: Int) {
     cache.append(frame, to: &states[state].pages.clean)
     if cache[frame].index >= states[state].pages.cleanEnd { states[state].pages.cleanEnd = .max }
     if states[state].pages.cutWalk != 0 { states[state].pages.cutLeft += 1 }
   }
 
-  /// A clean page is about to leave the cache.
+  /// Removes a clean page from its file's list, because the cache is about to evict it.
   private func forgetClean(_ frame: FrameIndex) {
     guard let state = states.find(cache[frame].key.number) else { return }
     cache.remove(frame, from: &states[state].pages.clean)
@@ -119,7 +120,7 @@ final class Pages {
 
   // MARK: Dirty pages
 
-  /// A page joins the dirty ones of its file, as the latest.
+  /// Adds a page to the dirty ones of its file, as the last.
   private func becomeDirty(_ frame: FrameIndex, _ state: Int, isCharged: Bool = false) {
     cache.setPage(frame, isCharged ? .charged : .dirty)
     lastDirtied += 1
@@ -129,15 +130,15 @@ final class Pages {
     if isCharged { chargedCount += 1 }
   }
 
-  /// A page is dirty no more: it is being written, or goes.
+  /// Removes a page from the dirty ones, because it is being written or dropped.
   private func leaveDirty(_ frame: FrameIndex, _ state: Int) {
     cache.remove(frame, from: &states[state].pages.dirty)
     dirtyCount -= 1
     if cache[frame].state == .page(.charged) { chargedCount -= 1 }
   }
 
-  /// A dirty page for a block, to be filled by the caller. What was cached of the block stays where it is,
-  /// unless a device command is writing it: then the bytes are copied to a new frame.
+  /// A dirty page for a block, to be filled by the caller. A cached page of the block is used as it is,
+  /// unless a device command is writing it: then its bytes are copied to a new frame.
   func makeDataPage(_ inode: Inode, _ index: UInt64) throws(Stop) -> FrameIndex {
     let key = NodeKey(.data, inode.number)
     var frame = cache.find(key, index)
@@ -170,8 +171,8 @@ final class Pages {
     return frame
   }
 
-  /// A page became dirty: the block with its map entry is dirty from now on, so that it is in memory when the
-  /// page is written. Over a hole the page takes space, so that writing it out cannot fail.
+  /// Makes the block with a dirty page's map entry dirty too, so that it is in memory when the page is
+  /// written. A page over a hole is charged a block, so that writing it out cannot fail for lack of space.
   func place(_ frame: FrameIndex, of inode: Inode, at slot: MapSlot) {
     nodes.modify(slot.page)
     cache.setLeaf(frame, cache[cache.frame(of: slot.page)].key)
@@ -182,7 +183,7 @@ final class Pages {
     inode.blocks &+= 1
   }
 
-  /// A hole gets a promise of space. Where it has a dirty page, that took the space already.
+  /// Reserves space for a hole. Where the hole has a charged page, the page's block becomes the reserved one.
   func reserve(_ inode: Inode, _ index: UInt64, at slot: MapSlot) {
     map.reserve(slot)
     let frame = dataFrame(inode.number, index)
@@ -196,7 +197,7 @@ final class Pages {
 
   // MARK: Writing
 
-  /// A page's bytes are on their way to the log, and the map says that they lie there.
+  /// A log write takes a page: its bytes are on their way to the log, and the map has its new address.
   @inline(__always)
   func beginWriting(_ frame: FrameIndex) {
     guard let state = states.find(cache[frame].key.number) else { return }
@@ -206,9 +207,9 @@ final class Pages {
     appendClean(frame, state)
   }
 
-  /// The log write that holds a page has ended, well or not.
+  /// The log write of a page has ended, with or without an error.
   func endWriting(_ frame: FrameIndex, _ code: Int32) {
-    // Something else has taken its place, and it was kept for the command only.
+    // Another page has replaced it meanwhile; it was kept for the command only.
     guard cache[frame].state == .page(.writing) else { return cache.giveBack(frame) }
     guard let state = states.find(cache[frame].key.number) else { return }
     cache.setPage(frame, .clean)
@@ -217,7 +218,7 @@ final class Pages {
       becomeDirty(frame, state)
       uncommitted.list(state)
     } else if cache.isLent(frame) {
-      // Its slot gets it back.
+      // The frame returns to its slot.
       cache.remove(frame, from: &states[state].pages.clean)
       cache.drop(frame)
       states.releaseIfUnused(state)
@@ -226,10 +227,11 @@ final class Pages {
 
   // MARK: Dropping
 
-  /// Drops every cached page of `inode` in a range of blocks; what was dirty is gone.
+  /// Drops every cached page of `inode` in a range of blocks, dirty ones included.
   func dropPages(_ inode: Inode, _ range: Range<UInt64>) {
     guard let state = states.find(inode.number) else { return }
-    // Another page in its place would go out without what was written before it.
+    // Another page of the same block must not take over its urgency: it would be written ahead of pages that
+    // became dirty before it.
     uncommitted.removeUrgent { $0.inode == inode.number && range.contains($0.index) }
     let hasClean = range.lowerBound < states[state].pages.cleanEnd
     let pages = states[state].pages.dirty.count + (hasClean ? states[state].pages.clean.count : 0)
@@ -256,12 +258,12 @@ final class Pages {
     }
   }
 
-  /// Pages that are dropped at once; more are dropped in steps.
+  /// Up to so many pages are dropped at once; more are dropped in steps.
   private static let pagesPerCut = 1024
 
-  /// A file is about to be cut to `blocks` blocks: its clean pages behind that are dropped, as many as one
-  /// event has time for.
-  /// - Throws: `again` until they have gone.
+  /// Drops the clean pages of a file that is about to be truncated to `blocks` blocks, as many as one event
+  /// has time for.
+  /// - Throws: `again` until all are dropped.
   func prepareDrop(_ inode: Inode, from blocks: UInt64) throws(Stop) {
     guard waiting.isRequest, let state = states.find(inode.number),
       states[state].pages.clean.count > Self.pagesPerCut, states[state].pages.cleanEnd > blocks
@@ -272,7 +274,7 @@ final class Pages {
       states[state].pages.cutWalk = lastCutWalk
       states[state].pages.cutLeft = states[state].pages.clean.count
     }
-    // Another cut goes through them: this one drops what is left at once.
+    // Another truncation has taken over the walk: this one drops what is left at once, without steps.
     guard states[state].pages.cutWalk == waiting.cursor.cutWalk else { return }
     while states[state].pages.cutLeft > 0, states[state].pages.clean.first != .none {
       guard !event.isSpent else { throw .again(.share) }
@@ -291,7 +293,7 @@ final class Pages {
   }
 
   /// Drops pages of a file that cannot be reached any more, as many as one event has time for.
-  /// - Returns: whether all have gone.
+  /// - Returns: whether all are dropped.
   func dropSome(_ inode: Inode) -> Bool {
     guard let state = states.find(inode.number) else { return true }
     while !event.isSpent {
@@ -316,13 +318,14 @@ final class Pages {
     if was == .page(.writing) { cache.detach(frame) } else { cache.drop(frame) }
   }
 
-  /// A charged page has gone: the file has a block less.
+  /// Takes a dropped charged page off its file's block count.
   private func loseBlock(of inode: Inode) {
     nodes.modify(inode.page)
     inode.loseBlock()
   }
 
-  /// Pages being read are in no list; the few there are are found through those who wait for them.
+  /// Pages being read are in no list; they are few and are found among the frames that `Waiting` knows as
+  /// being read.
   private func dropLoading(_ inode: Inode, _ range: Range<UInt64>) {
     let key = NodeKey(.data, inode.number)
     for frame in waiting.framesBeingRead where cache[frame].key == key {
@@ -348,24 +351,24 @@ final class Pages {
 
   // MARK: Pages in frames that slots lend
   //
-  // Large writes go to the log from the slot they arrived in: its frames are lent to the cache as the dirty
-  // pages of the file, and go back when the log write has ended or something else has taken their place. To
-  // all others they are pages as any other.
+  // A large write goes to the log from the slot that it arrived in: the slot's frames are lent to the cache
+  // as dirty pages of the file, and return to the slot when the log write has ended or other pages have
+  // replaced them. All other code treats them as any other page.
 
-  /// Whether a write's payload can be lent: whole blocks in whole frames, at least `least` of them so that
-  /// they are worth a log write of their own, and slots left for others.
+  /// Whether a write's payload can be lent: it is whole blocks in whole frames, at least `least` of them so
+  /// that a log write of their own pays, and fewer than half of the slots lend frames now.
   func canBorrow(_ request: Request, _ end: UInt64, least: UInt64) -> Bool {
     (request.offset | end | UInt64(request.payloadOffset)) & 4095 == 0
       && request.length >> 12 >= least && cache.lendingSlots < cache.memory.slots / 2
   }
 
-  /// Makes the payload's frames the dirty pages of the blocks `range`. What a write needs was prepared.
+  /// Makes the payload's frames the dirty pages of the blocks `range`. The caller has prepared the write.
   /// - Parameter first: the first of the slot's frames with whole blocks.
   func borrow(_ first: FrameIndex, from slot: Int, _ inode: Inode, _ range: Range<UInt64>) throws(Stop) {
     let state = states.obtain(inode)
     let key = NodeKey(.data, inode.number)
-    // Where the map turns out to be damaged, the pages that were borrowed until then have to be written or
-    // given up all the same.
+    // First, because damage in the map may end the loop below half-way: the pages borrowed until then must
+    // still be written or dropped.
     uncommitted.list(state)
     if !borrowers.contains(inode.number) { borrowers.append(inode.number) }
     for (position, index) in range.enumerated() {
@@ -377,7 +380,7 @@ final class Pages {
     }
   }
 
-  /// Takes the cached page of a block out of the cache: another takes its place.
+  /// Takes the cached page of a block out of the cache, because another is about to replace it.
   /// - Returns: whether it was charged.
   private func makeWay(_ state: Int, _ key: NodeKey, _ index: UInt64) -> Bool {
     let frame = cache.find(key, index)
@@ -393,14 +396,14 @@ final class Pages {
     return was == .page(.charged)
   }
 
-  /// The first inode with borrowed pages to be written.
+  /// The first inode with borrowed pages that are still to be written.
   var firstBorrower: UInt64? { borrowers.first }
 
-  /// The first borrower has nothing left to be written.
+  /// Removes the first borrower, which has nothing left to write.
   func removeFirstBorrower() { borrowers.removeFirst() }
 
-  /// Nothing can be written any more: borrowed pages move to frames of the cache, as far as it has any, so
-  /// that slots come free for reading.
+  /// After writing has ended: moves borrowed pages to frames of the cache, as far as it has any, so that
+  /// their slots come free for reading.
   func returnBorrowed() {
     borrowers.removeAll()
     for frame in 0..<cache.memory.firstFrame where cache[frame].isDirty { moveToCache(frame) }
@@ -442,7 +445,7 @@ final class Pages {
     invariants.expect("other pages in lists", listed.others, equals: others)
   }
 
-  /// The lists of a file have its own pages, the dirty ones in the order in which they became so.
+  /// The lists of a file have only its own pages, the dirty ones in the order in which they became dirty.
   private func checkLists(of state: Int, _ invariants: inout Invariants) {
     let number = states[state].number
     let key = NodeKey(.data, number)
@@ -466,13 +469,14 @@ final class Pages {
 
 /// The cached pages of one file.
 struct FilePages {
-  /// Those that are dirty, in the order in which they became so.
+  /// The dirty ones, in the order in which they became dirty.
   fileprivate(set) var dirty = FrameList()
-  /// Those that are clean or being written.
+  /// The clean ones and those being written.
   fileprivate(set) var clean = FrameList()
-  /// No clean page lies at this block or behind it; `.max` when that is not known.
+  /// No page of the list `clean` lies at or after this block; `.max` when no such bound is known.
   fileprivate(set) var cleanEnd = UInt64.max
-  /// The walk that drops clean pages in steps, 0 for none, and how many of them it has not looked at.
+  /// The number of the truncation that is dropping clean pages in steps, 0 for none, and how many pages of
+  /// the list it has still to look at.
   fileprivate(set) var cutWalk: UInt64 = 0
   fileprivate(set) var cutLeft = 0
 

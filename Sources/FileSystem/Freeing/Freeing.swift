@@ -1,11 +1,12 @@
 import Format
 import Glibc
 
-/// Frees what has no name any more, and what was cut off, in the background: a map node or so at a time.
+/// The background job that frees inodes without a name and detached trees, a map node or so at a time; and
+/// that clears the table entries of freed node numbers.
 ///
-/// Owns nothing; the queue is `FreeQueue`'s, and what is left to do is in the orphan directory, so that a
-/// mount finds it. It promises that each step leaves the filesystem whole, and that an inode which the kernel
-/// knows keeps what it has.
+/// Owns nothing; the queue is in `FreeQueue`, and on the device the orphan directory holds what is left to
+/// free, so that a mount finds it. It promises that each step leaves the filesystem consistent, and that an
+/// inode which the kernel still has looked up keeps its contents.
 final class Freeing {
   private let event: Event
   private let waiting: Waiting
@@ -41,10 +42,10 @@ final class Freeing {
     segments = nodes.segments
   }
 
-  /// Steps of freeing done at a time; each frees up to 256 blocks.
+  /// Freeing steps in one step of the job, at most; each frees up to 256 blocks.
   private static let stepsAtATime = 16
 
-  /// The kernel forgot an inode: when it has no name either, it is freed.
+  /// The kernel has forgotten an inode: if it has no name either, it is queued to be freed.
   func lastLookupGone(_ state: Int) {
     let number = states[state].number
     let isOrphan = states[state].kernel.takeOrphan()
@@ -58,7 +59,7 @@ final class Freeing {
     guard !free.isIdle, !condition.isStopping, !condition.isReadOnly, space.mayDirtyNodes else {
       return false
     }
-    // What is freed has to be written down too.
+    // Freeing also dirties nodes, which need free segments to be written.
     guard !space.isShortOfSegments(space.segmentDemand(), givesSpace: true) || segments.isExhausted else {
       waiting.askForSegments()
       return false
@@ -95,7 +96,7 @@ final class Freeing {
   /// When the inode that comes next is not in memory, it is read together with those after it.
   private func readOrphansAhead(_ number: UInt64) throws(Stop) {
     guard cache.find(NodeKey(.inode, number)) == .none else { return }
-    // What is wrong with one of them is found when it is its turn.
+    // An error in one of them is met again, and handled, when its turn comes.
     for number in free.next(Waiting.readsAhead) {
       _ = try? nodes.inode(number)
       try? directories.loadOrphan(number)
@@ -119,7 +120,7 @@ final class Freeing {
     }
   }
 
-  /// What is damaged stays an orphan, for fsck; no request waits for it any longer.
+  /// Gives up a damaged inode: it stays an orphan, for fsck.varve, and no request waits for its space.
   private func giveUp(_ number: UInt64, _ code: Int32) {
     free.giveUp(number)
     errors.record(
@@ -128,8 +129,8 @@ final class Freeing {
       code: code)
   }
 
-  /// Frees an inode that cannot be reached any more, with all that it has; a tree of blocks only begins to be
-  /// freed, and of attributes a node at a time is.
+  /// Does a step of freeing an inode without a name: detaches its tree of blocks, frees one node of
+  /// attributes, or, when nothing else is left, frees the inode.
   func freeOrphan(_ inode: Inode) throws(Stop) {
     let number = inode.number
     if inode.layout == .node, inode.isDirectory { return try directories.removeLastLeaf(inode) }
@@ -152,14 +153,15 @@ final class Freeing {
     free.remove(number)
   }
 
-  /// Nothing of a freed inode is kept in memory.
+  /// Removes the state of a freed inode.
   private func forgetState(_ number: UInt64) {
     guard let state = states.find(number) else { return }
     uncommitted.forget(state)
     states.releaseIfUnused(state)
   }
 
-  /// Frees numbers that operations gave up, unless a checkpoint is between its cut and its tables.
+  /// Clears the table entries of freed node numbers. The caller does not call it between a checkpoint's cut
+  /// and the end of writing its tables.
   /// - Returns: false when there is nothing to do, or it waits.
   func freeNumbersStep() -> Bool {
     guard nodes.hasPendingFrees, !condition.isReadOnly else { return false }
@@ -170,8 +172,7 @@ final class Freeing {
     }
   }
 
-  /// Does a step as the job that frees. Damage that is not one inode's ends the walk over the orphan
-  /// directory.
+  /// Does a step as the freeing job. Damage outside of a single inode ends the scan of the orphan directory.
   private func attempt(_ step: () throws(Stop) -> Void) -> Bool {
     let attempt = waiting.attempt(.freeing, step)
     if case .failed(let code) = attempt {

@@ -1,30 +1,30 @@
 import Format
 import Glibc
 
-/// A commit: everything that there was when it began is brought to the log, a log write at a time.
+/// A commit: writes everything to the log that was dirty when it began, a log write at a time.
 struct Commit {
   fileprivate(set) var isUnderWay = false
-  /// It ends with a flush.
+  /// It is to end with a flush.
   fileprivate var isDurable = false
-  /// Another is to follow it.
+  /// Another commit is to follow it.
   fileprivate var isWantedAgain = false
   fileprivate(set) var number: UInt64 = 0
-  /// Inodes at the front of `Uncommitted.inodes` that it still has to come to.
+  /// How many inodes at the front of `Uncommitted.inodes` it still has to write.
   fileprivate var inodesLeft = 0
-  /// When it began, and the log write before it.
+  /// When it began (ns, monotonic), and the last log write before it.
   fileprivate var began: UInt64 = 0
   fileprivate var beganAfter: UInt64 = 0
-  /// The last commit has written everything up to this log write, which is to be flushed once it has ended.
+  /// The last log write of the last commit: a flush follows once it has ended.
   fileprivate(set) var target: UInt64 = 0
 }
 
-/// Bringing what is in memory to the log, when a request asks for it or when it is time.
+/// Writing dirty pages and records to the log, for a request that needs it or when a commit is due.
 extension Log {
-  /// Inodes whose pages one step of a commit writes.
+  /// Inodes whose pages one step of a commit writes, at most.
   private static let inodesPerStep = 16
 
-  /// A commit begins of everything that there is now, however much comes while it is under way.
-  /// - Parameter isDurable: whether it ends with a flush; else it only makes room in memory.
+  /// Begins a commit of everything that is dirty now, and not of what becomes dirty while it is under way.
+  /// - Parameter isDurable: whether it ends with a flush; otherwise it only makes room in memory.
   func startCommit(isDurable: Bool) {
     guard !commit.isUnderWay else {
       if isDurable { commit.isWantedAgain = true }
@@ -38,7 +38,8 @@ extension Log {
     commit.beganAfter = lastSequence
   }
 
-  /// The number of a commit that will have written all that there is now.
+  /// Begins a commit if none is under way.
+  /// - Returns: the number of a commit that includes everything that is dirty now.
   func commitOfNow() -> UInt64 {
     let isUnderWay = commit.isUnderWay
     startCommit(isDurable: true)
@@ -50,7 +51,7 @@ extension Log {
     commit.number > number || (commit.number == number && !commit.isUnderWay)
   }
 
-  /// Writes the pages of a few inodes.
+  /// Does a step of the commit: writes pages of a few inodes.
   /// - Returns: false when there is nothing to commit, or the commit waits.
   func commitStep() -> Bool {
     guard commit.isUnderWay else { return false }
@@ -60,13 +61,13 @@ extension Log {
       let hasRecords = uncommitted.hasRecords && lastSequence == commit.beganAfter
       if !chosen.isEmpty || hasRecords { try emit(chosen, sharing: true) }
       commit.inodesLeft -= uncommitted.passCommitted(chosen)
-      // Others may have left the list meanwhile.
+      // Freed inodes may have left the list meanwhile.
       commit.inodesLeft = max(0, min(commit.inodesLeft, uncommitted.inodes.count))
       if commit.inodesLeft == 0 { endCommit() }
     }
   }
 
-  /// Does a step as the job that commits. Where that meets damage, nothing can be written any more.
+  /// Does a step as the commit job. Damage met in it ends all writing.
   private func attempt(_ step: () throws(Stop) -> Void) -> Bool {
     switch waiting.attempt(.commit, step) {
     case .done: return true
@@ -90,7 +91,7 @@ extension Log {
     startCommit(isDurable: true)
   }
 
-  /// Writes pages and records of a few inodes, those listed first.
+  /// Writes pages of a few inodes, those listed first, and all records: for a checkpoint being prepared.
   func emitSome() throws(Stop) {
     let chosen = Array(uncommitted.inodes.prefix(Self.inodesPerStep))
     try emit(chosen)
@@ -105,10 +106,10 @@ extension Log {
     uncommitted.unlistIfCommitted(state)
   }
 
-  /// Writes an inode's pages that were dirty when the request at hand first came here, and all records, for a
-  /// request that relies on it: a log write each time.
-  /// - Throws: `again` until they are written, and what was written stays so; `EIO` when something that was
-  ///   written to it had to be given up, now or since the kernel knows it.
+  /// Writes an inode's pages that were dirty when the running request first called this, and all records; one
+  /// log write in each run of the request.
+  /// - Throws: `again` until they are in log writes (those already written stay written); `EIO` when writes
+  ///   to the file were lost, now or since the kernel looked the inode up.
   func commitPages(_ number: UInt64, isDurable: Bool = false) throws(Stop) {
     waiting.cursor.pagesUntil = waiting.cursor.pagesUntil ?? pages.lastDirtied
     try commitInode(number, isDurable: isDurable)
@@ -120,8 +121,7 @@ extension Log {
     if code != 0 { throw .fail(code) }
   }
 
-  /// Whether the pages of an inode that were dirty when the request first asked for them to be written have
-  /// been.
+  /// Whether the inode's pages that were dirty when the request first called `commitPages` are in log writes.
   private func hasCommittedPages(_ number: UInt64) -> Bool {
     guard let until = waiting.cursor.pagesUntil else { return false }
     guard let state = states.find(number), states[state].pages.dirty.count > 0 else { return true }
@@ -134,14 +134,15 @@ extension Log {
       ? .max : uncommitted.oldestChange &+ options.commitInterval
   }
 
-  /// A record is about to give a file the size `size`. Data that was written below it and that the log does
-  /// not hold goes first: a crash between the two would show zeros instead of either contents.
+  /// Before a record that sets a file's size to `size`: writes the file's dirty pages first where the log has
+  /// only a smaller size. A crash with the record and without the pages would show zeros instead of either
+  /// contents.
   func commitBeforeResize(_ inode: Inode, to size: UInt64) throws(Stop) {
     guard let state = states.find(inode.number), size > states[state].log.loggedSize else { return }
     try commitIfDirty(inode)
   }
 
-  /// A file that takes another's name brings its data along: the log gets it before the rename.
+  /// Before a rename that replaces another file: writes the dirty pages of the file that is renamed.
   func commitBeforeReplacing(_ inode: Inode) throws(Stop) {
     guard inode.isRegular else { return }
     try commitIfDirty(inode)
@@ -157,14 +158,14 @@ extension Log {
 
   // MARK: Borrowed pages
 
-  /// Log writes of borrowed pages made in one event at most.
+  /// Log writes of borrowed pages in one event, at most.
   private static let borrowedWritesPerEvent = 4
 
-  /// Whether borrowed pages wait to be written, and nothing holds them up.
+  /// Whether borrowed pages are to be written, and can be now.
   var wantsToWriteBorrowed: Bool { pages.firstBorrower != nil && !isBroken && !waiting.isWaiting(.commit) }
 
   /// Writes the files with borrowed pages, so that their slots are soon free.
-  /// - Returns: whether there is more to write that nothing holds up.
+  /// - Returns: whether there is more to write that can be written now.
   func writeBorrowed() -> Bool {
     guard !condition.isStopping, !condition.isReadOnly else { return false }
     for _ in 0..<Self.borrowedWritesPerEvent where !event.isSpent {

@@ -1,27 +1,28 @@
 import Format
 import Glibc
 
-/// Forming log writes out of records and dirty pages.
+/// Forming log writes from records and dirty pages.
 extension Log {
-  /// Record bytes that are never left waiting: then a log write is made at once.
+  /// Bytes of waiting records at which a log write is made at once.
   static let eagerRecordBytes = 16 << 10
 
-  /// Frames that headers and record blocks of a log write take: those of records that wait, and of one more
-  /// with the longest value of an attribute.
+  /// Frames for the headers and record blocks of a log write: for `eagerRecordBytes` of records and one more
+  /// record with the longest attribute value.
   private static let framesPerLogWrite =
     12 + (eagerRecordBytes + AttributeEntries.maximumValue) / Page.size
 
-  /// Whether so many records or urgent pages wait that a log write must be made before the next operation.
+  /// Whether so many records or urgent pages wait that a log write must be made before the next change.
   var mustEmit: Bool {
     uncommitted.records.bytes.count >= Self.eagerRecordBytes || uncommitted.urgentPages.count >= 8
   }
 
   /// Makes one log write of all records and of dirty pages of the inodes in `chosen` (places in
-  /// `InodeStates`): those that became dirty first, with `sharing` of each no more than its share in the
-  /// commit under way; of a file that grows, those that come first in it.
+  /// `InodeStates`): the pages that became dirty first; of a file that grows, the pages with the lowest
+  /// indices. With `sharing` it takes of each inode no more pages than are left of its share in the commit
+  /// under way.
   ///
-  /// What does not fit stays dirty. With `isDurable` a small log write of all there is is made durable by
-  /// itself, when nothing else is unflushed.
+  /// Pages that do not fit stay dirty. With `isDurable` the log write is made with FUA, if it is small, takes
+  /// all pages and nothing else is unflushed.
   func emit(_ chosen: [Int], isDurable: Bool = false, sharing: Bool = false) throws(Stop) {
     guard !isBroken else { throw .again(.checkpoint) }
     let isAll = try gather(chosen, sharing: sharing)
@@ -30,15 +31,15 @@ extension Log {
     try formLogWrite(mayForceUnitAccess: isDurable && isAll)
   }
 
-  /// Pages collected at a time: no log write takes more.
+  /// Pages gathered for one log write, at most: no log write takes more.
   private static let pagesAtATime = 256
 
-  /// Collects pages in the order of inode and index: urgent ones first. Everything their maps need is in
-  /// memory then.
-  /// - Returns: whether these are all the pages that the inodes have to write.
+  /// Gathers pages: urgent ones first, then the others by inode and index. It makes sure that their inodes
+  /// and map entries are in memory.
+  /// - Returns: whether these are all the dirty pages of the inodes, or of their shares.
   private func gather(_ chosen: [Int], sharing: Bool) throws(Stop) -> Bool {
     gathered.removeAll(keepingCapacity: true)
-    // A page that could not be kept has nothing left to write.
+    // A page that was dropped has nothing left to write.
     uncommitted.removeUrgent { !pages.isDirty($0.inode, $0.index) }
     for name in uncommitted.urgentPages {
       let frame = pages.dataFrame(name.inode, name.index)
@@ -62,21 +63,21 @@ extension Log {
     }
     sortGathered(from: urgent)
     guard let isLocated = try keepLocated(urgent: urgent) else {
-      // What was given up is gathered no more.
+      // Gather again without the pages that were lost.
       return try gather(chosen, sharing: sharing)
     }
     return isLocated && isAll
   }
 
-  /// Whether the size of a file, as far as the log knows it, is still to follow its pages.
+  /// Whether the log has a smaller size of a file than its inode.
   private func isGrowing(_ state: Int) -> Bool {
     guard let inode = nodes.inodeInMemory(states[state].number) else { return true }
     return inode.size > states[state].log.loggedSize
   }
 
-  /// Collects pages of a file that grows, in the order of their place, though others became dirty before: the
-  /// size that is recorded with them must not cover a page that the log does not have.
-  /// - Returns: whether these are all there are.
+  /// Gathers pages of a file that grows by index, whichever became dirty first: the size that is recorded
+  /// with them must not cover a page that the log does not have.
+  /// - Returns: whether these are all dirty pages of the file.
   private func gatherInPlace(_ state: Int, urgent: Int) -> Bool {
     let first = gathered.count
     var frame = states[state].pages.dirty.first
@@ -91,15 +92,14 @@ extension Log {
     return false
   }
 
-  /// Of the gathered pages those stay whose map entry is in memory, which is so for all but those that a
-  /// failed log write left. What the others need is read.
-  /// - Returns: whether all stay; nil when some had to be given up, because what leads to their place is
-  ///   damaged.
+  /// Keeps those of the gathered pages whose inode and map entry are in memory, and begins to read what the
+  /// others need. Only pages that a failed log write made dirty again can lack them.
+  /// - Returns: whether all are kept; nil when writes were lost, because an inode or map node is damaged.
   private func keepLocated(urgent: Int) throws(Stop) -> Bool? {
     var kept = 0
     var missing = 0
     var lacksUrgent = false
-    // Pages of a file behind one that is missing stay behind with it.
+    // The file of the last page not kept: its later pages are not kept either.
     var stuck: NodeKey?
     for position in gathered.indices where missing < Waiting.readsAhead {
       let frame = gathered[position]
@@ -119,7 +119,7 @@ extension Log {
       }
     }
     guard missing > 0 else { return true }
-    // What must go together cannot go without one of its pages.
+    // Urgent pages must all go together.
     guard kept > 0, !lacksUrgent else { throw .again(.read) }
     gathered.removeSubrange(kept...)
     return false
@@ -137,7 +137,7 @@ extension Log {
     return (inode, slot)
   }
 
-  /// Puts gathered pages into the order of inode and index.
+  /// Sorts gathered pages by inode and index.
   private func sortGathered(from first: Int) {
     let cache = cache
     func precedes(_ left: FrameIndex, _ right: FrameIndex) -> Bool {
@@ -153,8 +153,7 @@ extension Log {
     gathered[first...].sort(by: precedes)
   }
 
-  /// An inode whose times or size changed by writes, but that has no page left to write: the record comes
-  /// alone.
+  /// Records the size and times of an inode that was written to but has no dirty page left.
   private func recordTimes(_ state: Int) throws(Stop) {
     guard states[state].log.hasUnloggedWrites, states[state].pages.dirty.count == 0 else { return }
     let inode: Inode
@@ -169,15 +168,15 @@ extension Log {
         node: inode.id.raw, size: size, modified: inode.modificationTime, changed: inode.changeTime))
   }
 
-  /// How much of what is gathered goes into one log write.
+  /// How many of the gathered pages go into a log write, and how the records are stored in it.
   private struct Selection {
     var end: Int
     var recordBlocks: Int
-    /// The records all lie in the header.
+    /// All records lie in the header.
     var isInline: Bool
   }
 
-  /// Chooses gathered pages for a log write of at most `room` blocks behind its header; nil when not even the
+  /// Chooses gathered pages for a log write of at most `room` blocks after its header; nil when not even the
   /// records and urgent pages fit.
   private func select(room: Int) -> Selection? {
     var bytes = uncommitted.records.bytes.count
@@ -215,7 +214,7 @@ extension Log {
     guard cache.reserve(Self.framesPerLogWrite) else { throw .again(.memory) }
     let selection = try makeRoom()
     guard let segment = position.segment else { throw .again(.checkpoint) }
-    // All of them before anything has changed.
+    // Find all places before anything has changed.
     places.removeAll(keepingCapacity: true)
     for page in gathered[..<selection.end] { places.append(try location(of: page)) }
     waiting.beginChanges()
@@ -237,11 +236,11 @@ extension Log {
     submit(index)
   }
 
-  /// Blocks of a log write that is made durable by itself at most: a larger one is better followed by a
-  /// flush.
+  /// The largest log write that is written with FUA, in blocks: for a larger one a write and a flush are
+  /// faster.
   private static let blocksForcedAtMost = 64
 
-  /// A log write at the head of the chain, with its header.
+  /// Begins a log write at the head of the chain, with a frame for its header.
   private func beginLogWrite(_ header: FrameIndex, in segment: UInt32) -> Int {
     let index = writes.take(.foreground)
     writes.place(index, segment: segment, at: volume.geometry.segmentBlock(segment) + UInt64(position.offset))
@@ -249,7 +248,7 @@ extension Log {
     return index
   }
 
-  /// Finds a place for the next log write, leaving the segment when too little of it is left.
+  /// Finds room for the next log write, going to the next segment when too little of this one is left.
   private func makeRoom() throws(Stop) -> Selection {
     if position.segment == nil { throw .again(.checkpoint) }
     while true {
@@ -265,7 +264,8 @@ extension Log {
     }
   }
 
-  /// Requests leave enough free segments for all that they change, so only damage leads here.
+  /// No segment is free. Requests leave enough free segments for all that they change, so this happens only
+  /// after damage.
   private func outOfSegments() -> Stop {
     if !condition.isReady { errors.failForWantOfSegments("no free segment for the log") }
     waiting.askForCheckpoint()
@@ -273,7 +273,7 @@ extension Log {
     return .again(.segments)
   }
 
-  /// A log write without contents, which says that the chain goes on in the next segment.
+  /// Writes a log write without contents, whose flag says that the chain continues in the next segment.
   private func leaveSegment() throws(Stop) {
     guard let segment = position.segment else { return }
     let header = cache.takeBuffer()
@@ -286,9 +286,9 @@ extension Log {
     submit(index)
   }
 
-  /// The sizes that files have once these pages are written.
+  /// Records the sizes that files have once these pages are written.
   private func recordSizes(_ range: Range<Int>) {
-    // Pages are in the order of inodes, but for urgent ones, which come first and in any order.
+    // Pages are sorted by inode, except for the urgent ones, which come first and in any order.
     let urgent = range.lowerBound..<min(range.lowerBound + uncommitted.urgentPages.count, range.upperBound)
     var at = range.lowerBound
     while at < range.upperBound {
@@ -341,7 +341,7 @@ extension Log {
     }
   }
 
-  /// Puts a dirty page into a log write: from now on the map says that it lies there.
+  /// Adds a dirty page to a log write, and enters its new address in the map.
   private func appendPage(
     _ frame: FrameIndex, _ place: (inode: Inode, slot: MapSlot), _ writer: inout LogHeaderWriter, _ index: Int
   ) {

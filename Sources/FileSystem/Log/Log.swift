@@ -2,17 +2,20 @@ import FileProtocol
 import Format
 import Glibc
 
-/// The foreground log: records and data as users made them, in a chain of log writes that recovery follows.
+/// The foreground log: records and data in the order of the operations, in a chain of log writes that
+/// recovery follows.
 ///
-/// Owns the chain's head, the foreground log writes under way and what of them is durable, the commit under
-/// way, and the requests that wait until something is durable. A log write goes this way:
+/// Owns the chain's head, the foreground log writes under way, which are completed and which durable, the
+/// failed ones, the flush and the commit under way, and the requests that wait for durability. The states of
+/// a log write:
 ///
-///     formed ─▶ at the device ─▶ ended ─▶ completed, with all before it ─▶ flushed
-///                                  └─▶ failed: the chain is broken until a checkpoint begins a new one
+///     formed ─seal, submit─▶ at the device ─writeEnded─▶ ended ─▶ completed, with all before it ─▶ flushed
+///                                                          └─▶ failed (`isBroken`, until `beginFreshChain`)
 ///
-/// It promises that each header names the header before it and a segment that was free beforehand, that a
-/// request which waits is answered only when all log writes up to its own are durable, and that nothing
-/// behind a failed one counts as durable before a checkpoint holds it.
+/// It promises that each header holds the checksum of the header before it and names as the next segment one
+/// that was free beforehand; that a waiting request is answered only when all log writes up to its own are
+/// durable; and that nothing from a failed log write on counts as durable before a checkpoint holds it.
+/// Log+Commit.swift chooses what goes to the log, Log+Emission.swift forms the log writes.
 final class Log {
   let cache: Cache
   let event: Event
@@ -32,41 +35,42 @@ final class Log {
 
   /// Where the next log write goes.
   private(set) var position = HeadPosition()
-  /// Where the chain goes when the segment is full; taken beforehand, named by every header.
+  /// The segment after the current one; taken beforehand, and named in every header.
   private var nextSegment: UInt32 = 0
   private var previousChecksum: UInt32 = 0
-  /// Foreground writes under way, oldest first.
+  /// Foreground log writes under way, oldest first.
   private var inFlight: [Int] = []
 
-  /// Log writes up to this number have ended, and are durable.
+  /// All log writes up to these sequence numbers have ended, and are durable, respectively.
   private(set) var completedThrough: UInt64 = 0
   private(set) var flushedThrough: UInt64 = 0
-  /// What a flush under way covers; nil for none.
+  /// The last log write that the flush under way covers; nil when none is under way.
   private var flushTarget: UInt64?
   /// Requests that wait until a log write is durable.
   private var durableWaiters: [(slot: Int, sequence: UInt64)] = []
 
-  /// A log write failed: nothing more is written before a checkpoint begins a new chain.
+  /// A log write has failed: no more log writes are formed before a checkpoint begins a new chain.
   private(set) var isBroken = false
-  /// The first log write of the chain being written.
+  /// The first log write of the current chain.
   private var chainStart: UInt64 = 1
-  /// The first checkpoint that leads into the present chain. Nothing in the chain counts as durable before a
-  /// second one does, so that losing all copies of a checkpoint never loses what came after it.
+  /// The first checkpoint that leads into the current chain. Nothing in the chain counts as durable before a
+  /// second checkpoint leads into it too, so that losing all copies of one checkpoint never loses the log
+  /// after it.
   private(set) var chainSince: UInt64 = 0
-  /// Log writes that failed and that no checkpoint has made up for.
+  /// Failed log writes whose contents no durable checkpoint holds yet.
   private var failed: [UInt64] = [] {
     didSet { heldBackFrom = failed.min() ?? .max }
   }
-  /// Nothing from this log write on, the first that failed, counts as durable before a checkpoint holds it.
+  /// The first of `failed`, `.max` when there is none: no log write from here on counts as durable.
   private var heldBackFrom = UInt64.max
   /// Blocks and records written since the last cut.
   private(set) var blocksSinceCut: UInt64 = 0
 
   /// The commit under way, or the last.
   var commit = Commit()
-  /// Pages gathered for the next log writes.
+  /// Pages gathered for the next log write.
   var gathered: [FrameIndex] = []
-  /// Of those that go into the log write being formed: the inode, and where the map entry lies.
+  /// For each page that goes into the log write being formed: its inode, and where its map entry lies.
   var places: [(inode: Inode, slot: MapSlot)] = []
 
   init(pages: Pages, requests: RequestSlots, writes: LogWrites, condition: Condition, options: Options) {
@@ -87,23 +91,24 @@ final class Log {
     uncommitted = pages.uncommitted
   }
 
-  /// The last log write made.
+  /// The last log write formed.
   var lastSequence: UInt64 { position.sequence - 1 }
-  /// Whether log writes have failed that no checkpoint has made up for.
+  /// Whether log writes have failed whose contents no durable checkpoint holds yet.
   var hasFailures: Bool { !failed.isEmpty }
   /// Whether a flush is under way.
   var isFlushing: Bool { flushTarget != nil }
 
   // MARK: The chain
 
-  /// Recovery: the log ends with log write `last`, all of it durable. A new chain begins with the next.
+  /// Recovery: the log ends with log write `last`, and all of it is durable. A new chain begins with the
+  /// next.
   func begin(after last: UInt64) {
     position = HeadPosition(sequence: last + 1)
     completedThrough = last
     flushedThrough = last
   }
 
-  /// Recovery: a checkpoint leads into the rest of the log, which begins with `header`.
+  /// Recovery: the checkpoint about to be made leads into the rest of the log, which begins with `header`.
   func begin(before header: LogHeader, in segment: UInt32) {
     position = HeadPosition(
       segment: segment,
@@ -115,10 +120,10 @@ final class Log {
     flushedThrough = lastSequence
   }
 
-  /// Recovery applied a log write of so many blocks.
+  /// Recovery: counts a log write of so many blocks as applied.
   func countReplayed(_ blocks: UInt64) { blocksSinceCut += blocks }
 
-  /// A chain begins in a fresh segment, which only the checkpoints to come lead into.
+  /// Begins a chain in a free segment; only checkpoints still to be made lead into it.
   /// - Returns: false when there are no two free segments.
   func beginChain() -> Bool {
     guard let segment = segments.take(), let next = segments.take() else { return false }
@@ -129,8 +134,8 @@ final class Log {
     return true
   }
 
-  /// After a failed log write: the chain goes on in a fresh segment, reached only through the checkpoint
-  /// being made and those after it.
+  /// After a failed log write: continues in a new chain in a free segment, which only the checkpoint being
+  /// made and those after it lead into.
   func beginFreshChain() throws(Stop) {
     guard inFlight.isEmpty else { throw .again(.commit) }
     let (old, oldNext) = (position.segment, nextSegment)
@@ -144,7 +149,8 @@ final class Log {
     chainStart = position.sequence
   }
 
-  /// The chain goes to the segment that its headers named, and takes another to be named.
+  /// Continues the chain in the segment that its headers have named, and takes another segment to be named
+  /// next.
   /// - Returns: false when none is free.
   func enterNextSegment() -> Bool {
     guard let next = segments.take() else { return false }
@@ -155,14 +161,14 @@ final class Log {
     return true
   }
 
-  /// A cut names the place of the next header: it must not lie behind the end of a segment.
+  /// Before a cut: the cut records the position of the next header, which must not be the end of a segment.
   func prepareCut() throws(Stop) {
     guard position.offset >= volume.geometry.segmentBlocks else { return }
     guard enterNextSegment() else { throw .again(.segments) }
   }
 
-  /// A cut is made here.
-  /// - Returns: where a mount goes on from the checkpoint.
+  /// Makes the cut.
+  /// - Returns: the position from which a mount follows the log after the checkpoint.
   func cut() -> LogPosition {
     blocksSinceCut = 0
     var cut = LogPosition()
@@ -173,29 +179,29 @@ final class Log {
     return cut
   }
 
-  /// Whether a log write failed that a checkpoint with a cut before `sequence` refers to.
+  /// Whether a log write of the current chain before `sequence`, a checkpoint's cut, has failed.
   func hasFailure(before sequence: UInt64) -> Bool {
     let covered = chainStart..<max(chainStart, sequence)
     return failed.contains(where: covered.contains)
   }
 
-  /// A checkpoint is durable: it holds all that came before its cut at log write `sequence`.
+  /// A checkpoint is durable: it holds everything before its cut at log write `sequence`.
   func checkpointed(_ checkpoint: UInt64, cut sequence: UInt64) {
     if checkpoint <= chainSince {
       waiting.askForCheckpoint()
     } else if !failed.isEmpty {
       failed.removeAll { $0 < sequence }
     }
-    // Log writes of the new chain may have ended while those of the old one held them back.
+    // Log writes of the new chain may have ended while failed ones of the old chain kept them from counting.
     setFlushed(max(sequence - 1, volume.hasVolatileCache ? flushedThrough : completedThrough))
     wakeDurable()
-    // Log writes that were held back until now may wait for a flush.
+    // Log writes kept from counting until now may need a flush.
     flushIfWanted()
   }
 
   // MARK: Log writes
 
-  /// Fills in the header of a log write and moves the chain behind it.
+  /// Completes the header of a log write, and advances the chain's head past it.
   func seal(
     _ writer: inout LogHeaderWriter, _ index: Int, records: UnsafeRawBufferPointer, isInline: Bool,
     flags: UInt8
@@ -220,25 +226,26 @@ final class Log {
     segments.wrote(write.segment)
   }
 
-  /// Hands a sealed log write to the device.
+  /// Submits a sealed log write to the device.
   func submit(_ index: Int) {
     inFlight.append(index)
     writes.submit(index)
   }
 
-  /// Whether a log write may be durable by itself: all others are, and none is held back.
+  /// Whether a log write written with FUA is durable by itself: all before it are durable, and none has
+  /// failed.
   var mayForceUnitAccess: Bool {
     volume.hasVolatileCache && flushedThrough == lastSequence && heldBackFrom == .max
   }
 
-  /// A foreground log write has ended, well or not.
+  /// A foreground log write has ended, with or without an error.
   func writeEnded(_ index: Int, _ code: Int32) {
     let write = writes[index]
     for frame in write.pages { pages.endWriting(frame, code) }
     if condition.hasFailed, cache.lendingSlots > 0 { pages.returnBorrowed() }
     if code != 0 {
       errors.record(
-        .write, "a log write failed (\(ErrnoText.of(code))); the log goes on elsewhere", code: code)
+        .write, "a log write failed (\(ErrnoText.of(code))); the log continues elsewhere", code: code)
       isBroken = true
       failed.append(write.sequence)
       waiting.askForCheckpoint()
@@ -257,7 +264,7 @@ final class Log {
 
   // MARK: Durability
 
-  /// Asks for a flush that covers everything completed, unless one is under way or nothing needs it.
+  /// Submits a flush that covers everything completed, unless one is under way or nothing needs it.
   private func requestFlush() {
     guard volume.hasVolatileCache, flushTarget == nil, completedThrough > flushedThrough,
       heldBackFrom > flushedThrough + 1
@@ -266,7 +273,7 @@ final class Log {
     writes.flush(Tag(.flush))
   }
 
-  /// Asks for a flush when a request waits for one, or when all that a commit wrote has ended.
+  /// Submits a flush if a request waits for one, or if all log writes of a commit have ended.
   func flushIfWanted() {
     let commitHasEnded = completedThrough >= commit.target && flushedThrough < commit.target
     if commitHasEnded || !durableWaiters.isEmpty { requestFlush() }
@@ -281,15 +288,15 @@ final class Log {
     flushIfWanted()
   }
 
-  /// All log writes up to `sequence` are durable, as far as a checkpoint need not come first.
+  /// Counts all log writes up to `sequence` as durable, but none from the first failed one on.
   private func setFlushed(_ sequence: UInt64) {
     flushedThrough = max(flushedThrough, min(sequence, heldBackFrom - 1))
   }
 
-  /// Whether any request waits until something is durable.
+  /// Whether any request waits for durability.
   var hasDurableWaiters: Bool { !durableWaiters.isEmpty }
 
-  /// Requests whose log write is durable reply.
+  /// Finishes the requests whose log write is durable.
   private func wakeDurable() {
     guard !durableWaiters.isEmpty else { return }
     let durable = flushedThrough
@@ -306,14 +313,14 @@ final class Log {
     durableWaiters.removeLast(durableWaiters.count - left)
   }
 
-  /// The request in `slot` replies once log write `sequence` is durable.
+  /// Finishes the request in `slot` once log write `sequence` is durable.
   func finishWhenDurable(_ slot: Int, _ sequence: UInt64) {
     guard sequence > flushedThrough else { return requests.finish(slot) }
     durableWaiters.append((slot, sequence))
     requestFlush()
   }
 
-  /// Nothing can be written any more: those who wait until something is durable get an error.
+  /// After writing has ended: fails the requests that wait for durability.
   func giveUp() {
     isBroken = true
     pages.returnBorrowed()
@@ -332,7 +339,8 @@ final class Log {
     invariants.expect(sequences == sequences.sorted(), "log writes under way are out of order")
     invariants.expect(sequences.allSatisfy { $0 > completedThrough }, "a completed log write is under way")
     invariants.expect(
-      durableWaiters.allSatisfy { $0.sequence > flushedThrough }, "a request waits for what is durable")
+      durableWaiters.allSatisfy { $0.sequence > flushedThrough },
+      "a request waits for a log write that is durable")
     invariants.expect(flushedThrough < heldBackFrom, "a failed log write counts as durable")
     guard let segment = position.segment, condition.isReady, !condition.hasFailed else { return }
     invariants.expect(

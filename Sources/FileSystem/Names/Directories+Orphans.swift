@@ -1,7 +1,7 @@
 import Format
 
-/// Inodes without a name, and inodes with blocks cut off: they stand in a hidden directory until they have
-/// been freed.
+/// The orphan directory, hidden from users: it holds inodes without a name and inodes with a detached tree
+/// until these have been freed.
 extension Directories {
   /// The name of an inode in the orphan directory: 16 hexadecimal digits.
   private func withOrphanName<T>(_ number: UInt64, _ body: (UnsafeRawBufferPointer) throws(Stop) -> T)
@@ -24,7 +24,7 @@ extension Directories {
     try withOrphanName(number) { name throws(Stop) in try prepareInsert(orphans, name) }
   }
 
-  /// Loads what `removeOrphan` needs.
+  /// Loads the blocks that `removeOrphan` needs.
   func loadOrphan(_ number: UInt64) throws(Stop) {
     let orphans = try nodes.inode(NodeID.orphans)
     _ = try withOrphanName(number) { name throws(Stop) in try findName(orphans, name)?.key }

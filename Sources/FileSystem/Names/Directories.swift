@@ -1,10 +1,12 @@
 import Format
 import Glibc
 
-/// Names in directories. Small directories lie in the inode, others in hashed leaves.
+/// Names in directories: finding, inserting, removing, replacing and listing them. The names of a small
+/// directory lie in its inode, those of others in hashed leaves.
 ///
-/// Owns what directories hold. It promises that a name which was prepared can be inserted without reading or
-/// allocating anything more, and that no walk through a damaged directory is endless.
+/// Owns the contents of directories, the orphan directory included, and the index nodes that directories and
+/// extended attributes share. It promises that after `prepareInsert` a name can be inserted without reading
+/// or allocating anything more, and that no walk through a damaged directory is endless.
 final class Directories {
   let volume: Volume
   let loader: Loader
@@ -16,17 +18,17 @@ final class Directories {
     loader = nodes.loader
   }
 
-  /// Way to the leaf for `hash` in a directory with leaves.
+  /// The path to the leaf for `hash` in a directory with leaves.
   private func path(_ directory: Inode, _ hash: UInt64) throws(Stop) -> DirectoryPath {
     try path(from: directory.root, of: directory, hash)
   }
 
-  /// Way from `root`, a node or index of `owner`, to the leaf for `hash`.
+  /// The path from `root`, a leaf or index of `owner`, to the leaf for `hash`.
   func path(from root: UInt64, of owner: Inode, _ hash: UInt64) throws(Stop) -> DirectoryPath {
     try path(from: root, of: owner) { DirectoryHash.slot(hash, depth: $1) }
   }
 
-  /// Way to the last leaf; to none where an index is empty.
+  /// The path to the last leaf; without a leaf where an index is empty.
   func lastPath(from root: UInt64, of owner: Inode) throws(Stop) -> DirectoryPath {
     try path(from: root, of: owner) { index, _ in (0..<DirectoryIndex.slots).last { index[$0] != 0 } ?? 0 }
   }
@@ -64,7 +66,7 @@ final class Directories {
     return leaf
   }
 
-  /// The leaf for `hash`, nil when there is none. Allocates nothing: this is what every lookup does.
+  /// The leaf for `hash`, nil when there is none. It allocates nothing, because every lookup runs it.
   private func findLeaf(_ directory: Inode, _ hash: UInt64) throws(Stop) -> DirectoryLeaf? {
     var reference = directory.root
     var depth = 0
@@ -76,7 +78,8 @@ final class Directories {
     return reference == 0 ? nil : try leaf(reference, of: directory)
   }
 
-  /// The entries among which a name with `hash` lies; nil where there are none.
+  /// The entries, in the inode or in a leaf, among which a name with `hash` would lie; nil where there are
+  /// none.
   private func entries(_ directory: Inode, _ hash: UInt64) throws(Stop) -> DirectoryEntries? {
     guard directory.layout == .node else { return DirectoryEntries(directory) }
     guard let leaf = try findLeaf(directory, hash) else { return nil }
@@ -89,7 +92,7 @@ final class Directories {
     return try entries(directory, hash)?.find(name, hash: hash)
   }
 
-  /// The name with `hash` that a directory gives an inode; nil when it has none.
+  /// The name with `hash` under which a directory lists an inode; nil when it has none.
   func findName(_ directory: Inode, hash: UInt64, of number: UInt64) throws(Stop) -> [UInt8]? {
     guard let entries = try entries(directory, hash) else { return nil }
     var offset = entries.position(of: hash << DirectoryHash.ordinalBits)
@@ -102,8 +105,8 @@ final class Directories {
 
   // MARK: Inserting
 
-  /// Makes sure that `name` can be inserted without reading or allocating anything more: leaves split until
-  /// it fits. What a directory holds does not change.
+  /// Makes sure that `name` can be inserted without reading or allocating anything more: splits leaves until
+  /// it fits. The directory's names do not change.
   func prepareInsert(_ directory: Inode, _ name: UnsafeRawBufferPointer) throws(Stop) {
     let hash = volume.hash.of(name)
     while true {
@@ -132,7 +135,7 @@ final class Directories {
     }
   }
 
-  /// Inserts a name that is not there. `prepareInsert` came before.
+  /// Inserts a name that is not there. The caller has called `prepareInsert`.
   func insertName(_ directory: Inode, _ name: UnsafeRawBufferPointer, node id: NodeID, type: UInt8)
     throws(Stop)
   {
@@ -169,7 +172,7 @@ final class Directories {
     return (fresh.number, index)
   }
 
-  /// The records of a small directory move from its inode into a first leaf.
+  /// Moves the records of a small directory from its inode into a first leaf.
   private func makeHashed(_ directory: Inode) throws(Stop) {
     let fresh = try newLeaf(directory)
     nodes.modify(directory.page)
@@ -183,12 +186,12 @@ final class Directories {
     directory.inlineLength = 0
   }
 
-  /// An empty leaf where the directory had none.
+  /// Adds an empty leaf where the directory has none.
   private func makeLeaf(_ directory: Inode, _ path: DirectoryPath) throws(Stop) {
     hang(try newLeaf(directory).number, at: path, of: directory, \.root)
   }
 
-  /// Puts a leaf at the end of a way that leads to none.
+  /// Adds a leaf at the end of a path without one.
   /// - Parameter root: where the owner refers to the tree.
   func hang(
     _ leaf: UInt64, at path: DirectoryPath, of owner: Inode, _ root: ReferenceWritableKeyPath<Inode, UInt64>
@@ -201,7 +204,7 @@ final class Directories {
     for slot in last.index.range(of: last.slot) { last.index[slot] = leaf }
   }
 
-  /// Splits a leaf in halves.
+  /// Moves the upper half of a leaf's hash range into a new leaf.
   private func split(_ directory: Inode, _ path: DirectoryPath, _ leaf: DirectoryLeaf) throws(Stop) {
     guard let (index, depth, slots) = try upperHalf(path, of: directory, \.root) else { return }
     let fresh = try newLeaf(directory)
@@ -211,10 +214,10 @@ final class Directories {
     for slot in slots { index[slot] = fresh.number }
   }
 
-  /// The slots that the upper half of a leaf gets when it is split. A leaf that has no index above it, or one
-  /// slot only, first gets an index node of its own.
+  /// The slots of the index that are to refer to the upper half of a leaf when it is split. A leaf that has
+  /// no index above it, or only one slot there, first gets an index node of its own.
   /// - Parameter root: where the owner refers to the tree.
-  /// - Returns: nil when it got one.
+  /// - Returns: nil when it got one: then to be called again.
   func upperHalf(
     _ path: DirectoryPath, of owner: Inode, _ root: ReferenceWritableKeyPath<Inode, UInt64>
   ) throws(Stop) -> (index: DirectoryIndex, depth: Int, slots: Range<Int>)? {
@@ -235,7 +238,7 @@ final class Directories {
     return (last.index, last.depth, range.lowerBound + range.count / 2..<range.upperBound)
   }
 
-  /// Records are sorted by hash, so those whose slot is at least `slot` are the leaf's end.
+  /// Records are sorted by hash, so those whose slot is at least `slot` are at the leaf's end.
   private func moveUpperHalf(from leaf: DirectoryLeaf, to fresh: DirectoryLeaf, depth: Int, slot: Int) {
     let entries = DirectoryEntries(leaf)
     var offset = entries.start
@@ -253,7 +256,7 @@ final class Directories {
 
   // MARK: Removing and replacing
 
-  /// Removes a name; leaves and index nodes that are empty then are freed.
+  /// Removes a name, and frees the leaf and index nodes that are empty then.
   func removeName(_ directory: Inode, _ name: UnsafeRawBufferPointer) throws(Stop) {
     let hash = volume.hash.of(name)
     guard let entries = try entries(directory, hash), let record = entries.find(name, hash: hash) else {
@@ -279,15 +282,15 @@ final class Directories {
     directory.inlineLength = 0
   }
 
-  /// Frees the last leaf of a directory that goes.
+  /// Frees the last leaf of a directory that is being freed.
   func removeLastLeaf(_ directory: Inode) throws(Stop) {
     let path = try lastPath(from: directory.root, of: directory)
     nodes.modify(directory.page)
     removeLeaf(directory, path)
   }
 
-  /// Frees the leaf at the end of a way, and the index nodes that are empty then.
-  /// - Returns: whether nothing is left.
+  /// Frees the leaf at the end of a path, and the index nodes that are empty then.
+  /// - Returns: whether the whole tree was freed.
   func freeLeaf(_ path: DirectoryPath) -> Bool {
     if path.leaf != 0 { nodes.freeNode(.internalNode, path.leaf) }
     for step in path.steps.reversed() {
@@ -300,7 +303,7 @@ final class Directories {
     return true
   }
 
-  /// Points a name at another inode.
+  /// Makes a name refer to another inode.
   func replaceName(_ directory: Inode, _ name: UnsafeRawBufferPointer, node id: NodeID, type: UInt8)
     throws(Stop)
   {
@@ -314,9 +317,9 @@ final class Directories {
 
   // MARK: Walking
 
-  /// A leaf goes with its last name, and an index with its last leaf. So between two names lie few places
-  /// without any, unless many indices of a damaged directory share what is below them: then there could be
-  /// more than can ever be looked at.
+  /// Empty leaves and indices that one walk skips at most. Leaves and indices are freed when they become
+  /// empty, so between two names there are few; but in a damaged directory indices may share their children,
+  /// and then a walk could go on practically for ever.
   private static let placesWithoutNames = 512
 
   /// Calls `body` with the records whose key is greater than `cookie`, in order, until it returns false.
@@ -345,19 +348,19 @@ final class Directories {
     }
   }
 
-  /// The first hash behind the slots below `slot` of the index at `depth` on the way to `hash`.
+  /// The first hash of `slot` in the index at `depth` on the path to `hash`.
   static func nextHash(_ hash: UInt64, depth: Int, slot: Int) -> UInt64 {
     let shift = DirectoryHash.bits - 8 * UInt64(depth + 1)
     return ((hash >> (shift + 8)) << 8 + UInt64(slot)) << shift
   }
 
-  /// Calls `body` with records behind `cookie`, which goes along.
+  /// Calls `body` with the records after `cookie`, and advances `cookie`.
   private func walk(
     _ entries: DirectoryEntries, after cookie: inout UInt64, _ body: (DirectoryRecord) throws(Stop) -> Bool
   ) throws(Stop) -> Bool {
     var offset = entries.position(of: cookie + 1)
     while let record = entries.record(at: offset) {
-      // A listing goes on behind the last key that it was given.
+      // A listing continues after the last key that it returned, so keys must ascend.
       guard record.key > cookie, record.key <= UInt64(Int64.max) else { throw loader.damaged(entries.page) }
       cookie = record.key
       guard try body(record) else { return false }
@@ -367,13 +370,13 @@ final class Directories {
   }
 }
 
-/// Where a name is looked for: the way from the root index down to the leaf. Names of attributes are found
-/// like names of a directory.
+/// The path from the root index down to the leaf for a name's hash. Names of attributes are found in the same
+/// way as names in a directory.
 struct DirectoryPath {
   struct Step {
     let number: UInt64
     let index: DirectoryIndex
-    /// Indices above it.
+    /// How many indices lie above it.
     let depth: Int
     let slot: Int
   }

@@ -1,12 +1,12 @@
 import Format
 import Glibc
 
-/// Extended attributes: in the inode while they fit beside its contents, then in attribute nodes, found by
-/// the hash of their names as in a directory. A value too long for an attribute node lies apart in value
-/// nodes, which never change.
+/// Extended attributes: in the inode while they fit beside its contents, otherwise in attribute nodes, found
+/// by the hash of their names like names in a directory. A value too long for an attribute node is stored
+/// apart, in value nodes, which never change.
 ///
-/// Owns what attribute nodes and the attributes in an inode hold. It promises that a listing misses no
-/// attribute which is there all the time, and that one which is set again lies where a listing finds it.
+/// Owns the contents of attribute nodes and value nodes, and the attributes in inodes. It promises that a
+/// listing done in steps misses no attribute that exists all the while, even one that is set again meanwhile.
 final class ExtendedAttributes {
   let waiting: Waiting
   let volume: Volume
@@ -22,14 +22,14 @@ final class ExtendedAttributes {
     loader = nodes.loader
   }
 
-  /// New nodes that `setAttribute` takes at most: those of the longest value.
+  /// New nodes that `setAttribute` takes, at most: those of the longest value.
   private static let nodesPerAttribute = AttributeValueNode.count(of: AttributeEntries.maximumValue)
-  /// Blocks charged for the leaves and indices that a new attribute may take.
+  /// Blocks charged for the attribute nodes and indices that a new attribute may take.
   private static let blocksPerAttribute: UInt64 = 8
 
   // MARK: Finding
 
-  /// An attribute, and the node it lies in: nil for the inode.
+  /// An attribute, and the attribute node it lies in; nil when it lies in the inode.
   struct FoundAttribute {
     let attribute: AttributeEntries.Attribute
     let node: AttributeNode?
@@ -57,7 +57,7 @@ final class ExtendedAttributes {
     return AttributeEntries(node).find(name).map { FoundAttribute(attribute: $0, node: node) }
   }
 
-  /// An attribute's value. All nodes of one that lies apart are read at the same time.
+  /// An attribute's value. The nodes of a value stored apart are all read at the same time.
   func value(of attribute: AttributeEntries.Attribute, in inode: Inode) throws(Stop) -> [UInt8] {
     guard attribute.form == .apart else { return Array(attribute.content) }
     var bytes: [UInt8] = []
@@ -77,8 +77,8 @@ final class ExtendedAttributes {
     return bytes
   }
 
-  /// Calls `body` for the attributes in nodes whose names have at least the hash `first`, a node at a time.
-  /// - Returns: the hash at which to go on; nil when that was all.
+  /// Calls `body` for the attributes of one node: those whose names have at least the hash `first`.
+  /// - Returns: the hash from which to go on; nil when that was the last node.
   func forEachAttribute(
     _ inode: Inode, from first: UInt64, _ body: (AttributeEntries.Attribute) -> Void
   ) throws(Stop) -> UInt64? {
@@ -86,7 +86,7 @@ final class ExtendedAttributes {
     let path = try directories.path(from: inode.attributeNode, of: inode, first)
     if path.leaf != 0 {
       AttributeEntries(try attributeNode(path.leaf, of: inode)).forEach { attribute in
-        // A leaf that covers more than one did before holds names that were met already.
+        // The node may cover more hashes than the former one there, and so hold names listed already.
         if volume.hash.of(attribute.name) >= first { body(attribute) }
       }
     }
@@ -96,15 +96,16 @@ final class ExtendedAttributes {
 
   // MARK: Setting
 
-  /// How an attribute will be kept, and whether in the inode.
+  /// In which form an attribute is stored, and whether in the inode.
   private struct Placement {
     var form: AttributeEntries.Form
     var isInInode: Bool
-    /// The bytes it takes there.
+    /// The bytes that its entry takes.
     var length: Int
   }
 
-  /// What is in attribute nodes stays there, so that a listing under way does not miss it.
+  /// Where an attribute is to be stored. One that lies in an attribute node stays in attribute nodes, so that
+  /// a listing under way does not miss it.
   private func placement(
     _ inode: Inode, _ name: UnsafeRawBufferPointer, value: Int, replacing found: FoundAttribute?
   ) -> Placement {
@@ -140,8 +141,8 @@ final class ExtendedAttributes {
     return node.length - replaced + length <= AttributeNode.capacity
   }
 
-  /// Makes sure that `setAttribute` will find room and needs nothing more from the device: nodes split until
-  /// it fits.
+  /// Makes sure that `setAttribute` needs to read and allocate nothing more: splits attribute nodes until the
+  /// attribute fits.
   func prepareAttribute(_ inode: Inode, _ name: UnsafeRawBufferPointer, value: Int) throws(Stop) {
     let found = try findAttribute(inode, name)
     let placement = placement(inode, name, value: value, replacing: found)
@@ -174,12 +175,12 @@ final class ExtendedAttributes {
     return (fresh.number, node)
   }
 
-  /// An empty node where there was none.
+  /// Adds an empty attribute node where there is none.
   private func makeAttributeNode(_ inode: Inode, _ path: DirectoryPath) throws(Stop) {
     directories.hang(try newAttributeNode(inode).number, at: path, of: inode, \.attributeNode)
   }
 
-  /// Splits a node in halves, as a directory's leaf.
+  /// Moves the upper half of an attribute node's hash range into a new node, as with a directory's leaf.
   private func splitAttributes(_ inode: Inode, _ path: DirectoryPath, _ node: AttributeNode) throws(Stop) {
     guard let (index, depth, slots) = try directories.upperHalf(path, of: inode, \.attributeNode) else {
       return
@@ -208,7 +209,7 @@ final class ExtendedAttributes {
     }
   }
 
-  /// Sets an attribute, whether it is there or not. `prepareAttribute` came before.
+  /// Sets an attribute, whether it exists or not. The caller has called `prepareAttribute`.
   func setAttribute(_ inode: Inode, _ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer)
     throws(Stop)
   {
@@ -255,7 +256,7 @@ final class ExtendedAttributes {
 
   // MARK: Removing
 
-  /// Removes an attribute if it is there; nodes that are empty then are freed.
+  /// Removes an attribute if it exists, and frees the nodes that are empty then.
   func removeAttribute(_ inode: Inode, _ name: UnsafeRawBufferPointer) throws(Stop) {
     guard let found = try findAttribute(inode, name) else { return }
     takeOut(found, of: inode)
@@ -266,7 +267,7 @@ final class ExtendedAttributes {
     }
   }
 
-  /// Takes an attribute and its value away, and leaves the node that it was in.
+  /// Removes an attribute's entry and frees its value nodes; an attribute node left empty is not freed.
   private func takeOut(_ found: FoundAttribute, of inode: Inode) {
     for number in found.attribute.valueNodes { nodes.freeNode(.internalNode, number) }
     if let node = found.node {
@@ -278,8 +279,8 @@ final class ExtendedAttributes {
     }
   }
 
-  /// Frees a node of attributes and their values, or the value of one that is in the inode, of an inode that
-  /// goes.
+  /// Does a step of freeing the attributes of an inode that is being freed: frees one attribute node and the
+  /// values of its attributes, or the value of one attribute in the inode.
   /// - Returns: false when there is nothing more to free.
   func freeAttributesStep(_ inode: Inode) throws(Stop) -> Bool {
     if inode.attributeNode != 0 {
@@ -291,7 +292,7 @@ final class ExtendedAttributes {
       }
       nodes.modify(inode.page)
       if directories.freeLeaf(path) { inode.attributeNode = 0 }
-      // The next step reads others.
+      // The next step reads other nodes.
       waiting.releasePins()
       return true
     }
@@ -302,8 +303,8 @@ final class ExtendedAttributes {
 
   // MARK: Room in the inode
 
-  /// Makes room for a file's bytes in its inode, at recovery: attributes may be there that were not when the
-  /// record was made, because the file was longer then and had lost its bytes to a map.
+  /// Recovery: makes room for a file's bytes in its inode, by moving attributes to nodes. They may lie in the
+  /// inode although they did not when the record was made, because the file was longer then and had a map.
   func prepareInlineRoom(_ inode: Inode, for length: Int) throws(Stop) {
     while inode.layout == .inline, length > inode.inlineRoom, length <= Inode.inlineCapacity,
       let attribute = AttributeEntries(inode).first(where: { _ in true })

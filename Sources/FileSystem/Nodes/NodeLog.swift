@@ -1,10 +1,10 @@
 import Format
 
-/// The log that a checkpoint writes nodes and table blocks to. It is no chain: what it holds is found through
-/// the tables.
+/// The log of a checkpoint's nodes and table blocks. Its log writes form no chain: the blocks in them are
+/// found through the tables.
 ///
-/// Owns the head of that log and the log write being filled. A block appended is a copy, so that the node can
-/// be changed at once.
+/// Owns the head of that log, the log write being filled, and the count of log writes under way. Each block
+/// is copied when it is appended, so that the node may change at once.
 final class NodeLog {
   private let cache: Cache
   private let event: Event
@@ -15,7 +15,7 @@ final class NodeLog {
   private var head = HeadPosition()
   /// The log write being filled.
   private var open: (index: Int, writer: LogHeaderWriter)?
-  /// Log writes of nodes at the device, and their blocks, those of the log write being filled included.
+  /// Log writes of nodes at the device; and the blocks in them and in the log write being filled.
   private(set) var writesInFlight = 0
   private(set) var blocksInFlight = 0
 
@@ -30,14 +30,14 @@ final class NodeLog {
     self.writes = writes
   }
 
-  /// After a mount: the number of the first log write.
+  /// After a mount: sets the sequence number of the first log write.
   func begin(sequence: UInt64) { head.sequence = sequence }
 
-  /// Blocks of a log write of nodes at most.
+  /// Blocks in a log write of nodes, at most.
   private static let blocksPerWrite = 128
 
   /// Adds a copy of a block.
-  /// - Returns: where it goes and its checksum; nil when there is no room, which is the end of writing.
+  /// - Returns: its address and checksum; nil when there is no room, which has ended all writing.
   func append(_ page: Page, _ run: OwnerRun, prepare: (Page) -> Void = { _ in }) -> (
     address: UInt64, checksum: UInt32
   )? {
@@ -93,7 +93,7 @@ final class NodeLog {
     return true
   }
 
-  /// Sends the open log write to the device.
+  /// Completes the open log write and submits it.
   func seal() {
     guard var open else { return }
     self.open = nil
@@ -113,7 +113,7 @@ final class NodeLog {
     writes.submit(open.index)
   }
 
-  /// A log write of nodes has ended, well or not.
+  /// A log write of nodes has ended, with or without an error.
   func writeEnded(_ index: Int, _ code: Int32) {
     writesInFlight -= 1
     blocksInFlight -= writes[index].count

@@ -5,10 +5,11 @@ import Glibc
 /// Nodes by number: inodes, and the internal nodes of maps, directories and attributes, found through two
 /// tables.
 ///
-/// Owns the tables, which nodes are changed and how far these have come (`NodeState`), and the numbers given
-/// out and given up. It promises that a node is checked once before it is used, that a node which belongs to
-/// the checkpoint under way is written as it was at the cut before it changes (`modify`), and that what a
-/// checkpoint needs of the tables is in memory when it writes nodes (`holdTables`).
+/// Owns the two tables (`NodeTable`: numbers allocated and freed), the lists of changed nodes by their state
+/// (`NodeState`, whose diagram is in FrameInfo.swift), and, for a checkpoint, the frozen nodes, the table
+/// blocks and the roots as of the cut. It promises that a node is checked once before it is used; that a node
+/// of the checkpoint under way is written as it was at the cut before it changes (`modify`); and that the
+/// table blocks above all nodes of a checkpoint are in memory and dirty when it writes them (`holdTables`).
 final class NodeStore {
   let cache: Cache
   let event: Event
@@ -22,23 +23,26 @@ final class NodeStore {
   let internals = NodeTable(nodeKind: .internalNode, blockKind: .internalTable)
 
   private var lastInode = InodeMemo()
-  /// Nodes changed since the last cut: those with a dirty table block above them, and the others.
+  /// Nodes and table blocks changed since the last cut: those above which the table block is dirty, and the
+  /// others.
   private var held = FrameList()
   private var loose = FrameList()
-  /// Nodes of the checkpoint under way that it still has to write.
+  /// Nodes that the checkpoint under way still has to write.
   private var frozen = FrameList()
-  /// Table blocks as of the cut, lowest level first, and the first of them that is still to be written.
+  /// The table blocks that the checkpoint under way writes, lowest level first, and the index of the first
+  /// that is still to be written.
   private var tablesAtCut: [FrameIndex] = []
   private var tableCursor = 0
   /// The tables' roots as of the cut; their addresses are known once the tables have been written.
   private(set) var inodesAtCut = TableRoot()
   private(set) var internalsAtCut = TableRoot()
-  /// Nodes with a number and no address yet, and blocks of the tables without one; they take space.
+  /// Nodes that have a number but no address yet, and table blocks without an address; both count as used
+  /// space.
   private(set) var newNodes = 0
   private(set) var newTableBlocks = 0
-  /// When the oldest change was made that no checkpoint holds; 0 for none. Nanoseconds, monotonic.
+  /// When the oldest change was made that no checkpoint includes; 0 for none. Nanoseconds, monotonic.
   private(set) var oldestChange: UInt64 = 0
-  /// Nodes freed so far: what was remembered of where a node lies counts until the next.
+  /// Nodes freed so far. A remembered location of a node is valid until this number changes.
   private(set) var freedNodes: UInt64 = 0
 
   init(
@@ -57,14 +61,14 @@ final class NodeStore {
 
   /// Nodes changed since the last cut.
   var dirtyCount: Int { held.count + loose.count }
-  /// Of these, those whose table blocks may have to be read and changed.
+  /// Of these, the loose ones, whose table blocks may still have to be read and dirtied.
   var looseCount: Int { loose.count }
-  /// Nodes that the checkpoint under way has not written.
+  /// Nodes that the checkpoint under way still has to write.
   var frozenCount: Int { frozen.count }
 
   // MARK: Finding
 
-  /// The table that finds nodes of this kind.
+  /// The table for nodes of this kind.
   private func table(of kind: OwnerKind) -> NodeTable { kind == .inode ? inodes : internals }
 
   /// The inode with this number.
@@ -100,17 +104,17 @@ final class NodeStore {
   @inline(__always)
   func inode(id raw: UInt64) throws(Stop) -> Inode { try inode(NodeID(raw: raw)) }
 
-  /// Whether an inode is in memory, or on its way there.
+  /// Whether an inode is in memory or being read.
   func isInMemory(_ id: NodeID) -> Bool { cache.find(NodeKey(.inode, id.number)) != .none }
 
-  /// The inode with this number where it is in memory.
+  /// The inode with this number if it is in memory.
   func inodeInMemory(_ number: UInt64) -> Inode? {
     let frame = cache.find(NodeKey(.inode, number))
     guard frame != .none, cache[frame].isReady else { return nil }
     return Inode(cache.page(frame), number: number)
   }
 
-  /// The internal node with this number, which must be fit for `role`.
+  /// The internal node with this number, checked to be valid for `role`.
   func node(_ number: UInt64, as role: NodeRole) throws(Stop) -> Page {
     let key = NodeKey(.internalNode, number)
     if let page = try loader.cached(key) {
@@ -136,8 +140,8 @@ final class NodeStore {
     }
   }
 
-  /// A walk through a tree goes on with the child in slot `first` of a map node. When that is not in memory,
-  /// it is read together with those that come after it, or before it.
+  /// Read-ahead for a walk through a tree that goes on with the child in slot `first` of a map node: when
+  /// that child is not in memory, it is read together with the children after it, or before it.
   func readAhead(_ page: Page, from first: Int, isForward: Bool) throws(Stop) {
     let child = Entry(page, at: first * Entry.size).address
     guard cache.find(NodeKey(.internalNode, child)) == .none else { return }
@@ -148,7 +152,7 @@ final class NodeStore {
       slot += isForward ? 1 : -1
       guard number != 0 else { continue }
       left -= 1
-      // What is wrong with one of them is found when it is its turn.
+      // An error in one of them is met again, and handled, when its turn comes.
       _ = try? node(number, as: .map)
     }
     guard !waiting.isMissing else { throw .again(.read) }
@@ -156,7 +160,8 @@ final class NodeStore {
 
   // MARK: Changing
 
-  /// A node is about to be changed. Whatever changes one calls this first.
+  /// To be called before every change of a node: makes it dirty, and first writes it as it is if it is
+  /// frozen.
   @inline(__always)
   func modify(_ page: Page) {
     let frame = cache.frame(of: page)
@@ -165,8 +170,8 @@ final class NodeStore {
     case .node(.frozen):
       writeFrozen(frame)
       becomeLoose(frame)
-    // Another state than of a node: in a damaged tree it may have been freed as part of what lies below it,
-    // and hold something else.
+    // Loose or held: it is dirty already. Any other state: in a damaged tree the node may have been freed as
+    // its own descendant, and the frame hold something else.
     default: break
     }
   }
@@ -177,9 +182,9 @@ final class NodeStore {
     if oldestChange == 0 { oldestChange = max(event.now.monotonic, 1) }
   }
 
-  /// A cleared block in memory for a node that has none yet. It is not dirty before `modify`.
+  /// A cleared block in memory for a new node. It is not dirty before `modify`.
   func makeNode(_ key: NodeKey) throws(Stop) -> Page {
-    // A table that was changed in memory says that a number is free which is not.
+    // The number is in use although the table, which a device has changed in memory, has it as free.
     guard cache.find(key) == .none else { throw .fail(EIO) }
     let frame = cache.insert(key)
     guard frame != .none else { throw .again(.memory) }
@@ -188,12 +193,12 @@ final class NodeStore {
     return page
   }
 
-  /// Makes sure that the operation at hand can take `count` new internal nodes.
+  /// Makes sure that the running operation can take `count` new internal nodes.
   func prepareNodes(_ count: Int) throws(Stop) {
     if internals.poolCount < count { try fillPool(internals, count) }
   }
 
-  /// A new internal node of some role; `prepareNodes` came before.
+  /// A new internal node of some role. The caller has called `prepareNodes`.
   func newNode(as role: NodeRole = .unchecked) throws(Stop) -> (number: UInt64, page: Page) {
     let number = takeNumber(internals).number
     guard number != 0 else { throw .fail(EIO) }
@@ -203,7 +208,7 @@ final class NodeStore {
     return (number, page)
   }
 
-  /// The block of a new inode, whose number was taken or claimed.
+  /// The block of a new inode, whose number the caller has taken or claimed.
   func newInode(_ number: UInt64) throws(Stop) -> Page {
     let page = try makeNode(NodeKey(.inode, number))
     modify(page)
@@ -211,7 +216,7 @@ final class NodeStore {
     return page
   }
 
-  /// Gives up a node: its memory at once, its number and block when the tables allow.
+  /// Frees a node: its frame at once, its number and its block later (`processFrees`).
   func freeNode(_ kind: OwnerKind, _ number: UInt64) {
     freedNodes &+= 1
     let frame = cache.find(NodeKey(kind, number))
@@ -230,7 +235,7 @@ final class NodeStore {
     cache.drop(frame)
   }
 
-  /// A dirty node is written, or belongs to a checkpoint now, or goes.
+  /// Removes a node or table block from its list of dirty ones, because it is written or freed.
   private func makeClean(_ frame: FrameIndex) {
     if cache[frame].state == .node(.held) {
       cache.remove(frame, from: &held)
@@ -242,8 +247,8 @@ final class NodeStore {
 
   // MARK: The cut
 
-  /// The tables must be in memory when the nodes get their new addresses: table blocks above loose nodes are
-  /// made dirty, as many as one event has time for.
+  /// Prepares a cut: reads and dirties the table blocks above loose nodes, as many as one event has time for,
+  /// so that they are in memory when the nodes get their new addresses.
   func holdTables() throws(Stop) {
     var missing = 0
     var isFurther = false
@@ -253,14 +258,14 @@ final class NodeStore {
       event.count(Work.frame)
       do throws(Stop) {
         try holdTable(above: cache[node].key)
-        // Table blocks that became dirty are behind it now.
+        // Read after holdTable, which may have appended table blocks to the list.
         frame = cache[node].next
         cache.remove(node, from: &loose)
         cache.setNode(node, .held)
         cache.append(node, to: &held)
         isFurther = true
       } catch .again {
-        // Go on, so that what is missing is read together.
+        // Go on, so that all missing blocks are read at the same time.
         missing += 1
         frame = cache[node].next
       }
@@ -269,8 +274,8 @@ final class NodeStore {
     guard missing == 0 else { throw .again(.read) }
   }
 
-  /// The table block above a dirty block must be dirty too. It may be clean although the block below is not:
-  /// it was written by the last checkpoint after the block had been changed again.
+  /// Dirties the table block above a dirty node or table block. It may be clean although the block below it
+  /// is dirty, if the last checkpoint wrote it after the block below had been changed again.
   private func holdTable(above key: NodeKey) throws(Stop) {
     let isInodes = key.kind == .inode || key.kind == .inodeTable
     let table = isInodes ? inodes : internals
@@ -282,7 +287,7 @@ final class NodeStore {
     _ = try dirtyTablePath(table, isNode ? key.number : key.number << (8 * UInt64(level)))
   }
 
-  /// Dirty nodes belong to the checkpoint from here on; table blocks are to be written after them.
+  /// The cut: freezes all dirty nodes, and lists the dirty table blocks to be written after them.
   func cut() {
     assert(loose.count == 0 && frozen.count == 0)
     oldestChange = 0
@@ -312,11 +317,11 @@ final class NodeStore {
     return frozen.first == .none
   }
 
-  /// Writes a node as it is at this moment, which is as it was at the cut.
+  /// Writes a frozen node, which has not changed since the cut.
   private func writeFrozen(_ frame: FrameIndex) {
     let key = cache[frame].key
     cache.remove(frame, from: &frozen)
-    // It stays in memory until it has been copied.
+    // Clean only at the end: a clean frame could be evicted before it has been copied.
     defer { cache.setNode(frame, .clean) }
     let table = table(of: key.kind)
     let leafKey = NodeKey(table: table.blockKind, level: 0, index: key.number >> 8)
@@ -347,10 +352,10 @@ final class NodeStore {
     return true
   }
 
-  /// Writes a table block and tells the block above, or the root.
+  /// Writes a table block, and enters its new address in the block above or in the root.
   private func writeTable(_ frame: FrameIndex) {
     let key = cache[frame].key
-    // It stays in memory until it has been copied.
+    // Clean only at the end: a clean frame could be evicted before it has been copied.
     defer { makeClean(frame) }
     let isInodes = key.kind == .inodeTable
     let table = isInodes ? inodes : internals
@@ -387,8 +392,8 @@ final class NodeStore {
 
   // MARK: Marks
 
-  /// Numbers marked as allocated without an address are free on disk: a leaf that was read has no marks, and
-  /// one that is written none either.
+  /// Clears the marks in a leaf that was read or is about to be written: on disk a number without an address
+  /// is free.
   func clearMarks(_ leaf: Page) {
     for index in 0..<Entry.perBlock {
       var entry = Entry(leaf, at: index * Entry.size)
@@ -398,7 +403,7 @@ final class NodeStore {
     }
   }
 
-  /// Marks a number as allocated. A mark lives in memory only, so its leaf has to stay there.
+  /// Marks a number as allocated. Marks exist in memory only, so the leaf stays there while it has any.
   func markAllocated(_ leaf: Page, _ number: UInt64) {
     let offset = Int(number & 255) * Entry.size
     var entry = Entry(leaf, at: offset)
@@ -407,17 +412,17 @@ final class NodeStore {
     cache.addMark(cache.frame(of: leaf))
   }
 
-  /// A number that was marked as allocated has an address now, or is free again. The mark itself is in the
-  /// leaf, and so not what is counted by.
+  /// Counts a mark less, because its number has an address now or is free again. The count in the frame
+  /// decides, not the mark in the leaf, which a device may have changed in memory.
   func forgetMark(_ leaf: Page) {
     guard cache.removeMark(cache.frame(of: leaf)) else { return }
     newNodes -= 1
   }
 
-  /// A number was given to a node, which has no address yet.
+  /// Counts a new node, which has a number but no address yet.
   func countNewNode() { newNodes += 1 }
 
-  /// A block of a table was made, which has no address yet.
+  /// Counts a new table block, which has no address yet.
   func countNewTableBlock() { newTableBlocks += 1 }
 
   // MARK: Invariants
@@ -428,11 +433,11 @@ final class NodeStore {
     invariants.expect(
       newNodes >= 0 && newTableBlocks >= 0, "nodes without an address: \(newNodes), \(newTableBlocks)")
     invariants.expect(
-      loose.count == 0 || oldestChange != 0, "nodes have changed, and it is not known since when")
+      loose.count == 0 || oldestChange != 0, "nodes have changed, and the oldest change has no time")
     for table in [inodes, internals] { table.checkInvariants(&invariants) }
   }
 
-  /// Each list has the nodes that are in its state, and no other.
+  /// Each list has all the nodes in its state, and no others.
   private func checkLists(_ invariants: inout Invariants) {
     var counts = (loose: 0, held: 0, frozen: 0)
     for frame in cache.all {
@@ -454,10 +459,10 @@ final class NodeStore {
     cache.checkList(list, "\(state) nodes", &invariants) {
       if cache[$0].state != .node(state) { strangers += 1 }
     }
-    invariants.expect("nodes among the \(state) ones that are not", strangers, equals: 0)
+    invariants.expect("nodes in the list of \(state) ones that are in another state", strangers, equals: 0)
   }
 
-  /// What the leaves' marks sum up to is what was found free, and given out and not written.
+  /// The marks of all leaves add up to the numbers in the pools and those of new nodes not yet written.
   private func checkMarks(_ invariants: inout Invariants) {
     var marks = 0
     for frame in cache.all where cache[frame].marks > 0 {
@@ -473,7 +478,7 @@ final class NodeStore {
   }
 }
 
-/// The inode that was used last. It counts while its frame still says that it holds it.
+/// The inode used last. It is valid while its frame still holds that inode.
 struct InodeMemo {
   var key = NodeKey(raw: 0)
   var frame = FrameIndex.none

@@ -2,19 +2,23 @@ import FileProtocol
 import Format
 import Glibc
 
-/// One of the two tables that find nodes by number, as it is in memory.
+/// The state in memory of one of the two tables that find nodes by number.
+///
+/// Owns the root, the pool of free numbers for operations, and the numbers given up whose entries are still
+/// to be cleared. The table's blocks are in the cache; the extension of `NodeStore` below reads and changes
+/// them.
 final class NodeTable {
-  /// The kind of the nodes it finds, and of its own blocks.
+  /// The kind of the nodes in it, and the kind of its own blocks.
   let nodeKind: OwnerKind
   let blockKind: OwnerKind
-  /// Root, limit, cursor and numbers in use, as of now.
+  /// The root with the limit of numbers, the search cursor and the count of numbers in use, as of now.
   private(set) var root = TableRoot()
-  /// Numbers found free and marked as allocated, for operations to take; the last is taken first.
+  /// Free numbers, already marked as allocated, for operations to take; the last is taken first.
   private var pool: [UInt64] = []
-  /// Numbers given up; their entries are cleared when no checkpoint is between its cut and its tables.
+  /// Numbers given up, whose entries are cleared when no checkpoint is between its cut and its tables.
   private(set) var pendingFrees: [UInt64] = []
   private var freed: Set<UInt64> = []
-  /// The search for a free number went back to the beginning.
+  /// The search for a free number has gone back to the beginning.
   private var hasTurnedBack = false
 
   init(nodeKind: OwnerKind, blockKind: OwnerKind) {
@@ -22,9 +26,9 @@ final class NodeTable {
     self.blockKind = blockKind
   }
 
-  /// Gives up a number: its node is not found from here on, though its entry is cleared later.
+  /// Gives up a number: its node is not found from now on; its entry is cleared later.
   func giveUp(_ number: UInt64) {
-    // A damaged filesystem may refer to a number that was never given out, or to one twice.
+    // A damaged filesystem may refer to a number that was never allocated, or twice to the same.
     guard (firstNumber..<max(firstNumber, root.limit)).contains(number), freed.insert(number).inserted else {
       return
     }
@@ -36,15 +40,15 @@ final class NodeTable {
     if let number = pendingFrees.popLast() { freed.remove(number) }
   }
 
-  /// Whether a number was given up and its entry is still to be cleared.
+  /// Whether a number was given up and its entry not yet cleared.
   func isGivenUp(_ number: UInt64) -> Bool { !freed.isEmpty && freed.contains(number) }
 
-  /// The lowest number that may be given out.
+  /// The lowest number that may be allocated.
   var firstNumber: UInt64 { nodeKind == .inode ? 3 : 1 }
 
   // MARK: The root
 
-  /// Takes over the root as a checkpoint has it.
+  /// Takes over the root from a checkpoint.
   func load(_ root: TableRoot) { self.root = root }
 
   /// The root block was written.
@@ -53,7 +57,7 @@ final class NodeTable {
     root.checksum = checksum
   }
 
-  /// A new root block lies above the old one.
+  /// A new root block has been made above the old one.
   func grow() {
     root.height += 1
     root.address = 0
@@ -64,7 +68,7 @@ final class NodeTable {
 
   var poolCount: Int { pool.count }
 
-  /// A number was found free and marked as allocated.
+  /// Adds a free number that has been marked as allocated.
   func addToPool(_ number: UInt64) { pool.insert(number, at: 0) }
 
   /// Takes a number out of the pool; nil when it is empty.
@@ -74,7 +78,7 @@ final class NodeTable {
     return number
   }
 
-  /// Recovery gives a number to a node as a record says.
+  /// Recovery: counts a number in use that a record gives to a node.
   func claim(_ number: UInt64) {
     root.limit = max(root.limit, number + 1)
     root.used += 1
@@ -88,17 +92,17 @@ final class NodeTable {
     return true
   }
 
-  /// The search goes on at `number`.
+  /// The search for a free number goes on at `number`.
   func moveCursor(to number: UInt64) { root.cursor = number }
 
-  /// A free number was found, or the table has grown: the search may turn back once more.
+  /// A free number was found, or the table has grown: the search may turn back again later.
   func endSearch(at number: UInt64) {
     hasTurnedBack = false
     root.cursor = number
   }
 
-  /// At the end of the table the search turns back once when at least a quarter of the numbers are free, so
-  /// that it stays short.
+  /// At the end of the table: turns the search back to the beginning, once, and only if more than a quarter
+  /// of the numbers are free, so that the search stays short.
   func turnBack() -> Bool {
     let unused = root.limit - min(root.used, root.limit)
     guard !hasTurnedBack, unused > max(256, root.limit / 4) else { return false }
@@ -107,7 +111,7 @@ final class NodeTable {
     return true
   }
 
-  /// The table has one number more.
+  /// Adds a number to the table.
   func extend(to limit: UInt64) { root.limit = limit }
 
   func checkInvariants(_ invariants: inout Invariants) {
@@ -140,7 +144,7 @@ extension NodeStore {
     return try loader.load(key, address: entry.address, checksum: entry.checksum)
   }
 
-  /// The entry of a node number; a hole where there is none, or where the number was given up.
+  /// The entry of a node number; an empty one where there is none, or where the number was given up.
   func tableEntry(_ table: NodeTable, _ number: UInt64) throws(Stop) -> Entry {
     guard number < table.root.limit, !table.isGivenUp(number),
       let leaf = try tableBlock(table, level: 0, index: number >> 8)
@@ -148,8 +152,8 @@ extension NodeStore {
     return Entry(leaf, at: Int(number & 255) * Entry.size)
   }
 
-  /// The leaf for a number, with everything above it, made where there is nothing yet. All of them become
-  /// dirty, so that they stay in memory until a checkpoint has written them.
+  /// The leaf for a number. The leaf and all blocks above it are created where missing and made dirty, so
+  /// that they stay in memory until a checkpoint has written them.
   func dirtyTablePath(_ table: NodeTable, _ number: UInt64) throws(Stop) -> Page {
     while number >> (8 * UInt64(table.root.height)) != 0 { try growTable(table) }
     var pages: [Page] = []
@@ -169,7 +173,7 @@ extension NodeStore {
     return leaf
   }
 
-  /// Puts a new root above the old one.
+  /// Adds a new root above the old one.
   private func growTable(_ table: NodeTable) throws(Stop) {
     let height = Int(table.root.height)
     let old = try tableBlock(table, level: height - 1, index: 0)
@@ -185,13 +189,13 @@ extension NodeStore {
 
   // MARK: Numbers
 
-  /// Numbers that are found at a time.
+  /// Numbers that the pool is filled up to.
   private static let poolSize = 64
-  /// Leaves without a free number that are looked at for that. Then the table grows, and the search goes on
-  /// there another time.
+  /// Leaves without a free number that one filling searches at most. After that the table grows instead, and
+  /// a later search goes on from there.
   private static let leavesSearched = 32
 
-  /// Fills the pool when it holds fewer than `count` numbers. They are marked as allocated.
+  /// Fills the pool if it holds fewer than `count` numbers, and marks the added ones as allocated.
   func fillPool(_ table: NodeTable, _ count: Int) throws(Stop) {
     guard table.poolCount < count else { return }
     var leavesLeft = Self.leavesSearched
@@ -202,8 +206,8 @@ extension NodeStore {
     }
   }
 
-  /// A number that is not in use: the next free one from the cursor on. At the end of the table it turns
-  /// back, or the table grows.
+  /// A number that is not in use: the next free one from the cursor on. At the end of the table the search
+  /// turns back, or the table grows.
   private func findFree(_ table: NodeTable, _ leavesLeft: inout Int) throws(Stop) -> UInt64 {
     while true {
       let number = max(table.root.cursor, table.firstNumber)
@@ -214,7 +218,7 @@ extension NodeStore {
           found = try freeNumber(table, from: number)
           if let found { _ = try dirtyTablePath(table, found) }
         } catch .fail {
-          // Which numbers of a damaged leaf are free is unknown.
+          // Skip a damaged leaf: which of its numbers are free is unknown.
           found = nil
         }
         if let found {
@@ -235,7 +239,7 @@ extension NodeStore {
     }
   }
 
-  /// A free number in the leaf of `first`, not below it; a leaf without one stays clean.
+  /// A free number in the leaf of `first`, not below `first`. The leaf is not made dirty.
   private func freeNumber(_ table: NodeTable, from first: UInt64) throws(Stop) -> UInt64? {
     guard let leaf = try tableBlock(table, level: 0, index: first >> 8) else { return first }
     return freeNumber(in: leaf, from: first, limit: table.root.limit)
@@ -252,8 +256,8 @@ extension NodeStore {
     return nil
   }
 
-  /// Takes a number out of the pool, which `fillPool` filled, for a new node. An inode number's generation
-  /// goes up.
+  /// Takes a number out of the pool, which `fillPool` has filled, for a new node, and increments the
+  /// generation of an inode number.
   func takeNumber(_ table: NodeTable) -> NodeID {
     guard let number = table.takeFromPool() else { return NodeID(raw: 0) }
     countNewNode()
@@ -267,7 +271,7 @@ extension NodeStore {
     return NodeID(number: number, generation: entry.stamp)
   }
 
-  /// Makes sure that recovery can give the number of `id` to a new node.
+  /// Recovery: makes sure that the number of `id` can be given to a new node.
   func prepareClaim(_ table: NodeTable, _ id: NodeID) throws(Stop) {
     let leaf = try dirtyTablePath(table, id.number)
     let entry = Entry(leaf, at: Int(id.number & 255) * Entry.size)
@@ -276,7 +280,7 @@ extension NodeStore {
     }
   }
 
-  /// Gives a number to a new node as a record says. `prepareClaim` came before.
+  /// Recovery: gives a number to a new node, as a record says. The caller has called `prepareClaim`.
   func claimNumber(_ table: NodeTable, _ id: NodeID) throws(Stop) {
     let leaf = try dirtyTablePath(table, id.number)
     markAllocated(leaf, id.number)
@@ -286,13 +290,13 @@ extension NodeStore {
     countNewNode()
   }
 
-  /// Clears the entries of numbers given up, as many as one event has time for. One whose entry cannot be
-  /// read stays as it is, for fsck.
+  /// Clears the entries of numbers given up, as many as one event has time for. An entry that cannot be read
+  /// stays as it is, for fsck.varve.
   func processFrees(_ table: NodeTable) throws(Stop) {
     while let number = table.pendingFrees.last, !event.isSpent { try processFree(table, number) }
   }
 
-  /// Clears the entries of all numbers given up, as recovery must.
+  /// Recovery: clears the entries of all numbers given up.
   func processAllFrees(_ table: NodeTable) throws(Stop) {
     while let number = table.pendingFrees.last { try processFree(table, number) }
   }
@@ -318,15 +322,15 @@ extension NodeStore {
     waiting.releasePins()
   }
 
-  /// Begins to read the table's leaves for some more numbers, so that they come at the same time.
+  /// Begins to read the table's leaves for some more numbers, so that they are read at the same time.
   private func readTables(_ table: NodeTable, of numbers: some Sequence<UInt64>) {
-    // What is wrong with one of them is found when it is its turn.
+    // An error in one of them is met again, and handled, when its turn comes.
     for number in numbers { _ = try? tableBlock(table, level: 0, index: number >> 8) }
   }
 
-  /// Whether numbers were given up whose entries are still to be cleared.
+  /// Whether entries of numbers given up are still to be cleared.
   var hasPendingFrees: Bool { !inodes.pendingFrees.isEmpty || !internals.pendingFrees.isEmpty }
 
-  /// How many.
+  /// How many entries are still to be cleared.
   var pendingFreeCount: Int { inodes.pendingFrees.count + internals.pendingFrees.count }
 }

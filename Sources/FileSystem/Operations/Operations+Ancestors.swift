@@ -1,12 +1,12 @@
 import Format
 import Glibc
 
-/// A directory must not become its own descendant.
+/// The check that a rename does not make a directory its own descendant.
 ///
-/// The walk from the new parent to the root may be as long as there are directories. It remembers how far it
-/// has come, not what it passed. What it passed stays true because one request at a time may walk, and no
-/// other directory changes its parent before that has its answer. Directories that were passed are not empty,
-/// so none of them is removed.
+/// The walk from the new parent up to the root may be as long as there are directories. It remembers its
+/// position, not the path. The path stays valid because only one request at a time may walk, and no other
+/// directory changes its parent before that request is finished. Directories already passed are not empty, so
+/// none of them can be removed.
 extension Operations {
   /// Makes sure that the directory `moved` is not `start` or above it.
   /// - Parameter walk: the first or the second of the request's walks.
@@ -26,7 +26,7 @@ extension Operations {
     let directory = try nodes.inode(walk.next)
     guard directory.number != walk.moved else { throw .fail(EINVAL) }
     guard directory.number != NodeID.root.number else { return walk.isDone = true }
-    // A damaged tree could go round in circles.
+    // The parents of damaged directories may form a cycle.
     walk.passed += 1
     guard directory.isDirectory, walk.passed <= nodes.inodes.root.limit else { throw .fail(EIO) }
     walk.next = NodeID(raw: directory.parent)

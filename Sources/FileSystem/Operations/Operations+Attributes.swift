@@ -3,7 +3,7 @@ import Glibc
 
 /// Operations on attributes: getattr, setattr, open, opendir, readlink, and the extended attributes.
 extension Operations {
-  /// All attributes as they are, for a record that changes some.
+  /// All attributes as they are, for a record that changes some of them.
   func currentAttributes(of inode: Inode) -> LogRecord.SetAttributes {
     LogRecord.SetAttributes(
       node: inode.id.raw, mode: inode.mode, uid: inode.uid, gid: inode.gid, sizeChanged: false,
@@ -59,7 +59,8 @@ extension Operations {
     set.modificationTime = event.now.realtime
   }
 
-  /// A file that leaves its inode takes a block, one that grows past a partial block may take one too.
+  /// Charges a growing file: bytes that leave the inode take a block, and the tail of a partial last block
+  /// that has to be cleared may take one too.
   private func checkGrowth(_ inode: Inode, _ size: UInt64, for user: UInt32) throws(Stop) {
     guard size > inode.size, !contents.staysInline(inode, end: size) else { return }
     try space.checkSpace(inode.layout == .inline ? 2 : 0, for: user)
@@ -127,7 +128,7 @@ extension Operations {
   private static let createOnly: UInt32 = 1
   private static let replaceOnly: UInt32 = 2
 
-  /// Names this filesystem keeps: user., trusted., security. and, without a meaning yet, none else.
+  /// Checks that a name is one that this filesystem stores: user., trusted. or security., and not too long.
   private func checkAttributeName(_ name: UnsafeRawBufferPointer) throws(Stop) {
     guard name.count <= AttributeEntries.maximumName else { throw .fail(ERANGE) }
     for prefix in ["user.", "trusted.", "security."] where name.starts(with: prefix.utf8) {
@@ -184,15 +185,15 @@ extension Operations {
     finish(slot)
   }
 
-  /// The longest list of names, as the kernel has it.
+  /// The longest list of names that the kernel accepts, in bytes.
   private static let maximumList = 65536
 
-  /// Leaves that a listing looks at, at most, and places for leaves: more than the longest list takes with
-  /// each name in one of its own.
+  /// Attribute nodes, and places for them, that a listing visits at most: more than the longest list takes
+  /// with each name in a node of its own.
   private static let leavesListed: UInt64 = 65_536
 
-  /// Names in the inode first, then those in nodes, a node at a time: what was listed of them stays listed
-  /// when the next node has to be read. `progress` is the hash at which the next begins.
+  /// Lists the names in the inode first, then those in nodes, a node at a time: names already listed stay in
+  /// the reply when the next node has to be read. `progress` is the hash at which that node begins.
   func listExtendedAttributes(_ slot: Int) throws(Stop) {
     let inode = try nodes.inode(NodeID(raw: requests[slot].node))
     let isPrivileged = requests[slot].uid == 0

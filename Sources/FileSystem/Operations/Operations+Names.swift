@@ -7,11 +7,10 @@ extension Operations {
   private static let noReplace: UInt32 = 1
   private static let exchange: UInt32 = 2
   private static let whiteout: UInt32 = 4
-  /// Blocks that a new name can take: an inode, the nodes of a directory that splits, and blocks of the node
-  /// tables.
+  /// Blocks that a new name can take: an inode, the nodes of a directory whose leaf splits, and table blocks.
   static let blocksPerName: UInt64 = 12
 
-  /// The directory that a request names its parent.
+  /// The directory that a request names as the parent.
   private func directory(_ node: UInt64) throws(Stop) -> Inode {
     let inode = try nodes.inode(NodeID(raw: node))
     guard inode.isDirectory else { throw .fail(ENOTDIR) }
@@ -24,8 +23,8 @@ extension Operations {
     guard name.count > 0 else { throw .fail(ENOENT) }
   }
 
-  /// An answer that carries an inode; the kernel knows it once more, by the request's name, which has the
-  /// hash `hash`.
+  /// Fills in a reply with an inode, which gives the kernel one more lookup of it, by the request's name with
+  /// the hash `hash`.
   func replyEntry(_ slot: Int, _ inode: Inode, hash: UInt64) {
     let state = states.obtain(inode)
     states[state].kernel.look(in: NodeID(raw: requests[slot].node).number, hash: hash)
@@ -43,8 +42,7 @@ extension Operations {
     attributes.gid = inode.gid
     attributes.device = inode.device
     attributes.size = inode.size
-    // Blocks that were cut off and wait to be freed still count in the inode; they are not the file's any
-    // more.
+    // Blocks of a detached tree still count in the inode until they are freed, but are no longer the file's.
     let blocks = inode.detachedRoot == 0 ? inode.blocks : min(inode.blocks, FileMap.blocks(inode.size))
     attributes.sectors = (blocks &+ (inode.isRegular && inode.layout != .inline ? 0 : 1)) &* 8
     attributes.accessTime = inode.accessTime
@@ -68,7 +66,7 @@ extension Operations {
 
   // MARK: New names
 
-  /// mknod, mkdir, symlink and the making part of create.
+  /// Creates an inode with a name: for mknod, mkdir, symlink and create.
   func make(_ slot: Int, mode: UInt32) throws(Stop) -> Inode {
     let request = requests[slot]
     try beginChange()
@@ -105,7 +103,7 @@ extension Operations {
     finish(slot)
   }
 
-  /// create: makes the file, or opens the one that another made first.
+  /// create: makes the file, or opens the one that another request has made first.
   func create(_ slot: Int) throws(Stop) {
     let request = requests[slot]
     let parent = try directory(request.node)
@@ -221,10 +219,10 @@ extension Operations {
   /// RENAME_WHITEOUT: the old name becomes a whiteout's, a device without number or permissions, by which
   /// overlayfs hides what a lower layer has there.
   ///
-  /// It is two records, which share a log write because they are noted in one event. Where nothing has the
-  /// new name, the whiteout is made there and the two are exchanged; where something is replaced, the old
-  /// name leaves room for the whiteout. So the second record needs nothing that the preparation of the first
-  /// has not seen to.
+  /// It takes two records, which share a log write because they are appended in one event. Where the new name
+  /// does not exist, the whiteout is created there and the two names are exchanged; where a file is replaced,
+  /// the whiteout takes the room of the old name in its leaf. So the second record needs no block that
+  /// preparing the first has not loaded or allocated.
   private func renameLeavingWhiteout(
     _ rename: LogRecord.Rename, _ parent: Inode, uid: UInt32, gid: UInt32
   ) throws(Stop) {
@@ -261,16 +259,16 @@ extension Operations {
 
   // MARK: Reading directories
 
-  /// Bytes that FUSE takes for an entry beside its name.
+  /// Bytes of a directory entry in FUSE's replies, without its name.
   private static let plainEntry = 24
   private static let fullEntry = 152
-  /// Inodes that a readdirplus reads from the device: with so many an answer ends where the next is not in
-  /// memory.
+  /// With so many entries a readdirplus reply ends at the first inode that is not in memory. It is also the
+  /// most inodes that it reads from the device.
   private static let inodesAtATime = 64
-  /// Entries of an answer at most, whatever the kernel has room for.
+  /// Entries in a reply, at most, whatever room the kernel has.
   private static let entriesPerAnswer = 1024
 
-  /// readdir and readdirplus: entries behind the cookie, as many as the kernel has room for.
+  /// readdir and readdirplus: entries after the cookie, as many as the kernel has room for.
   func readDirectory(_ slot: Int, full: Bool) throws(Stop) {
     let request = requests[slot]
     let directory = try nodes.inode(NodeID(raw: request.node))
@@ -285,8 +283,8 @@ extension Operations {
       entries.append(DirectoryEntry(name: name, cookie: cookie, node: id.raw, attributes: attributes))
       return true
     }
-    // Those that cannot be read are sent without a node: the kernel looks one up by name when a program uses
-    // it.
+    // Inodes that cannot be read are sent without a node id: the kernel looks them up by name when a program
+    // uses them.
     let nowhere = NodeID(raw: 0)
     if request.offset < 1 {
       guard add([46], 1, directory.id, Self.brief(directory.number, type: 4)) else {
@@ -300,7 +298,7 @@ extension Operations {
     var missing = 0
     try directories.forEachName(directory, after: max(request.offset, 2)) { record throws(Stop) in
       let name = Array(record.name)
-      // The kernel would take it for a name, or refuse the whole answer.
+      // Such a name would mislead the kernel, or make it refuse the whole reply.
       guard name.withUnsafeBytes({ DirectoryRecord.isPossible($0) }) else {
         throw loader.damaged(directory.page)
       }
@@ -313,13 +311,13 @@ extension Operations {
       do throws(Stop) {
         if let inode = try readableInode(record.node) { (id, attributes) = (record.node, stat(inode)) }
       } catch {
-        // Go on, so that everything that is missing is read at the same time.
+        // Go on, so that all missing inodes are read at the same time.
         missing += 1
       }
       return add(name, record.key, id, attributes) && missing < Self.inodesAtATime
     }
     guard missing == 0 else { throw .again(.read) }
-    // The kernel counts a lookup for every node it is sent.
+    // The kernel counts a lookup for every node id that it is sent.
     if full {
       for entry in entries where entry.cookie > 2 && entry.node != 0 {
         countLookup(entry.node, in: directory.number, hash: entry.cookie >> DirectoryHash.ordinalBits)
@@ -334,21 +332,21 @@ extension Operations {
     finish(slot)
   }
 
-  /// The kernel knows a node once more, whether it can be read or not.
+  /// Counts a lookup that a reply gives the kernel, whether the inode can be read or not.
   func countLookup(_ node: UInt64, in parent: UInt64, hash: UInt64) {
     let id = NodeID(raw: node)
-    // Apart, because finding a place for the state may move all of them.
+    // In a statement of its own, because obtaining a state may move the array of states.
     let state = nodes.inodeInMemory(id.number).map { states.obtain($0) } ?? states.obtain(id, size: 0)
     states[state].kernel.look(in: parent, hash: hash)
   }
 
-  /// An inode that the kernel knows has another name.
+  /// The name by which the kernel has looked an inode up has changed.
   private func renamed(_ node: UInt64, to parent: UInt64, _ name: UnsafeRawBufferPointer) {
     guard let state = states.find(NodeID(raw: node).number) else { return }
     states[state].kernel.setName(in: NodeID(raw: parent).number, hash: volume.hash.of(name))
   }
 
-  /// What a directory says of an inode: its number and type.
+  /// The attributes of an inode that its directory entry has: number and type.
   static func brief(_ number: UInt64, type: UInt8) -> Attributes {
     var attributes = Attributes()
     attributes.number = number

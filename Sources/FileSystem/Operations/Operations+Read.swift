@@ -4,8 +4,8 @@ import Glibc
 
 /// Reading: read, lseek, and the access time.
 extension Operations {
-  /// read(2): holes and what is cached are copied into the slot, the rest is read from the device into the
-  /// slot.
+  /// read(2): holes and cached blocks are filled into the slot, the other blocks are read from the device
+  /// into the slot.
   func read(_ slot: Int) throws(Stop) {
     let request = requests[slot]
     let inode = try nodes.inode(NodeID(raw: request.node))
@@ -24,7 +24,7 @@ extension Operations {
     }
     let range = request.offset >> 12..<FileMap.blocks(end)
     guard range.count <= SlotReads.maximumBlocks else { throw .fail(EINVAL) }
-    // Nothing more may be missing once reads have been handed out.
+    // First, because the request must not be run again once its reads have been submitted.
     try map.prepareMap(inode, range)
     try pages.waitForReads(inode.number, range)
     touchAccessTime(inode)
@@ -54,8 +54,8 @@ extension Operations {
     finish(slot)
   }
 
-  /// The access time moves, when the mount wants it to: always, or at most once a day unless the file changed
-  /// since.
+  /// Updates the access time if the mount's option says so: always, or (relatime) if the file has changed
+  /// since the last update or that is a day ago.
   func touchAccessTime(_ inode: Inode) {
     guard isAccessDue(inode), nodes.dirtyCount < space.dirtyNodeLimit, space.mayDirtyNodes,
       !space.isShortOfSegments(space.segmentDemand())
@@ -64,7 +64,7 @@ extension Operations {
     inode.accessTime = event.now.realtime
   }
 
-  /// Whether reading moves the access time now.
+  /// Whether a read updates the access time now.
   func isAccessDue(_ inode: Inode) -> Bool {
     guard !condition.isReadOnly, options.accessTimes != .never, !condition.isStopping else { return false }
     let day: Int64 = 86_400_000_000_000

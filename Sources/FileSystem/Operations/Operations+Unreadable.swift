@@ -1,17 +1,17 @@
 import Format
 import Glibc
 
-/// Names of inodes that cannot be read. Every look at such an inode is an error, but its name can be removed
-/// or given to another; the inode stays where it is, for fsck.varve. The record is `dropName`.
+/// Names of inodes that cannot be read. Every access to such an inode fails, but its name can be removed or
+/// replaced; the inode stays where it is, for fsck.varve. The record is `dropName`.
 extension Operations {
   private static let directoryType: UInt8 = 4
 
-  /// An inode that a directory names; nil when it is damaged, or is not there.
+  /// The inode of a directory entry; nil when it is damaged or missing.
   func readableInode(_ id: NodeID) throws(Stop) -> Inode? {
     do throws(Stop) { return try nodes.inode(id) } catch .fail { return nil }
   }
 
-  /// lookup's answer: without a node the kernel could not remove the name.
+  /// lookup's reply: it has a node id, because without one the kernel could not remove the name.
   func replyUnreadable(_ slot: Int, _ record: DirectoryRecord) throws(Stop) {
     guard Inode.isKnownType(UInt32(record.type) << 12) else { throw .fail(EIO) }
     countLookup(record.node.raw, in: NodeID(raw: requests[slot].node).number, hash: record.hash)
@@ -21,8 +21,8 @@ extension Operations {
     replies[slot].isUnreadable = true
   }
 
-  /// Removes the name of an inode that cannot be read. A directory keeps it: it may hold something that
-  /// fsck.varve can still save.
+  /// Removes the name of an inode that cannot be read. A directory keeps its name, because fsck.varve may
+  /// still save what it holds.
   func unlinkUnreadable(_ slot: Int, _ entry: DirectoryRecord, isDirectory: Bool) throws(Stop) {
     if entry.type == Self.directoryType {
       throw .fail(isDirectory ? EIO : EISDIR)
@@ -36,9 +36,9 @@ extension Operations {
     finish(slot)
   }
 
-  /// rename onto the name of an inode that cannot be read: the name is removed and given anew, by two records
-  /// that share a log write because they are noted in one event. The first needs nothing that the second's
-  /// preparation has not seen to, and takes nothing from it.
+  /// rename onto the name of an inode that cannot be read: the name is removed and then inserted again, by
+  /// two records that share a log write because they are appended in one event. Both are prepared first, and
+  /// performing the one does not undo what was prepared for the other.
   func renameOverUnreadable(_ slot: Int, _ inode: Inode, _ replaced: DirectoryRecord) throws(Stop) {
     let request = requests[slot]
     guard request.flags == 0 else { throw .fail(EIO) }

@@ -4,12 +4,13 @@ import Glibc
 
 /// Writing: write, fsync, syncfs, release, fallocate, and the privileges that a write takes away.
 extension Operations {
-  /// Dirty pages at which they begin to go out: enough for log writes of full size, few enough to be sorted
+  /// Dirty pages at which a commit begins: enough for log writes of full size, few enough to be sorted
   /// quickly.
   private static let pagesBeforeCommit = 1024
   private static let synchronousFlags = UInt32(O_SYNC | O_DSYNC)
 
-  /// write(2): into the inode while the file is small, else into dirty pages that the log takes later.
+  /// write(2): into the inode while the file is small, otherwise into dirty pages that a later log write
+  /// takes.
   func write(_ slot: Int) throws(Stop) {
     let request = requests[slot]
     if !waiting.cursor.isApplied {
@@ -63,7 +64,7 @@ extension Operations {
     try nodes.prepareNodes(FileMap.nodesPerWrite)
     try map.prepareMap(inode, range)
     try preparePartialPages(inode, offset, end)
-    // No program waits for the answer to a write-back: it is refused as late as can be.
+    // No program gets the error of a write-back, so it may use root's reserve before it is refused.
     let user = requests[slot].isWriteback ? Space.root : requests[slot].uid
     try space.checkSpace(try spaceForPages(inode, range), margin: Space.marginBlocks, for: user)
     waiting.beginChanges()
@@ -97,7 +98,7 @@ extension Operations {
     if end & 4095 != 0, end < inode.size { _ = try pages.dataPage(inode, end >> 12) }
   }
 
-  /// Blocks that a write takes anew: holes without a charged page, and nodes of the map.
+  /// New blocks that a write takes: for holes without a charged page, and for map nodes.
   private func spaceForPages(_ inode: Inode, _ range: Range<UInt64>) throws(Stop) -> UInt64 {
     guard inode.layout != .inline else { return UInt64(range.count) + UInt64(FileMap.nodesPerWrite) }
     var blocks: UInt64 = 0
@@ -125,7 +126,7 @@ extension Operations {
     let page = cache.page(frame)
     if !isKnown, to - from < 4096 { page.clear() }
     if isKnown, isWhole, to < start + 4096 { page.clear(at: Int(to - start)) }
-    // A block that reaches behind the file's end may hold what a longer file left there.
+    // Bytes past the file's end in its last block may be left from when the file was longer.
     let size = inode.size
     if isKnown, !isWhole, size > start, size < min(from, start + 4096) {
       page.clear(at: Int(size - start), count: Int(from - size))
@@ -154,16 +155,16 @@ extension Operations {
     try withCapabilityName { name throws(Stop) in _ = try attributes.findAttribute(inode, name) != nil }
   }
 
-  /// A write or fallocate takes a file's capabilities, and its suid and sgid when the request says that the
-  /// caller may not keep them.
+  /// A write or fallocate removes a file's capabilities, and its suid and sgid bits when the request says
+  /// that the caller may not keep them.
   private func dropPrivileges(_ inode: Inode, _ slot: Int) throws(Stop) {
     let mode = inode.mode
     try dropPrivileges(inode, withMode: requests[slot].killPrivileges, gid: requests[slot].gid)
     if inode.mode != mode { replies[slot].attributesChanged = true }
   }
 
-  /// Writing, cutting or giving away a file takes its capabilities and, `withMode`, its suid and its sgid
-  /// where the group may execute, or of another group than `gid` when that is given.
+  /// Writing, truncating or changing the owner of a file removes its capabilities. With `withMode` it also
+  /// removes suid, and sgid where the group may execute or where `gid` is given and is not the file's group.
   func dropPrivileges(_ inode: Inode, withMode: Bool, gid: UInt32? = nil) throws(Stop) {
     let mode = losesMode(inode, gid ?? inode.gid)
     if withMode, mode != inode.mode {
@@ -203,13 +204,13 @@ extension Operations {
     log.finishWhenDurable(slot, log.lastSequence)
   }
 
-  /// syncfs(2): a commit of everything that there is now, then durability.
+  /// syncfs(2): a commit of everything that is dirty now, then durability.
   func syncAll(_ slot: Int) throws(Stop) {
     guard !condition.hasFailed else { throw .fail(EIO) }
     guard !condition.isReadOnly else { return finish(slot) }
     if let awaited = waiting.cursor.awaitedSequence { return log.finishWhenDurable(slot, awaited) }
     guard !condition.isStopping else {
-      // No commit comes any more, but a checkpoint that holds everything does.
+      // While stopping there are no commits: the last checkpoint makes everything durable.
       guard !space.isChanged else { throw .again(.checkpoint) }
       return finish(slot)
     }
@@ -220,7 +221,8 @@ extension Operations {
     log.finishWhenDurable(slot, log.lastSequence)
   }
 
-  /// The last close of a file that was cut or rewritten: its data goes out now, not in seconds.
+  /// The last close of a file that was truncated to nothing: its data is committed now, not after the commit
+  /// interval.
   func release(_ slot: Int) throws(Stop) {
     if let state = states.find(NodeID(raw: requests[slot].node).number), states[state].log.commitsOnClose {
       if uncommitted.takeCommitOnClose(state) { log.startCommit(isDurable: true) }
@@ -231,12 +233,12 @@ extension Operations {
 
   // MARK: fallocate
 
-  /// Lowest map nodes that one run of an fallocate changes.
+  /// Lowest map nodes that one run of an fallocate changes, at most.
   private static let nodesPerRun = 8
 
-  /// fallocate(2): allocate, keep-size, punch, zero. Works through the range a map node at a time, each with
-  /// a record of its own; the last one changes the size. One that fails half-way has so zeroed or allocated
-  /// the front of its range and left the size as it was. Punching passes what is a hole already.
+  /// fallocate(2): allocate, keep-size, punch, zero. It works through the range a lowest map node at a time,
+  /// each with a record of its own; only the last one changes the size. So one that fails half-way has zeroed
+  /// or allocated the front of its range and left the size unchanged. Punching skips holes.
   func allocate(_ slot: Int) throws(Stop) {
     let request = requests[slot]
     let known =
@@ -262,8 +264,7 @@ extension Operations {
     throw .again(.share)
   }
 
-  /// Goes on to the first block of a range that can be punched. Where there is nothing to punch, nothing is
-  /// recorded.
+  /// Punching: skips to the first block of the range that is not a hole already, without a record.
   private func passHole(_ slot: Int, to end: UInt64) throws(Stop) {
     try beginChange()
     let inode = try nodes.inode(NodeID(raw: requests[slot].node))
@@ -283,7 +284,7 @@ extension Operations {
     waiting.cursor.progress = next - requests[slot].offset
   }
 
-  /// Does what an fallocate up to `end` does between `from` and `to`.
+  /// Does the part between `from` and `to` of an fallocate up to `end`.
   private func allocatePart(
     _ slot: Int, _ mode: AllocateMode, _ from: UInt64, _ to: UInt64, _ end: UInt64
   ) throws(Stop) {
@@ -310,8 +311,8 @@ extension Operations {
     uncommitted.append(record)
   }
 
-  /// Blocks of a range that a file lacks at least, had it all its blocks there: what cannot be met fails
-  /// before anything has changed.
+  /// The least number of new blocks that a range needs: as many as if all the file's blocks lay in it.
+  /// Checking this first makes a hopeless fallocate fail before it has changed anything.
   private static func leastSpace(_ inode: Inode, _ from: UInt64, _ end: UInt64) -> UInt64 {
     let wanted = UInt64(FileContents.touched(from, end - from).count)
     return wanted - min(wanted, inode.blocks)

@@ -2,12 +2,13 @@ import FileProtocol
 import Format
 import Glibc
 
-/// What the kernel asks for: each operation finds what it needs, checks what is asked, and makes the change
-/// or answers.
+/// The FUSE operations: each loads what it needs, checks its arguments, then makes its change or fills in its
+/// reply.
 ///
-/// Owns nothing of the filesystem; how far a request has come is in its cursor. It promises that an operation
-/// either replies, or throws before it has changed anything: it prepares all that it needs, makes its change
-/// by a record in one event, and only then answers.
+/// Owns only a count of reruns; it writes each inode's `KernelView`, and how far a request has come is in its
+/// `Cursor`. It promises that an operation either replies, or throws before it has changed anything that a
+/// rerun does not expect: it prepares everything first, then makes its change by a record in one event, and
+/// only then replies.
 final class Operations {
   let requests: UnsafeMutablePointer<Request>
   let replies: UnsafeMutablePointer<Reply>
@@ -32,7 +33,7 @@ final class Operations {
   let reads: SlotReads
   let recovery: Recovery
   let options: Options
-  /// Requests that were run again because something was missing or there was no room.
+  /// Runs of requests that ended because a block was missing or there was no room, and were repeated.
   private(set) var reruns: UInt64 = 0
 
   init(
@@ -76,13 +77,13 @@ final class Operations {
     run(slot)
   }
 
-  /// Runs requests again that can go on, as many as one event has time for.
+  /// Runs the requests that can go on, as many as one event has time for.
   func runRunnable() {
     while let slot = waiting.takeRunnable() { run(slot) }
     slots.releaseRepaid()
   }
 
-  /// Runs the request in `slot` from its beginning; it replies, waits for reads, or is to be run again.
+  /// Runs the request in `slot` from its beginning: it replies, or waits to be run again.
   private func run(_ slot: Int) {
     waiting.enter(slot)
     do throws(Stop) {
@@ -107,7 +108,7 @@ final class Operations {
       case .fail(let code):
         waiting.unpin(slot)
         waiting.stopWaiting(slot)
-        // Nothing is freed that the kernel knows: an inode that is not there is damage.
+        // An inode that the kernel has looked up is never freed, so a missing one is damage.
         let shown = code == ESTALE ? EIO : code
         pages.loseStores(requests[slot], shown)
         slots.finish(slot, failed: shown)
@@ -119,10 +120,10 @@ final class Operations {
   @inline(__always)
   func finish(_ slot: Int) { slots.finish(slot) }
 
-  /// Checks that a request may change something now, and makes room for what it will record.
+  /// Checks that a request may make a change now, and that there is room for its records.
   /// - Parameters:
-  ///   - pages: pages that it may write.
-  ///   - givesSpace: it frees blocks, or at least takes none; on a full disk it goes before others.
+  ///   - pages: pages that it may write, at most.
+  ///   - givesSpace: it frees blocks, or at least takes none; it may use free segments kept for that.
   func beginChange(pages: Int = 0, givesSpace: Bool = false) throws(Stop) {
     guard !condition.isStopping else { throw .fail(condition.isReadOnly ? EROFS : EIO) }
     try recovery.requireWritable()
@@ -135,7 +136,7 @@ final class Operations {
     if log.mustEmit { try log.emit([]) }
   }
 
-  /// Runs the request in `slot`; every operation replies, or throws before it changed anything.
+  /// Calls the operation of the request in `slot`.
   func dispatch(_ slot: Int) throws(Stop) {
     let request = requests[slot]
     switch request.operation {

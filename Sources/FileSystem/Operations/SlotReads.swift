@@ -3,17 +3,17 @@ import FileProtocol
 import Format
 import Glibc
 
-/// Reads of files from the device into the slots of the requests that asked for them.
+/// File reads from the device straight into the slots of the read requests.
 ///
-/// Owns how far each slot's read has come, and the checksums that its blocks must have. A read goes this way:
+/// Owns the state of each slot's read, and the checksums that its blocks must have. A read:
 ///
-///     begin ─▶ commands at the device ─▶ all ended ─▶ answered
+///     read ─▶ commands at the device ─▶ all ended ─▶ finished
 ///       ▲                                    │
-///       └────────── once more ◀──────────────┘ a block did not match: it may have moved meanwhile
+///       └────────── once more ◀──────────────┘ a block did not match: it may have been moved
 ///
-/// It promises that bytes which do not match their checksum are never answered.
+/// It promises that no reply has bytes that do not match their checksum.
 final class SlotReads {
-  /// Blocks a slot's data area can take at most.
+  /// Blocks that a slot's data area can hold, at most.
   static let maximumBlocks = 272
 
   /// The read of one slot.
@@ -74,9 +74,9 @@ final class SlotReads {
   /// Whether any slot's read is under way.
   var isReading: Bool { (0..<waiting.slots).contains { reads[$0].pending > 0 } }
 
-  /// Fills the slot with blocks `range` of a file: what is cached and holes at once, the rest by device
-  /// reads. Everything on the way to these blocks is in memory.
-  /// - Returns: whether all of it is there.
+  /// Fills the slot with blocks `range` of a file: cached blocks and holes at once, the others by device
+  /// reads. The map nodes for these blocks are in memory.
+  /// - Returns: whether all of them are there already.
   func read(_ slot: Int, _ inode: Inode, _ range: Range<UInt64>) throws(Stop) -> Bool {
     let hasPages = states.find(inode.number).map { !states[$0].pages.isEmpty } ?? false
     var run: (block: UInt64, first: Int, count: Int) = (0, 0, 0)
@@ -127,7 +127,7 @@ final class SlotReads {
         tag: Tag(readFor: slot, first: run.first, count: run.count).raw))
   }
 
-  /// A part of a slot's read has arrived, or not.
+  /// A command of a slot's read has ended, with or without an error.
   func ended(_ tag: Tag, _ code: Int32) {
     let slot = tag.slot
     assert(reads[slot].pending > 0)
@@ -145,8 +145,8 @@ final class SlotReads {
     if reads[slot].pending == 0 { end(slot) }
   }
 
-  /// A block that does not match may have moved while it was read: it is looked up once more before it counts
-  /// as damage.
+  /// All commands of a slot's read have ended. If a block does not match, the cleaner may have moved it while
+  /// it was read: the request is run once more before this counts as damage.
   private func end(_ slot: Int) {
     if reads[slot].code == 0, reads[slot].hasMismatch, !reads[slot].isSecondTry {
       reads[slot] = State(isSecondTry: true)
@@ -158,12 +158,12 @@ final class SlotReads {
     slots.finish(slot, failed: EIO)
   }
 
-  /// A file's blocks could not be read.
+  /// Reports that a file's blocks could not be read.
   private func recordFailure(_ slot: Int) {
     let code = reads[slot].code
     let request = slots.requests[slot]
     let inode = NodeID(raw: request.node).number
-    // A read that failed before it had blocks is named by its beginning.
+    // A read that failed before any command is reported by its first block.
     let bad = reads[slot].badBlock == .max ? 0 : UInt64(reads[slot].badBlock)
     let block = request.offset / UInt64(Page.size) &+ bad
     let place = "inode \(inode) at byte \(block &* UInt64(Page.size))"

@@ -1,21 +1,22 @@
 import Format
 import Glibc
 
-/// Messages about a file begin with its path.
+/// The background job that finds the path of the file that a message is about.
 ///
-/// The kernel looks every name up on its way to a file. The state of an inode that the kernel knows keeps the
-/// directory and the hash of the name by which it was found last; so a path is found again from the file up,
-/// a directory at a time. What is not in memory is read. A message whose file has no path any more, or whose
-/// directories cannot be read, is told with the inode's number alone.
+/// The kernel looks up every name on the path to a file. The state of an inode that the kernel has looked up
+/// keeps the directory and the hash of the name by which it was found last (`KernelView`); so the path is
+/// found again from the file up, a directory at a time. Blocks that are not in memory are read. A message
+/// whose file has no path any more, or whose directories cannot be read, is reported with the inode's number
+/// alone.
 ///
-/// Owns the search for the path of the first message that waits for one.
+/// Owns the search for the path of the first message that waits for one (`Errors.withoutPath`).
 final class PathFinder {
   private let waiting: Waiting
   private let errors: Errors
   private let nodes: NodeStore
   private let states: InodeStates
   private let directories: Directories
-  /// The inode whose name is looked for next on the way up; 0 before it began.
+  /// The inode whose name is looked for next on the way up; 0 before the search has begun.
   private var next: UInt64 = 0
   /// The names found so far, from the file up.
   private var names: [[UInt8]] = []
@@ -28,10 +29,10 @@ final class PathFinder {
     errors = nodes.errors
   }
 
-  /// Names of a path at most: more are not printed.
+  /// Names in a printed path, at most.
   private static let namesLimit = 64
 
-  /// What was found, for people.
+  /// The path as far as it was found, printable.
   private var path: String {
     let isWhole = names.count < Self.namesLimit
     return (isWhole ? "/" : "…/") + names.reversed().map(\.printable).joined(separator: "/")
@@ -63,14 +64,14 @@ final class PathFinder {
     return false
   }
 
-  /// The first message is told.
+  /// Reports the first message, and ends its search.
   private func end(isKnown: Bool) {
     errors.tellFirst(path: isKnown ? path : nil)
     next = 0
     names = []
   }
 
-  /// All that wait are told as they are.
+  /// Reports all waiting messages without a path.
   func endAll() {
     while !errors.withoutPath.isEmpty { end(isKnown: false) }
   }

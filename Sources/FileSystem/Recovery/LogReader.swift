@@ -2,10 +2,10 @@ import Format
 
 /// Follows the log from the checkpoint on, header by header, until it ends.
 ///
-/// Owns what was found of the log. Addresses are followed. The end is where a header is missing, or where a
-/// log write that was not known to be flushed does not match its checksums. Where a header is missing, those
-/// behind it are looked for: one that knows the missing one to have been flushed shows that this is no end
-/// but damage, and nothing is mounted that lacks what was synced.
+/// Owns the log writes found and the position in the log. It follows addresses. The log ends where a header
+/// is missing, or at a log write that was not recorded as flushed and does not match its checksums. Where a
+/// header is missing, later headers are searched for: one that records the missing log write as flushed shows
+/// that this is damage and not the end, and then the mount is refused, because synced data would be missing.
 ///
 ///     headers ◀─▶ records
 ///        └──▶ beyond ─▶ verify ─▶ done
@@ -19,19 +19,19 @@ final class LogReader {
   private let last: UInt64
   private var phase = Phase.headers
   private var epoch: UInt32 = 0
-  /// The checkpoint says that nothing follows it.
+  /// The checkpoint was the last before an unmount: no log follows it.
   private var isClean = false
   private var next = LogPosition()
   /// The header whose record blocks are being read.
   private var header: LogHeader?
-  /// Blocks beyond the end of the chain that were looked at.
+  /// Blocks after the end of the chain that have been searched.
   private var blocksBeyond = 0
   private var verifyIndex = 0
   private var verifyBlock = 0
-  /// The chain as far as it was followed.
+  /// The log writes of the chain as far as it was followed.
   private(set) var entries: [ReplayEntry] = []
 
-  /// - Parameter last: the last log write that is followed, which only fsck.varve sets.
+  /// - Parameter last: the last log write that is followed; only fsck.varve limits it.
   init(reads: MountReads, condition: Condition, volume: Volume, last: UInt64) {
     self.reads = reads
     self.condition = condition
@@ -39,17 +39,17 @@ final class LogReader {
     self.last = last
   }
 
-  /// The log goes on from a checkpoint.
+  /// Begins with the log after a checkpoint.
   func begin(from pack: CheckpointPack) {
     next = pack.log
     epoch = pack.epoch
     isClean = pack.flags & CheckpointPack.cleanFlag != 0
   }
 
-  /// The log was read to its end.
+  /// Whether the log has been read to its end.
   var isDone: Bool { phase == .done }
 
-  /// Looks at one more header, or at a few blocks.
+  /// Reads one more header, or a few blocks.
   func step() {
     switch phase {
     case .headers: readHeader()
@@ -106,18 +106,18 @@ final class LogReader {
     next.nextSegment = header.nextSegment
   }
 
-  /// Blocks looked at together.
+  /// Blocks read at the same time.
   private static let blocksAtATime = 128
 
-  /// Looks at the rest of the segment where the chain ends, and where it would go from there, for a header
-  /// that knows the missing one to have been flushed.
+  /// Searches the rest of the segment in which the chain ends, and the first block of the next segment, for a
+  /// header that records the missing log write as flushed.
   private func lookBeyond() {
     let geometry = volume.geometry
     let end = geometry.segment(of: next.block).map {
       geometry.segmentBlock($0) + UInt64(geometry.segmentBlocks)
     }
     guard !isClean, let end, end > next.block else { return phase = .verify }
-    // The block behind the segment stands for the next one's first.
+    // The block after the segment's end stands for the first block of the next segment.
     let first = next.block + 1 + UInt64(blocksBeyond)
     let range = first...min(first + UInt64(Self.blocksAtATime) - 1, max(end, first))
     let isNextKnown = next.nextSegment < geometry.segmentCount
@@ -131,15 +131,15 @@ final class LogReader {
         header.sequence > next.sequence, header.flushedThrough >= next.sequence
       else { continue }
       return condition.refuse(
-        "the log is damaged at block \(next.block), and behind that lies what was synced; run fsck.varve",
+        "the log is damaged at block \(next.block), and synced data follows it; run fsck.varve",
         replayableThrough: next.sequence - 1)
     }
     blocksBeyond += blocks.count
     if range.upperBound >= end { phase = .verify }
   }
 
-  /// Reads the data of log writes that were not known to be flushed; the first that does not match ends the
-  /// log.
+  /// Reads the blocks of log writes that are not recorded as flushed; the first that does not match its
+  /// checksums ends the log.
   private func verify() {
     let flushed = entries.last?.header.flushedThrough ?? 0
     while verifyIndex < entries.count,
@@ -165,13 +165,13 @@ final class LogReader {
     }
   }
 
-  /// The entries have been applied.
+  /// Releases the entries, which `Replay` has taken over.
   func forget() { entries = [] }
 }
 
-/// A log write that recovery will apply.
+/// A log write that recovery applies.
 struct ReplayEntry {
   var header: LogHeader
-  /// Header's and record blocks' records, joined.
+  /// The records from the header and the record blocks, joined.
   var records: [UInt8]
 }

@@ -3,12 +3,12 @@ import FileProtocol
 import Format
 import Glibc
 
-/// Reads of a mount: some blocks at a time, each into a frame of its own, until they have been looked at.
+/// The reads of a mount: some blocks at a time, each into a buffer of its own.
 ///
-/// Owns these frames and what became of the reads. It promises that what could not be read is zeros, not what
-/// the frame held before.
+/// Owns these buffers and the results of the reads. It promises that the buffer of a block that could not be
+/// read holds zeros.
 final class MountReads {
-  /// How often a block of the log, or a checkpoint, is read again when it cannot be read.
+  /// How often a failed read is repeated.
   private static let retriesAtMost = 3
 
   private let cache: Cache
@@ -20,7 +20,7 @@ final class MountReads {
   private var codes: [Int32] = []
   private var pending = 0
   private var hasIssued = false
-  /// How often what is being read was read again because of an error.
+  /// How often the current blocks have been read again because of an error.
   private var retries = 0
 
   init(cache: Cache, effects: Effects, condition: Condition, volume: Volume) {
@@ -33,8 +33,8 @@ final class MountReads {
   /// Whether reads are under way.
   var isPending: Bool { pending > 0 }
 
-  /// Reads blocks, one into each of as many frames, unless they have been read already.
-  /// - Returns: true when they are there; `end` comes when they have been looked at.
+  /// Reads blocks, each into a buffer of its own, unless they have been read already.
+  /// - Returns: true when all reads have ended; after using the blocks the caller calls `end`.
   func fetch(_ blocks: [UInt64]) -> Bool {
     if hasIssued { return true }
     hasIssued = true
@@ -59,7 +59,7 @@ final class MountReads {
     return pending == 0
   }
 
-  /// A read has ended. What could not be read counts as not matching.
+  /// A read has ended. A block that could not be read is cleared, so that it matches no checksum.
   func ended(_ index: Int, _ code: Int32) {
     pending -= 1
     guard code != 0, frames.indices.contains(index) else { return }
@@ -67,7 +67,7 @@ final class MountReads {
     cache.page(frames[index]).clear()
   }
 
-  /// What was read has been looked at.
+  /// Gives the buffers back after their blocks have been used.
   func end() {
     for frame in frames { cache.giveBack(frame) }
     frames.removeAll(keepingCapacity: true)
@@ -80,7 +80,7 @@ final class MountReads {
   /// The error of the block read as number `index`, 0 for none.
   func code(_ index: Int) -> Int32 { codes[index] }
 
-  /// Whether what is to be read is to be read once more, because of an error that may pass.
+  /// Whether the blocks are to be read once more, because of an error that may be transient.
   func readsAgain() -> Bool {
     guard codes.contains(where: { $0 != 0 }), retries < Self.retriesAtMost else {
       retries = 0

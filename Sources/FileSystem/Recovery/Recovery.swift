@@ -4,16 +4,18 @@ import Glibc
 
 /// Mounting: superblock, checkpoint, segment table, the log since then, and a checkpoint of the result.
 ///
-/// Owns how far the mount has come:
+/// Owns the phase of the mount and the checkpoint that is mounted:
 ///
 ///     superblocks ─▶ packs ─▶ usage ─▶ log ─▶ apply ─▶ checkpoint ─▶ done
 ///                                              ▲  │         │
-///                                              └──┴─────────┘ so much has changed that a checkpoint comes first
+///                                              └──┴─────────┘ too much is dirty to apply more
 ///
-/// It follows addresses and never scans for what to apply. Between two log writes a checkpoint is made by the
-/// rule by which it is made later, so that what has changed fits the cache. It is the one that might have
-/// been made there when the log was written: it leads into the rest of the log. Nothing is written before the
-/// log has been read to its end, and nothing at all by a read-only mount.
+/// A mount follows addresses and never scans for log writes to apply. Between two log writes it makes a
+/// checkpoint by the same rule as a mounted filesystem does, so that the changed nodes fit the cache. Such a
+/// checkpoint leads into the rest of the log, as if it had been made when the log was written. Nothing is
+/// written before the log has been read to its end, and nothing at all by a read-only mount.
+///
+/// A read-only mount that becomes writable goes on from done to checkpoint (`requireWritable`).
 final class Recovery {
   private enum Phase { case superblocks, packs, usage, log, apply, checkpoint, done }
 
@@ -38,10 +40,10 @@ final class Recovery {
   private let replay: Replay
   private let options: Options
   private var phase = Phase.superblocks
-  /// The checkpoint that is mounted from.
+  /// The checkpoint that is mounted.
   private var pack = CheckpointPack()
   private var usageCursor = 0
-  /// There is no checkpoint before this one to fall back to.
+  /// There is no earlier checkpoint to fall back to.
   private var isOnlyCheckpoint = false
 
   init(
@@ -72,7 +74,7 @@ final class Recovery {
 
   // MARK: Steps
 
-  /// Steps done in one event at most.
+  /// Steps done in one event, at most.
   private static let stepsPerEvent = 16
 
   /// Does as much of the mount as it can without waiting.
@@ -87,7 +89,7 @@ final class Recovery {
     return 0
   }
 
-  /// Nothing is under way, and the mount does not go on: only memory can be what it lacks.
+  /// Refuses a mount that does not go on although nothing is under way: only memory can be missing.
   func failForWantOfMemory() {
     let reason = "too little memory to replay the log; mount with a larger cache, once"
     if condition.isBecomingWritable { errors.fail(reason) } else { condition.refuse(reason) }
@@ -145,7 +147,7 @@ final class Recovery {
     }
     guard reads.fetch(blocks + (geometry.errorBlock.map { [$0] } ?? [])) else { return }
     defer { reads.end() }
-    // One that cannot be read for a moment can be fallen back to later: it must not count as lost.
+    // A copy with a transient read error must not count as lost: it may be read, and mounted, later.
     if reads.readsAgain() { return }
     let packs = (0..<4).compactMap { decodePack($0 * size..<($0 + 1) * size) }
     if geometry.errorBlock != nil {
@@ -167,11 +169,11 @@ final class Recovery {
     }
   }
 
-  /// Bits of a checkpoint's number that are left for the log writes of nodes and of the cleaner made after
-  /// it.
+  /// After a mount the sequence numbers of node and cleaner log writes begin at the checkpoint's number
+  /// shifted left by so many bits.
   private static let headSequenceBits: UInt64 = 20
 
-  /// Everything is as the checkpoint says.
+  /// Sets all owners to the state of the checkpoint.
   private func begin(from pack: CheckpointPack) {
     self.pack = pack
     reader.begin(from: pack)
@@ -185,7 +187,7 @@ final class Recovery {
     map.begin(reservedBlocks: pack.reservedBlocks)
   }
 
-  /// Usage blocks read together.
+  /// Usage blocks read at the same time.
   private static let usageBlocksAtATime = 64
 
   private func readUsage() {
@@ -208,11 +210,11 @@ final class Recovery {
 
   // MARK: Replay
 
-  /// The log was read to its end.
+  /// The log has been read to its end: begins to apply it.
   private func beginReplay() {
     replay.begin(reader.entries)
     reader.forget()
-    // Where there is but one checkpoint, what is empty in it is needed by none.
+    // Where this is the only checkpoint, no other one needs the segments that are empty in it.
     if isOnlyCheckpoint || options.reusesEmptySegments { segments.releaseEmpties() }
     phase = .apply
   }
@@ -235,8 +237,8 @@ final class Recovery {
   }
 
   private var mayMakeCheckpoint: Bool {
-    // A page that its log write did not bring cannot go out, for the checkpoint's place is in the midst of
-    // the log.
+    // Not while there are dirty pages or records: preparing the cut would write them to the log, but the
+    // checkpoint must lead into the log as it is.
     checkpoint.isNeeded && !condition.isReadOnly && pages.dirtyCount == 0 && uncommitted.inodes.isEmpty
       && uncommitted.urgentPages.isEmpty
   }
@@ -248,8 +250,8 @@ final class Recovery {
     phase = .checkpoint
   }
 
-  /// The log has been applied: a new chain begins in a fresh segment, and two checkpoints with a new epoch
-  /// make all of it durable before the first request.
+  /// The log has been applied: begins a new chain in a free segment. Two checkpoints with a new epoch make
+  /// the result durable before the first request.
   private func endReplay() throws(Stop) {
     _ = try nodes.inode(NodeID.root)
     let last = replay.last
@@ -272,7 +274,7 @@ final class Recovery {
 
   // MARK: The end
 
-  /// Makes checkpoints, and room for the next ones where it is short, until the mount can go on.
+  /// Makes checkpoints, and has segments cleaned where they are short, until the mount can go on.
   private func makeCheckpoints() -> UInt64 {
     while condition.failure == nil, !condition.isReady {
       if checkpoint.step() || checkpoint.releaseStep() { continue }
@@ -280,7 +282,7 @@ final class Recovery {
       if isShortOfSegments {
         waiting.askForSegments()
         event.begin()
-        // A step may have asked for reads, which end between two calls.
+        // The cleaner's step may have begun reads, which end between two calls.
         if cleaner.step() { return 0 }
         if checkpoint.isNeeded { continue }
         if cleaner.isCleaning { return .max }
@@ -291,14 +293,14 @@ final class Recovery {
     return .max
   }
 
-  /// Whether segments are short for what is to come: the rest of the log, or requests that remove something.
+  /// Whether segments are too short for what follows: the rest of the log, or requests that free space.
   private var isShortOfSegments: Bool {
     guard !segments.isExhausted else { return false }
     let nodes = replay.next == nil ? 0 : space.dirtyNodeLimit
     return space.isShortOfSegments(space.segmentDemand(nodes: nodes), givesSpace: true)
   }
 
-  /// Requests may run.
+  /// The mount is done: requests may run.
   func becomeReady() {
     phase = .done
     condition.becomeReady()
@@ -308,21 +310,21 @@ final class Recovery {
 
   // MARK: From reading only to writing
 
-  /// Something is to be changed. The kernel lets no change through at a read-only mount, so the one that
-  /// comes shows that what was mounted so has been remounted to be written: recovery goes on to where it can
-  /// be. Requests wait meanwhile, until it can be written, or that has failed and it stays read-only.
+  /// Called before every change. The kernel lets no change through to a read-only mount, so a change shows
+  /// that it has been remounted read-write: recovery goes on, to make it writable. Requests wait until it is,
+  /// or until that has failed and it stays read-only.
   func requireWritable() throws(Stop) {
     guard condition.isReadOnly else { return }
     guard canBecomeWritable else { throw .fail(EROFS) }
     condition.beginWriting()
-    // Recovery needs the frames; requests that wait for reads let go of theirs when these have come.
+    // Recovery needs the frames; requests that wait for reads unpin theirs when the reads have ended.
     waiting.unpinRequests()
     beginWriting()
     throw .again(.mount)
   }
 
-  /// Whether what is read-only can be written once the kernel lets a change through. Where recovery would
-  /// have made checkpoints on the way, for lack of memory or segments, it cannot be made up for.
+  /// Whether a read-only mount can become writable. Not where the changes of the log are so many that
+  /// recovery would have made checkpoints between the log writes: that cannot be done afterwards.
   var canBecomeWritable: Bool {
     condition.isMountedReadOnly && !options.staysReadOnly && volume.superblock?.mustBeReadOnly == false
       && !condition.hasFailed && space.mayDirtyNodes

@@ -1,9 +1,10 @@
 import Format
 import Glibc
 
-/// What recovery accepts as a log record: only what a request can have made.
+/// The check of log records before they are applied: recovery accepts only records that a request can have
+/// made.
 extension Replay {
-  /// Refuses a record that no request makes, before anything of it is done.
+  /// Refuses a record that no request makes, before anything of it is applied.
   func checkPossible(_ record: LogRecord) throws(Stop) {
     switch record {
     case .create(let create):

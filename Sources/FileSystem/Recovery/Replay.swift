@@ -1,11 +1,11 @@
 import Format
 import Glibc
 
-/// Applies the log writes that were read: records exactly once and in order, then the blocks that each
-/// brought.
+/// Applies the log writes that were read: of each first the records, in order and exactly once, then its data
+/// blocks.
 ///
-/// Owns how far this has come. A record is checked before anything of it is done (`checkPossible`), and
-/// carried out by the code that made it first (`Changes`).
+/// Owns the log writes, the position in them, and the segments that they lie in. A record is checked before
+/// anything of it is applied (`checkPossible`), and applied by the code that requests use too (`Changes`).
 final class Replay {
   let cache: Cache
   let segments: SegmentTable
@@ -20,11 +20,11 @@ final class Replay {
   let log: Log
   /// The log writes to be applied.
   private var entries: [ReplayEntry] = []
-  /// How far they have been: log write, bytes of its records, blocks.
+  /// The position: log write, bytes of its records, its blocks.
   private var index = 0
   private var recordOffset = 0
   private var block = 0
-  /// Segments that they lie in.
+  /// The segments that the log writes lie in.
   private var heldSegments: [UInt32] = []
 
   init(changes: Changes, contents: FileContents, freeing: Freeing, log: Log) {
@@ -41,8 +41,8 @@ final class Replay {
     volume = nodes.volume
   }
 
-  /// These log writes are to be applied. Nothing is written into their segments, and none of them comes free,
-  /// until they have been.
+  /// Takes over the log writes to be applied. Their segments are kept open until all are applied, so that
+  /// none of them is written or freed.
   func begin(_ entries: [ReplayEntry]) {
     self.entries = entries
     for entry in entries {
@@ -55,16 +55,16 @@ final class Replay {
     }
   }
 
-  /// The log write that comes next, nil when all have been applied.
+  /// The log write to be applied next; nil when all have been.
   var next: ReplayEntry? { index < entries.count ? entries[index] : nil }
 
-  /// Whether nothing of the log write that comes next has been applied.
+  /// Whether nothing of the next log write has been applied.
   var isBetweenEntries: Bool { recordOffset == 0 && block == 0 }
 
-  /// The last log write applied; nil when there was none.
+  /// The sequence number of the last log write; nil when there is none.
   var last: UInt64? { entries.last?.header.sequence }
 
-  /// Applies the log write that comes next.
+  /// Applies the next log write, or the rest of it.
   func step() throws(Stop) {
     guard let entry = next else { return }
     try applyRecords(entry)
@@ -75,13 +75,14 @@ final class Replay {
     block = 0
   }
 
-  /// All have been applied: they are not looked at again.
+  /// Releases the log writes, all of which have been applied.
   func forget() {
     entries = []
     index = 0
   }
 
-  /// The checkpoints to come do not need the log that was applied.
+  /// Closes the segments of the applied log, so that they can be freed once later checkpoints do not need
+  /// them.
   /// - Parameter checkpoint: the last durable one.
   func releaseSegments(before checkpoint: UInt64) {
     for segment in heldSegments {
@@ -122,8 +123,8 @@ final class Replay {
     try changes.perform(record)
   }
 
-  /// The number of a new inode may still belong to one that was an orphan at the checkpoint and freed after
-  /// it.
+  /// Frees the former inode with the number of a new one: it was an orphan at the checkpoint and was freed
+  /// after it.
   private func freeFormerInode(_ number: UInt64) throws(Stop) {
     while true {
       if nodes.inodes.isGivenUp(number) { try nodes.processAllFrees(nodes.inodes) }
@@ -137,7 +138,7 @@ final class Replay {
     }
   }
 
-  /// Points the maps at the data that the log write carried.
+  /// Enters the data blocks of a log write in the maps of their files.
   private func applyRuns(_ header: LogHeader) throws(Stop) {
     var position = Int(header.recordBlocks)
     for run in header.runs {

@@ -1,22 +1,22 @@
 import FileProtocol
 import Format
 
-/// The requests under way and their replies, one of each a slot, and which slots stay in use beyond their
-/// reply.
+/// The slots: each has a request under way and its reply.
 ///
-/// Owns replies until they are finished. A slot goes this way:
+/// Owns the replies until they are finished, and which slots are kept after that because they lend frames. A
+/// slot's states:
 ///
-///     begin ─▶ under way ─finish─▶ the reactor's
-///                    └────finish─▶ kept, while its frames are lent to the cache ─▶ released
+///     begin ─▶ under way ─finish─▶ returned to the reactor
+///                    └────finish─▶ kept, while its frames are lent to the cache ─releaseRepaid─▶ returned
 final class RequestSlots {
   let requests: UnsafeMutablePointer<Request>
   let replies: UnsafeMutablePointer<Reply>
   private let cache: Cache
   private let waiting: Waiting
   private let effects: Effects
-  /// Whether a slot's reply is on its way while its frames are lent.
+  /// Whether a slot is kept: its reply is finished, and its frames are still lent.
   private var isKept: [Bool]
-  /// Requests so far.
+  /// Requests begun since the mount.
   private(set) var count: UInt64 = 0
 
   init(cache: Cache, waiting: Waiting, effects: Effects) {
@@ -66,10 +66,10 @@ final class RequestSlots {
     finish(slot)
   }
 
-  /// Slots that have all their frames back, and whose reply has gone out, are the reactor's again.
+  /// Returns kept slots to the reactor once they have got all their frames back.
   func releaseRepaid() {
     guard cache.hasRepaidSlots else { return }
-    // One whose write began anew may lend others by now.
+    // A slot whose write was run again may lend other frames by now.
     for slot in cache.takeRepaidSlots() where isKept[slot] && cache.lentFrames(of: slot) == 0 {
       isKept[slot] = false
       effects.released.append(UInt32(truncatingIfNeeded: slot))

@@ -1,4 +1,4 @@
-/// What a device command was for.
+/// The tag of a device command: which owner it is for, and which frame, log write or slot.
 struct Tag {
   enum Kind: UInt8 {
     case unknown, load, read, logWrite, flush, checkpoint, discard, cleanerRead, mount, errorRecord

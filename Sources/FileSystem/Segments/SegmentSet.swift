@@ -1,6 +1,6 @@
 /// A set of segment numbers whose lowest member is found in a few steps, however many segments there are.
 ///
-/// Bits in words of 64; each level above has a bit for each word that is not zero.
+/// A bitmap of 64-bit words; each level above has a bit for each non-zero word of the level below.
 struct SegmentSet {
   private var levels: [[UInt64]] = []
   private(set) var count = 0

@@ -1,54 +1,60 @@
 import Format
 
-/// What each segment holds, now and as of the checkpoint under way; which segments are free, and which will
-/// be.
+/// The usage table in memory: how many live blocks each segment holds, now and as of the cut of the
+/// checkpoint under way, and which segments are free or will be.
 ///
-/// A segment's way: *free* → taken by a head, *open* → left by it, used → nothing in it is live any more,
-/// *empty* → a checkpoint finds it empty → the next one finds it empty too and writes it into its usage table
-/// as free → that checkpoint is durable, *released* → discarded, and free.
+/// The states of a segment:
 ///
-/// So nothing is written into a segment that either of the last two checkpoints can reach, and a mount finds
-/// free what was free at the moment of a crash, but for what the log has taken since.
+///     free ─take─▶ open ─close─▶ used ─no live block left─▶ empty ─settle─▶ found empty by a checkpoint
+///      ▲     (a head writes it)                                                  │ settle of a later one,
+///      │                                                                         ▼ which writes it as free
+///      └──free, endDiscard── being discarded ◀──nextReleased── released ◀──release── releasing
 ///
-/// Owns all of that, the number of the checkpoint in whose time things are written now, and the discards
-/// under way. It promises that a segment is given out once, that no count goes below zero
-/// (`onContradiction`), and that no segment is free while a checkpoint that may be needed reaches into it.
+/// So no segment is written that either of the last two checkpoints refers to, and a mount after a crash
+/// finds every segment free that was free at the crash.
+///
+/// Owns all of that, the number of the current age (below), and the number of discards under way. It promises
+/// that a segment is taken at most once until it is free again, that no count goes below zero
+/// (`onContradiction`), and that no segment is free to which a checkpoint refers that may still be mounted.
+///
+/// Ages: everything written between the cuts of checkpoints n-1 and n has age n, since checkpoint n is the
+/// first to refer to it. So have the nodes that checkpoint n writes after its cut.
 final class SegmentTable {
   private(set) var geometry: Geometry
   private(set) var count: Int
-  /// Called when a count contradicts what is done, with the reason.
+  /// Called with the reason when a count turns out to be wrong.
   var onContradiction: (String) -> Void = { _ in }
-  /// Blocks reachable now.
+  /// Live blocks of each segment now.
   private var live: UnsafeMutablePointer<UInt32>
-  /// Blocks reachable as of the cut, where `changedAt` says that they differ from those reachable now.
+  /// Live blocks of each segment as of the cut: valid where `changedAt` is `cutNumber`; elsewhere as now.
   private var liveAtCut: UnsafeMutablePointer<UInt32>
   private var changedAt: UnsafeMutablePointer<UInt32>
-  /// The checkpoint in whose time things are written now: one more than that of the last cut.
+  /// The age of what is written now: the number of the next checkpoint to be cut.
   private(set) var age: UInt64 = 1
   private var cutNumber: UInt32 = 1
   private var states: UnsafeMutablePointer<UsageEntry.State>
-  /// The checkpoint in whose time a segment was last written.
+  /// The age of what was last written into a segment.
   private var ages: UnsafeMutablePointer<UInt64>
   /// The checkpoint that first found a segment empty; 0 for none.
   private var emptySince: UnsafeMutablePointer<UInt64>
   private var flags: UnsafeMutablePointer<Flags>
   /// Usage blocks that differ from what the last checkpoint wrote.
   private(set) var dirtyBlocks: [Bool]
-  /// Blocks reachable now, in all segments.
+  /// Live blocks in all segments now.
   private(set) var liveTotal: UInt64 = 0
   private var free: SegmentSet
-  /// Segments that may have nothing live in them; those that no longer do are passed over.
+  /// Segments that have become empty. Some may no longer be: every use checks again.
   private var empties: [UInt32] = []
-  /// Those of them that the checkpoint under way has looked at already.
+  /// Those of them that `settle` has already checked for the checkpoint under way.
   private var settled: [UInt32] = []
   /// Segments that the checkpoint under way writes as free.
   private var releasing: [UInt32] = []
-  /// Segments that no durable checkpoint needs, to be discarded and freed.
+  /// Segments that no checkpoint needs, to be discarded and freed.
   private var released: [UInt32] = []
 
   private struct Flags: OptionSet {
     let rawValue: UInt8
-    /// A head writes into the segment, or will next; or it is being discarded.
+    /// A head writes into the segment, or will next.
     static let open = Flags(rawValue: 1)
     /// In `empties`.
     static let listed = Flags(rawValue: 2)
@@ -56,14 +62,14 @@ final class SegmentTable {
     static let releasing = Flags(rawValue: 4)
   }
 
-  /// Usage blocks that were read at the mount.
+  /// Usage blocks read at the mount.
   private var loadedBlocks = 0
   /// Segments that are being discarded.
   private(set) var discarding = 0
-  /// How many blocks were live when nothing at all could be cleaned, as far as the last checkpoint shows.
+  /// `liveTotal` when the cleaner last found nothing to clean; nil since a later checkpoint became durable.
   private var exhaustedAt: UInt64?
 
-  /// A table without segments; `begin` gives it some.
+  /// A table without segments, until `begin` is called.
   init() {
     geometry = .none
     count = 0
@@ -95,7 +101,7 @@ final class SegmentTable {
     flags.deallocate()
   }
 
-  /// The geometry is known: all segments are free, until the usage table says otherwise.
+  /// Sets the geometry. All segments are free until `load` says otherwise.
   func begin(geometry: Geometry) {
     deallocate()
     self.geometry = geometry
@@ -120,7 +126,7 @@ final class SegmentTable {
 
   // MARK: On disk
 
-  /// Takes over one usage block as read from disk.
+  /// Takes over a usage block read from disk.
   func load(_ page: Page, block: Int) {
     loadedBlocks += 1
     let perBlock = Int(Geometry.usagePerBlock)
@@ -128,17 +134,16 @@ final class SegmentTable {
       let entry = UsageEntry(page, index: index)
       let segment = block * perBlock + index
       live[segment] = min(entry.live, geometry.segmentBlocks)
-      // Where something lives nothing may be written, whatever the state says.
+      // A segment with live blocks must not be written, whatever its state says.
       states[segment] = live[segment] > 0 ? .used : entry.state
-      // One that is said to be written later would never come free, however many checkpoints were made for
-      // that.
+      // An age in the future would keep the segment from ever being freed.
       ages[segment] = min(entry.age, age)
       liveTotal += UInt64(live[segment])
       if states[segment] == .free { free.insert(segment) } else { listIfEmpty(segment) }
     }
   }
 
-  /// Writes one usage block as of the cut. It still differs when a block came or went since.
+  /// Fills in a usage block as of the cut. It stays dirty if a count in it has changed since.
   func store(_ page: Page, block: Int) {
     page.clear()
     dirtyBlocks[block] = false
@@ -157,7 +162,7 @@ final class SegmentTable {
 
   // MARK: Live blocks
 
-  /// A block became reachable.
+  /// Counts a block that has become live.
   @inline(__always)
   func add(_ block: UInt64) {
     guard let segment = geometry.segment(of: block) else { return }
@@ -167,7 +172,7 @@ final class SegmentTable {
     touch(Int(segment))
   }
 
-  /// A block is not reachable any more.
+  /// Counts a block that is no longer live.
   @inline(__always)
   func remove(_ block: UInt64) {
     guard let segment = geometry.segment(of: block) else { return }
@@ -181,7 +186,7 @@ final class SegmentTable {
     if live[Int(segment)] == 0 { listIfEmpty(Int(segment)) }
   }
 
-  /// The count of a segment is about to change: what it was at the cut is kept.
+  /// Keeps a segment's count as of the cut, before the count changes.
   @inline(__always)
   private func keepCut(_ segment: Int) {
     guard changedAt[segment] != cutNumber else { return }
@@ -193,7 +198,7 @@ final class SegmentTable {
     changedAt[segment] == cutNumber ? liveAtCut[segment] : live[segment]
   }
 
-  /// The checkpoint under way writes a block anew: it moves now and as of the cut.
+  /// Counts a block that the checkpoint under way has written to a new address, both now and as of the cut.
   func moveAtCut(from old: UInt64, to new: UInt64) {
     add(new)
     if let segment = geometry.segment(of: new) { liveAtCut[Int(segment)] &+= 1 }
@@ -206,19 +211,19 @@ final class SegmentTable {
     liveAtCut[Int(segment)] -= 1
   }
 
-  /// The checkpoint under way, whose cut was made last.
+  /// The number of the checkpoint under way, whose cut was made last.
   var checkpointUnderWay: UInt64 { age - 1 }
 
-  /// After a mount: the last durable checkpoint.
+  /// After a mount: begins with the age after the checkpoint that was mounted.
   func begin(after checkpoint: UInt64) { age = checkpoint + 1 }
 
-  /// A cut: from here on `store` shows the counts of this moment.
+  /// Makes a cut: from here on `store` fills in the counts of this moment.
   func cut() {
     cutNumber &+= 1
     age += 1
   }
 
-  /// The checkpoint under way is never finished: the next has its number.
+  /// Abandons the checkpoint under way; the next one gets its number.
   func abandonCut() { age -= 1 }
 
   func liveBlocks(_ segment: Int) -> UInt32 { live[segment] }
@@ -228,12 +233,12 @@ final class SegmentTable {
 
   // MARK: Taking segments
 
-  /// Segments that may be taken.
+  /// How many segments may be taken.
   var freeCount: Int { free.count }
 
-  /// Takes a free segment for a head to write into. It is the lowest: a sparse image stays small, and what
-  /// was just given back is used again.
-  /// - Parameter checkpoint: the checkpoint in whose time it will be written; that of now by default.
+  /// Takes the lowest free segment for a head to write into: so a sparse image stays small, and segments
+  /// freed lately are used again.
+  /// - Parameter checkpoint: the age of what will be written; the current one by default.
   func take(for checkpoint: UInt64? = nil) -> UInt32? {
     guard let segment = free.first else { return nil }
     claim(UInt32(segment), for: checkpoint ?? age)
@@ -251,7 +256,7 @@ final class SegmentTable {
     listIfEmpty(index)
   }
 
-  /// A head goes on in a segment that it had before the mount.
+  /// Recovery: takes a segment that holds part of the log.
   func reopen(_ segment: UInt32) {
     claim(segment, for: age)
     flags[Int(segment)].insert(.open)
@@ -263,7 +268,7 @@ final class SegmentTable {
     listIfEmpty(Int(segment))
   }
 
-  /// The segment was written in the time of a checkpoint; that of now by default.
+  /// Sets the age of a segment that was written: that of `checkpoint`, the current one by default.
   @inline(__always)
   func wrote(_ segment: UInt32, for checkpoint: UInt64? = nil) {
     let age = checkpoint ?? age
@@ -286,7 +291,7 @@ final class SegmentTable {
     empties.append(UInt32(segment))
   }
 
-  /// Whether a checkpoint or two would free segments.
+  /// Whether one or two checkpoints would free segments.
   var hasEmptySegments: Bool {
     while let segment = empties.last {
       if isEmpty(Int(segment)) { return true }
@@ -296,16 +301,16 @@ final class SegmentTable {
     return !settled.isEmpty
   }
 
-  /// Segments that one call of `settle` looks at.
+  /// Segments that one call of `settle` checks.
   private static let segmentsPerStep = 4096
 
-  /// Checkpoint `sequence` has written all it refers to but its usage table: notes the segments that it
-  /// leaves empty. Those that the checkpoint before left empty too are written as free, and are free once it
+  /// Determines which segments checkpoint `sequence`, whose usage table is about to be written, leaves empty.
+  /// Those that an earlier checkpoint left empty too are written as free, and are free once this checkpoint
   /// is durable.
   ///
-  /// Segments written in the time of this checkpoint or later stay: the log since the checkpoint before is
-  /// kept.
-  /// - Returns: whether all were looked at; otherwise to be called again.
+  /// Segments of this checkpoint's age or later are not counted as empty: the log since the previous
+  /// checkpoint is kept.
+  /// - Returns: whether all were checked; otherwise to be called again.
   func settle(_ sequence: UInt64) -> Bool {
     for _ in 0..<Self.segmentsPerStep {
       guard let segment = empties.popLast() else {
@@ -333,7 +338,7 @@ final class SegmentTable {
     settled.append(segment)
   }
 
-  /// The checkpoint that was settled is durable.
+  /// The settled checkpoint is durable: the segments it lists as free are released.
   func release() {
     released.append(contentsOf: releasing)
     releasing.removeAll(keepingCapacity: true)
@@ -347,7 +352,7 @@ final class SegmentTable {
   /// A released segment is being discarded.
   func beginDiscard() { discarding += 1 }
 
-  /// A discard is a hint: when it fails the segment is free all the same.
+  /// A discard has ended. It is a hint: the segment is free even if it failed.
   func endDiscard(_ segment: UInt32) {
     assert(discarding > 0)
     discarding -= 1
@@ -357,16 +362,16 @@ final class SegmentTable {
   /// The cleaner found nothing at all to clean.
   func setExhausted() { exhaustedAt = liveTotal }
 
-  /// A checkpoint is durable: what it freed can be seen.
+  /// A checkpoint is durable: it may have freed segments.
   func clearExhausted() { exhaustedAt = nil }
 
-  /// Whether there was nothing to clean when that was last looked at, and nothing was freed since.
+  /// Whether the cleaner last found nothing to clean, and no block was freed since.
   var isExhausted: Bool {
     guard let live = exhaustedAt else { return false }
     return liveTotal >= live && !hasEmptySegments && !hasReleased && discarding == 0
   }
 
-  /// Segments that are empty in the only checkpoint there is need not wait for others.
+  /// Recovery: frees all empty segments at once, because there is no other checkpoint that needs them.
   func releaseEmpties() {
     for segment in empties {
       flags[Int(segment)].remove(.listed)
@@ -375,7 +380,7 @@ final class SegmentTable {
     empties.removeAll()
   }
 
-  /// A released segment may be written.
+  /// Makes a released segment free.
   func free(_ segment: UInt32) {
     let index = Int(segment)
     guard states[index] == .used else { return }

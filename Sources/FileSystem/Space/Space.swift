@@ -2,22 +2,24 @@ import FileProtocol
 import Format
 import Glibc
 
-/// How much room there is, and what happens when there is none.
+/// Space accounting: how many blocks and free segments there are, and when a request fails or waits for lack
+/// of them; and how many pages and nodes may be dirty.
 ///
-/// Owns no state: it weighs what the other owners count. `Operations.beginChange`,
-/// `Freeing`, `Cleaner` and `Recovery` go by it.
+/// Owns no state: it computes everything from the counts of the other owners. `Operations.beginChange`,
+/// `Freeing`, `Cleaner` and `Recovery` act on it.
 ///
-/// Two things run short, each by its own rule.
+/// There are two resources, each with its own rule.
 ///
-/// *Blocks*: what files, nodes and tables take, now or when what is in memory has been written. An operation
-/// is charged before it begins and fails with ENOSPC when there is not as much; one that takes nothing is
-/// never refused.
+/// *Blocks*: the blocks that files, nodes and tables take now or will take when dirty ones are written. An
+/// operation is charged before it begins, and fails with ENOSPC when too few are available; one that takes no
+/// blocks is never refused.
 ///
-/// *Free segments*: what is written next goes there, an overwrite too. At every moment those that are free
-/// suffice to write all that is dirty and a checkpoint of it, in a chain begun anew, as a mount after a crash
-/// at this moment has to (`segmentDemand`). Above that the cleaner has room of its own (`cleanerRoom`). An
-/// operation that would take from either waits until checkpoints and the cleaner have freed segments. They
-/// can, because blocks are never given out beyond `capacity`: some segments always hold enough that is dead.
+/// *Free segments*: everything is written into free segments, overwrites too. At every moment the free
+/// segments suffice to write everything that is dirty and a checkpoint of it, in a new chain, because a mount
+/// after a crash at this moment has to (`segmentDemand`). Beyond that some are kept for the cleaner
+/// (`cleanerRoom`). An operation that would use either waits until checkpoints and the cleaner have freed
+/// segments. They can, because blocks are never allocated beyond `capacity`, so some segments always hold
+/// enough dead blocks.
 final class Space {
   private let memory: WorkingMemory
   private let waiting: Waiting
@@ -47,21 +49,23 @@ final class Space {
 
   // MARK: Blocks
 
-  /// Segments that files and nodes never fill: heads, a checkpoint, the cleaner's output, and what is dead in
-  /// segments waiting for the cleaner. The more of the last, the less it has to move for a block it gains.
+  /// Segments' worth of blocks that files and nodes never fill: for heads, a checkpoint, the cleaner's
+  /// output, and dead blocks in segments not yet cleaned. The more of the last, the less the cleaner has to
+  /// move for each block that it gains.
   var reserveSegments: UInt64 {
     min(24 + UInt64(volume.geometry.segmentCount) / 16, UInt64(volume.geometry.segmentCount))
   }
 
   private var reserveBlocks: UInt64 { reserveSegments * UInt64(volume.geometry.segmentBlocks) }
 
-  /// Blocks that files, nodes and tables can have in all: what is not kept back, less one header in 128.
+  /// Blocks that files, nodes and tables can have in all: those outside of the reserve, less one log header
+  /// in 128.
   var capacity: UInt64 {
     (UInt64(volume.geometry.segmentCount) - reserveSegments) * UInt64(volume.geometry.segmentBlocks) / 128
       * 127
   }
 
-  /// Blocks taken, or promised to what is in memory.
+  /// Blocks taken: live, reserved by fallocate, or charged to dirty pages and new nodes.
   var usedBlocks: UInt64 {
     segments.liveTotal + UInt64(max(nodes.newNodes + nodes.newTableBlocks, 0)) + UInt64(pages.chargedCount)
       + map.reservedBlocks
@@ -70,10 +74,10 @@ final class Space {
   /// Blocks that operations may still take.
   var availableBlocks: UInt64 { capacity - min(usedBlocks, capacity) }
 
-  /// Blocks that data leaves to names.
+  /// Blocks that writes leave for names.
   static let marginBlocks: UInt64 = 16
 
-  /// The user for whom the last of the room is kept.
+  /// The user who may take the last blocks.
   static let root: UInt32 = 0
 
   /// Blocks that only root may take (`Options.rootPercent`).
@@ -81,8 +85,8 @@ final class Space {
     capacity * UInt64(clamping: min(options.rootPercent, Options.largestRootPercent)) / 100
   }
 
-  /// Charges an operation of a user's that is about to take up to `blocks` blocks.
-  /// - Throws: `again` while freeing is under way that may make room, `ENOSPC` when there is none.
+  /// Checks that an operation of a user, which is about to take up to `blocks` blocks, has enough.
+  /// - Throws: `again` while background freeing may still free enough, otherwise `ENOSPC`.
   func checkSpace(_ blocks: UInt64, margin: UInt64 = 0, for user: UInt32) throws(Stop) {
     guard blocks > 0 else { return }
     let kept = user == Self.root ? 0 : rootBlocks
@@ -91,8 +95,8 @@ final class Space {
     throw .again(.freeing)
   }
 
-  /// statfs's answer. What it says is available can be written to one file, with the map that this file needs
-  /// then, by any user; what is free beyond that, only by root.
+  /// statfs's answer. What it reports as available any user can write to one file, the map that this file
+  /// then needs included; what is free beyond that, only root.
   var report: SpaceReport {
     var report = SpaceReport()
     report.blocks = capacity
@@ -107,15 +111,15 @@ final class Space {
 
   // MARK: What may be dirty
 
-  /// Dirty pages that may wait for the log: writers wait beyond it.
+  /// The most dirty pages there may be; writers wait beyond it.
   var dirtyPageLimit: Int {
     Int(clamping: min(UInt64(memory.frameCount / 4), reserveBlocks / 8))
   }
 
-  /// Frames that changed nodes may take with the table blocks above them, copies of them on their way to the
-  /// device included: what dirty pages, an operation, a step of a job, and the pins of one request and one
-  /// job leave of the cache. A node in the store's loose ones counts twice, for the table block that may have
-  /// to be read and changed for it.
+  /// Frames that dirty nodes, the table blocks above them and copies of them on their way to the device may
+  /// take: the cache without the frames for dirty pages, for an operation, for a step of a job, and for the
+  /// pins of one request and one job. A loose node counts twice, for the table block that may have to be read
+  /// and dirtied.
   var nodeBudget: Int {
     let others = Waiting.framesPerOperation + Waiting.framesForJobs + 2 * Waiting.pinsPerWaiter + 32
     return min(Int(memory.frameCount) * 3 / 4 - others, 32768)
@@ -126,13 +130,13 @@ final class Space {
       + nodes.pendingFreeCount
   }
 
-  /// Whether nodes may be changed now that were not before; if not, a checkpoint has to make room.
+  /// Whether more nodes may become dirty now; if not, a checkpoint has to make room.
   var mayDirtyNodes: Bool {
     !waiting.holdsChanges && nodes.dirtyCount + nodes.frozenCount <= 2 * dirtyNodeLimit
       && nodeFrames <= nodeBudget
   }
 
-  /// Whether so many nodes have changed that a checkpoint ought to begin.
+  /// Whether so many nodes are dirty that a checkpoint should begin.
   var hasManyDirtyNodes: Bool { nodes.dirtyCount > dirtyNodeLimit || nodeFrames > nodeBudget / 4 * 3 }
 
   /// Dirty nodes at which a checkpoint begins.
@@ -140,8 +144,7 @@ final class Space {
     Int(clamping: min(min(UInt64(memory.frameCount / 4), 8192), reserveBlocks / 8))
   }
 
-  /// Log blocks at which a checkpoint begins; this bounds the time of a mount, and what the log holds at
-  /// most.
+  /// Log blocks at which a checkpoint begins; this bounds the length of the log and the time of a mount.
   var checkpointLogLimit: UInt64 {
     let wanted = options.checkpointBlocks == 0 ? 65536 : options.checkpointBlocks
     return min(wanted, max(reserveBlocks / 3, UInt64(volume.geometry.segmentBlocks)))
@@ -149,25 +152,26 @@ final class Space {
 
   // MARK: Free segments
 
-  /// Segments that a chain begun anew takes, at a mount or after a failed log write, and one more.
+  /// Segments that a new chain takes, at a mount or after a failed log write, and one more.
   private static let segmentsOfChain = 3
-  /// Nodes, beside the maps of its pages, that a request changes at most: setting a long attribute the most.
+  /// Nodes that a request changes, at most, not counting the maps of its pages: setting a long attribute
+  /// changes the most.
   private static let nodesPerRequest = 40
-  /// Log blocks that the records of a request take, and what may be left unused at a segment's end.
+  /// Log blocks for the records of a request, and for the blocks that may be left unused at a segment's end.
   private static let recordBlocksPerRequest = 32
 
-  /// Free segments that may be needed to write all that is dirty, and `pages` pages more, and a checkpoint of
-  /// it all.
+  /// Free segments that may be needed to write everything that is dirty, `pages` pages and `nodes` nodes
+  /// more, and a checkpoint of all of it.
   ///
-  /// What is left of segments that heads have begun does not count: a mount begins anew.
+  /// The rest of the segments that heads have begun does not count, because a mount begins new ones.
   func segmentDemand(pages newPages: Int = 0, nodes newNodes: Int = 0) -> Int {
     let dirtyPages = pages.dirtyCount + newPages
     // Each log write has a header and up to 257 blocks, and may leave a few blocks of a segment unused.
     let logBlocks =
       (dirtyPages + uncommitted.records.bytes.count / Page.size + 2) * 33 / 32
       + Self.recordBlocksPerRequest
-    // A page that becomes dirty may change a node of its file's map; only those that a failed log write left
-    // can do so later.
+    // A new dirty page may dirty a map node. Pages that are dirty already have dirtied theirs, except those
+    // that a failed log write made dirty again.
     let nodesInUse = Int(clamping: nodes.inodes.root.used &+ nodes.internals.root.used)
     let maps = min(!log.hasFailures ? newPages : dirtyPages, nodesInUse)
     let changed = nodes.dirtyCount + nodes.frozenCount + newNodes + maps
@@ -182,46 +186,46 @@ final class Space {
     return (blocks + room - 1) / room
   }
 
-  /// Blocks that a table has at most.
+  /// Blocks of a table, at most.
   private func tableBlocks(_ table: NodeTable) -> Int {
     (1...max(UInt64(table.root.height), 1)).reduce(0) {
       $0 + Int(clamping: table.root.limit >> (8 * $1)) + 1
     }
   }
 
-  /// Free segments beyond the demand that are kept for those who give space: the cleaner, which needs room
-  /// for at least one victim, its maps and what is not filled of their segments, and twice as many for the
-  /// cleaner and whatever removes.
+  /// Free segments beyond the demand that only the cleaner may use: room for at least one victim and its
+  /// maps, with partly filled segments. Twice as many are kept for the cleaner and operations that free space
+  /// together.
   private static let leastCleanerRoom = 4
   private var cleanerRoom: Int { max(Self.leastCleanerRoom, Int(clamping: reserveSegments / 8)) }
 
-  /// Free segments that suffice whatever is dirty: no more nodes, pages and frees than the cache has frames,
-  /// each node with all the table blocks that may change for it.
+  /// Free segments that always suffice: for as many dirty nodes and pages as the cache has frames, each node
+  /// with all the table blocks that may change for it. With more, the demand need not be computed.
   private var ampleSegments: Int {
     let blocks = 8 * Int(memory.frameCount) + 2 * Waiting.framesPerOperation + LogWrite.maximumBlocks
     return (blocks >> volume.geometry.segmentBlocks.trailingZeroBitCount) * 5 / 4 + 2 * cleanerRoom + 16
   }
 
-  /// Whether free segments are short for those who take space, or, with `givesSpace`, even for those who give
-  /// it.
+  /// Whether free segments are short for operations that take space, or, with `givesSpace`, even for those
+  /// that free space.
   func isShortOfSegments(_ demand: Int, givesSpace: Bool = false) -> Bool {
     segments.freeCount <= demand + (givesSpace ? cleanerRoom : 2 * cleanerRoom)
   }
 
-  /// Whether the cleaner works without being asked.
+  /// Whether the cleaner should work without being asked.
   var wantsCleaning: Bool {
     segments.freeCount < segmentDemand() + 3 * cleanerRoom
   }
 
-  /// Makes a request that writes `pages` pages wait while segments are short.
+  /// Makes a request that writes up to `pages` pages wait while segments are short.
   /// - Throws: `again` while checkpoints or the cleaner may free segments; `ENOSPC` when they cannot, which
-  ///   only damage can bring about.
+  ///   happens only after damage.
   func waitForSegments(pages: Int = 0, givesSpace: Bool = false) throws(Stop) {
     guard segments.freeCount <= ampleSegments else { return }
     let demand = segmentDemand(pages: pages, nodes: Self.nodesPerRequest)
     guard isShortOfSegments(demand, givesSpace: givesSpace) else { return }
     if segments.isExhausted {
-      // The cleaner has no use for its room.
+      // There is nothing to clean, so the cleaner does not need its segments.
       guard segments.freeCount <= demand else { return }
       guard isChanged else { throw .fail(ENOSPC) }
       waiting.askForCheckpoint()
@@ -232,13 +236,13 @@ final class Space {
 
   // MARK: Beginning a change
 
-  /// Whether there is anything that the last checkpoint does not hold.
+  /// Whether there are changes that the last checkpoint does not include.
   var isChanged: Bool {
     nodes.dirtyCount > 0 || pages.dirtyCount > 0 || uncommitted.hasRecords || nodes.hasPendingFrees
       || log.blocksSinceCut > 0
   }
 
-  /// Whether a checkpoint ought to be made.
+  /// Whether a checkpoint should be made.
   var needsCheckpoint: Bool {
     waiting.wantsCheckpoint || hasManyDirtyNodes || log.blocksSinceCut > checkpointLogLimit
   }
@@ -246,8 +250,8 @@ final class Space {
   // MARK: Invariants
 
   func checkInvariants(_ invariants: inout Invariants) {
-    // What removes takes a few blocks for the orphan directory, whatever is left.
+    // Removing names takes a few blocks for the orphan directory, even when no blocks are left.
     let most = capacity + reserveBlocks
-    invariants.expect(usedBlocks <= most, "\(usedBlocks) blocks are taken of \(most)")
+    invariants.expect(usedBlocks <= most, "\(usedBlocks) blocks are used of \(most)")
   }
 }

@@ -1,10 +1,10 @@
 import FileProtocol
 
-/// The event at hand: its time, and how much has been done in it.
+/// The current event: its time, and how much work has been done in it.
 ///
-/// Work is counted in what takes time rather than by a clock: so a run does it alike each time.
+/// Work is counted in units instead of measured by a clock, so that a run can be repeated exactly.
 final class Event {
-  /// The time of the event; the reactor gives it before each.
+  /// The time of the event; the reactor sets it before each.
   var now = Instant(monotonic: 0, realtime: 0)
   /// Work done in the event, in units; see `Work`.
   @exclusivity(unchecked)
@@ -12,7 +12,7 @@ final class Event {
   /// The most work done in one event.
   private(set) var mostWork = 0
 
-  /// Whether the event has done its share.
+  /// Whether the event has done its share of work: the rest is left to the next.
   @inline(__always)
   var isSpent: Bool { work >= Work.perStep }
 
@@ -26,7 +26,7 @@ final class Event {
   func count(_ units: Int) { work += units }
 }
 
-/// What work costs, in units of about 3 ns of the processors of 2020.
+/// The cost of work, in units of about 3 ns on a processor of 2020.
 enum Work {
   /// A block looked up in memory.
   static let frame = 8
@@ -41,9 +41,9 @@ enum Work {
   /// A name given to a listing.
   static let name = 32
 
-  /// What is done in one event before the rest is left to the next.
+  /// The share of one event.
   static let perStep = 16_384
-  /// What one event may do at most: what was begun before the share was spent is done to its end. A step of
-  /// at most 200 us.
+  /// The most that one event may do, about 200 us: an operation or step begun before the share was spent runs
+  /// to its end.
   static let limit = 65_536
 }

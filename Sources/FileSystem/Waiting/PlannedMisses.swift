@@ -1,16 +1,16 @@
-/// Misses where nothing is missing, which only tests ask for (`Options.missSeed`).
+/// Artificial cache misses, for tests only (`Options.missSeed`).
 ///
-/// An operation that throws `again` must not have changed anything that a later run does not expect. So a
-/// seed chooses runs of operations and jobs, and in them one block that is looked up, which counts as missing
-/// although it is there, and may leave memory. The next run of the same operation is left alone.
+/// They test that an operation that throws `again` has changed nothing that its rerun does not expect. A seed
+/// chooses some runs of operations and jobs; in such a run one block that is looked up counts as missing
+/// although it is in memory, and may be evicted. The next run of the same operation has no artificial miss.
 struct PlannedMisses {
-  /// 0 where there are none.
+  /// The state of the random generator; 0 for no artificial misses.
   private(set) var random: UInt64
-  /// Whether the block that is not found leaves memory, where it can.
+  /// Whether the block is evicted, if it can be.
   private(set) var forgets = false
-  /// How many blocks are still found before one is not; negative for all.
+  /// How many blocks are still found before the miss; negative when there is none.
   var left = -1
-  /// Whose last run met one.
+  /// The request or job whose last run met one.
   var lastWaiter = -1
 
   init(random: UInt64) { self.random = random }

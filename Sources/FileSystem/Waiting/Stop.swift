@@ -1,6 +1,6 @@
-/// Why an operation did not run to its end. Nothing was changed.
+/// Why an operation ended before it had changed anything.
 enum Stop: Error {
-  /// It is run again when what it waits for has come.
+  /// It waits, and is run again.
   case again(WaitReason)
   /// It failed with this errno.
   case fail(Int32)
@@ -24,6 +24,6 @@ public enum WaitReason: UInt8, CaseIterable, Sendable {
   case directoryMove
   /// Recovery.
   case mount
-  /// Nothing: it has done its share of the event and goes on in the next.
+  /// The next event: it has done its share of work in this one.
   case share
 }

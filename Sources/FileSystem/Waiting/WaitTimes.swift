@@ -1,6 +1,6 @@
 /// How often and how long requests have waited, by what they waited for.
 public struct WaitTimes: Sendable {
-  /// Of one reason: how often, how long in all, and how long at most (ns).
+  /// For one reason: how often, how long in all, and how long at most (ns).
   public struct Total: Sendable {
     public internal(set) var count: UInt64 = 0
     public internal(set) var nanoseconds: UInt64 = 0
@@ -9,7 +9,7 @@ public struct WaitTimes: Sendable {
 
   private var totals: InlineArray<9, Total> = .init(repeating: Total())
 
-  /// What requests waited for one reason.
+  /// The totals for one reason.
   public subscript(reason: WaitReason) -> Total { totals[Int(reason.rawValue)] }
 
   mutating func add(_ reason: WaitReason, nanoseconds: UInt64) {

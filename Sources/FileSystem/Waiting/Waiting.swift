@@ -1,31 +1,31 @@
-/// Who waits for what: requests and jobs for blocks that are being read, requests for room, and for their
-/// turn to go on; and what checkpoints and the cleaner are asked to do.
+/// Scheduling: which requests and jobs wait for reads, which requests wait for room or for the next event,
+/// and what the checkpoint job and the cleaner are asked to do.
 ///
-/// Owns the lists of waiting requests, whose pins keep each frame, and what is asked of checkpoints and the
-/// cleaner. A request is in at most one of the lists:
+/// Owns the lists of waiting requests, the waiters of each frame being read, which frames are pinned for
+/// which waiter, the cursors, and the flags by which owners ask for a checkpoint, for free segments, or for
+/// changes to be held back. A request that is to be run again is in exactly one of these states:
 ///
 ///     begin ─▶ runs ─▶ finished
 ///              │ ▲
-///              ▼ │  blocks have come          `isMissing`  waits for reads
-///              │ │  something made room       `stalled`    waits for room
-///              └─┘  the next event            `continuing` has done its share
+///              │ │  `readers`     waits for reads            ─ `readEnded` ─▶ `runnable`
+///              │ │  `stalled`     waits for room of any kind ─ `wakeStalled` ─▶ `runnable`
+///              └─┘  `continuing`  has done its share         ─ `continueRequests` ─▶ `runnable`
 ///
-/// It promises that a request which waits is run again: reads end, each checkpoint, discard, log write and
-/// step of freeing wakes those that wait for room, and those that have done their share go on in the next
-/// event.
+/// It promises that every waiting request is run again: reads end; the end of each checkpoint, discard, log
+/// write and freeing step wakes the requests that wait for room; and those that have done their share go on
+/// in the next event.
 final class Waiting {
-  /// Frames an operation may need for new nodes and pages beside what it found; the largest write needs the
-  /// most.
+  /// Frames that an operation may need for new nodes and pages; the largest write needs the most.
   static let framesPerOperation = 320
-  /// Frames that requests leave free, so that a step of a commit or a checkpoint can always be done.
+  /// Frames that requests leave free for jobs, so that a step of a commit or a checkpoint can always run.
   static let framesForJobs = 160
-  /// Frames kept in memory for one request or job at most. Together with `framesPerOperation`,
-  /// `framesForJobs`, dirty pages and dirty nodes it fits the smallest cache: see `Space.nodeBudget`.
+  /// Frames pinned for one request or job, at most. Together with `framesPerOperation`, `framesForJobs`,
+  /// dirty pages and dirty nodes they fit the smallest cache: see `Space.nodeBudget`.
   static let pinsPerWaiter = 256
-  /// Blocks that a walk asks for at the same time.
+  /// Blocks that a walk reads at the same time, at most.
   static let readsAhead = 32
 
-  /// How many requests can be under way; waiters from this number on are jobs.
+  /// The number of slots; waiters from this number on are jobs.
   let slots: Int
   private let cache: Cache
   private let event: Event
@@ -35,26 +35,25 @@ final class Waiting {
   private let waiterCount: Int
   /// One for each slot, and one for jobs.
   private let cursors: UnsafeMutablePointer<Cursor>
-  /// Who waits for each frame that is being read.
+  /// The waiters of each frame that is being read.
   private var readers: [FrameIndex: [Int]] = [:]
-  /// The request or job that runs.
+  /// The running request or job.
   private(set) var current = 0
-  /// The request that keeps its frames though too few are free for it to run.
+  /// The one request that keeps its pins although too few frames are free for it to run.
   private var keeper: Int?
-  /// Slots to be run again in the event at hand, and the first of them that has not run yet.
+  /// Slots to be run in the current event, and the index of the first that has not run yet.
   private var runnable: [Int] = []
   private var nextRunnable = 0
   /// Slots that wait for room of any kind.
   private var stalled: [Int] = []
-  /// Slots whose long operation has done its share and goes on in the next `advance`.
+  /// Slots whose operation has done its share of work and goes on in the next `advance`.
   private var continuing: [Int] = []
-  /// Requests that wait for room are to try again at the next `advance`.
+  /// Requests that wait for room are to be run at the next `advance`.
   private(set) var needsWake = false
-  /// The request that walks up from a directory's new parent: no other directory changes its parent
-  /// meanwhile.
+  /// The request that moves a directory: no other request may move one meanwhile.
   private(set) var directoryMover: Int?
   private var misses: PlannedMisses
-  /// The run at hand met a planned miss.
+  /// The current run has met a planned miss.
   private var metPlannedMiss = false
   /// How often and how long requests have waited for each reason.
   private(set) var waits = WaitTimes()
@@ -65,9 +64,9 @@ final class Waiting {
   private(set) var wantsCheckpoint = false
   /// Checkpoints are to be made until this one is durable.
   private(set) var checkpointTarget: UInt64 = 0
-  /// A request waits for segments: the cleaner is to free some, whatever it costs.
+  /// A request waits for segments: the cleaner is to free some, at any cost.
   private(set) var wantsSegments = false
-  /// A cut is about to be made: nothing may be changed until then.
+  /// A cut is about to be made: no request may make a change until then.
   private(set) var holdsChanges = false
 
   /// - Parameter missSeed: see `Options.missSeed`.
@@ -95,7 +94,7 @@ final class Waiting {
   /// Whether a request runs, not a job.
   var isRequest: Bool { current < slots }
 
-  /// How far the request at hand has come. All jobs have one, and none relies on it.
+  /// The cursor of the running request. All jobs share one, and none relies on it.
   @inline(__always)
   var cursor: Cursor {
     unsafeAddress { UnsafePointer(cursors + min(current, slots)) }
@@ -109,7 +108,7 @@ final class Waiting {
     waiters[slot].since = 0
   }
 
-  /// A request or job runs from here on.
+  /// A request or job begins to run.
   @inline(__always)
   func enter(_ waiter: Int) {
     current = waiter
@@ -120,8 +119,8 @@ final class Waiting {
   /// The waiter of a job.
   func waiter(of job: Job) -> Int { slots + job.rawValue }
 
-  /// Does a step of a job as its waiter.
-  /// - Returns: how that ended.
+  /// Runs a step of a job as the current waiter.
+  /// - Returns: how it ended.
   func attempt(_ job: Job, _ step: () throws(Stop) -> Void) -> Attempt {
     let waiter = waiter(of: job)
     guard waiters[waiter].missing == 0 else { return .waits }
@@ -144,21 +143,21 @@ final class Waiting {
 
   /// How a step of a job ended.
   enum Attempt: Equatable {
-    /// It did all there was.
+    /// It ran to its end.
     case done
     /// It waits for reads or for room.
     case waits
-    /// It met an error that is not about room.
+    /// It failed with this errno.
     case failed(Int32)
   }
 
   /// Whether a job waits for reads.
   func isWaiting(_ job: Job) -> Bool { waiters[waiter(of: job)].missing > 0 }
 
-  /// Whether the request or job that runs waits for reads that it has asked for in this run.
+  /// Whether the running request or job has begun reads in this run.
   var isMissing: Bool { waiters[current].missing > 0 }
 
-  /// The request in a slot could not run to its end.
+  /// The request in a slot has to wait.
   func suspend(_ slot: Int, _ reason: WaitReason) {
     waiters[slot].reason = waiters[slot].missing > 0 ? .read : reason
     waiters[slot].since = max(event.now.monotonic, 1)
@@ -171,12 +170,12 @@ final class Waiting {
     waiters[waiter].since = 0
   }
 
-  /// What the requests that wait at this moment wait for.
+  /// The requests that wait at this moment, with reason and since when.
   var reasons: [(slot: Int, reason: WaitReason, since: UInt64)] {
     (0..<slots).compactMap { waiters[$0].since == 0 ? nil : ($0, waiters[$0].reason, waiters[$0].since) }
   }
 
-  /// The next request to be run in the event at hand; nil when there is none, or the event has done its
+  /// The next request to be run in the current event; nil when there is none, or the event has done its
   /// share.
   func takeRunnable() -> Int? {
     guard nextRunnable < runnable.count, !event.isSpent else {
@@ -190,32 +189,32 @@ final class Waiting {
     return runnable[nextRunnable - 1]
   }
 
-  /// Whether requests are to be run.
+  /// Whether any request is to be run.
   var hasRunnable: Bool { !runnable.isEmpty }
-  /// Whether requests have done their share of the last event.
+  /// Whether any request has done its share and is to go on in the next event.
   var hasContinuing: Bool { !continuing.isEmpty }
 
-  /// The request in a slot is to be run again in the event at hand.
+  /// The request in a slot is to be run again in the current event.
   func runAgain(_ slot: Int) { runnable.append(slot) }
 
-  /// The requests that had done their share of an event go on.
+  /// Makes the requests runnable that had done their share of the last event.
   func continueRequests() {
     guard !continuing.isEmpty else { return }
     runnable.append(contentsOf: continuing)
     continuing.removeAll(keepingCapacity: true)
   }
 
-  /// Something made room: all requests that wait for room try again.
+  /// Makes all requests runnable that wait for room.
   func wakeStalled() {
     guard !stalled.isEmpty else { return }
     runnable.append(contentsOf: stalled)
     stalled.removeAll(keepingCapacity: true)
   }
 
-  /// Requests that wait for room are to try again in the next event.
+  /// Requests that wait for room are to be run in the next event.
   func wakeLater() { needsWake = true }
 
-  /// The next event has come.
+  /// In a new event: wakes the requests that wait for room, if that was asked for.
   func wakeIfAsked() {
     guard needsWake else { return }
     needsWake = false
@@ -224,8 +223,8 @@ final class Waiting {
 
   // MARK: Reads
 
-  /// The request or job that runs waits until `frame` has been read.
-  /// - Returns: what it throws.
+  /// The running request or job waits until `frame` has been read.
+  /// - Returns: the error that it is to throw.
   func wait(for frame: FrameIndex) -> Stop {
     readers[frame, default: []].append(current)
     waiters[current].missing += 1
@@ -241,12 +240,12 @@ final class Waiting {
   /// The first request that waits for a frame.
   func firstRequest(waitingFor frame: FrameIndex) -> Int? { readers[frame]?.first { $0 < slots } }
 
-  /// A frame has been read, or is not read any more: those that waited for it go on.
-  /// - Parameter pinning: whether the frame is kept until they have run.
+  /// The read of a frame has ended, with or without an error: its waiters go on.
+  /// - Parameter pinning: whether the frame is pinned until they have run.
   func readEnded(_ frame: FrameIndex, pinning: Bool) {
     for waiter in readers.removeValue(forKey: frame) ?? [] {
       if pinning {
-        // No step needs so many at once; a walk has remembered how far it came.
+        // No step needs so many at once, and a walk's cursor has passed the blocks pinned before.
         if waiters[waiter].pins.count >= Self.pinsPerWaiter { releasePins(of: waiter) }
         cache.pin(frame)
         waiters[waiter].pins.append(frame)
@@ -256,8 +255,8 @@ final class Waiting {
     }
   }
 
-  /// A request that failed has its answer, though it may have asked for blocks before: it must not run again
-  /// when they come.
+  /// A request has failed and is finished, although it may have begun reads before: it must not run again
+  /// when they end.
   func stopWaiting(_ slot: Int) {
     guard waiters[slot].missing > 0 else { return }
     for frame in Array(readers.keys) { readers[frame]?.removeAll { $0 == slot } }
@@ -266,8 +265,7 @@ final class Waiting {
 
   // MARK: Pins
 
-  /// The request or job at hand has come further, and remembers how far: what it needed for that may leave
-  /// memory.
+  /// The cursor of the running request or job has advanced: the blocks that it needed so far may be evicted.
   func releasePins() { releasePins(of: current) }
 
   private func releasePins(of waiter: Int) {
@@ -276,15 +274,15 @@ final class Waiting {
     waiters[waiter].pins.removeAll(keepingCapacity: true)
   }
 
-  /// A request or job has run: it keeps nothing any more.
+  /// A request or job has run: all its pins are released.
   @inline(__always)
   func unpin(_ waiter: Int) {
     if waiter == keeper { keeper = nil }
     releasePins(of: waiter)
   }
 
-  /// A frame is about to go: it is kept for no request or job any longer. Those that waited for it run again
-  /// and see what has become of it.
+  /// Releases all pins of a frame that is about to be dropped. The requests and jobs that have pinned it run
+  /// again and look the block up anew.
   func unpinEverywhere(_ frame: FrameIndex) {
     guard cache[frame].pins > 0 else { return }
     for waiter in 0..<waiterCount {
@@ -295,8 +293,8 @@ final class Waiting {
     }
   }
 
-  /// Too few frames are free to run. What this request or job keeps may be what another waits for, and the
-  /// other way round; so all but one request let go of what they keep.
+  /// Too few frames are free for the running request or job. Requests that pin frames could wait for each
+  /// other's frames for ever; so all but one release their pins.
   /// - Parameter mayKeep: whether this may be that one.
   func letGo(mayKeep: Bool = false) {
     if mayKeep, keeper == nil { keeper = current }
@@ -305,7 +303,7 @@ final class Waiting {
     needsWake = true
   }
 
-  /// Recovery needs the frames: requests that do not wait for reads keep none.
+  /// Recovery needs the frames: releases the pins of all requests that do not wait for reads.
   func unpinRequests() {
     for slot in stalled + continuing + [current] { unpin(slot) }
   }
@@ -319,7 +317,7 @@ final class Waiting {
     directoryMover = current
   }
 
-  /// The request in a slot has its answer: another may move a directory.
+  /// The request in a slot is finished: another may move a directory.
   @inline(__always)
   func endDirectoryMove(_ slot: Int) {
     guard directoryMover == slot else { return }
@@ -337,7 +335,7 @@ final class Waiting {
     wantsCheckpoint = true
   }
 
-  /// A cut was made, or none will be.
+  /// A cut was made, or none will be made.
   func checkpointIsMade() { wantsCheckpoint = false }
 
   func askForSegments() { wantsSegments = true }
@@ -345,25 +343,25 @@ final class Waiting {
   /// The cleaner has done what it can.
   func segmentsWereSought() { wantsSegments = false }
 
-  /// Nothing may be changed until the cut.
+  /// No request may make a change until the cut.
   func holdChanges() { holdsChanges = true }
 
   func releaseChanges() { holdsChanges = false }
 
   // MARK: Planned misses
 
-  /// A run of the waiter at hand begins.
+  /// A run begins: it may get a planned miss.
   @inline(__always)
   func planMiss() {
     guard misses.random != 0 else { return }
     if condition.isReady { misses.plan(for: current) } else { misses.left = -1 }
   }
 
-  /// The run at hand begins to change things: all that it needs is in memory, as it has just seen.
+  /// The run begins to make changes: everything it needs is in memory, so no miss may come from here on.
   @inline(__always)
   func beginChanges() { misses.left = -1 }
 
-  /// A block was found; now and then it counts as missing all the same.
+  /// A block was found; it counts as missing if the planned miss is due.
   @inline(__always)
   func countFound(_ frame: FrameIndex) throws(Stop) {
     guard misses.left >= 0 else { return }
@@ -400,7 +398,7 @@ final class Waiting {
       listed.allSatisfy { waiters[$0].missing == 0 }, "a request waits for reads and for something else")
   }
 
-  /// Each frame has as many pins as requests and jobs keep it.
+  /// Each frame has as many pins as there are waiters that pin it.
   func checkPins(_ invariants: inout Invariants) {
     var pins = 0
     for waiter in 0..<waiterCount {
@@ -415,18 +413,18 @@ final class Waiting {
   }
 }
 
-/// A request's slot or a job, as what waits for blocks to be read.
+/// What a request (by its slot) or a job waits for, and the frames pinned for it.
 struct Waiter {
-  /// Reads it waits for.
+  /// How many reads it waits for.
   fileprivate(set) var missing = 0
-  /// Frames kept in memory until it has run, or has come further: at most `Waiting.pinsPerWaiter`.
+  /// Frames pinned until it has run, or its cursor has advanced: at most `Waiting.pinsPerWaiter`.
   fileprivate var pins: [FrameIndex] = []
-  /// What it waits for at the moment, and since when (ns, monotonic); 0 when it does not.
+  /// Why it waits, and since when (ns, monotonic); `since` is 0 when it does not wait.
   fileprivate var reason = WaitReason.read
   fileprivate var since: UInt64 = 0
 }
 
-/// Long work, done in steps by `FileSystem.advance`.
+/// Background work, done in steps by `FileSystem.advance`.
 enum Job: Int, CaseIterable {
   case mount, commit, checkpoint, cleaner, freeing, paths
 }

@@ -2,21 +2,24 @@ import BlockProtocol
 import FileProtocol
 import Format
 
-/// All log writes under way, of all three heads, and their frames until each has ended.
+/// The log writes of all three heads (foreground, nodes, cleaner) from `take` to `release`.
+///
+/// Owns the log writes and the frames in them, the number at the device, and the epoch that their headers
+/// carry.
 ///
 ///     take ─▶ filled ─submit─▶ at the device ─end─▶ free again by `release`
 ///
-/// It promises that a log write's frames stay as they are until the device has written it, and that a node
+/// It promises that a log write's frames are not reused until the device has written it, and that a node
 /// which is on its way to the device can still be read (`nodeBeingWritten`).
 final class LogWrites {
   private let cache: Cache
   private let effects: Effects
-  /// Log writes by tag, and those that are free.
+  /// Log writes, by the index that is in their command's tag, and which of them are free.
   private var writes: [LogWrite] = []
   private var free: [Int] = []
   /// Log writes at the device.
   private(set) var inFlight = 0
-  /// Log writes of nodes whose place is known and that the device does not have, or could not write.
+  /// Log writes of nodes that have an address but that the device has not written yet, or failed to write.
   private var unwrittenNodes = 0
   /// The mount's epoch, which every header carries.
   private(set) var epoch: UInt32 = 0
@@ -30,13 +33,13 @@ final class LogWrites {
     self.effects = effects
   }
 
-  /// Headers carry `epoch` from here on.
+  /// Sets the epoch that headers carry from here on.
   func begin(epoch: UInt32) { self.epoch = epoch }
 
   @inline(__always)
   subscript(index: Int) -> LogWrite { writes[index] }
 
-  /// A log write to be filled.
+  /// Takes a free log write, to be filled.
   func take(_ head: LogHead) -> Int {
     let index: Int
     if let last = free.popLast() {
@@ -57,10 +60,10 @@ final class LogWrites {
     return index
   }
 
-  /// A log write that has ended may be used again.
+  /// Frees a log write that has ended.
   func release(_ index: Int) { free.append(index) }
 
-  /// Where a log write goes is known.
+  /// Sets where a log write goes.
   func place(_ index: Int, segment: UInt32, at block: UInt64) {
     if writes[index].head == .nodes, writes[index].address == nil { unwrittenNodes += 1 }
     writes[index].segment = segment
@@ -91,10 +94,10 @@ final class LogWrites {
   /// The log write is to be durable when it ends.
   func forceUnitAccess(_ index: Int) { writes[index].forcesUnitAccess = true }
 
-  /// A block of the log write is one that the cleaner moves.
+  /// Adds a block that the cleaner moves to the list of the log write's moves.
   func add(_ move: Move, to index: Int) { writes[index].moves.append(move) }
 
-  /// Hands a finished log write to the device.
+  /// Submits a filled log write to the device.
   func submit(_ index: Int) {
     let write = writes[index]
     guard let block = write.address else { return }
@@ -108,8 +111,8 @@ final class LogWrites {
         tag: Tag(.logWrite, UInt64(index)).raw))
   }
 
-  /// A log write has ended, well or not. One of nodes that failed keeps its frames: what they hold is nowhere
-  /// else, and can still be read.
+  /// A log write has ended, with or without an error. A failed one of nodes keeps its frames: the nodes may
+  /// be nowhere else, and can still be read from there.
   func end(_ index: Int, _ code: Int32) {
     let write = writes[index]
     assert(inFlight > 0)
@@ -122,14 +125,14 @@ final class LogWrites {
     write.buffers.removeAll(keepingCapacity: true)
   }
 
-  /// Asks the device for a flush.
+  /// Submits a flush to the device.
   func flush(_ tag: Tag) {
     flushCount += 1
     effects.commands.append(BlockCommand(.flush, tag: tag.raw))
   }
 
-  /// A node or table block that the device has not written yet, or could not write: reading its place would
-  /// find what was there before.
+  /// The contents of a node or table block that the device has not written yet, or failed to write; nil for
+  /// any other block. Reading its address from the device would return older contents.
   func nodeBeingWritten(at block: UInt64) -> UnsafeRawBufferPointer? {
     guard unwrittenNodes > 0 else { return nil }
     for write in writes where write.head == .nodes {
@@ -156,25 +159,25 @@ final class LogWrites {
   }
 }
 
-/// A log write on its way to the device: a header and the blocks behind it.
+/// A log write being filled or at the device: a header and the blocks that follow it.
 final class LogWrite {
   static let maximumBlocks = 258
 
   fileprivate(set) var head = LogHead.foreground
   fileprivate(set) var sequence: UInt64 = 0
   fileprivate(set) var segment: UInt32 = 0
-  /// The block of its header, from when that is known until the device has written it.
+  /// The address of its header; nil before it is known, and again once the device has written it.
   fileprivate(set) var address: UInt64?
-  /// Arena frames of the header and what follows it.
+  /// Arena frames of the header and of the blocks that follow it.
   fileprivate let frames: UnsafeMutablePointer<UInt32>
   fileprivate(set) var count = 0
   /// Frames to give back when the write has ended.
   fileprivate var buffers: [FrameIndex] = []
   /// Data pages written from where they are cached.
   fileprivate(set) var pages: [FrameIndex] = []
-  /// Cleaner: what moved where.
+  /// Of the cleaner's: the blocks that it moves.
   fileprivate(set) var moves: [Move] = []
-  /// The device has written it, or could not.
+  /// The write has ended, with or without an error.
   fileprivate(set) var isDone = false
   fileprivate(set) var forcesUnitAccess = false
 
@@ -182,12 +185,12 @@ final class LogWrite {
   deinit { frames.deallocate() }
 }
 
-/// Where one of the three logs writes.
+/// The position of one of the three heads.
 struct HeadPosition {
   /// The segment being written; nil before the first write.
   var segment: UInt32?
-  /// The next free block in it.
+  /// The offset of the next free block in it.
   var offset: UInt32 = 0
-  /// The number of the next log write.
+  /// The sequence number of the next log write.
   var sequence: UInt64 = 1
 }
