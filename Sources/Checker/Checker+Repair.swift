@@ -1,19 +1,19 @@
 import Format
 
-/// What mending a filesystem came to.
+/// The result of repairing a filesystem.
 public struct RepairOutcome: Sendable {
-  /// What the first check found.
+  /// The report of the first check.
   public internal(set) var before: CheckReport
-  /// What is still wrong afterwards. The same as `before` when nothing was changed.
+  /// The report of the last check, after the repairs. The same as `before` when nothing was changed.
   public internal(set) var after: CheckReport
-  /// Findings that were mended.
+  /// How many findings were repaired.
   public internal(set) var repaired = 0
-  /// Paths that lead to nothing any more, because what they led to is lost.
+  /// Paths that were removed because their inodes are lost.
   public internal(set) var lost: [String] = []
   /// Repairs that could not be carried out, and why.
   public internal(set) var failures: [String] = []
 
-  /// Nothing was mended.
+  /// A result without repairs.
   public init(_ report: CheckReport) {
     before = report
     after = report
@@ -26,15 +26,16 @@ extension Repair {
 }
 
 extension Checker {
-  /// Mending one thing brings another to light at most this often: names, then inodes without one, then their counts.
+  /// Rounds of repairs, at most. One repair may lead to another finding: removed names to inodes without one,
+  /// these to wrong counts.
   private static let maximumRounds = 8
 
-  /// Checks a filesystem whose log has been replayed, and mends what can be mended and is chosen.
+  /// Checks a filesystem whose log has been replayed, and repairs the repairable findings that are chosen.
   ///
   /// Each round's repairs become durable together, or not at all.
   /// - Parameters:
-  ///   - time: nanoseconds since 1970, for what is newly made.
-  ///   - choose: whether a finding is to be mended; asked once for each.
+  ///   - time: nanoseconds since 1970, for new inodes and checkpoints.
+  ///   - choose: whether a finding is to be repaired; called once for each.
   public static func repair(
     _ image: any BlockWriter, options: CheckOptions = CheckOptions(), time: Int64,
     choose: (Finding) -> Bool
@@ -71,8 +72,8 @@ extension Checker {
     return outcome
   }
 
-  /// The findings to be mended next. What others depend on comes first and alone: tables lead to all else, and what seems to
-  /// have no name may have one in a damaged directory.
+  /// The findings to be repaired next. Those on which others depend come first and alone: everything is found
+  /// through tables, and an inode that seems to have no name may have one in a damaged directory.
   private static func choices(_ findings: [Finding], choose: (Finding) -> Bool) -> [Finding] {
     for isFirst in [\Repair.isOfTable, \Repair.isOfDamagedDirectory] {
       let chosen = findings.filter { $0.repairs.contains { $0[keyPath: isFirst] } && choose($0) }
@@ -81,8 +82,8 @@ extension Checker {
     return findings.filter(choose)
   }
 
-  /// Mends what keeps a log from being replayed: superblocks, packs, usage table and counts, as of the last checkpoint. The
-  /// log and the segments it lies in stay as they are, to be replayed then.
+  /// Repairs what prevents a log from being replayed: superblocks, packs, usage table and counts, as of the
+  /// last checkpoint. The log and the segments that it lies in stay as they are, to be replayed afterwards.
   public static func repairBeneathLog(
     _ image: any BlockWriter, options: CheckOptions = CheckOptions(), time: Int64
   ) throws(ImageError) -> RepairOutcome {
@@ -106,7 +107,7 @@ extension Checker {
     return outcome
   }
 
-  /// Makes the last checkpoint the whole filesystem: what the log holds is lost.
+  /// Makes the last checkpoint the whole filesystem: the changes in the log are lost.
   /// - Throws: `RepairError` when the new checkpoint cannot be written; then nothing is changed.
   public static func dropLog(_ image: any BlockWriter, time: Int64) throws {
     var options = CheckOptions()
@@ -141,7 +142,7 @@ extension Checker {
     }
   }
 
-  /// Later rounds do not read data again: what the first found damaged still is.
+  /// Checks again after repairs. Data is not read again: blocks that the first check found damaged still are.
   private static func finish(_ outcome: inout RepairOutcome, readsData: Bool) {
     let kept = outcome.after.findings.contains { $0.kind == .data }
     if readsData, !kept {

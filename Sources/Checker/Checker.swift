@@ -1,9 +1,9 @@
 import Format
 
-/// Checks filesystems and mends them.
+/// Checks filesystems and repairs them.
 public enum Checker {
   /// Checks a filesystem whose log has been replayed, without changing anything.
-  /// - Throws: `ImageError` when there is nothing that could be checked.
+  /// - Throws: `ImageError` when the filesystem cannot be checked.
   public static func check(_ reader: any BlockReader, options: CheckOptions = CheckOptions())
     throws(ImageError) -> CheckReport
   {

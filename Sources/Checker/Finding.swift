@@ -1,12 +1,12 @@
 import Format
 
-/// Something that is not as the format promises.
+/// A violation of the format, or a note.
 public struct Finding: Sendable {
   /// How bad it is.
   public enum Severity: String, Sendable, Comparable, CaseIterable {
-    /// Worth knowing; not an error.
+    /// Information; not an error.
     case note
-    /// A count, a reference or a copy is wrong; nothing of a user's is lost.
+    /// A count, a reference or a copy is wrong; no user data is lost.
     case inconsistency
     /// Names, attributes or contents cannot be read any more.
     case damage
@@ -17,7 +17,7 @@ public struct Finding: Sendable {
     }
   }
 
-  /// What is wrong, as a word that tests and scripts may rely on.
+  /// The kind of finding, in words that tests and scripts may rely on.
   public enum Kind: String, Sendable, CaseIterable {
     case superblock, superblockCopy, pack, packCopy, usageBlock, usage, logPosition
     case tableBlock, tableCount, tableEntry
@@ -51,14 +51,14 @@ public struct Finding: Sendable {
   public let kind: Kind
   public let severity: Severity
   public let place: Place
-  /// What was found, and what should have been, in a few words.
+  /// What was found, and what was expected, in a few words.
   public let detail: String
-  /// What mends it; empty when nothing can without inventing or losing something.
+  /// The steps that repair it; empty when none can without inventing or losing data.
   public let repairs: [Repair]
-  /// Whether it may be mended without asking: nothing but counts and copies changes.
+  /// Whether it may be repaired without asking, because only counts and copies change.
   public let isSafe: Bool
 
-  /// Whether anything mends it.
+  /// Whether it can be repaired.
   public var isRepairable: Bool { !repairs.isEmpty }
 
   init(
@@ -74,38 +74,39 @@ public struct Finding: Sendable {
   }
 }
 
-/// One step that mends something. Steps change nodes in memory; together they become a new checkpoint.
+/// One step of a repair. Steps change nodes in memory; together they become a new checkpoint.
 public enum Repair: Sendable, Hashable {
   /// Writes both superblocks again from the good one.
   case rewriteSuperblocks
-  /// What every new checkpoint does by itself: usage table, pack copies, counts in the roots.
+  /// Repairs what every new checkpoint writes anyway: usage table, pack copies, counts in the roots.
   case newCheckpoint
   case setLinks(inode: UInt64, UInt32)
   case setBlocks(inode: UInt64, UInt64)
   case setSize(inode: UInt64, UInt64)
   case setParent(directory: UInt64, UInt64)
-  /// Takes a record out of a directory.
+  /// Removes a record from a directory.
   case dropRecord(directory: UInt64, key: UInt64, node: UInt64)
-  /// Puts those of an inode's extended attributes that can still be read into fresh nodes.
+  /// Puts those of an inode's extended attributes that can still be read into new nodes.
   case rebuildAttributes(UInt64)
-  /// Puts a directory's records into fresh nodes: keys, types and counts right, each name once.
+  /// Puts a directory's records into new nodes, with correct keys, types and counts, and each name once.
   case rebuildDirectory(UInt64)
-  /// Puts those of a damaged directory's records that can still be found into fresh nodes.
+  /// Puts those of a damaged directory's records that can still be found into new nodes.
   case salvageDirectory(UInt64)
-  /// Gives an inode without a name one in lost+found.
+  /// Gives an inode without a name a name in lost+found.
   case reattach(inode: UInt64)
-  /// Puts an inode into the orphan directory: the next mount frees it, or what was cut off from it.
+  /// Puts an inode into the orphan directory: the next mount frees it, or its detached tree.
   case orphan(inode: UInt64)
   /// Frees the number of a node to which nothing refers.
   case freeNode(UInt64)
-  /// Gives up an inode that cannot be read, or be freed: its number is free, and what only it referred to comes free
-  /// or, where it has a name's worth of links, to lost+found.
+  /// Gives up an inode that cannot be read or freed: its number becomes free. The nodes and inodes to which
+  /// only it referred become free; inodes that have links move to lost+found.
   case clearInode(UInt64)
-  /// Makes the root or the orphan directory anew, empty.
+  /// Replaces the root or the orphan directory by an empty one.
   case remakeDirectory(UInt64)
-  /// Forgets a tree of blocks that were cut off from an inode and cannot be freed one by one.
+  /// Drops an inode's detached tree, whose blocks cannot be freed one by one.
   case dropCutOff(inode: UInt64)
-  /// Gives up a table's block that cannot be read: the numbers it led to are not in use, and never given out again.
+  /// Gives up a table block that cannot be read: the numbers below it are no longer in use, and never
+  /// allocated again.
   case retireTableBlock(OwnerKind, level: Int, index: UInt64)
 }
 

@@ -1,6 +1,6 @@
 import Format
 
-/// Memory for batches of blocks, taken and given back like a stack: a walk takes one a level.
+/// Memory for batches of blocks, allocated and freed like a stack: a walk takes one for each level.
 final class BatchBuffers {
   /// Blocks in a batch: the children of one node.
   static let blocks = Entry.perBlock

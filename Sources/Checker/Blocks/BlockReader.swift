@@ -3,10 +3,10 @@ import CMachine
 /// A block that could not be read or written.
 public struct BlockFailure: Error, Sendable, Equatable, CustomStringConvertible {
   public let block: UInt64
-  /// The error number; the block layer's, as Linux has it.
+  /// The errno, as Linux's block layer would return it.
   public let errno: Int32
 
-  /// What the device said of it; empty where it said nothing.
+  /// The device's status in words; empty where there is none.
   public let said: String
 
   public init(block: UInt64, errno: Int32, said: String = "") {
@@ -20,19 +20,19 @@ public struct BlockFailure: Error, Sendable, Equatable, CustomStringConvertible 
   }
 }
 
-/// Something that holds blocks of 4 KiB and can be read.
+/// Blocks of 4 KiB that can be read.
 public protocol BlockReader: AnyObject {
   /// The size in blocks.
   var blockCount: UInt64 { get }
 
-  /// Reads blocks, in any order, one behind the other into `memory`.
+  /// Reads blocks, in any order, one after the other into `memory`.
   ///
   /// A block that cannot be read does not stop the others. Its part of `memory` is undefined.
   /// - Returns: the blocks that could not be read.
   func read(_ blocks: UnsafeBufferPointer<UInt64>, into memory: UnsafeMutableRawPointer) -> [BlockFailure]
 }
 
-/// Something whose blocks can be written too.
+/// Blocks that can also be written.
 public protocol BlockWriter: BlockReader {
   /// Writes whole blocks from `block` on.
   func write(_ bytes: UnsafeRawBufferPointer, at block: UInt64) throws(BlockFailure)

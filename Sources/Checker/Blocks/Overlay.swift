@@ -1,9 +1,9 @@
 import Format
 
-/// Blocks of which only what was written is in memory; the rest is as it was underneath.
+/// A copy-on-write overlay: written blocks are kept in memory, all others are read from the base.
 ///
-/// A check that may change nothing replays the log into an overlay. Memory grows with what is written: at most the
-/// log between two checkpoints and the nodes it changes.
+/// A check that must not change anything replays the log into an overlay. Its memory grows with the blocks
+/// written: at most the log between two checkpoints and the nodes that it changes.
 public final class Overlay: BlockWriter {
   private let base: any BlockReader
   private var written: [UInt64: UnsafeMutableRawPointer] = [:]
@@ -15,7 +15,7 @@ public final class Overlay: BlockWriter {
 
   public var blockCount: UInt64 { base.blockCount }
 
-  /// Blocks that differ, or may differ, from those underneath.
+  /// Blocks that were written, and so may differ from the base.
   public var writtenBlocks: Set<UInt64> { Set(written.keys) }
 
   public func read(_ blocks: UnsafeBufferPointer<UInt64>, into memory: UnsafeMutableRawPointer)
@@ -45,7 +45,7 @@ public final class Overlay: BlockWriter {
   public func flush() {}
 }
 
-/// Blocks of zeros: under an `Overlay` a sparse image in memory.
+/// Blocks of zeros: as the base of an `Overlay`, a sparse image in memory.
 public final class EmptyBlocks: BlockReader {
   public let blockCount: UInt64
 

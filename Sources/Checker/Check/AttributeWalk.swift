@@ -1,6 +1,6 @@
 import Format
 
-/// Walks an inode's extended attributes, wherever they lie, and checks them and the values that lie apart.
+/// Walks an inode's extended attributes, in the inode and in nodes, and checks them and their value nodes.
 struct AttributeWalk {
   private let check: Check
   private let inode: UInt64
@@ -32,7 +32,7 @@ struct AttributeWalk {
   }
 
   private mutating func walk(_ entries: AttributeEntries, hashes: Range<UInt64>, _ place: Finding.Place) {
-    if !entries.isValid { note(.damage, place, "the extended attributes cannot be told apart") }
+    if !entries.isValid { note(.damage, place, "the extended attributes are not valid") }
     var offset = entries.start
     while let attribute = entries.attribute(at: offset) {
       offset += attribute.length
@@ -47,7 +47,7 @@ struct AttributeWalk {
     }
   }
 
-  /// The value of an attribute in nodes of its own.
+  /// Checks the value nodes of an attribute.
   private mutating func checkValue(_ attribute: AttributeEntries.Attribute) {
     let numbers = attribute.valueNodes
     let indexOf = Dictionary(zip(numbers, numbers.indices), uniquingKeysWith: { first, _ in first })
@@ -72,7 +72,7 @@ struct AttributeWalk {
 }
 
 extension Check {
-  /// The extended attributes in the inode and in its attribute nodes.
+  /// Checks the extended attributes in the inode and in its attribute nodes.
   func checkAttributes(_ inode: Inode, _ number: UInt64) {
     var walk = AttributeWalk(self, inode: number)
     walk.run(inode)

@@ -1,8 +1,8 @@
 import Format
 
-/// Which blocks of the segments something refers to, and how many each segment has.
+/// Which blocks of the segments are referred to, and how many in each segment.
 ///
-/// A bit a block, kept only for segments in which something lies: 32 MiB for a full TiB.
+/// A bit for each block, kept only for segments with live blocks: 32 MiB for a full TiB.
 final class BlockClaims {
   private let geometry: Geometry
   private var bitmaps: [UInt32: UnsafeMutablePointer<UInt64>] = [:]
@@ -30,7 +30,7 @@ final class BlockClaims {
     return bitmap
   }
 
-  /// Notes that something refers to `block`.
+  /// Records a reference to `block`.
   func claim(_ block: UInt64) -> Outcome {
     guard let segment = geometry.segment(of: block) else { return .outside }
     let index = Int(block - geometry.segmentBlock(segment))
@@ -43,7 +43,7 @@ final class BlockClaims {
     return .claimed
   }
 
-  /// Notes that nothing refers to `block` any more.
+  /// Removes the reference to `block`.
   func release(_ block: UInt64) {
     guard let segment = geometry.segment(of: block), let bitmap = bitmaps[segment] else { return }
     let index = Int(block - geometry.segmentBlock(segment))

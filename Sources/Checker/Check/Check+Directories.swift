@@ -50,7 +50,7 @@ extension Check {
     func place() -> Finding.Place { .name(Array(record.name), directory: directory) }
     let drop = Repair.dropRecord(directory: directory, key: record.key, node: record.node.raw)
     if !DirectoryRecord.isPossible(record.name) {
-      note(Finding(.directoryName, .inconsistency, place(), "no possible name", repairs: [drop]))
+      note(Finding(.directoryName, .inconsistency, place(), "the name is not a valid one", repairs: [drop]))
     }
     guard let target = inodes.find(record.node.number), target.pointee.generation == record.node.generation,
       record.node != .root, record.node != .orphans
@@ -87,12 +87,12 @@ extension Check {
     if target.pointee.isDirectory { foundDirectory(record, in: directory, place(), drop) }
   }
 
-  /// Whether it is unknown if there is such an inode, because the table block above it cannot be read.
+  /// Whether it cannot be known if the inode exists, because the table block above it cannot be read.
   private func isUnknown(_ number: UInt64) -> Bool {
     !isWhole && number < pack.inodes.limit && inodeLeaves.place(number >> 8) == nil
   }
 
-  /// Notes in which directory a directory's name was found; two are one too many.
+  /// Records in which directory a directory's name was found; a second name is an error.
   private func foundDirectory(
     _ record: FoundRecord, in directory: UInt64, _ place: Finding.Place, _ drop: Repair
   ) {
@@ -103,7 +103,7 @@ extension Check {
       summary.foundIn = directory
       summary.foundKey = record.key
     } else {
-      // The name in the parent that the directory itself knows is the right one.
+      // The right name is the one in the directory that is its parent by its own inode.
       let isRight = NodeID(raw: summary.parent).number == directory && summary.foundIn != directory
       let wrong =
         isRight
@@ -117,7 +117,7 @@ extension Check {
     directories[number] = summary
   }
 
-  /// A record of the orphan directory: an inode without a name, or with blocks that are still to be freed.
+  /// A record of the orphan directory: an inode without a name, or with a detached tree.
   private func checkOrphan(_ record: FoundRecord) {
     let directory = NodeID.orphans.number
     func place() -> Finding.Place { .name(Array(record.name), directory: directory) }

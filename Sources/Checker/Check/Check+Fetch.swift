@@ -1,10 +1,10 @@
 import Format
 
-/// A block that something refers to.
+/// A reference to a block.
 struct BlockReference {
-  /// Where it lies and its checksum.
+  /// Its address and checksum.
   var entry: Entry
-  /// Which one it is for the caller: a number, or an index.
+  /// What identifies it for the caller: a number, or an index.
   var tag: UInt64
 }
 
@@ -17,22 +17,24 @@ struct DataReference {
 }
 
 extension Check {
-  /// Notes that `place` refers to a block.
-  /// - Returns: false when the block cannot be this one's: it lies outside of the segments, or is another's.
+  /// Records that `place` refers to a block.
+  /// - Returns: false when the reference is wrong: the block lies outside of the segments, or is already
+  ///   referred to.
   func claim(_ block: UInt64, for place: @autoclosure () -> Finding.Place) -> Bool {
     switch claims.claim(block) {
     case .claimed: return true
     case .outside: noteDamage(.address, place(), "block \(block) lies outside of all segments")
-    case .alreadyClaimed: noteDamage(.blockSharing, place(), "block \(block) is something else's too")
+    case .alreadyClaimed:
+      noteDamage(.blockSharing, place(), "block \(block) is also referred to by something else")
     }
     return false
   }
 
-  /// Reads blocks of nodes or tables in batches and calls `body` for each whose checksum is right; what is wrong with the
-  /// others is noted as damage of `kind`.
+  /// Reads blocks of nodes or tables in batches and calls `body` for each whose checksum is right; for the
+  /// others it reports damage of `kind`.
   /// - Parameters:
-  ///   - claiming: whether the blocks are now found to be in use; false when they are read once more.
-  ///   - repairs: what mends one that is damaged.
+  ///   - claiming: whether to claim the blocks; false when they are read a second time.
+  ///   - repairs: the repairs of a damaged one.
   func fetch(
     _ wanted: [BlockReference], claiming: Bool, _ kind: Finding.Kind, place: (UInt64) -> Finding.Place,
     repairs: (UInt64) -> [Repair] = { _ in [] }, body: (UInt64, Page) -> Void
@@ -93,7 +95,7 @@ extension Check {
     if pendingData.count >= 8192 { verifyPendingData() }
   }
 
-  /// Reads what `verifyLater` queued.
+  /// Reads and verifies the blocks that `verifyLater` has queued.
   func verifyPendingData() {
     pendingData.sort { $0.address < $1.address }
     for start in stride(from: 0, to: pendingData.count, by: BatchBuffers.blocks) {

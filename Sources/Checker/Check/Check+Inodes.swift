@@ -1,7 +1,7 @@
 import Format
 
 extension Check {
-  /// Walks the inode table and checks every inode and what it holds, directories' records excepted.
+  /// Walks the inode table and checks every inode and its contents, except the records of directories.
   func checkInodes() {
     let limit = Double(max(pack.inodes.limit, 1))
     walkTable(.inodeTable, pack.inodes, into: inodeLeaves) { first, page in
@@ -25,7 +25,7 @@ extension Check {
     checkUsedCount(pack.inodes, .inodeTable, inodeNumbers.used)
   }
 
-  /// What mends an inode that cannot be read: the two fixed directories are made anew, others given up.
+  /// The repairs of an inode that cannot be read: the two fixed directories are remade, others are given up.
   private static func repairs(ofInode number: UInt64) -> [Repair] {
     let isFixed = number == NodeID.root.number || number == NodeID.orphans.number
     return [isFixed ? .remakeDirectory(number) : .clearInode(number)]
@@ -57,7 +57,7 @@ extension Check {
     if inode.detachedRoot != 0 { summary.pointee.flags.insert(.detached) }
   }
 
-  /// Walks the inode's maps, that of blocks cut off included, and compares what it says of them.
+  /// Walks the inode's map and its detached tree, and compares size and block count with them.
   private func checkContents(_ inode: Inode, _ number: UInt64) {
     var walk = MapWalk(inode: number, size: inode.size)
     switch inode.layout {
@@ -80,7 +80,7 @@ extension Check {
         repairs: [.setSize(inode: number, size)]))
   }
 
-  /// With a map that cannot be read, an orphan's blocks, or those cut off from a file, cannot be freed.
+  /// Reports an orphan, or a detached tree, that cannot be freed because its map cannot be read.
   private func noteUnfreeable(_ inode: Inode, _ number: UInt64, _ cut: MapWalk) {
     if inode.links == 0 {
       note(
@@ -90,7 +90,7 @@ extension Check {
     } else if !cut.isComplete {
       note(
         Finding(
-          .orphan, .damage, .inode(number), "what was cut off from it is damaged and cannot be freed",
+          .orphan, .damage, .inode(number), "its detached tree is damaged and cannot be freed",
           repairs: givingUp(.dropCutOff(inode: number))))
     }
   }

@@ -1,7 +1,8 @@
 import Format
 
 extension Check {
-  /// Checks that the two fixed directories are there, parents, and that every directory hangs from the root.
+  /// Checks that the two fixed directories exist, the parents of directories, and that every directory is
+  /// reachable from the root.
   func checkNames() {
     for id in [NodeID.root, NodeID.orphans] where directories[id.number] == nil {
       guard inodes.find(id.number)?.pointee.flags.contains(.readable) ?? isWhole else { continue }
@@ -54,7 +55,7 @@ extension Check {
         walkOf[number] = start
         number = directories[number]?.foundIn ?? 0
       }
-      // Met again in the walk that came by it first: a cycle that nothing before had found.
+      // The walk has come back to a directory that it visited itself: a cycle not found before.
       if number != 0, walkOf[number] == start { found.append(number) }
     }
     return found
@@ -82,7 +83,7 @@ extension Check {
     }
   }
 
-  /// What has no link, or blocks that are still to be freed, must be in the orphan directory, or nobody frees it.
+  /// An inode without links or with a detached tree must be in the orphan directory, or it is never freed.
   private func checkOrphanhood(_ number: UInt64, _ summary: InodeSummary) {
     guard !summary.flags.contains(.orphan) else { return }
     let isNameless = summary.links == 0 && summary.names == 0 && (directories[number]?.names ?? 0) == 0
@@ -92,7 +93,7 @@ extension Check {
         .orphan, .inconsistency, .inode(number),
         isNameless
           ? "no links and not in the orphan directory"
-          : "blocks that were cut off, and not in the orphan directory",
+          : "a detached tree, and not in the orphan directory",
         repairs: [.orphan(inode: number)]))
   }
 
@@ -100,9 +101,10 @@ extension Check {
     let expected =
       directory.map { Inode.directoryLinks(subdirectories: UInt64($0.subdirectories)) } ?? summary.names
     guard summary.links != expected else { return }
-    // A directory that once had more subdirectories than are counted has them uncounted for good.
+    // A directory that once had more subdirectories than can be counted keeps links 1.
     if directory != nil, summary.links == Inode.uncountedLinks { return }
-    // Names in what is damaged could not be counted: a count may be too low then, and is only ever raised.
+    // Names in damaged directories could not be counted: the count found may be too low, so links are only
+    // raised.
     let isUncounted = directory != nil && expected == Inode.uncountedLinks
     let isSure = isWhole || isUncounted || expected > summary.links
     note(
@@ -111,7 +113,7 @@ extension Check {
         repairs: isSure ? [.setLinks(inode: number, expected)] : [], isSafe: isWhole))
   }
 
-  /// Internal nodes to which nothing refers.
+  /// Reports internal nodes to which nothing refers.
   func checkUnreferencedNodes() {
     var count = 0
     references.forEachUnreferenced { number in
@@ -126,7 +128,7 @@ extension Check {
     note(
       Finding(
         .nodeUnreferenced, .note, .checkpoint,
-        "nothing refers to \(count) nodes; they may belong to what is damaged, and stay"))
+        "nothing refers to \(count) nodes; they stay, because damaged blocks may have"))
   }
 }
 

@@ -1,6 +1,6 @@
 import Format
 
-/// What a walk through a file's map counts.
+/// The counts of a walk through a file's map.
 struct MapWalk {
   let inode: UInt64
   /// The file's size in blocks.
@@ -22,7 +22,7 @@ struct MapWalk {
 }
 
 extension Check {
-  /// Walks the map node `root` of `height` levels, which covers the file from block `first` on.
+  /// Walks the tree of `height` levels under map node `root`, which covers the file from block `first` on.
   func walkMap(_ root: UInt64, height: Int, first: UInt64, _ walk: inout MapWalk) {
     walkMap([(root, first)], height: height, &walk)
   }
@@ -48,7 +48,7 @@ extension Check {
     walk = result
   }
 
-  /// Takes `count` entries that refer to data, from byte `offset` of `page` on.
+  /// Checks `count` entries that refer to data, from byte `offset` of `page` on.
   func walkLowest(_ page: Page, at offset: Int, _ count: Int, first: UInt64, _ walk: inout MapWalk) {
     for index in 0..<count {
       let entry = Entry(page, at: offset + index * Entry.size)

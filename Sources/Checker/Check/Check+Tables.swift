@@ -14,7 +14,7 @@ extension Check {
     checkUsedCount(pack.internals, .internalTable, nodeNumbers.used)
   }
 
-  /// Whether the entry gives its number an address; what it must not say is noted.
+  /// Whether the entry has an address. Reports an entry that is invalid.
   func checkTableEntry(_ entry: Entry, _ number: UInt64, _ kind: OwnerKind, _ root: TableRoot) -> Bool {
     let place = Finding.Place.tableBlock(kind, level: 0, index: number >> 8)
     if entry.stamp > NodeID.maximumGeneration {
@@ -24,7 +24,7 @@ extension Check {
     if number == 0 || number >= root.limit {
       note(
         Finding(
-          .tableEntry, .inconsistency, place, "number \(number) is in use, though never given out",
+          .tableEntry, .inconsistency, place, "number \(number) is in use, though never allocated",
           repairs: number == 0 ? [] : [.newCheckpoint], isSafe: true))
     }
     return true
@@ -50,13 +50,14 @@ extension Check {
     walkTable(kind, level: Int(root.height) - 1, [BlockReference(entry: entry, tag: 0)], into: leaves, body)
   }
 
-  /// A block that leads to so much is given up only when that was asked for; of those at the top of a large table, nothing can
-  /// be put in the place.
+  /// The repairs of a damaged table block. So many nodes depend on it that it is given up only when the
+  /// options say so; the blocks at the top of a large table cannot be replaced.
   private func repairs(ofTable kind: OwnerKind, level: Int, index: UInt64) -> [Repair] {
     options.dropsTables && level < 2 ? [.retireTableBlock(kind, level: level, index: index)] : []
   }
 
-  /// Repairs that give up what cannot be read: none while it may only lie below a table's block that is kept.
+  /// Repairs that give up inodes or nodes that cannot be read: none while they may only lie below a damaged
+  /// table block that is kept.
   func givingUp(_ repairs: Repair...) -> [Repair] { keepsTableBlock ? [] : repairs }
 
   private func walkTable(

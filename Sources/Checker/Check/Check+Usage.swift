@@ -25,7 +25,8 @@ extension Check {
     }
   }
 
-  /// Compares the usage table with what was found, and the checkpoint's counts and log position.
+  /// Compares the usage table with the live blocks found, and checks the checkpoint's counts and log
+  /// position.
   func checkSpace() {
     report.liveBlocks = claims.total
     for segment in usage.indices { checkUsage(UInt32(segment)) }
@@ -34,7 +35,7 @@ extension Check {
     note(
       Finding(
         .reservedBlocks, .inconsistency, .checkpoint,
-        "\(pack.reservedBlocks) blocks promised to files, counted \(promisedBlocks)",
+        "\(pack.reservedBlocks) blocks reserved for files, counted \(promisedBlocks)",
         repairs: [.newCheckpoint],
         isSafe: true))
   }
@@ -43,7 +44,7 @@ extension Check {
     guard let entry = usage[Int(segment)] else { return }
     if entry.state == .free { report.freeSegments += 1 }
     let live = claims.live[Int(segment)]
-    // What a damaged node referred to is not known: more may be live than was found, never less.
+    // Damaged nodes may have referred to further blocks: more may be live than were found, never fewer.
     let isRight = isWhole ? entry.live == live : entry.live >= live
     if !isRight {
       noteUsage(segment, "\(entry.live) live blocks, counted \(live)")
@@ -58,7 +59,7 @@ extension Check {
         .usage, .inconsistency, .segment(segment), detail, repairs: [.newCheckpoint], isSafe: true))
   }
 
-  /// The log's next header must not lie where something lives, nor in a segment that may be given out.
+  /// The log's next header must lie neither on a live block nor in a free segment.
   private func checkLogPosition() {
     let log = pack.log
     guard let segment = geometry.segment(of: log.block) else { return }

@@ -2,9 +2,10 @@ import Format
 
 /// One check of a filesystem whose log has been replayed: reads everything, changes nothing.
 ///
-/// The order follows what depends on what: usage table, node tables, inodes with their maps and attributes, directories,
-/// then what only the whole can tell: link counts, names, unreferenced nodes, usage counts. Memory: a bit for each block
-/// of the segments in use, 16 bytes an inode, 64 a directory, 2 bits and 1/8 byte of table leaf an internal node.
+/// The order follows the dependencies: usage table, node tables, inodes with their maps and attributes,
+/// directories; then what can be known only after all of these: link counts, names, unreferenced nodes, usage
+/// counts. Memory: a bit for each block of the segments in use, 16 bytes an inode, 64 a directory, 2 bits and
+/// 1/8 byte of table leaf an internal node.
 final class Check {
   let reader: any BlockReader
   let options: CheckOptions
@@ -20,18 +21,18 @@ final class Check {
   let inodes = InodeSummaries()
   let references = NodeReferences()
   var directories: [UInt64: DirectorySummary] = [:]
-  /// What the usage table says; nil for segments whose usage block is damaged.
+  /// The usage table's entries; nil for segments whose usage block is damaged.
   var usage: [UsageEntry?] = []
   /// Data blocks still to be verified.
   var pendingData: [DataReference] = []
-  /// Blocks promised by fallocate, in all files.
+  /// Blocks reserved by fallocate, in all files.
   var promisedBlocks: UInt64 = 0
   /// Numbers in use in each table, and the number after the highest.
   var inodeNumbers = NumberCount()
   var nodeNumbers = NumberCount()
-  /// Whether everything that refers to something could be read: only then what nothing refers to is surely dead.
+  /// Whether all nodes and tables could be read: only then is everything without a reference certainly dead.
   var isWhole = true
-  /// Whether a table's block cannot be read and is not to be given up: then neither is anything that may lie below it.
+  /// Whether a table block cannot be read and is to be kept: then nothing is given up that may lie below it.
   var keepsTableBlock = false
   var report = CheckReport()
 
@@ -65,14 +66,14 @@ final class Check {
     options.progress("counts", 1)
   }
 
-  /// Takes a finding into the report.
+  /// Adds a finding to the report.
   func note(_ finding: Finding) {
     report.counts[finding.severity, default: 0] += 1
     if report.findings.count < options.findingLimit { report.findings.append(finding) }
     options.onFinding(finding)
   }
 
-  /// Notes damage to something that refers to other things.
+  /// Reports damage to a block that refers to others.
   func noteDamage(
     _ kind: Finding.Kind, _ place: Finding.Place, _ detail: String, repairs: [Repair] = []
   ) {

@@ -1,8 +1,9 @@
-/// What a check looks at, and whom it tells how far it has come.
+/// What a check reads, and how it reports progress and findings.
 public struct CheckOptions {
   /// Whether the checksums of file data are verified, which reads every block in use.
   public var readsData = true
-  /// Whether a table block that cannot be read may be given up, with all that only it leads to.
+  /// Whether a table block that cannot be read may be given up, with everything that is found only through
+  /// it.
   public var dropsTables = false
   /// Findings kept in the report; all are counted.
   public var findingLimit = 10_000
@@ -34,7 +35,7 @@ public struct CheckReport: Sendable {
 
   public init() {}
 
-  /// Whether nothing is wrong (notes do not count).
+  /// Whether there are no errors; notes are none.
   public var isClean: Bool { errorCount == 0 }
   /// Findings that are errors.
   public var errorCount: Int { counts[.inconsistency, default: 0] + counts[.damage, default: 0] }

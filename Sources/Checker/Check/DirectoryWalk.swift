@@ -8,7 +8,7 @@ struct FoundRecord {
   let name: UnsafeRawBufferPointer
 }
 
-/// Walks a directory's records, wherever they lie, and checks the structure above them.
+/// Walks a directory's records, in the inode or in leaves, and checks the index nodes above them.
 struct DirectoryWalk {
   let check: Check
   let directory: UInt64
@@ -56,7 +56,7 @@ struct DirectoryWalk {
       if hash != check.hash.of(record.name) {
         note(.directoryKey, record.name, "its key is not that of the name")
       } else if !hashes.contains(hash) {
-        note(.directoryKey, record.name, "in a leaf where nobody looks for it")
+        note(.directoryKey, record.name, "in a leaf where a lookup does not find it")
       }
       if hash != previous { sameHash.removeAll(keepingCapacity: true) }
       previous = hash

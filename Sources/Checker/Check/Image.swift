@@ -1,13 +1,13 @@
 import Format
 
-/// The beginning of a filesystem: its superblock and the checkpoint a mount would take.
+/// The entry points of a filesystem: its superblock and the checkpoint that a mount would use.
 public struct Image {
   public let superblock: Superblock
   public let pack: CheckpointPack
 
   /// Finds superblock and checkpoint.
-  /// - Parameter report: takes what is wrong with their copies.
-  /// - Throws: `FormatError` when neither superblock is one; a damaged filesystem with no valid checkpoint has none either.
+  /// - Parameter report: called with the findings about their copies.
+  /// - Throws: `ImageError` when neither superblock or no checkpoint is valid.
   public init(_ reader: any BlockReader, report: (Finding) -> Void = { _ in }) throws(ImageError) {
     superblock = try Self.loadSuperblock(reader, report)
     let packs = Self.loadPacks(reader, superblock, report)
@@ -112,11 +112,11 @@ public struct Image {
   }
 }
 
-/// Why there is nothing to check.
+/// Why a filesystem cannot be checked.
 public enum ImageError: Error, Equatable, CustomStringConvertible {
-  /// No filesystem of ours, one that needs a newer program, or one cut short.
+  /// It is no Varve filesystem, needs a newer program, or is larger than the device.
   case format(FormatError)
-  /// The superblock is ours, but no checkpoint is valid.
+  /// There is a Varve superblock, but no valid checkpoint.
   case noCheckpoint
 
   public var description: String {

@@ -1,8 +1,9 @@
 import Format
 
-/// Walks the index nodes above hashed leaves, of a directory's names or of an inode's extended attributes, and checks them.
+/// Walks the index nodes above hashed leaves, of a directory's names or of an inode's extended attributes,
+/// and checks them.
 struct IndexWalk {
-  /// What is wrong, for those who give it a place.
+  /// The words of findings, which differ between directories and attributes.
   struct Wording {
     let kind: Finding.Kind
     let noIndex: String
@@ -100,8 +101,8 @@ struct IndexWalk {
     if !isAll { isComplete = false }
   }
 
-  /// Reads nodes; what `body` does not take for one of its kind is damage.
-  /// - Returns: whether all could be read, and were taken.
+  /// Reads nodes; a node for which `body` returns false is of the wrong kind, which is damage.
+  /// - Returns: whether all could be read and are of the right kind.
   private func fetch(_ numbers: [UInt64], orElse detail: String, _ body: (UInt64, Page) -> Bool) -> Bool {
     var taken = 0
     check.fetchNodes(numbers, inode: owner) { number, page in

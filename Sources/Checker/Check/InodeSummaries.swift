@@ -1,16 +1,16 @@
 import Format
 
-/// What a check remembers of an inode: 16 bytes.
+/// What a check keeps of an inode: 16 bytes.
 struct InodeSummary {
   struct Flags: OptionSet {
     let rawValue: UInt8
-    /// The table gives the number an address.
+    /// The number has an address in the table.
     static let used = Flags(rawValue: 1)
-    /// The inode could be read; the other fields hold.
+    /// The inode could be read; the other fields are valid.
     static let readable = Flags(rawValue: 2)
     /// The orphan directory names it.
     static let orphan = Flags(rawValue: 4)
-    /// It has a tree of blocks that were cut off and are still to be freed.
+    /// It has a detached tree, which is still to be freed.
     static let detached = Flags(rawValue: 8)
   }
 
@@ -26,7 +26,7 @@ struct InodeSummary {
   var isDirectory: Bool { flags.contains(.readable) && type == 4 }
 }
 
-/// What a check remembers of a directory.
+/// What a check keeps of a directory.
 struct DirectorySummary {
   /// The parent that the inode names, as `NodeID.raw`.
   var parent: UInt64

@@ -1,13 +1,13 @@
 import Format
 
-/// Which numbers of internal nodes are in use, and which of them something referred to: two bits a number.
+/// Which numbers of internal nodes are in use, and which of them are referred to: two bits a number.
 final class NodeReferences {
   /// Four words of numbers in use, then four of numbers referred to.
   private var chunks: [UInt64: UnsafeMutablePointer<UInt64>] = [:]
 
   deinit { for chunk in chunks.values { chunk.deallocate() } }
 
-  /// Notes that the table has `number`.
+  /// Records that `number` is in use.
   func addUsed(_ number: UInt64) {
     let chunk = chunks[number >> 8] ?? make(number >> 8)
     chunk[Int(number & 0xFF) / 64] |= 1 << (number % 64)
@@ -22,7 +22,7 @@ final class NodeReferences {
 
   enum Outcome { case first, again, unused }
 
-  /// Notes that something refers to `number`.
+  /// Records a reference to `number`.
   func refer(_ number: UInt64) -> Outcome {
     guard let chunk = chunks[number >> 8] else { return .unused }
     let word = Int(number & 0xFF) / 64
@@ -33,7 +33,7 @@ final class NodeReferences {
     return .first
   }
 
-  /// Calls `body` with every number in use that nothing referred to, ascending.
+  /// Calls `body` with every number in use that is not referred to, ascending.
   func forEachUnreferenced(_ body: (UInt64) -> Void) {
     for index in chunks.keys.sorted() {
       guard let chunk = chunks[index] else { continue }

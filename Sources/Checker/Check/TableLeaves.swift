@@ -1,8 +1,8 @@
 import Format
 
-/// The leaves of a node table, found again by number after the table was walked.
+/// The leaves of a node table, for lookups by number after the table was walked.
 ///
-/// Only where each leaf lies stays in memory, 32 bytes a leaf; the leaves themselves are kept up to 64 MiB.
+/// The address of every leaf is kept, 32 bytes each; of the leaves themselves up to 64 MiB are cached.
 final class TableLeaves {
   private static let capacity = 16_384
 
@@ -18,7 +18,7 @@ final class TableLeaves {
 
   deinit { for memory in cache.values { memory.deallocate() } }
 
-  /// Notes where leaf `index` lies and what it holds.
+  /// Adds leaf `index` with its address and contents.
   func add(_ index: UInt64, at place: Entry, _ page: Page) {
     places[index] = place
     keep(index).copyMemory(from: page.base, byteCount: Page.size)

@@ -3,8 +3,8 @@ import FileProtocol
 import Format
 import Glibc
 
-/// Drives a file service without a reactor: each command is carried out at once, and time passes only when nothing else is
-/// left to do.
+/// Drives a file service without a reactor: each command is carried out at once, and the time advances only
+/// when nothing else is left to do.
 struct Pump {
   private let service: any FileService
   private let image: any BlockWriter
@@ -21,14 +21,16 @@ struct Pump {
   }
 
   /// Goes on until `isDone`.
-  /// - Throws: the service's failure, also that it waits for something that will never come.
+  /// - Throws: the service's failure; also when it waits although no command is under way.
   func run(until isDone: () -> Bool) throws(RecoveryError) {
     while !isDone() {
       let next = service.advance()
       let worked = performCommands()
       if let failure = service.failure { throw RecoveryError(reason: failure) }
       guard !worked, !isDone() else { continue }
-      guard next != .max else { throw RecoveryError(reason: "it waits for nothing; please report this") }
+      guard next != .max else {
+        throw RecoveryError(reason: "it waits although no command is under way; please report this")
+      }
       if next > service.now.monotonic { service.now.monotonic = next }
     }
   }
@@ -52,7 +54,7 @@ struct Pump {
     case .write: write(command)
     case .flush: flush()
     case .discard: 0
-    // A filesystem gives no such commands.
+    // A filesystem submits no such commands.
     case .writeZeroes, .verify, .compare: EOPNOTSUPP
     }
   }

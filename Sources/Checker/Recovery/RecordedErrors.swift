@@ -1,8 +1,8 @@
 import Format
 
-/// The record of what went wrong with a filesystem since it was last checked in full.
+/// The record of a filesystem's errors since its last full check.
 public enum RecordedErrors {
-  /// Reads the record; one without errors where there is none, or it cannot be read.
+  /// Reads the record; returns one without errors where there is none, or it cannot be read.
   public static func read(_ image: any BlockReader, _ superblock: Superblock) -> ErrorRecord {
     guard let block = superblock.geometry.errorBlock else { return ErrorRecord() }
     return withPage { page in
@@ -12,7 +12,7 @@ public enum RecordedErrors {
   }
 
   /// Writes the record.
-  /// - Throws: what kept it from being written.
+  /// - Throws: why it could not be written.
   public static func write(
     _ record: ErrorRecord, _ image: any BlockWriter, _ superblock: Superblock
   ) throws(BlockFailure) {

@@ -4,8 +4,7 @@ import Format
 
 /// Replays the log of a filesystem that was not unmounted, by mounting it and stopping again.
 ///
-/// That is the filesystem's own recovery, driven here over anything that can be written: a device, or an `Overlay` when
-/// nothing may change.
+/// It is the filesystem's own recovery, run over a device, or over an `Overlay` when nothing may change.
 public enum Recovery {
   /// Memory for the filesystem, in frames of 4 KiB: 64 MiB.
   private static let frames: UInt32 = 16_384
@@ -19,10 +18,11 @@ public enum Recovery {
   /// Replays the log; the image is clean afterwards.
   /// - Parameters:
   ///   - time: nanoseconds since 1970.
-  ///   - last: the last log write to replay; what follows is given up.
-  ///   - reusesEmptySegments: where no segment is free, those that are empty in the newest checkpoint are used, so that the
+  ///   - last: the last log write to replay; later ones are given up.
+  ///   - reusesEmptySegments: where no segment is free, those that are empty in the newest checkpoint are
+  ///     used, so that the
   ///     one before cannot be fallen back to.
-  /// - Returns: what the filesystem had to say, for a person.
+  /// - Returns: the filesystem's messages.
   /// - Throws: why it could not be mounted.
   public static func replay(
     _ image: any BlockWriter, time: Int64, through last: UInt64 = .max, reusesEmptySegments: Bool = false
@@ -51,11 +51,11 @@ public enum Recovery {
 
 /// Why a log could not be replayed.
 public struct RecoveryError: Error, Sendable, CustomStringConvertible {
-  /// The filesystem's own words.
+  /// The filesystem's message.
   public let reason: String
   /// The last log write before the damage, when it is the log that is damaged.
   public var replayableThrough: UInt64?
-  /// No segment is free to write to; those that are empty in the newest checkpoint can be used.
+  /// No segment is free to write to; those that are empty in the newest checkpoint could be used.
   public var lacksSegments = false
 
   public var description: String { "it cannot be mounted: \(reason)" }

@@ -7,9 +7,10 @@ struct NewAttribute {
 }
 
 extension Transaction {
-  /// Gives an inode those of its extended attributes that can still be read, each name once, in fresh nodes.
+  /// Gives an inode those of its extended attributes that can still be read, each name once, in new nodes.
   ///
-  /// Nodes that are surely its own are freed. Others, damaged ones too, are found to be referred to by nothing afterwards.
+  /// Nodes that certainly belong to it are freed. Others, damaged ones too, are found as unreferenced by the
+  /// next check.
   func rebuildAttributes(of number: UInt64) throws(RepairError) {
     let inode = try inode(number)
     var salvage = AttributeSalvage(self, inode: number)
@@ -18,7 +19,7 @@ extension Transaction {
     try store(salvage.attributes, of: number)
   }
 
-  /// Gives an inode these extended attributes and no others, in fresh nodes.
+  /// Gives an inode these extended attributes and no others, in new nodes.
   func store(_ attributes: [NewAttribute], of number: UInt64) throws(RepairError) {
     let inode = try inode(number)
     inode.page.clear(at: Page.size - inode.attributeLength, count: inode.attributeLength)
@@ -47,7 +48,7 @@ extension Transaction {
     inode.attributeNode = try tree.build(others[...])
   }
 
-  /// An attribute as it lies in a node.
+  /// An attribute in the form in which it is stored in a node.
   private struct StoredAttribute: HashedItem {
     var hash: UInt64
     var name: [UInt8]
@@ -88,12 +89,12 @@ extension Transaction {
   }
 }
 
-/// What can still be read of an inode's extended attributes.
+/// The extended attributes of an inode that can still be read.
 private struct AttributeSalvage {
   private let transaction: Transaction
   private let inode: UInt64
   private(set) var attributes: [NewAttribute] = []
-  /// The nodes that were read: surely this inode's.
+  /// The nodes that were read: certainly this inode's.
   private(set) var nodes: Set<UInt64> = []
   private var visited: Set<UInt64> = []
   private var names: Set<[UInt8]> = []
@@ -122,7 +123,7 @@ private struct AttributeSalvage {
     }
   }
 
-  /// A node that nothing else has led to.
+  /// Reads a node that was not read yet.
   private mutating func read(_ number: UInt64) -> PageBuffer? {
     guard number != 0, visited.insert(number).inserted else { return nil }
     return try? transaction.node(number)

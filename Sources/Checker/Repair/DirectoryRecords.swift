@@ -6,7 +6,7 @@ struct NewRecord: HashedItem {
   var node: NodeID
   /// DT_* of dirent(3).
   var type: UInt8
-  /// The key it has, or 0 for one that has none yet.
+  /// Its key, or 0 for none yet.
   var key: UInt64 = 0
 
   var length: Int { DirectoryRecord.fixedSize + name.count }
@@ -21,7 +21,7 @@ extension NewRecord {
 }
 
 extension Transaction {
-  /// All records of a directory and the nodes they lie in.
+  /// All records of a directory, and the nodes that they lie in.
   /// - Throws: `unreadable` when a part of it cannot be read.
   func records(of directory: UInt64) throws(RepairError) -> (records: [NewRecord], nodes: [UInt64]) {
     let inode = try inode(directory)
@@ -65,9 +65,11 @@ extension Transaction {
     return records
   }
 
-  /// Gives a directory these records and no others, in fresh nodes instead of `former`, with keys made from their names.
+  /// Gives a directory these records and no others, in new nodes instead of `former`, with keys made from
+  /// their names.
   ///
-  /// A record keeps its key, which is a readdir cookie, when the key is possible. Of records with one name the first stays.
+  /// A record keeps its key, which is a readdir cookie, if the key is valid. Of records with the same name
+  /// the first is kept.
   func store(_ records: [NewRecord], in directory: UInt64, insteadOf former: some Sequence<UInt64>)
     throws(RepairError)
   {
@@ -103,7 +105,7 @@ extension Transaction {
     }
   }
 
-  /// The records by ascending key, each name once, each key that of its name.
+  /// The records in ascending order of their keys, each name once, each with the key of its name.
   private func keyed(_ records: [NewRecord], _ directory: UInt64) throws(RepairError) -> [NewRecord] {
     var byHash: [UInt64: [NewRecord]] = [:]
     for record in records { byHash[check.hash.of(record.name), default: []].append(record) }

@@ -1,6 +1,6 @@
 import Format
 
-/// A node table under change: blocks are loaded when needed, and those changed are written by `store`.
+/// A node table that is being changed: blocks are loaded when needed, and `store` writes the changed ones.
 final class EditedTable {
   private struct Position: Hashable {
     var level: Int
@@ -51,7 +51,7 @@ final class EditedTable {
     return buffer.page
   }
 
-  /// The entry of `number`; all zero for one never given out.
+  /// The entry of `number`; all zero if it was never allocated.
   func entry(_ number: UInt64) throws(RepairError) -> Entry {
     guard number >> (8 * UInt64(root.height)) == 0 else { return Entry() }
     return Entry(try block(Position(level: 0, index: number >> 8)), at: Int(number & 0xFF) * Entry.size)
@@ -64,8 +64,8 @@ final class EditedTable {
     dirty.insert(position)
   }
 
-  /// Puts a block in the place of one that cannot be read, by which none of the numbers below it is in use or is ever given
-  /// out again: something may still refer to them.
+  /// Replaces a block that cannot be read by one in which no number below it is in use, or is ever allocated
+  /// again, because references to these numbers may remain.
   func retire(level: Int, index: UInt64) {
     guard level < Int(root.height), index >> (8 * UInt64(Int(root.height) - 1 - level)) == 0 else { return }
     let position = Position(level: level, index: index)
@@ -81,7 +81,7 @@ final class EditedTable {
     }
   }
 
-  /// A number never given out before, and not below a block that cannot be read.
+  /// A number that was never allocated, and is not below a block that cannot be read.
   func newNumber() throws(RepairError) -> UInt64 {
     var number = max(root.limit, 1)
     repeat {
@@ -94,7 +94,7 @@ final class EditedTable {
     return number
   }
 
-  /// Moves `number` behind all numbers below the highest block above it that cannot be read.
+  /// Moves `number` past all numbers below the highest unreadable block above it.
   /// - Returns: false when all blocks above it can be read.
   private func passUnreadable(_ number: inout UInt64) -> Bool {
     for level in (0..<Int(root.height)).reversed() {
@@ -106,7 +106,7 @@ final class EditedTable {
     return false
   }
 
-  /// One level more: the old root becomes the first child of a new one.
+  /// Adds a level: the old root becomes the first child of a new one.
   private func grow() throws(RepairError) {
     let top = Position(level: Int(root.height), index: 0)
     let buffer = PageBuffer()
@@ -119,7 +119,7 @@ final class EditedTable {
     root.address = 0
   }
 
-  /// A number is given back; its generation stays.
+  /// Frees a number; its generation stays.
   func free(_ number: UInt64) throws(RepairError) -> UInt64 {
     let old = try entry(number)
     try set(Entry(stamp: old.stamp), for: number)

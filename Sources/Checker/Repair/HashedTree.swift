@@ -1,6 +1,6 @@
 import Format
 
-/// Something that lies in a leaf found by the hash of its name: a directory's record, or an extended attribute.
+/// An item in a leaf that is found by the hash of a name: a directory's record, or an extended attribute.
 protocol HashedItem {
   /// Of its name.
   var hash: UInt64 { get }
@@ -8,7 +8,7 @@ protocol HashedItem {
   var length: Int { get }
 }
 
-/// Where hashed items are put: leaves, and index nodes above them where one leaf does not hold all.
+/// Builds the leaves for hashed items, and index nodes above them where one leaf does not hold all.
 struct HashedTree<Item: HashedItem> {
   let transaction: Transaction
   /// The inode that the tree belongs to.
@@ -17,10 +17,10 @@ struct HashedTree<Item: HashedItem> {
   let capacity: Int
   /// Thrown when there are more items of one hash than a leaf holds.
   let overflow: RepairError
-  /// Makes a block of zeros a leaf with these items.
+  /// Fills in a zeroed block as a leaf with these items.
   let makeLeaf: (Page, ArraySlice<Item>) -> Void
 
-  /// A leaf, or an index over leaves, with these items, which ascend by hash.
+  /// Builds a leaf, or an index over leaves, with these items, which are in ascending order of their hashes.
   /// - Returns: the reference to it, 0 for none.
   func build(_ items: ArraySlice<Item>, depth: Int = 0) throws(RepairError) -> UInt64 {
     if items.isEmpty { return 0 }
@@ -41,7 +41,8 @@ struct HashedTree<Item: HashedItem> {
     items.reduce(0) { $0 + $1.length } <= capacity
   }
 
-  /// Halves the slots until the items of each half fit a leaf, or one slot is left and needs an index of its own.
+  /// Halves the range of slots until the items of each half fit in a leaf, or one slot is left that needs an
+  /// index of its own.
   private func fill(_ index: DirectoryIndex, _ slots: Range<Int>, _ items: ArraySlice<Item>)
     throws(RepairError)
   {

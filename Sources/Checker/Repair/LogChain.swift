@@ -1,8 +1,8 @@
 import Format
 
-/// The segments that the log behind a checkpoint lies in.
+/// The segments that the log after a checkpoint lies in.
 enum LogChain {
-  /// The segment of the next header, and the one the chain goes to then.
+  /// The segment of the next header, and the segment after that.
   static func ends(of pack: CheckpointPack, _ geometry: Geometry) -> Set<UInt32> {
     var segments: Set<UInt32> = [pack.log.nextSegment]
     if let segment = geometry.segment(of: pack.log.block) { segments.insert(segment) }

@@ -1,19 +1,19 @@
 import Format
 
-/// The paths of names that a repair takes away because what they lead to is lost.
+/// The paths of names that a repair removes because their inodes are lost.
 struct LostNames {
-  /// A tree deeper than this, or one that leads in a circle, is named from here on only.
+  /// In a tree deeper than this, or in a cycle, only the lower part of the path is found.
   private static let depthLimit = 4096
 
   private let transaction: Transaction
   private var known: [UInt64: String] = [NodeID.root.number: ""]
 
-  /// - Parameter check: a finished check of what is about to be mended.
+  /// - Parameter check: a finished check of the filesystem about to be repaired.
   init(_ check: Check, _ image: any BlockWriter) {
     transaction = Transaction(check, writer: image, time: 0)
   }
 
-  /// The paths that these findings, about to be mended, are about.
+  /// The paths of the names that repairing these findings removes.
   mutating func paths(_ findings: [Finding]) -> [String] {
     findings.compactMap { finding in
       guard finding.kind == .danglingRecord, case .name(let name, let directory) = finding.place,
@@ -31,7 +31,7 @@ struct LostNames {
       place = transaction.check.directories[place]?.foundIn ?? 0
       guard place != 0 else { break }
     }
-    // Without a name that leads to the root it will be under this one.
+    // A directory without a path to the root will get this name.
     var path = known[place] ?? way.popLast().map { "lost+found/#\($0)" } ?? ""
     for number in way.reversed() {
       path += "/\(name(of: number))"

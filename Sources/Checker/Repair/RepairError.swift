@@ -1,4 +1,4 @@
-/// Why a repair could not be carried out. Nothing that was there is changed.
+/// Why a repair could not be carried out. The filesystem is unchanged.
 public enum RepairError: Error, Equatable, CustomStringConvertible {
   /// No segment is known to be free.
   case noSpace

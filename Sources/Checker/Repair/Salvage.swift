@@ -1,15 +1,16 @@
 import Format
 
-/// What can still be found of a directory whose nodes are damaged.
+/// The records that can still be found of a directory whose nodes are damaged.
 ///
-/// A record is taken from a damaged block only when nothing about it can be chance: its key is the keyed hash of its name
-/// (48 bits), and the inode it names exists in that generation, is of that type and lacks a name. A directory must know this
-/// one for its parent. What is left out has no name any more and comes to lost+found.
+/// A record is taken from a damaged block only if it is certainly genuine: its key contains the keyed hash of
+/// its name (48 bits), and its inode exists in that generation, is of that type and has more links than names
+/// were found. If the inode is a directory, its parent must be this one. Inodes of records not taken move to
+/// lost+found.
 struct Salvage {
   private let transaction: Transaction
   private let directory: UInt64
   private(set) var records: [NewRecord] = []
-  /// The nodes the records lie in: surely this directory's.
+  /// The nodes that the records lie in: certainly this directory's.
   private(set) var nodes: Set<UInt64> = []
   private var visited: Set<UInt64> = []
   /// Records of damaged blocks, by the inode they name.
@@ -17,7 +18,8 @@ struct Salvage {
 
   private var check: Check { transaction.check }
 
-  /// Searches all that the directory refers to and, where that is not all, what nothing refers to.
+  /// Searches all nodes that the directory refers to and, where some of these are damaged, all unreferenced
+  /// nodes.
   init(_ transaction: Transaction, directory: UInt64) throws(RepairError) {
     self.transaction = transaction
     self.directory = directory
@@ -53,7 +55,7 @@ struct Salvage {
     }
   }
 
-  /// Takes the records that are whole in a node whose checksum is wrong.
+  /// Takes the genuine records of a node whose checksum is wrong.
   private mutating func takeDamaged(_ number: UInt64) {
     guard let buffer = transaction.damagedNode(number) else { return }
     let leaf = DirectoryLeaf(buffer.page)
@@ -78,7 +80,7 @@ struct Salvage {
     return target.generation == record.node.generation && target.type == record.type
   }
 
-  /// Whether `count` names more are what an inode's links leave room for.
+  /// Whether an inode's links allow for `count` more names than were found.
   private func lacksNames(_ number: UInt64, _ count: Int) -> Bool {
     guard let target = check.inodes.find(number)?.pointee else { return false }
     guard target.isDirectory else { return Int(target.names) + count <= Int(target.links) }

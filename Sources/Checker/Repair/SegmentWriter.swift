@@ -1,6 +1,6 @@
 import Format
 
-/// Writes log writes into free segments: what a repair changes, and nowhere else.
+/// Writes the blocks changed by a repair as log writes into free segments, and nowhere else.
 final class SegmentWriter {
   private let writer: any BlockWriter
   private let superblock: Superblock
@@ -12,7 +12,7 @@ final class SegmentWriter {
   /// Segments written into.
   private(set) var used: Set<UInt32> = []
   private var segment: UInt32?
-  /// The block of the header under way, and how many blocks of its segment are left behind it.
+  /// The block of the header being filled, and how many blocks of its segment are left after it.
   private var headerBlock: UInt64 = 0
   private var roomBehind = 0
   private let headerPage = PageBuffer()
@@ -36,7 +36,7 @@ final class SegmentWriter {
     return taken
   }
 
-  /// Takes a block for the log.
+  /// Adds a block to the log write being filled.
   /// - Returns: the entry that refers to it.
   func put(_ owner: OwnerRun, _ page: Page) throws(RepairError) -> Entry {
     if segment == nil || roomBehind == 0 || !header.hasRoom { try nextHeader() }
@@ -60,7 +60,7 @@ final class SegmentWriter {
     header = LogHeaderWriter(headerPage.page)
   }
 
-  /// Writes what was put since the last header.
+  /// Writes the blocks added since the last header, with their header.
   func finish() throws(RepairError) {
     guard header.blockCount > 0 else { return }
     let written = header.blockCount
@@ -82,7 +82,7 @@ final class SegmentWriter {
 }
 
 extension BlockWriter {
-  /// Writes whole blocks, with a device's failure as a repair's.
+  /// Writes whole blocks; a failure of the device is thrown as a `RepairError`.
   func writeAll(_ bytes: [UInt8], at block: UInt64) throws(RepairError) {
     let result: Result<Void, BlockFailure> = bytes.withUnsafeBytes { buffer in
       do throws(BlockFailure) { return .success(try write(buffer, at: block)) } catch {
@@ -92,7 +92,7 @@ extension BlockWriter {
     if case .failure(let failure) = result { throw .device(failure) }
   }
 
-  /// Flushes, with a device's failure as a repair's.
+  /// Flushes the device; a failure is thrown as a `RepairError`.
   func flushAll() throws(RepairError) {
     do throws(BlockFailure) { try flush() } catch { throw .device(error) }
   }

@@ -2,16 +2,16 @@ import Format
 
 /// Changes to a filesystem that become one new checkpoint.
 ///
-/// Changed nodes go to free segments, the tables that lead to them too, and changed usage blocks into the copy of their
-/// pair that the checkpoint does not use. Until the new pack is written, everything is as it was: a crash in between
-/// leaves the old state. The new state is then written as two checkpoints, one into each pack, so that falling back to the
-/// older one does not bring back what was mended.
+/// Changed nodes and the table blocks above them go to free segments, and changed usage blocks to the copy of
+/// their pair that the checkpoint does not use. Until the new pack is written, the old state is valid: a
+/// crash leaves it unchanged. The new state is then written as two checkpoints, one into each pack, so that
+/// falling back to the older one does not bring back the damage.
 final class Transaction {
-  /// What becomes of the log behind the checkpoint.
+  /// What happens to the log after the checkpoint.
   enum LogTreatment {
     /// Nothing follows the new checkpoint.
     case ended
-    /// It goes on behind the new checkpoint, in these segments.
+    /// It follows the new checkpoint, in these segments.
     case kept(Set<UInt32>)
   }
 
@@ -27,7 +27,7 @@ final class Transaction {
   private let logSegments: Set<UInt32>
 
   /// - Parameters:
-  ///   - check: a finished check of what is to be changed.
+  ///   - check: a finished check of the filesystem to be changed.
   ///   - time: nanoseconds since 1970.
   init(_ check: Check, writer: any BlockWriter, time: Int64, log: LogTreatment = .ended) {
     self.check = check
@@ -38,7 +38,7 @@ final class Transaction {
     pack.time = time
     switch log {
     case .ended:
-      // Headers that an ended log left behind carry the former epoch: none of them will be followed.
+      // Headers left from an ended log have the former epoch, so none of them will be followed.
       pack.epoch &+= 1
       pack.flags = CheckpointPack.cleanFlag
       logSegments = LogChain.ends(of: check.pack, check.geometry)
@@ -58,7 +58,7 @@ final class Transaction {
       epoch: pack.epoch)
   }
 
-  /// Segments in which nothing lies that any checkpoint needs.
+  /// Segments that no checkpoint needs.
   private static func freeSegments(_ check: Check, log: Set<UInt32>) -> [UInt32] {
     (0..<check.geometry.segmentCount).filter { segment in
       guard check.claims.live[Int(segment)] == 0, !log.contains(segment) else { return false }
@@ -81,10 +81,10 @@ final class Transaction {
     return Inode(buffer.page)
   }
 
-  /// Takes an internal node as changed.
+  /// Adds an internal node to the changed ones.
   func adopt(_ number: UInt64, _ buffer: PageBuffer) { nodes[number] = buffer }
 
-  /// An internal node, to be looked at.
+  /// An internal node, to be read.
   func node(_ number: UInt64) throws(RepairError) -> PageBuffer {
     if let loaded = nodes[number] { return loaded }
     let entry = try nodeTable.entry(number)
@@ -140,7 +140,7 @@ final class Transaction {
     if address != 0 { check.claims.release(address) }
   }
 
-  /// Puts an empty directory in the place of the root or the orphan directory.
+  /// Replaces the root or the orphan directory by an empty one.
   func remakeDirectory(_ number: UInt64) {
     let buffer = PageBuffer()
     let id = NodeID(number: number, generation: 0)
@@ -155,7 +155,7 @@ final class Transaction {
     inodes[number] = buffer
   }
 
-  /// Gives up a table's block, with all numbers it led to.
+  /// Gives up a table block, with all numbers below it.
   func retireTableBlock(_ kind: OwnerKind, level: Int, index: UInt64) {
     (kind == .inodeTable ? inodeTable : nodeTable).retire(level: level, index: index)
   }
@@ -233,7 +233,7 @@ final class Transaction {
     let isLog =
       check.geometry.segment(of: pack.log.block) == UInt32(segment) || pack.log.nextSegment == segment
     guard var entry = check.usage[segment] else {
-      // Its usage block is lost: as free as can be told, and not freed when that cannot be told for sure.
+      // Its usage block is lost: the segment counts as used unless it is certainly free.
       let isUsed = live > 0 || isNew || isLog || !check.isWhole
       return UsageEntry(live: live, state: isUsed ? .used : .free, age: isUsed ? pack.sequence : 0)
     }
