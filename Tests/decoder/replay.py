@@ -19,6 +19,7 @@ from inode import (
 from layout import DIRECTORY_RECORD, INLINE_ROOM, INODE, Layout, node_id, require
 
 MOST_LINKS = 65000
+LARGEST_NEAR_VALUE = 1024  # A longer one lies apart when it does not fit the inode.
 KEEP_SIZE, PUNCH, ZERO = 1, 2, 16
 
 RECORD = Layout(length=(0, "I"), kind=(4, "B"), flags=(5, "B"))
@@ -311,20 +312,20 @@ class Replay:
         record.end()
         require(1 <= len(name) <= 255 and len(value) <= 65536, "an attribute")
         inode = self._inode(fields.node)
-        inode.outer.pop(name, None)
+        was_outer = inode.outer.pop(name, None) is not None
         inode.inner.pop(name, None)
         if not record.flags & 1:
-            self._place_attribute(inode, name, value)
+            self._place_attribute(inode, name, value, was_outer)
         inode.change_time = fields.time
 
-    def _place_attribute(self, inode, name, value):
-        """In the inode where it fits there, and else in a node."""
+    def _place_attribute(self, inode, name, value, was_outer):
+        """In the inode where it fits there, and in a node where not, or where it was in one before."""
         used = DIRECT_BYTES if inode.layout == DIRECT else len(inode.inline) if inode.layout == INLINE else 0
         lengths = [attribute_length(name, value)]
-        if len(value) > 1024:
+        if len(value) > LARGEST_NEAR_VALUE:
             lengths.append(attribute_length(name, value, apart=True))
         for length in lengths:
-            if used + length <= self._inline_room(inode):
+            if not was_outer and used + length <= self._inline_room(inode):
                 inode.inner[name] = Attribute(value, length)
                 return
         inode.outer[name] = Attribute(value, lengths[-1])
