@@ -148,9 +148,11 @@ class Trial:
 
     def _compare(self):
         subprocess.run(["cp", "--sparse=always", self.image, self._copy], check=True)
-        if self._is_broken:
-            return self._expect_refusal()
-        with closing(VarveImage(self.image)) as volume:
+        try:
+            volume = VarveImage(self.image)
+        except Damage as damage:
+            return self._expect_refusal(damage)
+        with closing(volume):
             self.text += f", {len(volume.log.writes)} log writes"
             mount = Mount(self._copy, self._folder, "ro", "nodev")
             comparison = Comparison(volume, self._folder, self._random)
@@ -160,17 +162,16 @@ class Trial:
                 mount.unmount()
         self.text += f": {comparison.files} files, {comparison.bytes / MIB:.1f} MiB"
 
-    def _expect_refusal(self):
-        try:
-            VarveImage(self.image)
-            raise Difference("the decoder takes a log that is broken")
-        except Damage:
-            pass
+    def _expect_refusal(self, damage):
+        """Both refuse an image, and it is one that was broken."""
         try:
             Mount(self._copy, self._folder, "ro", "nodev").unmount()
-            raise Difference("the mount takes a log that is broken")
         except subprocess.CalledProcessError:
-            self.text += ": both refuse it"
+            self.text += f": both refuse it, {damage}"
+            if not self._is_broken:
+                raise Difference("the log of an image that nobody broke is damaged")
+        else:
+            raise damage
 
 
 def attempt(number, options):

@@ -52,7 +52,7 @@ def attribute_length(name, value, apart=False):
 
 
 class Inode:
-    """An inode in memory. `blocks_of`, `names` and `outer` are read from the image when they are first asked for."""
+    """An inode in memory. Map, names and attributes are read from the image when they are first asked for."""
 
     def __init__(self, nodes, fields, block):
         self.__dict__.update(vars(fields))
@@ -60,8 +60,8 @@ class Inode:
         self.inline = bytearray(block[INLINE_AREA : INLINE_AREA + self.inline_length])
         self._map = self._names = self._keys = self._outer = None
         self.has_detached_blocks = self.detached_root != 0
-        attributes = block[len(block) - self.attribute_length :]
-        self.inner = dict(self._decode_attributes(attributes))
+        self._inner = None
+        self._attribute_bytes = block[len(block) - self.attribute_length :]
 
     def _require(self, condition, what):
         require(condition, f"inode {self.number}: {what}")
@@ -154,6 +154,13 @@ class Inode:
             yield name, Name(record.key, *node_id(record.node), record.type)
 
     # Extended attributes.
+
+    @property
+    def inner(self):
+        """The attributes in the inode."""
+        if self._inner is None:
+            self._inner = dict(self._decode_attributes(self._attribute_bytes))
+        return self._inner
 
     @property
     def outer(self):
@@ -263,14 +270,14 @@ def _has_known_type(mode):
 
 def _is_layout_possible(fields):
     """The rules of the layouts."""
-    kind, size, inline = stat.S_IFMT(fields.mode), fields.size, fields.inline_length
-    if fields.layout == INLINE:
-        has_contents = kind in (stat.S_IFREG, stat.S_IFLNK)
-        return fields.height == 0 and (kind == stat.S_IFDIR or inline == size and (has_contents or size == 0))
-    if fields.layout == DIRECT:
-        return kind == stat.S_IFREG and inline == DIRECT_BYTES and fields.height == 0
+    size, inline, is_directory = fields.size, fields.inline_length, stat.S_ISDIR(fields.mode)
+    has_bytes = stat.S_ISREG(fields.mode) or stat.S_ISLNK(fields.mode)
     if fields.layout == TREE:
-        is_node = 0 < fields.root < IS_INDEX
-        return kind == stat.S_IFREG and 1 <= fields.height <= 4 and is_node and inline == 0
-    is_target = kind == stat.S_IFLNK and 0 < size < 4096
-    return fields.layout == NODE and (kind == stat.S_IFDIR or is_target) and fields.root and inline + fields.height == 0
+        return not is_directory and 1 <= fields.height <= 4 and 0 < fields.root < IS_INDEX and inline == 0
+    if fields.height != 0:
+        return False
+    if fields.layout == INLINE:
+        return inline == size or not has_bytes
+    if fields.layout == DIRECT:
+        return not is_directory and inline == DIRECT_BYTES
+    return fields.layout == NODE and fields.root != 0 and inline == 0 and (is_directory or size < 4096)

@@ -19,6 +19,7 @@ from inode import (
 from layout import DIRECTORY_RECORD, INLINE_ROOM, INODE, Layout, node_id, require
 
 MOST_LINKS = 65000
+LARGEST_NEAR_VALUE = 1024  # A longer one lies apart when it does not fit the inode.
 KEEP_SIZE, PUNCH, ZERO = 1, 2, 16
 
 RECORD = Layout(length=(0, "I"), kind=(4, "B"), flags=(5, "B"))
@@ -283,9 +284,7 @@ class Replay:
         inode, end = self._file(fields.node), fields.offset + len(data)
         require(inode.layout == INLINE and end <= INLINE_ROOM, f"inode {inode.number}: a write inline")
         length = max(end, len(inode.inline))
-        while length > self._inline_room(inode):
-            name = next(iter(inode.inner))
-            inode.outer[name] = inode.inner.pop(name)
+        self._make_room(inode, length)
         inode.inline.extend(bytes(length - len(inode.inline)))
         inode.inline[fields.offset : end] = data
         inode.size = length
@@ -311,20 +310,20 @@ class Replay:
         record.end()
         require(1 <= len(name) <= 255 and len(value) <= 65536, "an attribute")
         inode = self._inode(fields.node)
-        inode.outer.pop(name, None)
+        was_outer = inode.outer.pop(name, None) is not None
         inode.inner.pop(name, None)
         if not record.flags & 1:
-            self._place_attribute(inode, name, value)
+            self._place_attribute(inode, name, value, was_outer)
         inode.change_time = fields.time
 
-    def _place_attribute(self, inode, name, value):
-        """In the inode where it fits there, and else in a node."""
+    def _place_attribute(self, inode, name, value, was_outer):
+        """In the inode where it fits there, and in a node where not, or where it was in one before."""
         used = DIRECT_BYTES if inode.layout == DIRECT else len(inode.inline) if inode.layout == INLINE else 0
         lengths = [attribute_length(name, value)]
-        if len(value) > 1024:
+        if len(value) > LARGEST_NEAR_VALUE:
             lengths.append(attribute_length(name, value, apart=True))
         for length in lengths:
-            if used + length <= self._inline_room(inode):
+            if not was_outer and used + length <= self._inline_room(inode):
                 inode.inner[name] = Attribute(value, length)
                 return
         inode.outer[name] = Attribute(value, lengths[-1])
@@ -339,12 +338,14 @@ class Replay:
             self._clear_range(inode, fields.offset, end)
         if fields.mode & PUNCH:
             return
-        if inode.layout != INLINE or end > self._inline_room(inode):
+        if inode.layout != INLINE or end > INLINE_ROOM:
             self._give_map(inode)
             for index in range(fields.offset // BLOCK, -(-end // BLOCK)):
                 if index not in inode.map:
                     self._set_block(inode, index, PROMISED)
         if not fields.mode & KEEP_SIZE and end > inode.size:
+            if inode.layout == INLINE:
+                self._make_room(inode, end)
             self._grow(inode, end)
 
     def _clear_range(self, inode, start, end):
@@ -369,10 +370,17 @@ class Replay:
     def _inline_room(self, inode):
         return INLINE_ROOM - sum(attribute.length for attribute in inode.inner.values())
 
+    def _make_room(self, inode, length):
+        """ "The room of an inline file": attributes leave the inode until so many bytes fit."""
+        while length > self._inline_room(inode):
+            name = next(iter(inode.inner))
+            inode.outer[name] = inode.inner.pop(name)
+
     def _change_size(self, inode, size):
         """ "Changing a size"."""
         require(size <= LARGEST_SIZE, "a size")
-        if inode.layout == INLINE and size <= self._inline_room(inode):
+        if inode.layout == INLINE and size <= INLINE_ROOM:
+            self._make_room(inode, size)
             del inode.inline[size:]
             inode.inline.extend(bytes(size - len(inode.inline)))
             inode.size = size
