@@ -14,7 +14,7 @@ public struct SeededRandom: RandomNumberGenerator, Sendable {
     return Self.mix(state)
   }
 
-  /// A number from 0 up to `bound`, without it; 0 when the bound is not positive.
+  /// A number from 0 up to but not including `bound`; 0 when the bound is not positive.
   public mutating func below(_ bound: Int) -> Int {
     bound <= 1 ? 0 : Int(next() % UInt64(bound))
   }

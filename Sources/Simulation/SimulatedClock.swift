@@ -1,6 +1,6 @@
 import FileProtocol
 
-/// The time of a simulation, which only the simulation moves.
+/// The time of a simulation, which only the simulation advances.
 public struct SimulatedClock: Sendable {
   /// Where realtime begins, ns since 1970.
   public static let start: Int64 = 1_700_000_000_000_000_000

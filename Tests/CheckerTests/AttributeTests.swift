@@ -14,7 +14,7 @@ extension ImageBuilder {
   /// The number of the first attribute node below the index, and its attributes.
   fileprivate func attributeNode(_ number: UInt64) throws -> UInt64 { try attributeIndex(number).index[0] }
 
-  /// The nodes of the attribute whose value lies apart.
+  /// The value nodes of the attribute that has some.
   fileprivate func valueNodes(_ number: UInt64) throws -> [UInt64] {
     for entries in try attributeEntries(number) {
       if let found = entries.first(where: { $0.form == .apart }) { return found.valueNodes }
@@ -22,7 +22,7 @@ extension ImageBuilder {
     return []
   }
 
-  /// What lies in the inode and in each attribute node.
+  /// The attributes in the inode and in each attribute node.
   fileprivate func attributeEntries(_ number: UInt64) throws -> [AttributeEntries] {
     let inode = try inode(number)
     guard inode.attributeNode & DirectoryIndex.referenceFlag != 0 else {
@@ -50,10 +50,10 @@ extension Corruption {
     .block("a byte of an attribute node", [.node, .attributes], isMended: true) { builder, tree in
       try builder.address(.internalNode, try builder.attributeNode(tree.described))
     },
-    .block("a byte of a value that lies apart", [.node, .attributes], isMended: true) { builder, tree in
+    .block("a byte of a value node", [.node, .attributes], isMended: true) { builder, tree in
       try builder.address(.internalNode, try builder.valueNodes(tree.described)[1])
     },
-    Corruption("attributes where nobody looks for them", [.attributes]) { builder, tree in
+    Corruption("attributes where a lookup does not find them", [.attributes]) { builder, tree in
       let number = try builder.attributeIndex(tree.described).number
       try builder.change { transaction in
         let index = DirectoryIndex(try transaction.changeNode(number))
@@ -100,7 +100,7 @@ extension Corruption {
 
 @Suite("Mended extended attributes")
 struct AttributeTests {
-  @Test("A damaged node takes its own attributes along and no others")
+  @Test("A damaged node loses its own attributes and no others")
   func keepsWhatIsReadable() throws {
     let (builder, tree) = try ImageBuilder.populated()
     let before = try builder.attributeNames(tree.described)
@@ -114,7 +114,7 @@ struct AttributeTests {
     #expect(try builder.attributeNames(tree.described) == before.subtracting(lost))
   }
 
-  @Test("A damaged part of a value takes only that attribute along")
+  @Test("A damaged value node loses only that attribute")
   func losesOneValue() throws {
     let (builder, tree) = try ImageBuilder.populated()
     let before = try builder.attributeNames(tree.described)

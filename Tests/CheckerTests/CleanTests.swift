@@ -3,7 +3,7 @@ import Testing
 
 @testable import Checker
 
-@Suite("A sound filesystem")
+@Suite("An intact filesystem")
 struct CleanTests {
   @Test("A new one is clean, at every size", arguments: [9000, 1 << 14, 1 << 20, 1 << 28, 1 << 32])
   func formatted(blocks: UInt64) throws {
@@ -21,7 +21,7 @@ struct CleanTests {
     #expect(report.verifiedBlocks == 2 + 140 + 300)
   }
 
-  @Test("A check changes nothing, and a repair of a sound filesystem neither")
+  @Test("Neither a check nor a repair changes an intact filesystem")
   func untouched() throws {
     let (builder, _) = try ImageBuilder.populated()
     let over = Overlay(over: builder.image)

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Checker
 
-/// A way to spoil a filesystem, what a check must call it, and whether a repair must mend it.
+/// A corruption of a filesystem, the finding that a check must make, and whether a repair must repair it.
 struct Corruption: CustomTestStringConvertible, Sendable {
   let testDescription: String
   let kinds: Set<Finding.Kind>
@@ -31,7 +31,7 @@ struct Corruption: CustomTestStringConvertible, Sendable {
     }
   }
 
-  /// Changes a directory's records under right checksums; counts stay as they were.
+  /// Changes a directory's records under right checksums, without its counts.
   static func records(
     _ name: String, _ kinds: Set<Finding.Kind>, isMended: Bool = true, in directory: UInt64 = 1,
     _ change: @escaping @Sendable (inout [NewRecord], ImageBuilder.Tree) -> Void
@@ -41,7 +41,7 @@ struct Corruption: CustomTestStringConvertible, Sendable {
     }
   }
 
-  /// Spoils a block without its checksum.
+  /// Changes a block without its checksum.
   static func block(
     _ name: String, _ kinds: Set<Finding.Kind>, isMended: Bool = false,
     _ block: @escaping @Sendable (ImageBuilder, ImageBuilder.Tree) throws -> UInt64
@@ -91,7 +91,7 @@ extension Corruption {
         UsageEntry().store(page, index: 2)
       }
     },
-    Corruption("a wrong count of promised blocks", [.reservedBlocks]) { builder, _ in
+    Corruption("a wrong count of reserved blocks", [.reservedBlocks]) { builder, _ in
       try builder.changePack { $0.reservedBlocks = 9 }
     },
     Corruption("a wrong count of inodes", [.tableCount]) { builder, _ in
@@ -108,10 +108,10 @@ extension Corruption {
     },
   ]
 
-  /// What an inode says of itself.
+  /// Fields of inodes.
   static let inodes: [Corruption] = [
     .inode("a wrong count of blocks", [.blockCount], \.medium) { $0.blocks = 7 },
-    .inode("blocks behind the size", [.size], \.medium) { $0.size = 4096 },
+    .inode("blocks past the size", [.size], \.medium) { $0.size = 4096 },
     .inode("a wrong count of links", [.links], \.small) { $0.links = 1 },
     .inode("a directory's wrong count of links", [.links], \.directory) { $0.links = 9 },
     .inode("a wrong count of names", [.directoryCount], \.crowded) { $0.entryCount = 3 },
@@ -123,7 +123,7 @@ extension Corruption {
     .inode("a generation of its own", [.inodeGeneration], isMended: false, \.small) { $0.generation = 8 },
     .inode("a directory's uncounted links, too early", [.links], \.directory) { $0.links = 65001 },
     .inode("torn attributes", [.attributes], \.small) { $0.attributeLength -= 1 },
-    Corruption("an orphan that nobody knows", [.orphan]) { builder, tree in
+    Corruption("an orphan that is not in the orphan directory", [.orphan]) { builder, tree in
       try builder.change { try $0.changeNames(of: NodeID.orphans.number) { $0 = [] } }
     },
     Corruption("an orphan with a name", [.links]) { builder, tree in
@@ -133,7 +133,7 @@ extension Corruption {
 
   /// Names in directories.
   static let names: [Corruption] = [
-    .records("a name of an inode that is not there", [.danglingRecord]) { records, _ in
+    .records("a name of an inode that does not exist", [.danglingRecord]) { records, _ in
       records.append(
         NewRecord(name: Array("ghost".utf8), node: NodeID(number: 99_999, generation: 0), type: 8))
     },
@@ -142,10 +142,10 @@ extension Corruption {
         records[index].node = NodeID(number: tree.medium, generation: 5)
       }
     },
-    .records("a name less", [.unreachable]) { records, tree in
+    .records("a missing name", [.unreachable]) { records, tree in
       records.removeAll { $0.node.number == tree.medium }
     },
-    .records("a directory's name less", [.unreachable, .links]) { records, tree in
+    .records("a directory's missing name", [.unreachable, .links]) { records, tree in
       records.removeAll { $0.node.number == tree.directory }
     },
     .records("a name with a slash", [.directoryName]) { records, tree in
@@ -180,7 +180,7 @@ extension Corruption {
         inode.page.store(UInt64(1) << 15, at: Inode.inlineStart)
       }
     },
-    Corruption("one name twice", [.directoryName]) { builder, tree in
+    Corruption("a duplicate name", [.directoryName]) { builder, tree in
       try builder.change { transaction in
         let inode = try transaction.inode(tree.inner)
         let name = Array("twin".utf8)
@@ -193,7 +193,7 @@ extension Corruption {
         }
       }
     },
-    Corruption("a leaf where nobody looks for its names", [.directoryKey]) { builder, tree in
+    Corruption("a leaf where a lookup does not find its names", [.directoryKey]) { builder, tree in
       try builder.change { transaction in
         let index = DirectoryIndex(
           try transaction.changeNode(try transaction.inode(tree.crowded).root & ~(1 << 63)))
@@ -230,7 +230,7 @@ extension Corruption {
     Corruption("a node that nothing refers to", [.nodeUnreferenced]) { builder, _ in
       try builder.change { _ = try $0.makeNode() }
     },
-    Corruption("a node with two referrers", [.nodeReference, .attributes]) { builder, tree in
+    Corruption("a node that two inodes refer to", [.nodeReference, .attributes]) { builder, tree in
       try builder.change { transaction in
         try transaction.inode(tree.medium).attributeNode = try transaction.inode(tree.large).attributeNode
       }
@@ -270,7 +270,7 @@ extension Corruption {
 @Suite("Every kind of corruption")
 struct CorruptionTests {
   @Test(
-    "is found under its name, mended where that is promised, and never made worse", arguments: Corruption.all)
+    "is found with its kind, repaired where expected, and never made worse", arguments: Corruption.all)
   func found(corruption: Corruption) throws {
     let (builder, tree) = try ImageBuilder.populated()
     try corruption.spoil(builder, tree)

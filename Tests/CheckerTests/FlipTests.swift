@@ -32,7 +32,7 @@ struct FlipTests {
     }
   }
 
-  /// All that the format says is in use: superblocks, packs, the chosen usage blocks, and what a walk claims.
+  /// All blocks in use: superblocks, packs, the selected usage blocks, and all blocks referred to.
   private static func liveBlocks(_ builder: ImageBuilder) throws -> [UInt64] {
     let geometry = builder.superblock.geometry
     let check = try Checker.run(builder.image, options: CheckOptions())

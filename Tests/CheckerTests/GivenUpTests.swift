@@ -4,7 +4,7 @@ import Testing
 
 @testable import Checker
 
-/// What cannot be read is given up when asked to, with its name; everything else stays.
+/// Inodes and tables that cannot be read are given up when asked to, with their names; everything else stays.
 @Suite("Damaged inodes and tables") struct GivenUpTests {
   private func spoil(_ builder: ImageBuilder, _ block: UInt64) throws {
     try builder.overwrite(block) { $0.store($0.load(UInt8.self, at: 900) ^ 1, at: 900) }
@@ -16,7 +16,7 @@ import Testing
     return try Checker.repair(builder.image, options: options, time: 3) { _ in true }
   }
 
-  @Test("A file goes with all its names, which are told, and its blocks come free")
+  @Test("A file is given up with all its names, which are reported, and its blocks come free")
   func file() throws {
     let (builder, tree) = try ImageBuilder.populated()
     let before = try Checker.check(builder.image)
@@ -38,7 +38,7 @@ import Testing
     #expect(outcome.lost.sorted() == ["/directory/small too", "/small"])
   }
 
-  @Test("What a directory held comes to lost+found")
+  @Test("The contents of a directory move to lost+found")
   func directory() throws {
     let (builder, tree) = try ImageBuilder.populated()
     let before = try Checker.check(builder.image)
@@ -50,7 +50,7 @@ import Testing
     #expect(try builder.names(in: 1).contains("lost+found"))
   }
 
-  @Test("The root is made anew, and all it held comes to lost+found", arguments: [1, 2] as [UInt64])
+  @Test("The root is remade, and its contents move to lost+found", arguments: [1, 2] as [UInt64])
   func fixedDirectory(number: UInt64) throws {
     let (builder, _) = try ImageBuilder.populated()
     let before = try Checker.check(builder.image)
@@ -61,7 +61,7 @@ import Testing
     #expect(outcome.lost.isEmpty)
   }
 
-  @Test("A damaged map leaves the rest of its file; a file about to be freed goes")
+  @Test("A file with a damaged map keeps the rest; one about to be freed is given up")
   func map() throws {
     let (builder, tree) = try ImageBuilder.populated()
     try spoil(builder, try builder.address(.internalNode, try builder.inode(tree.medium).root))
@@ -82,7 +82,7 @@ import Testing
   }
 
   @Test(
-    "A table block stays unless it is to be dropped; its numbers are never given out again",
+    "A table block stays unless it is to be dropped; its numbers are never allocated again",
     arguments: [OwnerKind.inodeTable, .internalTable])
   func table(kind: OwnerKind) throws {
     let (builder, _) = try ImageBuilder.populated()
@@ -130,7 +130,7 @@ import Testing
     #expect(!left.isEmpty && left.count < all.count && left.isSubset(of: all))
   }
 
-  @Test("What may lie below a table block that stays is not given up, and new nodes lie elsewhere")
+  @Test("Nothing is given up that may lie below a table block that stays, and new nodes lie elsewhere")
   func directoryBelowKeptTable() throws {
     let (builder, tree, block) = try straddling()
     let all = try builder.names(in: tree.crowded)
@@ -146,7 +146,7 @@ import Testing
     #expect(try builder.names(in: tree.crowded) == all)
   }
 
-  @Test("What has no name left stays where it is while an inode table block is kept")
+  @Test("An inode without a name stays where it is while an inode table block is kept")
   func inodesBelowKeptTable() throws {
     let (builder, tree) = try ImageBuilder.populated()
     try builder.change { transaction in

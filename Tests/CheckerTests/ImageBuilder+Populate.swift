@@ -13,11 +13,11 @@ extension ImageBuilder {
     var directory: UInt64 = 0
     var inner: UInt64 = 0
     var crowded: UInt64 = 0
-    /// Has attributes in nodes below an index, and one in nodes of its own.
+    /// Has attributes in nodes below an index, and one with value nodes.
     var described: UInt64 = 0
   }
 
-  /// Made once, and only read from then on.
+  /// Made once, and only read afterwards.
   nonisolated(unsafe) private static let shared: Result<(ImageBuilder, Tree), any Error> = Result {
     let builder = try ImageBuilder()
     return (builder, try builder.populate())
@@ -29,7 +29,8 @@ extension ImageBuilder {
     return (ImageBuilder(over: builder), tree)
   }
 
-  /// A tree with every layout: a small file, one with direct entries, two with map trees, a directory of 200 names.
+  /// A tree with every layout: a small file, one with direct entries, two with map trees, a directory of 200
+  /// names.
   @discardableResult
   func populate() throws -> Tree {
     var random = SplitMix(seed: 1)

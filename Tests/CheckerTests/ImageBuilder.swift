@@ -3,11 +3,11 @@ import Testing
 
 @testable import Checker
 
-/// A formatted image in memory, and trees in it, made with the same transactions that repairs are made of.
+/// A formatted image in memory, and directory trees in it, made by the transactions that repairs use too.
 final class ImageBuilder {
   let superblock: Superblock
   let image: Overlay
-  /// Blocks that tests look at.
+  /// Blocks that tests hold.
   var kept: [PageBuffer] = []
 
   /// An empty filesystem of `blocks` blocks.
@@ -22,7 +22,7 @@ final class ImageBuilder {
     }
   }
 
-  /// The image of another builder, which stays as it is.
+  /// An overlay over the image of another builder, which stays unchanged.
   init(over other: ImageBuilder) {
     superblock = other.superblock
     image = Overlay(over: other.image)
@@ -36,7 +36,7 @@ final class ImageBuilder {
     try transaction.commit()
   }
 
-  /// What a check finds.
+  /// The findings of a check.
   func findings() throws -> [Finding] { try Checker.check(image).findings }
 
   func pack() throws -> CheckpointPack { try Image(image).pack }
@@ -73,7 +73,7 @@ final class ImageBuilder {
     return names
   }
 
-  /// Where an inode, or an internal node, lies.
+  /// The address of an inode or internal node.
   func address(_ kind: OwnerKind, _ number: UInt64) throws -> UInt64 {
     let check = try Checker.run(image, options: CheckOptions())
     let entry = kind == .inode ? check.inodeLeaves.entry(number) : check.nodeLeaves.entry(number)
@@ -82,7 +82,7 @@ final class ImageBuilder {
 }
 
 extension Transaction {
-  /// A new file of `bytes`, which no directory names yet.
+  /// A new file with these blocks, without a name yet.
   func makeFile(blocks: [[UInt8]]) throws -> Inode {
     let inode = try makeInode(mode: 0o100644)
     inode.links = 1
@@ -121,7 +121,7 @@ extension Transaction {
     return number
   }
 
-  /// A new directory in `parent`, which does not name it yet.
+  /// A new directory with this parent, without a name yet.
   func makeDirectory(in parent: NodeID) throws -> Inode {
     let inode = try makeInode(mode: 0o040755)
     inode.links = 2

@@ -6,9 +6,9 @@ import Testing
 
 @testable import Checker
 
-@Suite("What the filesystem itself writes")
+@Suite("An image that the filesystem has written")
 struct RecoveryTests {
-  @Test("is clean after an orderly end, and recovers to something clean from any moment", arguments: 0..<4)
+  @Test("is clean after an orderly unmount, and clean after recovery from any moment", arguments: 0..<4)
   func mounted(seed: UInt64) throws {
     let builder = try ImageBuilder(blocks: 16_384)
     let session = Session(builder.image)
@@ -49,7 +49,7 @@ struct RecoveryTests {
     #expect(report.findings.isEmpty, "\(report.findings.text)")
   }
 
-  @Test("has no log that could be replayed over a foreign device")
+  @Test("is required to replay a log: a device without a filesystem is refused")
   func foreign() throws {
     #expect(throws: ImageError.format(.notVarve)) { try Recovery.isNeeded(EmptyBlocks(blockCount: 20_000)) }
     #expect(throws: RecoveryError.self) {
@@ -85,7 +85,7 @@ private final class Session {
     try pump.run { service.isStopped }
   }
 
-  /// Carries out one request; its error is the caller's to judge.
+  /// Carries out one request; the caller checks its error.
   @discardableResult
   private func perform(_ operation: FileOperation, _ fill: (inout Request) -> Void) throws -> Reply {
     var request = Request()

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Checker
 
-/// Directories whose nodes are damaged give back the names that are whole, and no others.
+/// Directories whose nodes are damaged keep the names that are certainly genuine, and no others.
 @Suite("Damaged directories") struct SalvageTests {
   /// The block of one of the leaves of the crowded directory, which `choice` names.
   private func leaf(_ builder: ImageBuilder, _ tree: ImageBuilder.Tree, _ choice: Int) throws -> UInt64 {
@@ -13,7 +13,8 @@ import Testing
     return try builder.address(.internalNode, leaves[choice % leaves.count])
   }
 
-  @Test("lose at most the record in which a byte is wrong, and that which it seems to be", arguments: 0..<12)
+  @Test(
+    "lose at most the record in which a byte is wrong, and the one that it seems to be", arguments: 0..<12)
   func flippedByte(seed: Int) throws {
     var random = SplitMix(seed: UInt64(seed))
     let (builder, tree) = try ImageBuilder.populated()
@@ -30,7 +31,7 @@ import Testing
     #expect(root.contains("lost+found") == (left.count < all.count))
   }
 
-  @Test("lose the names of a leaf of which nothing is left, and no inode")
+  @Test("lose the names of a leaf that cannot be read, and no inode")
   func clearedLeaf() throws {
     let (builder, tree) = try ImageBuilder.populated()
     let before = try Checker.check(builder.image).files

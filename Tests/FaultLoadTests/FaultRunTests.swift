@@ -1,7 +1,7 @@
 import FaultLoad
 import Testing
 
-/// A slice of what `faults` does at length.
+/// A few of the runs that `faults` makes.
 @Suite struct FaultRunTests {
   @Test(arguments: FaultKind.allCases) func everyKindIsSurvived(_ kind: FaultKind) {
     var run = FaultRun(seed: 7, kinds: [kind])

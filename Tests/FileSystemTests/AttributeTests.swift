@@ -17,7 +17,9 @@ import Testing
     #expect(try mounted.attributes(file).mode & 0o7777 == 0o755)
     try mounted.change(file, .mode(0o6755))
     try mounted.call(write)
-    #expect(try mounted.attributes(file).mode & 0o7777 == 0o6755, "the kernel asks when it has to be done")
+    #expect(
+      try mounted.attributes(file).mode & 0o7777 == 0o6755,
+      "nothing is cleared where the request does not ask for it")
   }
 
   @Test(
@@ -143,7 +145,7 @@ import Testing
       #expect(try mounted.change(file, .size(UInt64(size))) == 0)
       #expect(try mounted.change(file, .size(260_000)) == 0)
       let expected = Array(bytes.prefix(size)) + Array(repeating: 0, count: 260_000 - min(size, bytes.count))
-      #expect(try mounted.read(file, count: 300_000) == expected, "cut to \(size)")
+      #expect(try mounted.read(file, count: 300_000) == expected, "truncated to \(size)")
     }
     try mounted.remount()
     let again = try mounted.read(try mounted.path("f5000"), count: 300_000)

@@ -2,7 +2,7 @@ import FileProtocol
 import Simulation
 import Testing
 
-/// Large writes, which go to the log from the slot they arrived in.
+/// Large writes, which are written to the log from the slot that they arrived in.
 @Suite struct BorrowedPageTests {
   private func mounted(seed: UInt64 = 1) throws -> Mounted {
     var options = Options()
@@ -10,7 +10,7 @@ import Testing
     return try Mounted(seed: seed, options: options)
   }
 
-  @Test("a slot is kept until the log has its payload, and half of the slots at most")
+  @Test("a slot is kept until its payload is in the log, and at most half of the slots are")
   func slotsComeBack() throws {
     let mounted = try mounted()
     let file = try mounted.makeFile("f")
@@ -26,7 +26,8 @@ import Testing
   }
 
   @Test(
-    "reading, overwriting, cutting and syncing what is on its way", arguments: 1...8 as ClosedRange<UInt64>)
+    "reading, overwriting, truncating and syncing pages that are lent",
+    arguments: 1...8 as ClosedRange<UInt64>)
   func onTheWay(seed: UInt64) throws {
     let mounted = try mounted(seed: seed)
     let file = try mounted.makeFile("f")
@@ -68,7 +69,7 @@ import Testing
     model.replaceSubrange(offset..<offset + data.count, with: data)
   }
 
-  @Test("a log write that fails is made again from the slot")
+  @Test("a failed log write is repeated from the slot")
   func failingLogWrite() throws {
     let mounted = try mounted()
     let file = try mounted.makeFile("f")
@@ -81,7 +82,7 @@ import Testing
     #expect(try mounted.read(try mounted.path("f"), count: 65_536) == pattern(65_536))
   }
 
-  @Test("when nothing can be written any more, slots come free and what they held can be read")
+  @Test("after an error has ended writing, slots come free and their pages can still be read")
   func nothingCanBeWritten() throws {
     let mounted = try mounted()
     let file = try mounted.makeFile("f")

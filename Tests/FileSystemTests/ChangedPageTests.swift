@@ -6,7 +6,7 @@ import Testing
 import FileProtocol
 @testable import FileSystem
 
-/// Pages that a device changes after their checksum was found right: what is impossible is an error where it is used.
+/// Pages that a device changes after their checksum was checked: using an impossible value is an error.
 @Suite("Changed pages") struct ChangedPageTests {
   /// The block of an inode in the filesystem's memory.
   private static func inode(_ node: UInt64, of mounted: Mounted) throws -> Inode {
@@ -37,7 +37,7 @@ import FileProtocol
     try mounted.harness.unmount()
   }
 
-  @Test("A map of no levels, or of more than there can be, is damage", arguments: [0, 5, 8, 255])
+  @Test("A map of no levels, or of more than the maximum, is damage", arguments: [0, 5, 8, 255])
   func height(_ height: Int) throws {
     let (mounted, node) = try Self.file(1 << 20)
     try mounted.call(Call(.fsync, node: node))
@@ -54,7 +54,7 @@ import FileProtocol
     try mounted.harness.unmount()
   }
 
-  @Test("What was cut off has as many levels as there can be, or is not freed", arguments: [0, 6, 255])
+  @Test("A detached tree with an impossible number of levels is not freed", arguments: [0, 6, 255])
   func detachedHeight(_ height: Int) throws {
     let (mounted, node) = try Self.file(1 << 20)
     try mounted.call(Call(.fsync, node: node))
@@ -66,7 +66,7 @@ import FileProtocol
     try mounted.harness.unmount()
   }
 
-  @Test("The number of an inode is that by which it was found")
+  @Test("The number of an inode is the one by which it was found")
   func number() throws {
     let (mounted, node) = try Self.file(100_000)
     let other = try mounted.makeFile("g")
@@ -80,7 +80,7 @@ import FileProtocol
     try mounted.harness.unmount()
   }
 
-  @Test("Counts at their end neither grow nor fall")
+  @Test("Counts at their limits neither overflow nor underflow")
   func counts() throws {
     let (mounted, node) = try Self.file(10)
     let directory = try mounted.makeDirectory("d")
@@ -98,7 +98,7 @@ import FileProtocol
     try mounted.harness.unmount()
   }
 
-  @Test("A listing whose keys go back ends with an error")
+  @Test("A listing whose keys do not ascend ends with an error")
   func keys() throws {
     let mounted = try Mounted()
     let directory = try mounted.makeDirectory("d")
@@ -120,7 +120,7 @@ import FileProtocol
     try mounted.harness.unmount()
   }
 
-  @Test("Indices that share what is below them make no listing endless")
+  @Test("Indices that share their children do not make a listing endless")
   func sharedIndices() throws {
     let mounted = try Mounted()
     let directory = try mounted.makeDirectory("d")
@@ -134,7 +134,7 @@ import FileProtocol
     var leaves: [UInt64] = []
     for slot in 0..<DirectoryIndex.slots where !leaves.contains(root[slot]) { leaves.append(root[slot]) }
     try #require(leaves.count >= 4)
-    // Two indices of two leaves without names, by turns, so that no two neighbours are alike.
+    // Slots refer in turn to two indices, of two leaves without names, so that no two neighbours are equal.
     for leaf in leaves[2..<4] { DirectoryLeaf(page(leaf)).length = 0 }
     for number in leaves[..<2] {
       let index = DirectoryIndex(page(number))

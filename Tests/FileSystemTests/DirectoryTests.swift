@@ -63,7 +63,7 @@ import Testing
       guard let last = entries.last else { break }
       seen += entries.map { String(decoding: $0.name, as: UTF8.self) }
       cookie = last.cookie
-      // Meanwhile names come (leaves split) and go (leaves join).
+      // Meanwhile names are made (leaves split) and removed (leaves are freed).
       try Self.fill(mounted, directory, 1000 + round * 20..<1000 + round * 20 + 20)
       if round < 15 { try Self.remove(mounted, directory, 300 + round * 20..<320 + round * 20) }
       round += 1

@@ -6,7 +6,8 @@ import Testing
 import FileProtocol
 @testable import FileSystem
 
-/// What fsync costs, and what crashes leave: a slice of what the `crash` tool does at length.
+/// The writes and flushes of fsync, and the state after crashes: a few of the runs that the `crash` tool
+/// makes.
 @Suite struct DurabilityTests {
   @Test(arguments: Scenario.all.map(\.name))
   func aFewCrashes(name: String) throws {
@@ -31,7 +32,7 @@ import FileProtocol
       Explorer(scenario, mounter: .fileSystem()).explore(seed: seed).violations.map(\.description) == [])
   }
 
-  /// Nothing is mounted without what was synced behind a block of the log that could not be read.
+  /// A mount is refused when a block of the log cannot be read and synced data follows it.
   @Test(arguments: [1, 4]) func aLogThatCannotBeReadIsNotAtItsEnd(times: Int) throws {
     let segments = try Geometry.fitting(blockCount: 64 * 256).segmentBlock(0)..<UInt64.max
     var refusals = 0
@@ -49,7 +50,7 @@ import FileProtocol
         try mounted.crash()
       }
       mounted.harness.disk.faults = []
-      // What nothing behind it tells of is the last log write.
+      // The last log write cannot be told from the end of the log: no later header records it as flushed.
       for index in 0..<(times == 1 ? 8 : 7) {
         let data = try mounted.read(try mounted.path("f"), at: UInt64(index) * 4096, count: 4096)
         let isWhole = data == pattern(4096, seed: UInt64(index))
@@ -59,7 +60,8 @@ import FileProtocol
     #expect(refusals >= (times == 1 ? 0 : 7))
   }
 
-  /// A checkpoint that is made when a segment of the log is just full leads into the next one, which is not its neighbour.
+  /// A checkpoint that is made when a segment of the log is exactly full leads into the next one, which is
+  /// not adjacent.
   @Test func checkpointsAtTheEndsOfSegments() throws {
     var options = Options()
     options.checkpointBlocks = 1
@@ -77,7 +79,7 @@ import FileProtocol
         let fills = index == 0 && (2...17).contains(left)
         try mounted.write(file, pattern(4096 * (fills ? left - 1 : 2), seed: step), at: step * 65536)
         try mounted.sync(file)
-        // The checkpoint comes before the next write.
+        // The checkpoint is made before the next write.
         if index == 0 { try mounted.harness.idle(100_000_000) }
         if fills { fullSegments += 1 }
       }
@@ -90,7 +92,8 @@ import FileProtocol
     #expect(fullSegments > 3)
   }
 
-  /// Fills a filesystem with data of which a part in each 4 MiB goes away: free segments have no free neighbours.
+  /// Fills a filesystem with data and removes a part of it in each 4 MiB, so that free segments are not
+  /// adjacent.
   private func leaveHoles(in mounted: Mounted) throws {
     let file = try mounted.makeFile("filler")
     let mebibyte: UInt64 = 1 << 20
@@ -104,7 +107,8 @@ import FileProtocol
     }
   }
 
-  /// The checkpoint before the newest leads into the same log, whatever came between: a mount, or a log write that failed.
+  /// The checkpoint before the newest leads into the same log, even after a mount or a failed log write
+  /// between them.
   @Test(arguments: [nil, 1, 2, 3] as [Int?])
   func losingACheckpointLosesNothing(failingWrite: Int?) throws {
     let mounted = try Mounted()
@@ -133,7 +137,8 @@ import FileProtocol
     }
   }
 
-  /// A page that had to go with a record was cut off, and another came in its place: that one goes with what came before it.
+  /// An urgent page was removed by a truncation, and another page of the same block is not urgent: it is
+  /// written in order.
   @Test func aPageCutOffIsNotUrgentAnyMore() throws {
     let mounted = try Mounted()
     let file = try mounted.makeFile("f")

@@ -6,7 +6,7 @@ import FileProtocol
 @testable import FileSystem
 @testable import Simulation
 
-/// What the filesystem keeps, and tells, of what went wrong.
+/// The error record, and the messages about errors.
 @Suite struct ErrorAccountTests {
   private func record(_ mounted: Mounted) throws -> ErrorRecord {
     try #require(mounted.fileSystem).errorRecord
@@ -24,7 +24,7 @@ import FileProtocol
     return mounted
   }
 
-  @Test("Damage that was found is still known after the next mount, with time and place")
+  @Test("Damage that was found is still in the record after the next mount, with time and place")
   func isKept() throws {
     let mounted = try damaged()
     let file = try mounted.path("f")
@@ -35,7 +35,7 @@ import FileProtocol
     #expect(try record(mounted) == found)
   }
 
-  @Test("A damaged block is told of once, and counted each time")
+  @Test("A damaged block is reported once, and counted each time")
   func isToldOnce() throws {
     let mounted = try damaged()
     let file = try mounted.path("f")
@@ -75,7 +75,7 @@ import FileProtocol
     #expect(gone?.hasPrefix("checksum error in inode ") == true)
   }
 
-  @Test("A directory that cannot be read is named")
+  @Test("A message names a directory that cannot be read")
   func directoriesAreNamed() throws {
     let mounted = try Mounted()
     let folder = try mounted.makeDirectory("big")
@@ -89,7 +89,7 @@ import FileProtocol
     #expect(mounted.fileSystem?.notices.contains { $0.hasPrefix("/big: checksum error") } == true)
   }
 
-  @Test("A filesystem that became read-only by an error writes that down")
+  @Test("A filesystem that an error has made read-only records the error")
   func isWrittenAfterAFailure() throws {
     let mounted = try Mounted()
     let file = try mounted.makeFile("f")
@@ -105,7 +105,7 @@ import FileProtocol
     #expect(try record(mounted).count(of: .write) > 0)
   }
 
-  @Test("A mount that may not write keeps nothing")
+  @Test("A read-only mount does not write the record")
   func isNotWrittenReadOnly() throws {
     let mounted = try damaged()
     var options = Options()
@@ -118,7 +118,7 @@ import FileProtocol
     #expect(try record(mounted).isEmpty)
   }
 
-  @Test("Many errors at once are told of in a few messages, and counted all")
+  @Test("Many errors at once are reported in a few messages, and all are counted")
   func rate() {
     var account = ErrorAccount()
     var messages: [String] = []

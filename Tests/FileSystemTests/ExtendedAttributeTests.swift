@@ -151,7 +151,7 @@ import Testing
     #expect(try Self.get(mounted, file, last).reply.bytes == [43])
   }
 
-  /// A list goes on where it was: it needs no more of the cache than one node at a time.
+  /// A listing keeps its position: it needs no more of the cache than one node at a time.
   @Test func aListIsLongerThanTheCache() throws {
     let mounted = try Mounted(megabytes: 128)
     let file = try mounted.makeFile("f")
@@ -203,14 +203,14 @@ import Testing
     #expect(try Self.list(mounted, try mounted.path("f")).count == stored)
   }
 
-  /// At recovery an attribute may find room in the inode that a file's bytes took when it was set, and those that come after it
-  /// must find theirs too.
+  /// At recovery an attribute may be put into the inode, although the file's bytes took that room when it was
+  /// set; bytes that are replayed later must still find room.
   @Test func bytesComeBackIntoAnInodeAtRecovery() throws {
     let mounted = try Mounted()
     let file = try mounted.makeFile("f")
     try mounted.write(file, pattern(100))
     try mounted.call(Call(.fsync, node: file))
-    // Its bytes leave the inode, whose map leaves no room for the attribute.
+    // Its bytes leave the inode, and its map entries leave no room for the attribute.
     try mounted.write(file, pattern(9000))
     #expect(try Self.set(mounted, file, "user.a", pattern(2500)) == 0)
     #expect(try mounted.call(Call(.setattr, node: file).with { $0.change.size = 0 }).error == 0)

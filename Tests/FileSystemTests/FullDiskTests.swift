@@ -3,7 +3,7 @@ import Glibc
 import Simulation
 import Testing
 
-/// Everything there is on a disk that is full, compared with the model; then the disk is emptied.
+/// A full disk compared with the model, and then emptied.
 @Suite struct FullDiskTests {
   /// Mounts that a seed shapes.
   private struct Mount {
@@ -40,7 +40,7 @@ import Testing
     }
   }
 
-  /// Removes all that a directory holds.
+  /// Removes everything in a directory.
   private static func empty(_ harness: Harness, _ node: UInt64) throws {
     while true {
       let entries = try harness.ask(Call(.readdir, node: node).with { $0.length = 32768 }).reply.entries
@@ -58,7 +58,7 @@ import Testing
     }
   }
 
-  @Test("what is left of freed files stays dead, and all room comes back", arguments: [100, 351] as [UInt64])
+  @Test("blocks of freed files stay dead, and all space comes back", arguments: [100, 351] as [UInt64])
   func filledAndEmptied(seed: UInt64) throws {
     var random = SeededRandom(seed)
     let blockCount = UInt64(random.number(34...48)) * 256 + UInt64(random.below(200))

@@ -3,7 +3,8 @@ import Format
 import Simulation
 import Testing
 
-/// What the kernel is told to forget when a file is written past its cache, and what reading from its cache moves.
+/// Which cached pages the kernel is told to drop after direct writes, and the access time of reads from its
+/// cache.
 @Suite("The kernel's cache") struct KernelCacheTests {
   private static func write(
     _ mounted: Mounted, _ node: UInt64, at offset: UInt64 = 0, pages: Int = 1, direct: Bool
@@ -24,7 +25,7 @@ import Testing
       })
   }
 
-  @Test("Direct reads and writes alone leave nothing to forget")
+  @Test("Direct reads and writes alone leave no pages to drop")
   func direct() throws {
     let mounted = try Mounted()
     let file = try mounted.makeFile("f")
@@ -36,7 +37,7 @@ import Testing
   }
 
   @Test(
-    "After a read or write through the cache a direct write's bytes are to be forgotten, in the end all bytes once"
+    "After a read or write through the cache the pages of direct writes are dropped, in the end all pages once"
   )
   func mixed() throws {
     let mounted = try Mounted()
@@ -55,7 +56,8 @@ import Testing
   }
 
   @Test(
-    "A direct write that makes a file longer has its attributes forgotten: it may have been cut meanwhile")
+    "A direct write that makes a file longer invalidates its attributes: it may have been truncated meanwhile"
+  )
   func longer() throws {
     let mounted = try Mounted()
     let file = try mounted.makeFile("f")
@@ -64,7 +66,7 @@ import Testing
   }
 
   @Test(
-    "Asking for attributes in order to read moves the access time, and asking for them otherwise does not")
+    "A GETATTR before a read updates the access time, and any other does not")
   func accessTimes() throws {
     let mounted = try Mounted()
     let file = try mounted.makeFile("f")
@@ -79,7 +81,7 @@ import Testing
     #expect(again.reply.attributes == asked.reply.attributes)
   }
 
-  @Test("The kernel asks again for a few times after a write, until the file was read")
+  @Test("A few GETATTR replies after a write have no validity, until the file was read")
   func doubt() throws {
     let mounted = try Mounted()
     let file = try mounted.makeFile("f")

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Simulation
 
-/// Link counts at their limits. The counts are brought there by a change of the image: making so many names takes long.
+/// Link counts at their limits. The counts are set in the image, because making so many names takes long.
 @Suite struct LinkCountTests {
   /// A mounted filesystem in which the directory or file `name` has so many links.
   private static func mounted(_ name: String, links: UInt32, _ make: (Mounted) throws -> Void) throws

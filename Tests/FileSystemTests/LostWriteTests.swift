@@ -6,9 +6,9 @@ import Testing
 import FileProtocol
 @testable import FileSystem
 
-/// Writes that cannot be kept are their file's affair, and a failed log write costs no space.
+/// Writes that are lost affect only their file, and a failed log write takes no space.
 @Suite("Lost writes") struct LostWriteTests {
-  /// A mount in whose file `f` a block was overwritten, and whose memory holds no map of `f` any more.
+  /// A mount in whose file `f` a block was overwritten, and whose memory no longer holds the map of `f`.
   private static func overwritten(frames: Int = 2048) throws -> (Mounted, file: UInt64) {
     let mounted = try Mounted(megabytes: 128, frames: frames)
     try mounted.write(try mounted.makeFile("f"), pattern(1_200_000))
@@ -24,7 +24,9 @@ import FileProtocol
     return (mounted, file)
   }
 
-  @Test("What leads to a dirty page stays in memory with it, so that later damage does it no harm")
+  @Test(
+    "The block with a dirty page's map entry stays in memory, so that later damage to it on the device does no harm"
+  )
   func damagedMap() throws {
     let (mounted, file) = try Self.overwritten()
     mounted.harness.disk.faults = [DiskFault(.read, count: 1000)]
@@ -35,7 +37,7 @@ import FileProtocol
   }
 
   @Test(
-    "A file of which something had to be given up fails its own fsync, for as long as anybody may have it open"
+    "A file whose writes were lost fails its own fsync, for as long as it may be open"
   )
   func givenUp() throws {
     let mounted = try Mounted()
@@ -62,7 +64,7 @@ import FileProtocol
   }
 
   @Test(
-    "What was stored to mapped memory over a hole of a full disk is missed by every fsync until it is written"
+    "After a failed write-back of mapped memory to a full disk every fsync fails until the bytes are written"
   )
   func storesThatCannotBeWrittenBack() throws {
     let mounted = try Mounted(megabytes: 40)
@@ -88,7 +90,9 @@ import FileProtocol
     #expect(try mounted.read(file, at: 65536, count: 4096) == pattern(4096))
   }
 
-  @Test("Neither the background commit nor a checkpoint nor the end waits for it", arguments: [false, true])
+  @Test(
+    "Neither the background commit nor a checkpoint nor the unmount waits for lost writes",
+    arguments: [false, true])
   func background(stops: Bool) throws {
     let (mounted, _) = try Self.overwritten()
     let other = try mounted.makeFile("other")
@@ -101,7 +105,7 @@ import FileProtocol
     #expect(ImageReader.fault(mounted.harness.disk.image) == nil)
   }
 
-  @Test("Replacing a file by one whose data is lost fails, and the old one stays")
+  @Test("Replacing a file by one whose writes were lost fails, and the old one stays")
   func replacing() throws {
     let mounted = try Mounted()
     let file = try mounted.makeFile("f")
@@ -115,7 +119,7 @@ import FileProtocol
     #expect(try mounted.read(try mounted.path("old"), count: 200) == pattern(100, seed: 9))
   }
 
-  @Test("Log writes that failed leave no block and no segment taken", arguments: [1, 2, 5])
+  @Test("Failed log writes leave no block and no segment taken", arguments: [1, 2, 5])
   func space(failures: Int) throws {
     let mounted = try Mounted(megabytes: 128)
     let file = try mounted.makeFile("f")
@@ -126,7 +130,7 @@ import FileProtocol
     for round in 0..<failures {
       mounted.harness.disk.faults = [DiskFault(.write, skip: round, count: 1)]
       try mounted.write(file, pattern(3_000_000, seed: UInt64(round)))
-      // Some of what was on its way is cut off, some overwritten.
+      // Some of the pages being written are truncated, some overwritten.
       if round % 2 == 1 {
         var change = AttributeChange()
         change.size = 1_000_000
@@ -136,7 +140,7 @@ import FileProtocol
       #expect(try mounted.sync(file) == 0)
       mounted.harness.disk.faults = []
     }
-    // Checkpoints, until what came empty is free.
+    // Checkpoints, until the empty segments are free.
     for _ in 0..<4 {
       try mounted.write(file, pattern(4096))
       try mounted.settle()

@@ -2,9 +2,9 @@ import FileProtocol
 import Simulation
 import Testing
 
-/// Random work compared with the model, answer by answer, and everything again after a remount.
+/// Random workloads compared with the model, reply by reply, and everything again after a remount.
 @Suite struct ModelTests {
-  /// Runs a scenario's kind of work without crashes, then remounts and compares all that is there.
+  /// Runs a scenario's workload without crashes, then remounts and compares everything.
   static func run(_ workload: any Workload, clients: Int = 1, seed: UInt64, megabytes: UInt64 = 64) throws {
     let mounted = try Mounted(megabytes: megabytes, seed: seed)
     let world = World(clients: clients)

@@ -5,7 +5,8 @@ import Testing
 
 @testable import Simulation
 
-/// A filesystem mounted on a simulated disk, and short ways to use it. Nodes are FUSE node ids; the root is 1.
+/// A filesystem mounted on a simulated disk, with helpers for requests. Nodes are FUSE node ids; the root is
+/// 1.
 final class Mounted {
   private(set) var harness: Harness
   private let seed: UInt64
@@ -47,7 +48,7 @@ final class Mounted {
     try mountAgain(harness.disk.image, options)
   }
 
-  /// Unmounts in order, changes what lies on the disk, and mounts again.
+  /// Unmounts in order, changes the disk, and mounts again.
   func remount(damaging damage: (inout DiskImage) throws -> Void) throws {
     try harness.unmount()
     var image = harness.disk.image
@@ -63,22 +64,22 @@ final class Mounted {
     try mountAgain(sealed.image, nil)
   }
 
-  /// Cuts the power and mounts what is left.
+  /// Cuts the power and mounts again.
   func crash(_ choice: CrashChoice = .none) throws { try mountAgain(harness.disk.crashImage(choice), nil) }
 
-  /// Cuts the power and mounts what is left, on a disk on which commands fail.
+  /// Cuts the power and mounts again, on a disk on which commands fail.
   func crash(_ faults: [DiskFault]) throws {
     try mountAgain(harness.disk.crashImage(.none), nil, faults)
   }
 
-  /// Cuts the power and mounts what is left with a cache of another size.
+  /// Cuts the power and mounts again with a cache of another size.
   func crash(frames: Int, _ options: Options? = nil) throws {
     let image = harness.disk.crashImage(.none)
     memory = SimulatedMemory(frameCount: frames, slots: memory.slots)
     try mountAgain(image, options)
   }
 
-  /// Cuts the power, makes both copies of the newest checkpoint unreadable, and mounts what is left.
+  /// Cuts the power, makes both copies of the newest checkpoint unreadable, and mounts again.
   func crashWithoutNewestCheckpoint() throws {
     try mountAgain(try #require(harness.disk.crashImage(.none).withoutNewestCheckpoint()), nil)
   }

@@ -3,7 +3,7 @@ import Glibc
 import Simulation
 import Testing
 
-/// Files without a name: while they are open, and how their room comes back.
+/// Files without a name: while they are open, and the freeing of their blocks.
 @Suite struct OrphanTests {
   @Test func anOpenFileOutlivesItsName() throws {
     let mounted = try Mounted()
@@ -61,7 +61,8 @@ import Testing
     #expect(after + 64 >= before, "\(before) blocks were free, \(after) are")
   }
 
-  /// Recovery frees what the first cut took off before it makes the second, whose way through the map it has not read yet.
+  /// Recovery frees the tree that the first truncation detached before it replays the second, whose path
+  /// through the map it has not read yet.
   @Test func recoveryCutsAFileTwice() throws {
     let mounted = try Mounted()
     try mounted.settle()

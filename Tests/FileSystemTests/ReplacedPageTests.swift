@@ -2,10 +2,10 @@ import FileProtocol
 import Simulation
 import Testing
 
-/// Pages that change hands while requests wait with them in hand.
+/// Pages that are replaced while waiting requests have them pinned.
 @Suite struct ReplacedPageTests {
   @Test(
-    "a page is written again while its log write is under way and another request keeps it",
+    "a page is written again while its log write is under way and another request has it pinned",
     arguments: 1...2 as ClosedRange<UInt64>)
   func writtenAgain(seed: UInt64) throws {
     let mounted = try Mounted(seed: seed)

@@ -3,11 +3,11 @@ import Format
 import Simulation
 import Testing
 
-/// Every attribute is after a crash what it was when all was synced.
+/// After a crash every attribute has the value that it had when everything was synced.
 @Suite("Attributes after a crash") struct ReplayedAttributeTests {
   private static let farFuture: Int64 = 4_102_444_800_000_000_000
 
-  @Test("The change time does not follow a modification time that somebody set", arguments: [100, 100_000])
+  @Test("The change time does not follow a modification time set by utimensat", arguments: [100, 100_000])
   func changeTime(size: Int) throws {
     let mounted = try Mounted()
     let file = try mounted.makeFile("f")
@@ -24,9 +24,9 @@ import Testing
     #expect(try mounted.attributes(try mounted.path("f")) == before)
   }
 
-  /// While it was mapped, a file's attribute lay in a node; to recovery, which finds the file inline, the attribute
-  /// fits beside its bytes, and then larger contents do not.
-  @Test("A file that was mapped, cut and written into its inode again", arguments: [false, true])
+  /// While the file had a map, its attribute lay in a node. Recovery, which finds the file inline, may put
+  /// the attribute beside its bytes, and then larger contents do not fit.
+  @Test("A file that had a map, was truncated and is inline again", arguments: [false, true])
   func inlineBesideAttribute(isAllocated: Bool) throws {
     let mounted = try Mounted()
     let file = try mounted.makeFile("f")
@@ -65,7 +65,7 @@ import Testing
       #expect(before.nodes.keys.sorted() == after.nodes.keys.sorted())
       for (id, node) in before.nodes {
         var found = after.nodes[id]
-        // Reading for the comparison itself moved it.
+        // The read for the comparison has updated it.
         found?.attributes.accessTime = node.attributes.accessTime
         #expect(found == node, "node \(id)")
       }
@@ -150,7 +150,7 @@ private struct RandomChanges {
     try mounted.change(node, change)
   }
 
-  /// Gives a name to another place, to another's place, or exchanges two.
+  /// Renames to a new name or over an existing one, or exchanges two names.
   private mutating func rename(into parent: UInt64) throws {
     guard let index = names.indices.randomElement(using: &random) else { return }
     let old = names[index]
@@ -172,7 +172,7 @@ private struct RandomChanges {
     try relist()
   }
 
-  /// Looks what is where now.
+  /// Lists the names as they are now.
   private mutating func relist() throws {
     let found = try Recovered(mounted.harness)
     names = found.nodes.sorted { $0.key < $1.key }.flatMap { parent, node in

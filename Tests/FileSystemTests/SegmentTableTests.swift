@@ -5,7 +5,7 @@ import Testing
 import FileProtocol
 @testable import FileSystem
 
-/// The table of what each segment holds, as checkpoints write it.
+/// The segment table, as checkpoints write it.
 @Suite struct SegmentTableTests {
   private static func withPage<T>(_ body: (Page) throws -> T) rethrows -> T {
     let memory = UnsafeMutableRawPointer.allocate(byteCount: Page.size, alignment: Page.size)
@@ -14,7 +14,8 @@ import FileProtocol
   }
 
   @Test(
-    "a segment that two checkpoints find empty is free in the table of the second, and once that is durable")
+    "a segment that two checkpoints find empty is listed as free by the second, and is free once that is durable"
+  )
   func release() throws {
     let geometry = try Geometry.fitting(blockCount: 300 * 128 + 64, segmentBlocks: 128)
     let segments = SegmentTable(geometry: geometry)
@@ -39,14 +40,14 @@ import FileProtocol
         segments.release()
         if let segment = segments.nextReleased() { segments.free(segment) }
       }
-      // Checkpoint 5 still holds the block, 6 is the first without it.
+      // Checkpoint 5 still refers to the block, 6 is the first that does not.
       #expect(released == [5: false, 6: false, 7: true, 8: true])
       #expect(segments.freeCount == free)
     }
   }
 
   @Test(
-    "a segment that holds the log to be replayed comes free after it, though empty ones were used at once")
+    "a segment with the log to be replayed comes free after the replay, though empty ones were freed at once")
   func releaseOfTheLog() throws {
     let geometry = try Geometry.fitting(blockCount: 300 * 128 + 64, segmentBlocks: 128)
     let segments = SegmentTable(geometry: geometry)
@@ -107,7 +108,7 @@ import FileProtocol
     #expect(found.count == 32)
   }
 
-  @Test("a block that came or went between the cut and the writing of the table is in the next one")
+  @Test("a change of live blocks between the cut and the writing of the table is in the next table")
   func changesAfterTheCut() throws {
     let geometry = try Geometry.fitting(blockCount: 300 * 128 + 64, segmentBlocks: 128)
     let segments = SegmentTable(geometry: geometry)

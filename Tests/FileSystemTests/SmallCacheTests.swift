@@ -2,9 +2,9 @@ import FileProtocol
 import Simulation
 import Testing
 
-/// The smallest cache there may be, and what many requests at once need of it.
+/// Many requests at once with the smallest cache.
 @Suite struct SmallCacheTests {
-  @Test("many directories are listed at once, all of their inodes having to be read")
+  @Test("many directories are listed at once, and all of their inodes have to be read")
   func listings() throws {
     let mounted = try Mounted(slots: 24)
     var directories: [UInt64] = []
@@ -26,7 +26,7 @@ import Testing
     while mounted.harness.underWay > 0 { try mounted.harness.step() }
   }
 
-  /// Makes what fits a large cache easily and a small one not at all.
+  /// Makes changes that fit easily in a large cache and not at all in a small one.
   private static func filled() throws -> Mounted {
     let mounted = try Mounted(megabytes: 600, frames: 32768)
     for index in 0..<6500 {
@@ -38,7 +38,7 @@ import Testing
     return mounted
   }
 
-  @Test("a log that needs more memory than there is is replayed with checkpoints in between")
+  @Test("a log that needs more memory than the cache has is replayed with checkpoints in between")
   func aLongLog() throws {
     let mounted = try Self.filled()
     try mounted.harness.idle(6_000_000_000)
@@ -53,7 +53,7 @@ import Testing
     #expect(ImageReader.fault(mounted.harness.disk.image) == nil)
   }
 
-  @Test("a log that needs more memory than there is is not replayed where nothing may be written")
+  @Test("a log that needs more memory than the cache has is refused by a read-only mount")
   func aLongLogOnlyRead() throws {
     var options = Options()
     options.readOnly = true

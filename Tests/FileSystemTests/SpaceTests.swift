@@ -36,8 +36,8 @@ import FileProtocol
     for round in 0..<4 {
       let made = try Self.fill(mounted, size: size, prefix: "r\(round)-")
       let full = try mounted.space
-      #expect(full.available * 4096 < UInt64(size) + 65536, "ENOSPC with \(full.available) blocks to be had")
-      // Most of the disk was to be had.
+      #expect(full.available * 4096 < UInt64(size) + 65536, "ENOSPC with \(full.available) blocks available")
+      // Most of the disk could be written.
       #expect(made * size > Int(before.available) * 4096 * 8 / 10)
       for index in stride(from: 0, to: made - 1, by: 7) {
         let node = try mounted.path("r\(round)-\(index)")
@@ -55,7 +55,7 @@ import FileProtocol
     #expect(try mounted.space.available + before.available / 100 >= before.available)
   }
 
-  @Test("the last of the room is root's", arguments: [5, 50]) func reserve(percent: Int) throws {
+  @Test("the last blocks are reserved for root", arguments: [5, 50]) func reserve(percent: Int) throws {
     var options = Options()
     options.rootPercent = percent
     let mounted = try Mounted(megabytes: 40, options: options)
@@ -68,7 +68,7 @@ import FileProtocol
     while try mounted.write(file, piece, at: end, uid: 1000) == 0 { end += UInt64(piece.count) }
     try mounted.settle()
     let full = try mounted.space
-    // What was said to be available could be written, and not what is kept.
+    // All available blocks could be written, and not the reserved ones.
     #expect(end + UInt64(piece.count) > before.available * 4096)
     #expect(full.available < UInt64(piece.count) / 4096 + 32)
     #expect(full.free >= kept)
@@ -81,7 +81,8 @@ import FileProtocol
       }
     ).error == 0 { names += 1 }
     #expect(names < 100)
-    // What takes nothing is not refused: overwriting, growing within what is there, and removing.
+    // Operations that take no blocks are not refused: overwriting, growing within the last block, and
+    // removing.
     #expect(try mounted.write(file, piece, at: 0, uid: 1000) == 0)
     // Root goes on.
     let others = try mounted.makeFile("root")
@@ -92,7 +93,7 @@ import FileProtocol
     #expect(try mounted.unlink("user") == 0)
   }
 
-  @Test("what is being discarded counts as room to come", arguments: [1, 2] as [UInt64])
+  @Test("a request waits for segments that are being discarded", arguments: [1, 2] as [UInt64])
   func writtenWhileDiscarding(seed: UInt64) throws {
     let mounted = try Mounted(megabytes: 40, seed: seed) { $0.canDiscard = true }
     let made = try Self.fill(mounted, size: 100_000, prefix: "f")
@@ -143,7 +144,7 @@ import FileProtocol
     }
   }
 
-  /// Neither the nodes nor the log of what removes names may wait for what only it gives.
+  /// Removing names must not wait for space that only the removing frees.
   @Test func everythingCanBeRemovedFromADiskFullOfNames() throws {
     let mounted = try Mounted(megabytes: 35)
     let name = String(repeating: "n", count: 230)
@@ -206,7 +207,7 @@ import FileProtocol
   }
 
   @Test(
-    "what was deleted can be written anew at once, on a disk of fragments",
+    "deleted space can be written again at once, on a fragmented disk",
     arguments: [1] as [UInt64])
   func writtenAnewAtOnce(seed: UInt64) throws {
     let mounted = try Mounted(megabytes: 40, seed: seed)
@@ -227,7 +228,7 @@ import FileProtocol
         let space = try mounted.space
         #expect(
           try mounted.write(file, pattern(90_000)) == 0,
-          "round \(round) file \(index): \(space.available) blocks are to be had")
+          "round \(round) file \(index): \(space.available) blocks are available")
       }
     }
   }
@@ -248,7 +249,7 @@ import FileProtocol
   }
 
   @Test(
-    "an fallocate that fails half-way leaves the size, and what it took comes back",
+    "an fallocate that fails half-way leaves the size unchanged, and its blocks can be freed",
     arguments: [0, LinuxFlag.zeroRange])
   func failsHalfWay(mode: UInt32) throws {
     let mounted = try Mounted(megabytes: 40)
@@ -273,7 +274,8 @@ import FileProtocol
     #expect(try mounted.space.available + 8 >= before)
   }
 
-  /// On a map in the inode, of one level and of two; the promised range begins in the last block's node or behind it.
+  /// With a map in the inode, of one level and of two; the reserved range begins in the last block's map node
+  /// or after it.
   @Test(arguments: [5000, 300_000, 1_048_576, 1_048_577, 3_000_000], [0, 1 << 20, 80 << 20] as [UInt64])
   func aCutToTheSameSizeFreesWhatLiesBehind(size: Int, distance: UInt64) throws {
     let mounted = try Mounted()

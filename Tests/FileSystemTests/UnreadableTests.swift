@@ -4,9 +4,9 @@ import Glibc
 import Simulation
 import Testing
 
-/// An inode that cannot be read is an error to whoever looks at it, in every way of looking, and its name can go.
+/// Every access to an inode that cannot be read is an error, and its name can be removed.
 @Suite("Unreadable inodes") struct UnreadableTests {
-  /// Six files in a directory, of which the inodes called are made unreadable.
+  /// Six files in a directory; the inodes of those named are made unreadable.
   private static func withDamaged(_ names: [String]) throws -> (
     Mounted, directory: UInt64, nodes: [String: UInt64]
   ) {
@@ -45,7 +45,7 @@ import Testing
     #expect(mounted.fileSystem?.state.inodes == known - 4)
   }
 
-  @Test("A name leads to it, so that it can be removed; every other look is EIO")
+  @Test("A lookup finds it, so that its name can be removed; every other access is EIO")
   func looking() throws {
     let (mounted, directory, nodes) = try Self.withDamaged(["b"])
     for _ in 0..<3 {
@@ -66,7 +66,7 @@ import Testing
   }
 
   @Test(
-    "Its name can be removed and given to another, and is gone after a crash too; a directory's name stays")
+    "Its name can be removed or replaced, also after a crash; the name of an unreadable directory stays")
   func removing() throws {
     let (mounted, directory, nodes) = try Self.withDamaged(["a", "b", "sub"])
     #expect(try mounted.unlink("a", in: directory) == 0)
@@ -88,7 +88,7 @@ import Testing
   func table() throws {
     let mounted = try Mounted()
     let directory = try mounted.makeDirectory("d")
-    // Numbers go up: beyond the first leaf of the table.
+    // Numbers ascend, beyond the first leaf of the table.
     for index in 0..<300 { _ = try mounted.makeFile("file-\(index)", in: directory) }
     let last = try mounted.path("d/file-299")
     try mounted.remount { image in try image.damageTableLeaf(of: last) }
@@ -101,13 +101,14 @@ import Testing
 }
 
 extension DiskImage {
-  /// Overwrites every block that holds this inode, as it is or was.
+  /// Overwrites every block that holds a version of this inode.
   mutating func damageInode(_ node: UInt64) throws {
     let number = NodeID(raw: node).number
     try damage { page in page.load(UInt32.self, at: 0) == Inode.magic && Inode(page).number == number }
   }
 
-  /// Overwrites every block that is the lowest table block above this inode: one of entries, the inode's among them.
+  /// Overwrites every block that is the lowest table block above this inode: one of entries, the inode's
+  /// among them.
   mutating func damageTableLeaf(of node: UInt64) throws {
     let geometry = try Superblock(decoding: Page(pool.bytes(versions[0]))).geometry
     let slot = Int(NodeID(raw: node).number & 255) * Entry.size

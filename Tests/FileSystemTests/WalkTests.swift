@@ -3,7 +3,8 @@ import Glibc
 import Simulation
 import Testing
 
-/// What walks far, at the smallest cache there may be: nothing waits for ever, and no event does too much, which the harness sees to.
+/// Long walks with the smallest cache: the harness checks that nothing waits for ever and that no event does
+/// too much work.
 @Suite struct WalkTests {
   private static func seek(_ mounted: Mounted, _ node: UInt64, _ whence: UInt32) throws -> Answer {
     try mounted.call(Call(.lseek, node: node).with { $0.flags = whence })
@@ -12,7 +13,7 @@ import Testing
   private static let data: UInt32 = 3
   private static let hole: UInt32 = 4
 
-  /// What a request gives, and how many events it takes.
+  /// The result of a request, and how many events it takes.
   private static func counted<T>(_ mounted: Mounted, _ body: () throws -> T) rethrows -> (
     value: T, events: Int
   ) {
@@ -36,7 +37,7 @@ import Testing
     #expect(try mounted.find("moved", in: deepest) != nil)
   }
 
-  @Test("two directories that move at the same time do not come to lie below each other")
+  @Test("two directories that are moved at the same time do not end up below each other")
   func movesAtTheSameTime() throws {
     let mounted = try Mounted()
     var ends: [UInt64] = []
@@ -71,7 +72,7 @@ import Testing
     #expect(try Self.seek(mounted, again, Self.data).reply.offset == (3 << 30) - 8192)
   }
 
-  @Test("a hole of 16 TiB is passed at once, and punching it records nothing")
+  @Test("a hole of 16 TiB is skipped at once, and punching it records nothing")
   func aLargeHole() throws {
     let mounted = try Mounted()
     let file = try mounted.makeFile("f")
@@ -168,7 +169,7 @@ import Testing
     #expect(ImageReader.fault(mounted.harness.disk.image) == nil)
   }
 
-  @Test("a file is cut again and removed while what was cut off before is still being freed")
+  @Test("a file is truncated again and removed while a detached tree of it is still being freed")
   func cutsDoNotWait() throws {
     let mounted = try Mounted(megabytes: 256)
     try mounted.settle()
@@ -184,7 +185,7 @@ import Testing
       #expect(cut.value == 0)
       #expect(cut.events < 150, "\(part)")
     }
-    // What waits to be freed is on the disk now.
+    // The detached tree is on the disk now.
     try mounted.remount()
     #expect(ImageReader.fault(mounted.harness.disk.image) == nil)
     let left = try mounted.path("f")
@@ -201,7 +202,7 @@ import Testing
     #expect(after + 64 >= before, "\(before) blocks were free, \(after) are")
   }
 
-  @Test("recovery repeats several cuts of one file")
+  @Test("recovery replays several truncations of one file")
   func recoveryRepeatsCuts() throws {
     let mounted = try Mounted(megabytes: 128)
     try mounted.settle()
@@ -224,7 +225,8 @@ import Testing
     #expect(after + 64 >= before, "\(before) blocks were free, \(after) are")
   }
 
-  @Test("a cut of a file whose pages fill the cache is done in steps, beside a reader of them")
+  @Test(
+    "a truncation of a file whose pages fill the cache is done in steps, while another request reads them")
   func cuttingCachedFiles() throws {
     let mounted = try Mounted(megabytes: 256, frames: 8192)
     let file = try mounted.makeFile("f")

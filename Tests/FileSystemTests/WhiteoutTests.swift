@@ -3,11 +3,11 @@ import Glibc
 import Simulation
 import Testing
 
-/// RENAME_WHITEOUT: what overlayfs asks of the filesystem that its upper layer lies on.
+/// RENAME_WHITEOUT, which overlayfs needs of the filesystem of its upper layer.
 @Suite struct WhiteoutTests {
   private static let whiteout = LinuxFlag.renameWhiteout
 
-  /// Whether a name is a whiteout's: a character device 0:0 that nobody may use.
+  /// Whether a name is a whiteout: a character device 0:0 without permissions.
   private static func isWhiteout(_ mounted: Mounted, _ name: String, in parent: UInt64 = 1) throws -> Bool {
     guard let node = try mounted.find(name, in: parent) else { return false }
     let attributes = try mounted.attributes(node)
@@ -39,7 +39,7 @@ import Testing
     #expect(try Self.isWhiteout(mounted, "a"))
   }
 
-  @Test("a power cut leaves both names as they were or both as they shall be", arguments: [false, true])
+  @Test("a power cut leaves both names as before or both as after", arguments: [false, true])
   func wholeAfterACrash(replaces: Bool) throws {
     var outcomes: Set<Bool> = []
     for seed in 0..<80 as Range<UInt64> {
@@ -121,7 +121,7 @@ import Testing
     var random = SeededRandom(seed)
     let mounted = try Mounted(seed: seed)
     let directories = [1, try mounted.makeDirectory("second")]
-    // What each name is: a file's node, or 0 for a whiteout.
+    // The node of each name, or 0 for a whiteout.
     var names: [[String: UInt64]] = [["second": directories[1]], [:]]
     let padding = String(repeating: "x", count: 200)
     func fresh() -> String { "\(random.below(1 << 40))" + (random.chance(50) ? padding : "") }

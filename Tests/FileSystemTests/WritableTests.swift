@@ -13,7 +13,7 @@ import Testing
     return options
   }
 
-  /// One with a synced file that only the log knows, mounted read-only.
+  /// A filesystem with a synced file that is only in the log, mounted read-only.
   private func crashed() throws -> Mounted {
     let mounted = try Mounted()
     let file = try mounted.makeFile("f")
@@ -23,7 +23,7 @@ import Testing
     return mounted
   }
 
-  @Test("What the log held is written down, and what comes then outlives a crash")
+  @Test("The changes of the log and later ones survive a crash")
   func goesOn() throws {
     let mounted = try crashed()
     #expect(mounted.harness.disk.statistics.writes == 0)
@@ -36,7 +36,7 @@ import Testing
     #expect(try mounted.read(try mounted.path("g"), count: 3) == [1, 2, 3])
   }
 
-  @Test("What comes while it becomes writable is answered when it is")
+  @Test("Requests that arrive while it becomes writable are answered afterwards")
   func waits() throws {
     let mounted = try crashed()
     let file = try mounted.path("f")
@@ -55,7 +55,7 @@ import Testing
     #expect(try mounted.find("f") == nil)
   }
 
-  @Test("A device that refuses leaves it read-only and readable")
+  @Test("If writes fail it stays read-only and readable")
   func failure() throws {
     let mounted = try crashed()
     mounted.harness.disk.faults = [DiskFault(.write, skip: 0, count: .max)]
@@ -71,7 +71,7 @@ import Testing
     #expect(try mounted.read(try mounted.path("f"), count: 3) == [7, 7, 7])
   }
 
-  @Test("One on a device that takes no writes stays what it is")
+  @Test("On a device that cannot be written it stays read-only")
   func staysReadOnly() throws {
     let mounted = try Mounted()
     var options = readOnly

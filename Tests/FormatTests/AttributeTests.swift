@@ -4,7 +4,7 @@ import Testing
 
 @Suite("Extended attributes")
 struct AttributeTests {
-  @Test("What is stored is found, in a node and in an inode")
+  @Test("Stored attributes are found, in a node and in an inode")
   func roundTrip() {
     var random = SplitMix(seed: 30)
     let block = Block()
@@ -30,7 +30,7 @@ struct AttributeTests {
     #expect(!node.isValid)
   }
 
-  /// An attribute whose value of `count` bytes lies in nodes 7, 8, ….
+  /// An attribute whose value of `count` bytes lies in value nodes 7, 8, ….
   private static func apart(_ count: Int, in block: Block) -> AttributeNode {
     let node = AttributeNode(block.page)
     node.initialize(owner: 4)
@@ -43,7 +43,7 @@ struct AttributeTests {
     return node
   }
 
-  @Test("A value that lies apart is found by its nodes", arguments: [1, 4064, 4065, 65536])
+  @Test("A value reference names its value nodes", arguments: [1, 4064, 4065, 65536])
   func valuesApart(count: Int) throws {
     let block = Block()
     let node = Self.apart(count, in: block)
@@ -55,7 +55,7 @@ struct AttributeTests {
     #expect(node.length == 0 && node.isValid)
   }
 
-  @Test("A reference that no value has is none")
+  @Test("An invalid value reference is no attribute")
   func impossibleReferences() {
     for (offset, value) in [(0, UInt32(4065)), (0, 0), (0, 65537), (0, .max)] {
       let block = Block()

@@ -1,8 +1,9 @@
 import Format
 
-/// A block of memory of its own, for a page to look at.
+/// A block of memory for a page.
 ///
-/// The memory is never given back: a page does not keep its block alive, and tests look at pages of blocks they do not hold.
+/// The memory is never freed: a page does not keep its block alive, and tests use pages of blocks that they
+/// do not hold.
 final class Block {
   let page: Page
 

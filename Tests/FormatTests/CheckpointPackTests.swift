@@ -37,7 +37,7 @@ struct CheckpointPackTests {
     return pack
   }
 
-  @Test("What is encoded is decoded, at every size of filesystem", arguments: [14, 18, 24, 28, 32])
+  @Test("Decoding returns what was encoded, at every size of filesystem", arguments: [14, 18, 24, 28, 32])
   func roundTrip(bits: UInt64) throws {
     var random = SplitMix(seed: bits)
     let geometry = try Geometry.fitting(blockCount: 1 << bits)
@@ -56,7 +56,7 @@ struct CheckpointPackTests {
     }
   }
 
-  @Test("Every flipped byte is noticed")
+  @Test("Every flipped byte is detected")
   func flips() throws {
     var random = SplitMix(seed: 8)
     let geometry = try Geometry.fitting(blockCount: 1 << 14)

@@ -12,7 +12,7 @@ struct ChecksumTests {
     #expect(Array("123456789".utf8).raw { Checksum.unseeded.of($0) } == 0xE306_9283)
   }
 
-  @Test("Every nonce gives another checksum of the same bytes")
+  @Test("Different nonces give different checksums of the same bytes")
   func seeded() {
     let zero = [UInt8](repeating: 0, count: Page.size)
     let sums = (0..<100).map { low in
@@ -21,7 +21,7 @@ struct ChecksumTests {
     #expect(Set(sums).count == sums.count)
   }
 
-  @Test("A block's checksum is that of its bytes, whichever way it is computed")
+  @Test("All ways to compute a block's checksum give the same")
   func block() {
     var random = SplitMix(seed: 5)
     for seed in 0..<50 {

@@ -6,7 +6,7 @@ import Testing
 struct DirectoryTests {
   private let hash = DirectoryHash(key: (3, 4))
 
-  @Test("A leaf behaves as a sorted list, whatever is put in and taken out")
+  @Test("A leaf behaves as a sorted list, whatever is inserted and removed")
   func model() {
     var random = SplitMix(seed: 20)
     let block = Block()
@@ -46,7 +46,7 @@ struct DirectoryTests {
     return names
   }
 
-  @Test("Names of one hash get ordinals, the lowest free one first, and are told apart")
+  @Test("Names of one hash get ordinals, the lowest free one first, and are distinguished")
   func collisions() {
     let block = Block()
     let leaf = DirectoryLeaf(block.page)

@@ -19,7 +19,7 @@ struct EntryTests {
     }
   }
 
-  @Test("Only what refers to nothing and promises nothing is a hole")
+  @Test("Only an entry without an address and not reserved is a hole")
   func holes() {
     #expect(Entry().isHole)
     #expect(!Entry(address: 1).isHole)

@@ -13,7 +13,7 @@ struct ErrorRecordTests {
     return try body(Page(memory))
   }
 
-  @Test("What is written is read again")
+  @Test("Decoding returns what was encoded")
   func roundTrip() {
     var record = ErrorRecord()
     for (index, kind) in ErrorRecord.Kind.allCases.enumerated() {
@@ -28,7 +28,7 @@ struct ErrorRecordTests {
       #expect(ErrorRecord(decoding: page, checksum: checksum) == record)
       #expect(record.total == 10 && record.count(of: .mount) == 4)
       #expect(record.first?.kind == .checksum && record.last?.kind == .mount)
-      // Another filesystem's is none.
+      // The record of another filesystem is not accepted.
       #expect(ErrorRecord(decoding: page, checksum: Checksum(nonce: Nonce(high: 3, low: 5))).isEmpty)
       for offset in [0, 9, 40, 100, 4092] {
         page.store(page.load(UInt8.self, at: offset) ^ 1, at: offset)
@@ -47,7 +47,7 @@ struct ErrorRecordTests {
     }
   }
 
-  @Test("It has a block that nothing else has", arguments: [8704, 8705, 16384, 33_000, 1_000_000, 1 << 32])
+  @Test("No other structure has its block", arguments: [8704, 8705, 16384, 33_000, 1_000_000, 1 << 32])
   func place(blocks: UInt64) throws {
     let geometry = try Geometry.fitting(blockCount: blocks)
     let block = try #require(geometry.errorBlock)

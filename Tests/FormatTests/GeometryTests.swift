@@ -58,7 +58,7 @@ struct GeometryTests {
   }
 
   @Test(
-    "Impossible choices are refused",
+    "Impossible sizes are refused",
     arguments: [
       (UInt64(1) << 33, nil), (0, nil), (100, nil), (1 << 20, 0), (1 << 20, 100), (1 << 20, 64),
       (1 << 20, 1 << 14), (.max, nil), (.max, 0),

@@ -2,12 +2,13 @@ import Format
 import TestSupport
 import Testing
 
-/// Views promise never to leave their block, whatever it holds: each is walked as the filesystem would walk it.
+/// Views never access memory outside of their block, whatever it holds: each is walked as the filesystem
+/// would walk it.
 @Suite("Hostile blocks never trap")
 struct HostileTests {
   private static let nonce = Nonce(high: 1, low: 2)
 
-  /// A block that looks like `kind` at first sight: random, but with the magic and small counts in place.
+  /// A random block, but with the magic number and small counts in place.
   private static func block(_ random: inout SplitMix, magic: UInt32) -> Block {
     let block = Block(random.bytes(Page.size))
     if Bool.random(using: &random) {

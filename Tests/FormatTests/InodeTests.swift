@@ -9,7 +9,7 @@ struct InodeTests {
     return inode
   }
 
-  @Test("A fresh inode is valid under its number only")
+  @Test("A new inode is valid under its number only")
   func fresh() {
     let block = Block()
     let inode = file(block)
@@ -19,7 +19,7 @@ struct InodeTests {
     #expect(inode.isRegular && !inode.isDirectory && !inode.isSymlink)
   }
 
-  @Test("Every layout keeps its rules")
+  @Test("The rules of every layout are checked")
   func layouts() {
     let block = Block()
     let inode = file(block)
@@ -42,7 +42,7 @@ struct InodeTests {
     #expect(inode.isValid(number: 7))
   }
 
-  @Test("An inline file's size is what the inline area holds")
+  @Test("An inline file's size is its inline length")
   func inlineSize() {
     let block = Block()
     let inode = file(block)

@@ -62,7 +62,7 @@ struct LogHeaderTests {
     }
   }
 
-  @Test("What is written is decoded: owners, checksums in order, records")
+  @Test("Decoding returns what was written: owners, checksums in order, records")
   func roundTrip() {
     var random = SplitMix(seed: 40)
     for _ in 0..<200 {
@@ -74,7 +74,7 @@ struct LogHeaderTests {
     }
   }
 
-  @Test("A header is none in another place, of another filesystem, or with a byte changed")
+  @Test("A header is invalid at another address, in another filesystem, or with a byte changed")
   func refused() {
     var random = SplitMix(seed: 41)
     let made = Self.make(&random)

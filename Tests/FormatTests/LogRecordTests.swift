@@ -42,7 +42,7 @@ struct LogRecordTests {
     return buffer
   }
 
-  @Test("Records read back in order, and encode to the same bytes again")
+  @Test("Records are decoded in order, and encode to the same bytes again")
   func roundTrip() {
     var random = SplitMix(seed: 50)
     for _ in 0..<100 {
@@ -58,7 +58,7 @@ struct LogRecordTests {
     }
   }
 
-  @Test("An attribute's value may be longer than two bytes can say", arguments: [65535, 65536])
+  @Test("An attribute's value may be too long for a 2-byte length", arguments: [65535, 65536])
   func longValues(count: Int) {
     var buffer = RecordBuffer()
     let value = (0..<count).map { UInt8(truncatingIfNeeded: $0 % 251) }
@@ -74,14 +74,14 @@ struct LogRecordTests {
       }
       #expect(Array(name) == Array("user.long".utf8) && Array(found) == value)
       guard case .written(5, 6, 7, 8)? = reader.next() else {
-        Issue.record("no record behind it")
+        Issue.record("no record after it")
         return
       }
       #expect(reader.isAtEnd)
     }
   }
 
-  @Test("A cut run of records ends at the cut")
+  @Test("A truncated run of records ends where it was truncated")
   func truncated() {
     var random = SplitMix(seed: 51)
     let buffer = Self.encode(&random)
@@ -94,7 +94,7 @@ struct LogRecordTests {
     }
   }
 
-  @Test("No bytes trap the reader")
+  @Test("Arbitrary bytes do not trap the reader")
   func hostile() {
     var random = SplitMix(seed: 52)
     for round in 0..<2000 {
@@ -103,7 +103,7 @@ struct LogRecordTests {
         bytes[Int.random(in: bytes.indices, using: &random)] = UInt8(truncatingIfNeeded: random.next())
       }
       if round % 2 == 0 {
-        // A plausible length, so that the fields are looked at.
+        // A plausible length, so that the fields are decoded.
         bytes.replaceSubrange(
           0..<5, with: [UInt8.random(in: 8...200, using: &random), 0, 0, 0, UInt8(round / 2 % 10)])
       }

@@ -1,7 +1,7 @@
 import Format
 import Testing
 
-@Suite("A page keeps to its block")
+@Suite("A page is bounds-checked")
 struct PageTests {
   @Test("Integers are little-endian at any offset")
   func littleEndian() {
@@ -11,7 +11,8 @@ struct PageTests {
     #expect(block.page.load(UInt32.self, at: 5) == 0x0102_0304)
   }
 
-  @Test("What leaves the block reads as 0 and changes nothing", arguments: [-1, -4096, 4093, 4096, 1 << 40])
+  @Test(
+    "Accesses outside of the block return 0 and change nothing", arguments: [-1, -4096, 4093, 4096, 1 << 40])
   func outside(offset: Int) {
     let block = Block(Array(repeating: 0xAA, count: Page.size))
     let before = block.bytes
@@ -23,7 +24,7 @@ struct PageTests {
     #expect(block.page.bytes(at: offset, count: 1 << 20).count <= Page.size)
   }
 
-  @Test("Copying and clearing are cut at the end")
+  @Test("Copying and clearing stop at the end")
   func cut() {
     let block = Block()
     [UInt8](repeating: 1, count: 100).raw { block.page.copy($0, at: 4090) }

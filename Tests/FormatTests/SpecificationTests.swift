@@ -3,7 +3,7 @@ import Testing
 
 @testable import Format
 
-/// The pages of SPEC, as far as a program can read them.
+/// Reads the tables and the example from the pages of SPEC.
 enum Specification {
   /// The lines of a page.
   static func lines(_ page: String) throws -> [Substring] {
@@ -41,7 +41,7 @@ enum Specification {
     return tables
   }
 
-  /// The fields that a table lists. Parts whose place or size is not fixed are none.
+  /// The fields in a table, without those whose offset or size is not fixed.
   static func fields(_ table: Table) -> [StructureLayout.Field] {
     table.rows.compactMap { row in
       guard row.count == table.columns.count, let offset = Int(row[0]), let size = Int(row[1]),
@@ -73,7 +73,7 @@ enum Specification {
 @Suite("SPEC") struct SpecificationTests {
   private static let columns = ["offset", "size", "type", "field", "meaning"]
 
-  @Test("Every table of fields says what the code has, and every structure has its table")
+  @Test("Every table of fields agrees with the code, and every structure has a table")
   func tables() throws {
     let tables = try (Specification.tables("SPEC") + Specification.tables("SPEC-Replay"))
       .filter { $0.columns == Self.columns }
@@ -89,7 +89,7 @@ enum Specification {
     for line in try Specification.lines(page) { #expect(line.count <= 120, "\(line)") }
   }
 
-  @Test("Fields lie one behind the other", arguments: StructureLayout.all.indices)
+  @Test("Fields lie one after the other", arguments: StructureLayout.all.indices)
   func order(_ index: Int) {
     let layout = StructureLayout.all[index]
     var end = 0
@@ -147,7 +147,7 @@ enum Specification {
     #expect(bits("read-only compatible") == Superblock.knownReadOnly)
   }
 
-  @Test("The example is a filesystem that says what the page says")
+  @Test("The example decodes to what its page says")
   func example() throws {
     let blocks = try Specification.exampleBlocks().mapValues { Block($0) }
     let superblock = try Superblock(decoding: try #require(blocks[0]).page)

@@ -14,7 +14,7 @@ struct SuperblockTests {
       hashKey: (random.next(), random.next()))
   }
 
-  @Test("What is encoded is decoded")
+  @Test("Decoding returns what was encoded")
   func roundTrip() throws {
     var random = SplitMix(seed: 5)
     for _ in 0..<200 {
@@ -25,7 +25,7 @@ struct SuperblockTests {
     }
   }
 
-  @Test("Every flipped byte is noticed")
+  @Test("Every flipped byte is detected")
   func flips() throws {
     var random = SplitMix(seed: 6)
     let block = Block()
@@ -38,7 +38,7 @@ struct SuperblockTests {
     }
   }
 
-  @Test("Unknown features refuse the mount, allow reading, or do not matter")
+  @Test("Unknown features refuse the mount, allow only reading, or are ignored")
   func features() throws {
     var random = SplitMix(seed: 7)
     let block = Block()
@@ -50,13 +50,13 @@ struct SuperblockTests {
     superblock.incompatibleFeatures = 1 << 5
     superblock.encode(into: block.page)
     #expect(throws: FormatError.unknownFeatures(1 << 5)) { try Superblock(decoding: block.page) }
-    // One made by a program that knew none of them is taken too.
+    // A superblock without any features is accepted too.
     superblock.incompatibleFeatures = 0
     superblock.encode(into: block.page)
     #expect(try Superblock(decoding: block.page).incompatibleFeatures == 0)
   }
 
-  @Test("Nothing of ours is told from something damaged")
+  @Test("A foreign block and a damaged superblock are distinguished")
   func foreign() {
     let block = Block()
     #expect(throws: FormatError.notVarve) { try Superblock(decoding: block.page) }

@@ -1,7 +1,7 @@
 import FuzzTargets
 import Testing
 
-/// A seeded slice of what `Tools/fuzz` does for hours.
+/// A short, seeded run of every target of `Tools/fuzz`.
 @Suite struct FuzzTargetTests {
   @Test(arguments: FuzzTarget.allCases) func everyTargetStandsASlice(_ target: FuzzTarget) {
     for seed in UInt64(0)..<150 { target.run(seed: seed &* 0x9e37_79b9_7f4a_7c15) }

@@ -4,7 +4,7 @@ import Testing
 @testable import JSONValue
 
 @Suite struct ReadingTests {
-  /// A value of any shape.
+  /// A random value of any kind.
   private func value(_ random: inout SplitMix, depth: Int = 0) -> JSON {
     switch random.next() % (depth < 4 ? 7 : 5) {
     case 0: .null
@@ -47,7 +47,7 @@ import Testing
       default: bytes.insert(UInt8(truncatingIfNeeded: random.next()), at: place)
       }
     }
-    // Whatever it is, what was read can be written and read again.
+    // Any value that was read can be written and read again.
     if let read = try? JSON(reading: bytes) { #expect((try? JSON(reading: read.line).line) == read.line) }
   }
 

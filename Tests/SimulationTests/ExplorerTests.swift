@@ -2,7 +2,7 @@ import FileProtocol
 import Simulation
 import Testing
 
-/// The explorer against a journal that is right, and against ones with a planted fault.
+/// The explorer with a correct journal, and with ones that have a planted fault.
 @Suite struct ExplorerTests {
   static func explore(_ fault: JournalService.Fault, _ scenario: Scenario, seeds: ClosedRange<UInt64>)
     -> (states: Int, violations: [Violation])

@@ -3,21 +3,21 @@ import Testing
 
 /// A few of the images that `Tools/soak hostile` makes by the thousand.
 @Suite struct HostileTests {
-  /// Images that once broke a promise: what each lies about, and its seed.
+  /// Images that once broke a promise: the structure with a wrong value, and the seed.
   private static let former: [(LiedStructure, UInt64)] = [
-    // Bytes behind a small file's contents that its map would take for entries.
+    // Bytes after a small file's contents that would be read as map entries.
     (.inode, 4446),
-    // Blocks cut off that can never be freed.
+    // A detached tree that can never be freed.
     (.nodeTable, 8),
-    // A mark that only memory may have.
+    // A mark that is allowed only in memory.
     (.nodeTable, 728),
-    // A segment that is called free although something lives in it.
+    // A segment in state free with live blocks.
     (.usage, 8327),
-    // A segment that was last written in the future, and is waited for without end.
+    // A segment whose age is in the future, so that it never came free.
     (.usage, 226),
-    // A name that no directory may show.
+    // A name that no directory may have.
     (.directoryInode, 295),
-    // A request that fails after it has asked for blocks.
+    // A request that fails after it has begun reads.
     (.directoryInode, 5905),
   ]
 

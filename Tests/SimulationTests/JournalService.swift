@@ -4,9 +4,9 @@ import Format
 import MemoryService
 import Simulation
 
-/// A crash-safe filesystem of the simplest kind, to test the explorer with: it keeps everything in memory and journals
-/// each request that changes something; a sync writes the journal's end in one checksummed batch and flushes. It can be
-/// built with a fault.
+/// A very simple crash-safe filesystem, to test the explorer: it keeps everything in memory and journals each
+/// request that makes a change; a sync writes the new records in one checksummed batch and flushes. It can be
+/// created with a fault.
 final class JournalService: FileService {
   enum Fault: CaseIterable {
     case none, noFlush, answersEarly, swapsRecords, losesData, losesRenames
@@ -35,7 +35,7 @@ final class JournalService: FileService {
   private var mountBlocks: UInt64 = 0
   private var command = 0
   private var unread = 0
-  /// When the oldest request that is not on the disk came, ns (monotonic); 0 for none.
+  /// When the oldest request came that is not on the disk, ns (monotonic); 0 for none.
   private var oldest: UInt64 = 0
 
   init(memory: SimulatedMemory, disk: SimulatedDisk, fault: Fault) {
@@ -157,7 +157,7 @@ final class JournalService: FileService {
     return .max
   }
 
-  /// What nobody synced is written after five seconds at the latest.
+  /// Writes changes that were not synced after five seconds at the latest.
   private func commitInBackground() -> UInt64 {
     guard !journal.isEmpty, !isSyncing else {
       oldest = 0
@@ -170,7 +170,7 @@ final class JournalService: FileService {
     return .max
   }
 
-  /// Reads block by block where a power cut left something unreadable.
+  /// Reads block by block where a power cut left unreadable blocks.
   private func mountReadEnded(_ tag: UInt64, _ errno: Int32) {
     if tag == 1, errno != 0 {
       unread = frames.count

@@ -3,7 +3,7 @@ import MemoryService
 import Simulation
 import Testing
 
-/// The model of a filesystem against one that only lives in memory, and the ways of driving both.
+/// The model, the runner and the harness, with a filesystem that exists only in memory.
 @Suite struct RunnerTests {
   static func run(_ workload: any Workload, clients: Int = 1, seed: UInt64) throws -> Runner {
     let image = DiskImage(pool: BlockPool(), blockCount: 64)

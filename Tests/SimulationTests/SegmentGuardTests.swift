@@ -6,7 +6,7 @@ import Testing
 
 @testable import Simulation
 
-/// The model of space against writes that no filesystem may make.
+/// The model of space with writes that no filesystem may make.
 @Suite struct SegmentGuardTests {
   /// A disk with a few files, unmounted in order.
   private static func image() throws -> DiskImage {

@@ -29,7 +29,7 @@ public final class FakeSystem {
     try (text + "\n").write(toFile: "\(root)/\(path)", atomically: false, encoding: .utf8)
   }
 
-  /// What a file below the root holds.
+  /// The contents of a file below the root.
   public func text(of path: String) throws -> String {
     try String(contentsOfFile: "\(root)/\(path)", encoding: .utf8)
   }

@@ -15,7 +15,7 @@ struct CommandResult {
   }
 }
 
-/// The commands, which are one program that was built beside the tests.
+/// Runs the commands, which are one program that was built with the tests.
 enum Command {
   private static let program = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath()
     .deletingLastPathComponent().appending(path: "varve").path(percentEncoded: false)
@@ -47,7 +47,7 @@ enum Command {
   }
 }
 
-/// An image file that goes with the test.
+/// An image file that is removed after the test.
 final class TestImage {
   let path: String
 
@@ -71,10 +71,10 @@ final class TestImage {
       + "/varve-tools-\(UUID().uuidString).img"
   }
 
-  /// What the image holds.
+  /// The bytes of the image.
   func contents() throws -> Data { try Data(contentsOf: URL(filePath: path)) }
 
-  /// Turns the bits of one byte round.
+  /// Inverts the bits of one byte.
   func damage(at offset: UInt64) throws {
     let file = try FileHandle(forUpdating: URL(filePath: path))
     defer { try? file.close() }

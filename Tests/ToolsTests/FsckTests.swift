@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-/// `fsck.varve` as a person or fsck(8) runs it: exit statuses, and what is said.
+/// `fsck.varve` as a user or fsck(8) runs it: exit statuses and messages.
 @Suite struct FsckTests {
   private func fsck(_ arguments: String...) throws -> CommandResult {
     try Command.run("fsck.varve", arguments)
@@ -42,7 +42,7 @@ import Testing
   @Test func `a damaged usage table is rebuilt, also beneath a log that waits to be replayed`() throws {
     for crashes in [false, true] {
       let image = try TestImage(bytes: Data(try WrittenFilesystem.bytes(crashes: crashes)))
-      // Packs lie in blocks 1 and 2, the usage pair behind them.
+      // Packs lie in blocks 1 and 2, the usage pair after them.
       try image.damage(at: 3 * 4096 + 9)
       try image.damage(at: 4 * 4096 + 9)
       #expect(try fsck("-n", image.path).status == 4)
@@ -54,7 +54,7 @@ import Testing
     }
   }
 
-  /// Where the foreground's log writes begin, in bytes, in the order in which they were made.
+  /// The byte offsets of the foreground log writes, in order.
   private static func logWrites(_ image: [UInt8]) -> [Int] {
     func number(_ place: Int) -> UInt64 { (0..<8).reduce(0) { $0 | UInt64(image[place + $1]) << (8 * $1) } }
     let headers = stride(from: 0, to: image.count, by: 4096).filter {

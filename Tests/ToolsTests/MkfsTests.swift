@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-/// `mkfs.varve` as a person runs it: what it makes, what it refuses, what it leaves alone.
+/// `mkfs.varve` as a user runs it: what it makes, what it refuses, and what it does not change.
 @Suite struct MkfsTests {
   private func mkfs(_ arguments: String...) throws -> CommandResult {
     try Command.run("mkfs.varve", arguments)

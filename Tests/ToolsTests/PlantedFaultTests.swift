@@ -6,7 +6,7 @@ import Testing
   private static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
     .deletingLastPathComponent()
 
-  @Test("The text that each fault replaces is in its file once")
+  @Test("The text that each fault replaces is in its file exactly once")
   func textIsThere() throws {
     let folder = Self.root.appending(path: "Tools/lib/mutants")
     let faults = try FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil)

@@ -11,7 +11,7 @@ import Testing
     for check in checks {
       let name = try #require(check["check"] as? String)
       states[name] = check["state"] as? String
-      // What does not work has a remedy.
+      // Each failed check has a remedy.
       if states[name] == "missing" { #expect((check["remedy"] as? String)?.isEmpty == false) }
     }
     return (result.status, states, result.output)

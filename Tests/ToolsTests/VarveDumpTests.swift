@@ -121,7 +121,7 @@ import Testing
     #expect(created == ["folder"] + (0..<300).map { "file\($0)" } + ["large", "n\"\u{1}"])
     let text = try Command.run("varve", "dump", image.path, "log").output
     #expect(text.contains("name=\"n\"\\x01\""))
-    // A block behind the last header is damaged: the write is torn.
+    // A block after the last header is damaged: the log write is torn.
     let last = try #require(writes.last { $0["blocks"] as? Int ?? 0 > 0 }?["block"] as? UInt64)
     try image.damage(at: (last + 1) * 4096)
     let torn = try Command.run("varve", "dump", image.path, "log", "-o", "json")
@@ -142,7 +142,7 @@ import Testing
       ["superblock"], ["checkpoint"], ["usage"], ["inode", "3"], ["directory", "1"], ["directory", "3"],
       ["log"],
     ]
-    // Where superblock, packs, usage table and the first segments are, and anywhere.
+    // In the range of superblock, packs, usage table and first segments, and anywhere.
     for limit in [24 << 10, 2 << 20, 64 << 20] as [UInt64] {
       for _ in 0..<3 { try image.damage(at: random.next() % limit) }
       for structure in structures {

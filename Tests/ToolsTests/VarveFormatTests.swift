@@ -1,9 +1,10 @@
 import Foundation
 import Testing
 
-/// Format NVM by `varve format` and `mkfs.varve --format`, on images that keep their format.
+/// Format NVM by `varve format` and `mkfs.varve --format`, on images that store their format.
 @Suite struct VarveFormatTests {
-  /// Whether the folder of images keeps extended attributes, without which an image has one format only.
+  /// Whether the filesystem of the images has extended attributes, without which an image has only one
+  /// format.
   private func keepsFormats(_ image: TestImage) throws -> Bool {
     try formats(image.path).count > 1
   }
@@ -49,7 +50,7 @@ import Testing
     for size in [512, 4096, 512] {
       #expect(try Command.run("varve", "format", image.path, "--block-size", "\(size)").status == 0)
       #expect(try blockSize(image.path) == size)
-      // What was chosen outweighs what the name says.
+      // The chosen format overrides the option in the name.
       #expect(try blockSize("emulated:\(image.path)?block=4096") == size)
     }
     #expect(try Command.run("mkfs.varve", "-q", "--format", "1", image.path).status == 0)

@@ -3,7 +3,8 @@ import TestSupport
 import Testing
 
 @Suite struct VarveListTests {
-  /// A machine with a controller of the kernel's, whose disk is mounted, and one bound to vfio-pci and held.
+  /// A machine with a controller that the kernel uses, whose disk is mounted, and one bound to vfio-pci and
+  /// in use.
   private func machine() throws -> FakeSystem {
     let system = try FakeSystem()
     try system.addFunction("0000:01:00.0", driver: "nvme", group: 12)

@@ -2,12 +2,12 @@ import FileProtocol
 import Simulation
 import Testing
 
-/// A filesystem that was written to, as the bytes of its disk.
+/// The bytes of a disk with a filesystem that has been written to.
 enum WrittenFilesystem {
   private static let blockCount: UInt64 = 16384
 
-  /// A directory of 300 files and a file of several pieces, unmounted; or, when `crashes`, these and one more file
-  /// synced to the log, and no checkpoint.
+  /// A directory of 300 files and a file of several pieces, unmounted; or, when `crashes`, these and one more
+  /// file synced to the log, and no checkpoint.
   static func bytes(crashes: Bool) throws -> [UInt8] {
     let disk = SimulatedDisk(try DiskImage.formatted(pool: BlockPool(), blockCount: blockCount))
     let memory = SimulatedMemory()

@@ -5,8 +5,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/../../Tools/lib/common.sh"
 swift build --package-path "$root" --build-tests >&2
 bundle="$root/.build/debug/varvePackageTests.xctest"
 
-# guest_test NAME FILTER OPTION…: runs those unit tests of FILTER that want to be asked for by NAME, and the ones that
-# need a controller and no asking, in a guest with OPTIONs. Fails where no test was run.
+# guest_test NAME FILTER OPTION…: runs, in a guest with OPTIONs, those unit tests of FILTER that are enabled
+# by NAME, and those that only need a controller. Fails where no test was run.
 guest_test() {
   local name=$1 filter=$2
   shift 2

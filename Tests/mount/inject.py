@@ -1,4 +1,4 @@
-"""inject.py PID CALL [ARGUMENT]…: has a process that sleeps in a system call make another one, as code of an attacker's in it would.
+"""inject.py PID CALL [ARGUMENT]…: makes a process that sleeps in a system call execute another one, as an attacker's code in it would.
 
 CALL is a number; an ARGUMENT is a number, or text, which is put on the stack. Prints what the call returned, or that the process ended.
 """
@@ -59,7 +59,7 @@ def main():
     pid, call = int(sys.argv[1]), int(sys.argv[2])
     found = stop_in_call(pid)
     changed = dict(found, rax=call, orig_rax=2**64 - 1, rip=found["rip"] - 2)
-    # Below what the function may use beyond its stack pointer.
+    # Below the red zone, which the function may use beyond its stack pointer.
     place = found["rsp"] - 4096
     for name, argument in zip(["rdi", "rsi", "rdx", "r10", "r8", "r9"], sys.argv[3:]):
         if argument.lstrip("-").isdigit():

@@ -2,19 +2,19 @@ import FileProtocol
 import FileSystem
 import Format
 
-/// Works on a filesystem whose memory changes behind its back, as a device's or a server's can that lies: at any moment, after a
-/// block's checksum was found right too.
+/// Runs a workload on a filesystem whose memory a malicious device or vfio-user server changes at any moment,
+/// also after a block's checksum was checked.
 ///
-/// Answers may be wrong, and everything may fail. But nothing traps, no event or request goes on without end, no command leaves the
-/// device or meets another, and a filesystem that is to stop stops. What then lies on the disk does not trap the checker or a
-/// mount.
+/// Replies may be wrong, and everything may fail. But nothing traps, no event or request goes on for ever, no
+/// command lies outside of the device or overlaps another, and a filesystem that is to stop stops. Neither
+/// the checker nor a mount traps on the disk that is left.
 public final class ChangedPagesProof {
-  /// What a run came to.
+  /// The result of a run.
   public struct Outcome: Sendable {
     public var mounts = 0
     public var refusedMounts = 0
     public var answers = 0
-    /// Answers that were errors about damage.
+    /// Replies that were errors about damage.
     public var errors = 0
     public var changes = 0
 
@@ -27,7 +27,7 @@ public final class ChangedPagesProof {
   private let sealed: SealedImage
   private let catalog: StructureCatalog
 
-  /// Fills the disks that are worked on.
+  /// Fills the disks for the runs.
   /// - Throws: `SimulationFailure` when they cannot be filled.
   public init(seed: UInt64 = 1) throws {
     let disk = try RichDisk(pool: pool, memory: memory, seed: seed)
@@ -36,8 +36,9 @@ public final class ChangedPagesProof {
     catalog = StructureCatalog(sealed)
   }
 
-  /// Works on a disk, stops in order or not, and mounts what is left.
-  /// - Parameter isRacing: memory changes from another thread too, so that the seed does not tell all.
+  /// Runs a workload on a disk, stops in order or not, and mounts the disk that is left.
+  /// - Parameter isRacing: whether another thread changes memory too; then the seed does not determine the
+  ///   run.
   /// - Throws: `SimulationFailure` with what went wrong.
   public func run(seed: UInt64, isRacing: Bool = false) throws -> Outcome {
     try pool.scratch { () throws(SimulationFailure) in
@@ -54,8 +55,8 @@ public final class ChangedPagesProof {
     }
   }
 
-  /// One mount and what is done to it.
-  /// - Returns: what is on the disk then.
+  /// One mount, with its workload.
+  /// - Returns: the disk afterwards.
   private func live(
     _ image: DiskImage, seed: UInt64, isRacing: Bool, _ outcome: inout Outcome
   ) throws -> DiskImage {
@@ -75,7 +76,8 @@ public final class ChangedPagesProof {
     }
     let harness = Harness(service: service, disk: disk, memory: memory, seed: seed)
     var changer = PageChanger(memory, values: LyingValues(sealed, catalog, seed: random.next()))
-    // In the other half nothing changes before the filesystem is mounted: most that does keeps it from being mounted.
+    // In the other half nothing changes before the filesystem is mounted, because most changes would make the
+    // mount fail.
     let percent = random.pick([2, 10, 40, 100]) ?? 10
     var changes = 0
     var isChanging = random.chance(50)

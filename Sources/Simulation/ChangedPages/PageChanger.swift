@@ -1,9 +1,10 @@
 import Format
 
-/// Changes a filesystem's memory behind its back, as a device can that may write where it likes: fields of what a frame seems to
-/// hold, bytes anywhere, whole frames.
+/// Changes a filesystem's memory, as a device can that may write anywhere: fields of the structure that a
+/// frame seems to hold, bytes anywhere, whole frames.
 ///
-/// Most changes are taken back later, so that operations go on instead of ending at the first block they look at.
+/// Most changes are undone later, so that operations go on instead of failing at the first block that they
+/// read.
 struct PageChanger {
   private struct Former {
     let page: Page
@@ -12,11 +13,11 @@ struct PageChanger {
 
   private let memory: SimulatedMemory
   private var values: LyingValues
-  /// What changed frames held before.
+  /// The former contents of changed frames.
   private var former: [Former] = []
 
   private static let formerLimit = 8
-  /// Frames looked at to find one that holds something.
+  /// Frames tried, at most, to find one that is not empty.
   private static let attempts = 24
 
   init(_ memory: SimulatedMemory, values: LyingValues) {
@@ -24,8 +25,8 @@ struct PageChanger {
     self.values = values
   }
 
-  /// Changes something, or takes a change back.
-  /// - Parameter busy: arena frames of commands in flight, among others to be changed.
+  /// Makes a change, or undoes one.
+  /// - Parameter busy: arena frames of commands in flight, which are changed too.
   mutating func change(busy: [UInt32] = []) {
     if !former.isEmpty, values.random.chance(45) { return takeBack() }
     if values.random.chance(2) { return changeName() }
@@ -40,7 +41,7 @@ struct PageChanger {
     change.bytes.withUnsafeBytes { change.page.copy($0, at: 0) }
   }
 
-  /// Names of requests lie where the device can write too.
+  /// Changes the name of a request, which also lies in memory that the device can write.
   private mutating func changeName() {
     let name = memory.names(slot: values.random.below(memory.slots), second: values.random.chance(50))
     let byte = name + values.random.below(values.random.chance(80) ? 16 : SimulatedMemory.nameBytes)
@@ -87,7 +88,7 @@ struct PageChanger {
     page.copy(other.bytes(at: 0, count: Page.size), at: 0)
   }
 
-  /// Changes a field of what the block says that it is.
+  /// Changes a field of the structure that the block is by its magic number.
   private mutating func changeField(of page: Page) {
     switch page.load(UInt32.self, at: 0) {
     case Inode.magic: changeInode(page)
@@ -98,7 +99,7 @@ struct PageChanger {
       if values.random.chance(50) { return values.lie(page, in: .directoryLeaf) }
       changeRecords(page, from: DirectoryLeaf.headerSize)
     case UInt32(truncatingIfNeeded: LogHeader.magic):
-      // All blocks that lie in a place of their own begin alike.
+      // Superblock, packs and headers have a magic number of 8 bytes.
       guard page.load(UInt64.self, at: 0) == LogHeader.magic else {
         return values.lie(page, at: 8 * values.random.below(64), width: 1 << values.random.below(4))
       }
@@ -130,7 +131,7 @@ struct PageChanger {
     values.lie(page, in: .entry, from: at)
   }
 
-  /// Changes something of the first records behind `start`, or where many a record begins.
+  /// Changes bytes of the first records after `start`, or at an offset at which records often begin.
   private mutating func changeRecords(_ page: Page, from start: Int) {
     let reach = values.random.chance(60) ? 40 : Page.size - start
     values.lie(page, at: start + values.random.below(reach), width: 1 << values.random.below(4))

@@ -2,8 +2,8 @@ import Format
 import Glibc
 import Synchronization
 
-/// Changes a filesystem's memory from another thread for as long as it lives: what the filesystem reads twice in an operation may be
-/// two values. What it does is not the same in another run.
+/// Changes a filesystem's memory from another thread for as long as it exists: a value that the filesystem
+/// reads twice in an operation may differ. Its changes cannot be repeated in another run.
 final class RacingChanger {
   private final class State: @unchecked Sendable {
     let isOver = Atomic<Bool>(false)

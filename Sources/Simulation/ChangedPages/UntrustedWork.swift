@@ -2,10 +2,10 @@ import FileProtocol
 import Format
 import Glibc
 
-/// Does anything that users can do, several requests at once, to a filesystem whose answers are not believed.
+/// Makes any requests that users can make, several at once, to a filesystem whose replies may be wrong.
 struct UntrustedWork {
   private(set) var answers = 0
-  /// Answers that say that something is damaged.
+  /// Replies that were errors about damage.
   private(set) var errors = 0
 
   private let harness: Harness
@@ -15,9 +15,9 @@ struct UntrustedWork {
   private var cookies: [UInt64] = [0]
   private var names: [[UInt8]]
 
-  /// Known nodes at most, so that most are used more than once.
+  /// Nodes kept for later requests, at most, so that most are used more than once.
   private static let nodeLimit = 64
-  /// What a filesystem of `RichDisk` holds.
+  /// Names in a filesystem of `RichDisk`.
   private static let firstNames =
     ["many", "deep", "log", "direct", "tree", "sparse", "holes", "promised", "cut", "short", "long", "leaf"]
     + ["moved", "link", "level-0", "level-1", "hard-0", "hard-80", "hard-160"]
@@ -29,14 +29,14 @@ struct UntrustedWork {
     names = Self.firstNames.map { Array($0.utf8) }
   }
 
-  /// Makes requests, and waits for the last answer.
-  /// - Throws: `SimulationFailure` when the filesystem hangs, misuses its surroundings or goes on for too long.
+  /// Makes requests, and waits for the last reply.
+  /// - Throws: `SimulationFailure` when the filesystem hangs, misuses the disk or takes too long.
   mutating func run(requests: Int) throws {
     var answered: [(Operation, Answer)] = []
     var operations: [Int: Operation] = [:]
     var begun: Operation?
     harness.answered = { slot, answer in
-      // The answer may come before `begin` has returned the slot.
+      // The reply may come before `begin` has returned the slot.
       let operation = operations.removeValue(forKey: slot) ?? begun
       begun = nil
       if let operation { answered.append((operation, answer)) }

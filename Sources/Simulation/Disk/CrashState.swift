@@ -1,8 +1,8 @@
 import Format
 
-/// How a power cut treats what was not yet durable.
+/// Which writes that are not durable a power cut leaves.
 public enum CrashChoice: Sendable, Equatable, CustomStringConvertible {
-  /// Everything submitted reached the medium.
+  /// Every submitted write reached the medium.
   case all
   /// Nothing did.
   case none
@@ -12,7 +12,7 @@ public enum CrashChoice: Sendable, Equatable, CustomStringConvertible {
   case allBut(Int)
   /// The write at an index alone.
   case only(Int)
-  /// Each write, block and sector as the seed says.
+  /// Each write, block and sector as the seed chooses.
   case random(UInt64)
 
   public var description: String {
@@ -31,7 +31,8 @@ extension SimulatedDisk {
   /// How many writes and discards a power cut could undo now.
   public var unsettledCount: Int { unsettled.count }
 
-  /// What the disk holds after a power cut now. What it adds to the pool stays until the scratch it is called in ends.
+  /// The disk after a power cut now. The versions that it adds to the pool stay until the enclosing `scratch`
+  /// ends.
   public func crashImage(_ choice: CrashChoice) -> DiskImage {
     var image = durable
     switch choice {
@@ -46,7 +47,8 @@ extension SimulatedDisk {
     return image
   }
 
-  /// Ways to cut the power now: all of the systematic ones when they are few enough, and random ones, at most `count`.
+  /// Ways to cut the power now: all of the systematic ones when they are few enough, and random ones, at most
+  /// `count`.
   public func crashChoices(count: Int, _ random: inout SeededRandom) -> [CrashChoice] {
     guard unsettledCount > 0 else { return [.none] }
     var systematic: [CrashChoice] = []
@@ -69,7 +71,8 @@ extension SimulatedDisk {
     }
   }
 
-  /// A disk writes back its cache in any order, loses any part of it, and tears what it was writing.
+  /// Applies any subset of the unsettled writes, some of them torn, as a disk writes back its cache in any
+  /// order.
   private func applyRandomly(to image: inout DiskImage, _ random: inout SeededRandom) {
     let keep = random.pick([10, 50, 80, 95]) ?? 50
     let tear = random.pick([0, 0, 10, 50]) ?? 0

@@ -1,6 +1,6 @@
 import Format
 
-/// What lies on a disk: a version of each block, and which blocks cannot be read until they are written.
+/// The contents of a disk: a version of each block, and which blocks cannot be read until they are written.
 public struct DiskImage {
   public let pool: BlockPool
   public var versions: [UInt32]

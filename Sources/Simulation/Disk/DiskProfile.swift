@@ -1,10 +1,10 @@
-/// What kind of disk is simulated.
+/// The properties of the simulated disk.
 public struct DiskProfile: Sendable {
   /// Whether completed writes may be lost until a flush.
   public var hasVolatileCache = true
   /// Whether discard is offered.
   public var canDiscard = true
-  /// The logical block: what a power cut does not tear, in bytes (512 or 4096).
+  /// The size of a logical block, which a power cut does not tear, in bytes (512 or 4096).
   public var logicalBlock = 512
   /// In which order commands in flight end.
   public var order = CompletionOrder.mixed

@@ -2,11 +2,12 @@ import BlockProtocol
 import FileProtocol
 import Format
 
-/// Watches what a filesystem writes where, as a model of its space: a segment is discarded, or written anew, only when nothing of the
-/// last two durable checkpoints lies in it, and nothing of the log since the older of them. Else falling back one checkpoint would
-/// find something else in the place of what it refers to.
+/// Checks where a filesystem writes, by a model of its space: a segment may be discarded, or written anew,
+/// only when it holds no live block of the last two durable checkpoints, and no log write since the older of
+/// them. Otherwise falling back one checkpoint would find other blocks in the place of those it refers to.
 ///
-/// What checkpoints hold is taken from the usage tables that they were written with, and from no memory of the filesystem's.
+/// The live blocks of checkpoints are taken from the usage tables on the disk, not from the filesystem's
+/// memory.
 final class SegmentGuard {
   private struct Known {
     var sequence: UInt64
@@ -19,11 +20,12 @@ final class SegmentGuard {
   private let geometry: Geometry
   private let nonce: Nonce
   private let checksum: Checksum
-  /// Checkpoints that were written, of which the last two that are durable count.
+  /// Checkpoints that were written; the last two durable ones are protected.
   private var known: [Known] = []
-  /// How far each segment has been written, in blocks. Before the mount: wholly, whatever lies in it.
+  /// How far each segment has been written, in blocks. At the mount every segment counts as written to its
+  /// end.
   private var written: [UInt32]
-  /// Log writes of the foreground and where they lie.
+  /// Foreground log writes and the segments that they lie in.
   private var log: [(sequence: UInt64, segment: UInt32)] = []
 
   /// - Returns: nil when there is no filesystem on the disk.
@@ -40,7 +42,7 @@ final class SegmentGuard {
     }
   }
 
-  /// The newest whole pack of each place.
+  /// The newest valid pack of each slot.
   private static func packs(_ image: DiskImage, _ geometry: Geometry, _ nonce: Nonce) -> [CheckpointPack] {
     (0...1).compactMap { slot in
       (0...1).compactMap { copy in
@@ -61,7 +63,8 @@ final class SegmentGuard {
     return bytes.withUnsafeMutableBytes { CheckpointPack(decoding: $0, geometry: geometry, nonce: nonce) }
   }
 
-  /// Notes what a checkpoint holds. One whose usage table is not whole is written over by the next.
+  /// Records the live blocks of a checkpoint. One with an incomplete usage table is ignored: it is
+  /// overwritten by the next.
   private func learn(_ pack: CheckpointPack, _ image: DiskImage) {
     // After falling back one checkpoint, the next has the number of the one that was given up.
     known.removeAll { $0.sequence >= pack.sequence }
@@ -79,12 +82,12 @@ final class SegmentGuard {
     log.removeAll { $0.sequence < oldest }
   }
 
-  /// Takes a write or discard before it is done.
+  /// Checks a write or discard before it is done.
   /// - Parameters:
-  ///   - blocks: what a write brings.
-  ///   - image: what is on the disk, its cache included.
-  ///   - durable: what no power cut takes away.
-  /// - Returns: what is wrong with it.
+  ///   - blocks: the contents that are written.
+  ///   - image: the disk, its cache included.
+  ///   - durable: the disk as it is after any power cut.
+  /// - Returns: what is wrong with it; nil when nothing is.
   func observe(
     _ command: BlockCommand, _ blocks: [UnsafeRawPointer], image: @autoclosure () -> DiskImage,
     durable: DiskImage
@@ -125,7 +128,7 @@ final class SegmentGuard {
     log.append((header.sequence, segment))
   }
 
-  /// What still needs the segment.
+  /// Which checkpoint or log write still needs the segment, in words; nil for none.
   private func fault(_ segment: UInt32, _ durable: DiskImage) -> String? {
     let newest = Self.packs(durable, geometry, nonce).map(\.sequence).max() ?? 0
     let needed = known.filter { $0.sequence + 1 >= newest && $0.sequence <= newest }

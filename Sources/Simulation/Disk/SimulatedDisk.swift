@@ -3,16 +3,16 @@ import FileProtocol
 import Format
 import Glibc
 
-/// A disk of 4 KiB blocks in memory: it ends commands in an order that a seed chooses, keeps what it wrote in a
-/// volatile cache until a flush, and can say at any moment what a power cut could leave.
+/// A disk of 4 KiB blocks in memory: it completes commands in an order that a seed chooses, keeps writes in a
+/// volatile cache until a flush, and can show at any moment what a power cut could leave.
 ///
-/// Only one disk that is not inside `BlockPool.scratch` may use a pool. What is wrong whatever the disk does (a buffer changed under a write, two writes of one block at once) is kept in
-/// `misuse`.
+/// Only one disk that is not inside `BlockPool.scratch` may use a pool. Errors of the filesystem that no disk
+/// could make right (a buffer changed under a write, two writes of one block at once) are listed in `misuse`.
 public final class SimulatedDisk {
   /// A write or discard that a power cut may undo, wholly or in part.
   struct Unsettled {
     var block: UInt64
-    /// What each block becomes; `dropped` where something later settled.
+    /// The new version of each block; `dropped` where a later write was settled.
     var versions: [UInt32]
     /// Its place in the order of completion; nil in flight.
     var completed: UInt64?
@@ -35,15 +35,16 @@ public final class SimulatedDisk {
   public let pool: BlockPool
   public let blockCount: UInt64
   public var faults: [DiskFault] = []
-  /// What was done to the disk that no filesystem may do, in words.
+  /// What the filesystem did to the disk that it must not do, in words.
   public private(set) var misuse: [String] = []
-  /// Whether a buffer that changes while its write is in flight is misuse; not where others than the filesystem change it.
+  /// Whether a buffer that changes while its write is in flight is misuse; not where a test changes memory
+  /// itself.
   var seesMemoryChange = true
-  /// What the filesystem on the disk may write where, when that is to be watched.
+  /// Checks where the filesystem writes, if that is to be checked.
   var segmentGuard: SegmentGuard?
   /// Counts of commands submitted.
   public private(set) var statistics = Statistics()
-  /// When set, is told of each command and completion in a line.
+  /// When set, is called with a line for each command and completion.
   public var trace: ((String) -> Void)?
 
   var durable: DiskImage
@@ -80,7 +81,7 @@ public final class SimulatedDisk {
   /// Tells the disk where arena frame 0 lies.
   public func attach(memory: UnsafeMutableRawPointer) { self.memory = memory }
 
-  /// What is on the disk, were its cache written back now.
+  /// The disk as it would be with its cache written back now.
   public var image: DiskImage {
     var image = durable
     image.versions = current
@@ -95,7 +96,7 @@ public final class SimulatedDisk {
 
   // MARK: Submission
 
-  /// Takes a command.
+  /// Accepts a command.
   public func submit(_ command: BlockCommand) {
     serial += 1
     var entry = InFlight(
@@ -160,7 +161,7 @@ public final class SimulatedDisk {
       }
       unsettled.append(Unsettled(block: command.block, versions: entry.versions, serial: entry.serial))
     case .writeZeroes, .verify, .compare:
-      misuse.append("\(Self.describe(command)), which no filesystem asks for")
+      misuse.append("\(Self.describe(command)), which no filesystem submits")
     }
   }
 
@@ -172,7 +173,8 @@ public final class SimulatedDisk {
     }
   }
 
-  /// Writes and discards of one block have no order while both are in flight.
+  /// Claims the blocks of a write or discard: two of them in flight for one block, whose order is undefined,
+  /// are misuse.
   private func claim(_ command: BlockCommand) {
     for block in command.block..<command.block + UInt64(command.count) {
       if beingWritten[block, default: 0] > 0 {
@@ -191,7 +193,7 @@ public final class SimulatedDisk {
 
   // MARK: Completion
 
-  /// Ends one of the commands in flight.
+  /// Completes one of the commands in flight.
   /// - Returns: its tag and errno, nil when nothing is in flight.
   public func completeOne() -> (tag: UInt64, errno: Int32)? {
     guard !inFlight.isEmpty else { return nil }
@@ -236,7 +238,7 @@ public final class SimulatedDisk {
     }
   }
 
-  /// Whether a read of these blocks meets one that cannot be read.
+  /// Whether a read contains a block that cannot be read.
   private func isUnreadable(_ command: BlockCommand) -> Bool {
     guard !unreadable.isEmpty else { return false }
     return (command.block..<command.block + UInt64(command.count)).contains { unreadable.contains($0) }
@@ -252,7 +254,8 @@ public final class SimulatedDisk {
     }
   }
 
-  /// Makes a completed write visible and, when it is durable at once, settles it. A failed one leaves any part.
+  /// Makes a completed write visible and, when it is durable at once, settles it. A failed one may have
+  /// written any part.
   private func settle(_ entry: InFlight, durably: Bool) {
     let start = Int(entry.command.block)
     for (index, version) in entry.versions.enumerated() where entry.errno == 0 || random.chance(50) {

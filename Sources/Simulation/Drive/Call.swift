@@ -44,7 +44,7 @@ public struct Call {
   }
 }
 
-/// What a request was answered.
+/// The reply to a request.
 public struct Answer {
   public var reply: Reply
   /// What a read returned.
@@ -53,7 +53,7 @@ public struct Answer {
   public var error: Int32 { reply.error }
 }
 
-/// Why a simulation cannot go on: the filesystem hangs, or misuses its surroundings.
+/// Why a simulation failed: the filesystem hangs, misuses the disk, or breaks a promise.
 public struct SimulationFailure: Error, CustomStringConvertible {
   public let description: String
   public init(_ description: String) { self.description = description }

@@ -3,7 +3,7 @@ import FileSystem
 import Format
 import Glibc
 
-/// Drives a filesystem over a simulated disk, one event at a time: what a seed determines happens again exactly.
+/// Drives a filesystem over a simulated disk, one event at a time: the same seed gives exactly the same run.
 public final class Harness {
   public let service: any FileService
   public let disk: SimulatedDisk
@@ -11,11 +11,11 @@ public final class Harness {
   public private(set) var clock: SimulatedClock
   /// Events so far.
   public private(set) var events = 0
-  /// Called after each event, when the disk has been given its commands: the moments for a power cut.
+  /// Called after each event, when its commands have been submitted to the disk: the moments for a power cut.
   public var afterEvent: (() throws -> Void)?
-  /// Called with each answer.
+  /// Called with each reply.
   public var answered: ((_ slot: Int, Answer) throws -> Void)?
-  /// The longest that a request waited for its answer, in simulated nanoseconds.
+  /// The longest that a request waited for its reply, in simulated nanoseconds.
   public private(set) var longestWait: UInt64 = 0
   /// Times each node was looked up and not forgotten, as the kernel counts.
   public private(set) var lookups: [UInt64: UInt64] = [:]
@@ -31,15 +31,16 @@ public final class Harness {
   private var quietEvents = 0
   private var collected: [Int: Answer] = [:]
 
-  /// How many events in a row may pass without a command, a completion or a reply before that counts as a hang.
+  /// How many events in a row may pass without a command, a completion or a reply before that counts as a
+  /// hang.
   private static let patience = 200_000
-  /// How many events and how much time may pass until a request has its answer, and until the end once it was asked for. It is far more than
-  /// anything takes that goes on.
+  /// Events and time that may pass until a request has its reply, and until the filesystem has stopped once
+  /// it was asked to. It is far more than anything takes that makes progress.
   private static let longestWait = Moment(event: 600_000, time: 300_000_000_000)
   /// How much longer than its interval a commit of everything may take, ns.
   private static let longestCommit: UInt64 = 60_000_000_000
 
-  /// A place in a run, or a stretch of it.
+  /// A moment in a run, or the distance of two.
   private struct Moment {
     var event = 0
     var time: UInt64 = 0
@@ -125,7 +126,7 @@ public final class Harness {
     return request
   }
 
-  /// Does a request and returns its answer.
+  /// Makes a request and returns its reply.
   public func call(_ call: Call) throws -> Answer {
     let handler = answered
     defer { answered = handler }
@@ -170,7 +171,7 @@ public final class Harness {
       clock.pass(UInt64(random.number(100...5_000)))
       advance()
     } else if nextAdvance != .max, nextAdvance <= until {
-      // Nothing that a caller waits for is ever left to a timer.
+      // No request may wait for a timer.
       guard underWay == 0 else {
         throw SimulationFailure("hangs: \(underWay) requests wait for the clock, nothing is in flight")
       }
@@ -214,7 +215,7 @@ public final class Harness {
   /// Events between two checks that look at every frame; debug builds take 20 times as long for one.
   private static let eventsBetweenWalks = _isDebugAssertConfiguration() ? 256 : 16
 
-  /// What the owners of the filesystem's state promise must hold between two events.
+  /// Checks between two events that the invariants of the filesystem's owners hold.
   private func checkInvariants() throws {
     guard let fileSystem else { return }
     let violations = fileSystem.checkInvariants(walksFrames: events % Self.eventsBetweenWalks == 0)
@@ -223,7 +224,7 @@ public final class Harness {
     }
   }
 
-  /// Fails when a request or the commit has waited beyond its bound, however much else goes on.
+  /// Fails when a request or the commit has waited beyond its bound, whatever the load.
   private func checkWaits() throws {
     for (slot, call) in calls.enumerated() {
       if let call { try checkWait(since: begun[slot], "\(call.operation)") }
@@ -274,7 +275,7 @@ public final class Harness {
 
   private func finish(_ slot: Int) throws {
     guard calls.indices.contains(slot), let call = calls[slot] else {
-      throw SimulationFailure("answers slot \(slot), which waits for nothing")
+      throw SimulationFailure("replies to slot \(slot), which has no request")
     }
     var answer = Answer(reply: service.replies[slot])
     if call.operation == .read, answer.error == 0 {
@@ -310,7 +311,7 @@ public final class Harness {
 
   // MARK: Life
 
-  /// Goes on until requests may begin.
+  /// Runs events until the filesystem is mounted.
   /// - Throws: `SimulationFailure` when the mount fails.
   public func mount() throws {
     try drain()
@@ -320,7 +321,7 @@ public final class Harness {
     }
   }
 
-  /// Stops in order.
+  /// Stops the filesystem in order.
   public func unmount() throws {
     service.now = clock.now
     service.stop()

@@ -2,7 +2,7 @@ import FileProtocol
 import Format
 import Glibc
 
-/// Answers compared with the model.
+/// Comparing replies with the model.
 extension Runner {
   /// Ends an action's request.
   /// - Parameter quiet: how many writes of the file had begun when it did.
@@ -75,14 +75,14 @@ extension Runner {
   private func bind(_ id: Int, _ answer: Answer, _ pending: Pending, _ now: Int64) throws {
     let number = answer.reply.node
     if world.nodes.contains(where: { $0.nodeID == number && $0.id != id }) {
-      throw SimulationFailure("node id \(number) was given out twice")
+      throw SimulationFailure("node id \(number) was allocated twice")
     }
     world.succeed(pending, now: now)
     world.node(id).nodeID = number
     try check(world.node(id), answer.reply.attributes)
   }
 
-  /// Compares attributes an answer carried with the model's, now.
+  /// Compares the attributes in a reply with the model's current ones.
   func check(_ node: ModelNode, _ found: Attributes) throws {
     if let fault = node.fault(found, position: .max) {
       throw SimulationFailure("node \(node.nodeID) (model \(node.id)) \(fault)")
@@ -113,7 +113,7 @@ extension Runner {
 
   // MARK: Forgetting
 
-  /// The kernel closes and drops everything.
+  /// Closes all files and forgets all nodes, as the kernel would.
   func letGo() throws {
     for node in world.nodes {
       guard let handle = node.handle else { continue }
@@ -124,12 +124,12 @@ extension Runner {
     for node in harness.lookups.keys.sorted() { try harness.forget(node) }
   }
 
-  /// The kernel drops a node that has neither names nor openers.
+  /// Forgets nodes that have neither names nor open files.
   func dropDead(_ ids: [Int]) throws {
     for id in ids where !world.node(id).isAlive { try harness.forget(world.node(id).nodeID) }
   }
 
-  /// The kernel drops a node to save memory: not one that is open or whose children it knows.
+  /// Forgets a node, as the kernel does to save memory: not one that is open or has children with lookups.
   func drop(_ id: Int) throws {
     let node = world.node(id)
     let knowsChild = node.entries.values.contains { harness.lookups[world.node($0).nodeID] != nil }
@@ -187,7 +187,7 @@ extension Runner {
   private func compareList(_ node: ModelNode, _ found: [String: UInt64]) throws {
     guard !node.isShared else { return }
     for (name, child) in node.entries where found[name] != world.node(child).nodeID {
-      // An inode that the device could not read just now is named without its node.
+      // An inode that could not be read is listed without its node.
       if found[name] == 0, tolerated.contains(EIO) {
         refusals[EIO, default: 0] += 1
         continue

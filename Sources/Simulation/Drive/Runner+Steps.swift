@@ -2,7 +2,7 @@ import FileProtocol
 import Format
 import Glibc
 
-/// Actions as requests, with the lookups and opens that the kernel would do before.
+/// Turning actions into requests, with the lookups and opens that the kernel would make before.
 extension Runner {
   func steps(for action: Action, client: Int) throws -> [Step] {
     guard prepares(action) else { return [] }
@@ -20,12 +20,12 @@ extension Runner {
     }
   }
 
-  /// Whether an action's nodes are there: one that an earlier refusal left out is passed over with what follows.
+  /// Whether an action's nodes exist: if an earlier refused action did not make one, this action is skipped.
   private func prepares(_ action: Action) -> Bool {
     action.nodes.allSatisfy { world.node($0).state != nil && world.node($0).isAlive }
   }
 
-  /// Looks up a node that the kernel does not know, by its path.
+  /// Looks up a node without lookups, by its path.
   private func find(_ id: Int) throws -> [Step] {
     let node = world.node(id)
     guard id != 0, harness.lookups[node.nodeID] == nil, let edge = node.names.first else { return [] }
@@ -82,7 +82,7 @@ extension Runner {
     return [flush, release]
   }
 
-  /// The request that an action is.
+  /// The request of an action.
   private func main(_ action: Action, client: Int) -> Step {
     var pending: Pending?
     var writes = 0
@@ -176,7 +176,7 @@ extension Runner {
 }
 
 extension Action {
-  /// The nodes that must be known before it.
+  /// The nodes that must have been looked up before it.
   var nodes: [Int] {
     switch self {
     case .lookup(let parent, _), .create(let parent, _, _, _), .makeNode(let parent, _, _, _, _),

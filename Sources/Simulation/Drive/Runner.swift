@@ -2,15 +2,15 @@ import FileProtocol
 import FileSystem
 import Glibc
 
-/// Something that says what each client does next.
+/// Chooses what each client does next.
 public protocol Workload: AnyObject {
   /// The next action of a client, nil when it is done.
   func next(client: Int, world: World, random: inout SeededRandom) -> Action?
 }
 
-/// Lets clients work on a filesystem, several at once, and compares every answer with the model.
+/// Runs the actions of several clients at the same time, and compares every reply with the model.
 public final class Runner {
-  /// One request of an action, and what follows from its answer.
+  /// One request of an action, and what is done with its reply.
   struct Step {
     var call: () throws -> Call
     var then: (Answer) throws -> [Step]
@@ -27,11 +27,11 @@ public final class Runner {
   public let world: World
   /// Errors that any action may end with.
   public var tolerated: Set<Int32> = []
-  /// How often each tolerated error came.
+  /// How often each tolerated error was returned.
   public internal(set) var refusals: [Int32: Int] = [:]
-  /// What statfs last said.
+  /// The last reply of statfs.
   public internal(set) var space = SpaceReport()
-  /// When set, is told of each action and each answer in a line.
+  /// When set, is called with a line for each action and each reply.
   public var trace: ((String) -> Void)?
   /// Actions that came to an end.
   public private(set) var actions = 0
@@ -67,7 +67,7 @@ public final class Runner {
     }
   }
 
-  /// Nobody does anything for a while: the background commit must have made all of it durable in time.
+  /// Lets time pass without requests: the background commit must make everything durable in time.
   private func idle(until wakes: UInt64) throws {
     try harness.idle(wakes - min(wakes, harness.clock.now.monotonic))
     let idleFor = harness.clock.now.monotonic - lastAnswer
@@ -82,7 +82,7 @@ public final class Runner {
   /// Twice the interval of background commits, ns.
   private static let commitsWithin: UInt64 = 10_000_000_000
 
-  /// Lets one client that is ready do something; often leaves that to after the next event.
+  /// Starts the next action of a client that is ready; often only after the next event.
   private func startOne() throws -> Bool {
     let busy = Set(waiting.values.map(\.client))
     let ready = clients.indices.filter {
@@ -114,7 +114,7 @@ public final class Runner {
 
   private func send(_ step: Step, _ client: Int) throws -> Bool {
     let call = try step.call()
-    // The answer may come before `begin` returns, so the slot is known by the only free place it can take.
+    // The reply may come before `begin` returns, so the step is kept here until its slot is known.
     starting = (client, step)
     defer { starting = nil }
     guard let slot = try harness.begin(call) else { throw SimulationFailure("no slot is free") }
@@ -123,7 +123,7 @@ public final class Runner {
   }
 
   private var starting: (client: Int, step: Step)?
-  /// When something was last answered, ns (monotonic).
+  /// When the last reply came, ns (monotonic).
   private var lastAnswer: UInt64 = 0
 
   private func answered(_ slot: Int, _ answer: Answer) throws {
@@ -143,7 +143,7 @@ public final class Runner {
     clients[entry.client].steps += try entry.step.then(answer).reversed()
   }
 
-  /// A disk is full only when what an action takes, with the nodes and names that go with it, is not to be had.
+  /// ENOSPC is right only when fewer blocks are available than the action may take, with its nodes and names.
   private func checkFull(_ pending: Pending) throws {
     guard let available = (harness.service as? FileSystem)?.spaceReport.available else { return }
     let bytes: UInt64 =
@@ -156,8 +156,8 @@ public final class Runner {
     throw SimulationFailure("\("\(pending.action)".prefix(200)) fails with \(available) blocks available")
   }
 
-  /// The end of an action that fails with an error the workload allows for: it has changed nothing, except that what it
-  /// cleared or wrote of a file on its way may be done.
+  /// Ends an action that failed with an error which the workload tolerates: it has changed nothing, except
+  /// that parts of a file's contents may have been written or cleared.
   func refuse(_ error: Int32, _ pending: Pending) throws {
     guard tolerated.contains(error) else {
       throw SimulationFailure("\("\(pending.action)".prefix(200)) fails with errno \(error)")
@@ -166,11 +166,11 @@ public final class Runner {
     if error == ENOSPC { try checkFull(pending) }
     switch pending.action {
     case .write(let node, _, _, sync: true) where error == EIO:
-      // What it wrote may be there although it could not be made durable.
+      // Its data may be there although it could not be made durable.
       world.node(node).isUncertain = true
       world.succeed(pending, now: .max, isDurable: false)
     case .allocate(let node, _, _, _):
-      // A long range is worked through in parts; those before the one that failed are done.
+      // A long range is done in parts; the parts before the failed one are done.
       world.node(node).isUncertain = true
       pending.moment.latest = harness.clock.now.realtime
       world.node(node).halfChanges.append(pending.moment)

@@ -1,6 +1,7 @@
 import Format
 
-/// The arena of a simulated mount: each slot's data frames, then the filesystem's frames; and each slot's names.
+/// The arena of a simulated mount: each slot's data frames, then the filesystem's frames; and each slot's
+/// names.
 public final class SimulatedMemory {
   /// Bytes a slot has for names and values, each.
   static let nameBytes = 69632
@@ -15,7 +16,7 @@ public final class SimulatedMemory {
 
   /// - Parameters:
   ///   - frameCount: 4 KiB frames for the filesystem's cache.
-  ///   - slots: requests that can be under way at once.
+  ///   - slots: requests that can be in flight at once.
   ///   - slotFrames: 4 KiB data frames of each slot.
   public init(frameCount: Int = 2048, slots: Int = 8, slotFrames: Int = 65) {
     self.frameCount = frameCount

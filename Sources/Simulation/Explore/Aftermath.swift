@@ -1,7 +1,7 @@
 import FileProtocol
 import Format
 
-/// Work on a recovered filesystem, of which all must be there after another crash.
+/// Synced work on a recovered filesystem, all of which must be there after another crash.
 final class Aftermath {
   private static let name = "aftermath"
   private let harness: Harness
@@ -20,7 +20,7 @@ final class Aftermath {
     Stamp.bytes(file: 0xffff, write: seed & 0xffff, offset: UInt64(index) << 20, count: lengths[index])
   }
 
-  /// Makes a directory of synced files. A disk with no room left is left alone.
+  /// Makes a directory of synced files. On a full disk it does nothing.
   func work() throws {
     let directory = try harness.call(
       Call(.mkdir, node: 1, name: Self.name).with { $0.mode = FileType.directory | 0o755 })
@@ -55,7 +55,7 @@ final class Aftermath {
       guard var now = after.nodes[id] else { return "node \(id) is gone" }
       var then = node
       then.attributes.accessTime = now.attributes.accessTime
-      // What was cut off is freed in the background, which a crash sets back.
+      // The freeing of detached trees is not logged, so a crash sets it back.
       then.attributes.sectors = now.attributes.sectors
       if id == 1 {
         now.attributes = then.attributes

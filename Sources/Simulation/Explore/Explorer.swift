@@ -2,29 +2,30 @@ import FileProtocol
 import FileSystem
 import Format
 
-/// Runs a scenario, cuts the power at many moments and in many ways, mounts what is left, and compares it with the
-/// promise.
+/// Runs a scenario, cuts the power at many moments and in many ways, mounts the disk that is left, and checks
+/// it against the promise.
 public final class Explorer {
   public struct Settings: Sendable {
     /// 4 KiB blocks of the disk.
     public var blockCount: UInt64 = 16384
     /// Whether each run has sizes and options of its own; see `Shape`.
     public var variesShape = false
-    /// States a run is examined in, about.
+    /// States examined in a run, about.
     public var statesPerRun = 200
     /// States at each moment.
     public var statesPerPoint = 8
-    /// This moment only.
+    /// Examine only this moment.
     public var point: Int?
-    /// This state of it only.
+    /// Examine only this state of the moment.
     public var state: Int?
-    /// In one of how many states the mount is used on and crashed again; 0 for never.
+    /// In one of how many states the mount is used further and crashed again; 0 for never.
     public var aftermathEvery = 4
     /// In one of how many states the newest checkpoint is lost as well; 0 for never.
     public var lostCheckpointEvery = 8
     /// In one of how many states a first recovery meets a command that fails; 0 for never.
     public var failedRecoveryEvery = 8
-    /// In one of how many states the mount has time to free what nobody can reach; 0 for never.
+    /// In one of how many states the mount has time to free all unreachable inodes and detached trees; 0 for
+    /// never.
     public var settledEvery = 4
     /// In one of how many states the mount is read-only first, and then made writable; 0 for never.
     public var readOnlyEvery = 8
@@ -35,14 +36,15 @@ public final class Explorer {
   public struct Result: Sendable {
     public var states = 0
     public var points = 0
-    /// States of which the newest checkpoint was lost as well, and how many of them were rightly not mounted.
+    /// States in which the newest checkpoint was lost as well, and how many of them were rightly refused.
     public var lostCheckpoints = 0
     public var refusals = 0
     /// States that were mounted read-only first, and how many of them had too long a log for that.
     public var readOnlyMounts = 0
     public var longLogs = 0
     public var violations: [Violation] = []
-    /// The longest that a request of a run waited, in simulated nanoseconds, and the most work that an event did; see `FileSystem.stepLimit`.
+    /// The longest that a request of a run waited, in simulated nanoseconds, and the most work that an event
+    /// did; see `FileSystem.stepLimit`.
     public var longestWait: UInt64 = 0
     public var mostWork: UInt64 = 0
 
@@ -68,20 +70,21 @@ public final class Explorer {
     case crashed
     /// After an orderly unmount.
     case unmounted
-    /// After an orderly unmount, before which the mount had time to free all that nobody can reach.
+    /// After an orderly unmount, before which the mount had time to free all unreachable inodes and detached
+    /// trees.
     case settled
   }
 
   public private(set) var scenario: Scenario
   public let mounter: Mounter
   public var settings: Settings
-  /// Examines what is on the disk before it is mounted and after it was unmounted; returns what is wrong.
+  /// Examines the disk before it is mounted and after it was unmounted; returns what is wrong.
   public var inspector: ((_ image: DiskImage, _ moment: Moment) -> String?)?
-  /// Is told of each action, answer and device command of the run in a line.
+  /// Called with a line for each action, reply and device command of the run.
   public var trace: ((String) -> Void)?
 
   private let pool = BlockPool()
-  /// Arenas: of the run, of its recoveries, of their recoveries.
+  /// The arenas of the run, of its recoveries, and of their recoveries.
   private var memories: [SimulatedMemory] = []
   private var result = Result()
 
@@ -145,7 +148,7 @@ public final class Explorer {
     return Run(harness: harness, world: world, runner: runner, profile: profile)
   }
 
-  /// A scenario that needs a disk of one size has it.
+  /// The size of the disk: the scenario's, if it needs one.
   private var blockCount: UInt64 {
     if scenario.blockCount > 0 { return scenario.blockCount }
     return scenario.shape.blockCount > 0 ? scenario.shape.blockCount : settings.blockCount
@@ -189,7 +192,7 @@ public final class Explorer {
     }
   }
 
-  /// After an orderly end nothing is lost, and inodes with neither a name nor an opener have been freed before it.
+  /// Examines an orderly end: nothing is lost, and inodes without a name that are not open have been freed.
   private func examineEnd(_ run: Run, seed: UInt64) throws {
     guard settings.point == nil, scenario.tolerated.isEmpty else { return }
     try run.runner.letGo()
@@ -205,7 +208,7 @@ public final class Explorer {
 
   // MARK: A state
 
-  /// Mounts what a power cut left and compares.
+  /// Mounts the disk after a power cut and compares it with the model.
   /// - Returns: what is wrong.
   private func examineState(_ image: DiskImage, _ run: Run, seed: UInt64) -> String? {
     result.states += 1
@@ -251,8 +254,8 @@ public final class Explorer {
     }
   }
 
-  /// Mounts without writing, and then has the mount made writable.
-  /// - Returns: false where its log is too long for that, which is no fault.
+  /// Mounts read-only, and then makes the mount writable.
+  /// - Returns: false where the log is too long for that, which is no fault.
   private func mountThenWrite(_ harness: Harness, _ run: Run) throws -> Bool {
     guard let service = harness.service as? FileSystem else {
       throw SimulationFailure("there is no filesystem to be made writable")
@@ -278,8 +281,8 @@ public final class Explorer {
     return true
   }
 
-  /// What was promised outlives the loss of all copies of a checkpoint. Nothing is mounted, and rightly so, only where the next
-  /// checkpoint was being written over the one before.
+  /// Examines the loss of all copies of the newest checkpoint: the promise must hold. The mount may be
+  /// refused only where the next checkpoint was being written over the previous one.
   private func examineWithoutNewestCheckpoint(_ image: DiskImage, _ run: Run, depth: Int, seed: UInt64)
     -> String?
   {
@@ -293,14 +296,15 @@ public final class Explorer {
     } catch {
       guard let failure = harness.service.failure else { return "\(error)" }
       guard damaged.isCheckpointWrittenOver else {
-        return "it is not mounted, though nothing of the checkpoint before was written over: \(failure)"
+        return "it is not mounted, though nothing of the previous checkpoint was overwritten: \(failure)"
       }
       result.refusals += 1
       return nil
     }
   }
 
-  /// Lets a recovery meet a command that fails, and recovers from what it left, whether it mounted or not.
+  /// Makes a command of a recovery fail, and recovers again from the disk that is left, whether it mounted or
+  /// not.
   private func failRecovery(_ image: DiskImage, _ run: Run, seed: UInt64) -> String? {
     var random = SeededRandom(seed, stream: 0x6661696c)
     let disk = SimulatedDisk(image, profile: run.profile, seed: seed)
@@ -333,7 +337,7 @@ public final class Explorer {
       service: mounter.make(memory, disk, scenario), disk: disk, memory: memory, seed: seed, clock: clock)
   }
 
-  /// Cuts the power during recoveries, now and then, and recovers from that.
+  /// Cuts the power during some recoveries, and recovers again.
   private func crashRecovery(_ harness: Harness, _ run: Run, seed: UInt64) {
     var random = SeededRandom(seed, stream: 0x72656372)
     harness.afterEvent = { [self] in
@@ -367,7 +371,8 @@ public final class Explorer {
     }
   }
 
-  /// Uses the recovered filesystem on, crashes it, and looks whether all that was found is still there.
+  /// Uses the recovered filesystem further, crashes it, and checks that everything found before is still
+  /// there.
   private func continueAfter(_ harness: Harness, _ before: Recovered, _ run: Run, seed: UInt64) throws {
     let aftermath = Aftermath(harness, seed: seed)
     try aftermath.work()

@@ -2,7 +2,7 @@ import Checker
 import Format
 import Glibc
 
-/// A disk image as the checker reads it.
+/// A disk image as a `BlockReader` for the checker.
 public final class ImageReader: BlockReader {
   private let image: DiskImage
   /// Which blocks were read.
@@ -29,8 +29,8 @@ public final class ImageReader: BlockReader {
     return failures
   }
 
-  /// What the checker finds wrong with an image that was unmounted in order, nil when nothing is.
-  /// - Parameter isSettled: whether all that nobody can reach must have been freed.
+  /// What the checker finds wrong with an image that was unmounted in order; nil when nothing is.
+  /// - Parameter isSettled: whether all unreachable inodes and detached trees must have been freed.
   public static func fault(_ image: DiskImage, isSettled: Bool = false) -> String? {
     do {
       let report = try Checker.check(ImageReader(image))

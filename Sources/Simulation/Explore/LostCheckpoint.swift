@@ -2,7 +2,7 @@ import Checker
 import Format
 
 extension DiskImage {
-  /// What is left when neither copy of the newest checkpoint can be read; nil when that was the only one.
+  /// The image with neither copy of the newest checkpoint readable; nil when that was the only checkpoint.
   public func withoutNewestCheckpoint() -> DiskImage? {
     guard let found = try? Image(ImageReader(self)) else { return nil }
     var image = self
@@ -13,8 +13,9 @@ extension DiskImage {
     return (try? Image(ImageReader(image))) == nil ? nil : image
   }
 
-  /// Whether the next checkpoint had begun to be written over the one that a mount would take: a block of that one's usage table
-  /// is another. The blocks of a usage table are written before the pack, into the copies that the last checkpoint but one uses.
+  /// Whether the next checkpoint was being written over the one that a mount would use: a block of that one's
+  /// usage table has changed. Usage blocks are written before the pack, to the copies that the checkpoint
+  /// before the last uses.
   var isCheckpointWrittenOver: Bool {
     guard let found = try? Image(ImageReader(self)) else { return true }
     let geometry = found.superblock.geometry

@@ -2,7 +2,7 @@ import FileProtocol
 import FileSystem
 
 extension Mounter {
-  /// Mounts the filesystem itself.
+  /// Mounts the real filesystem, not a test's imitation.
   /// - Parameter edit: changes its options.
   public static func fileSystem(_ edit: @escaping (inout Options) -> Void = { _ in }) -> Mounter {
     Mounter { memory, disk, scenario in
@@ -29,7 +29,7 @@ extension FileSystem {
     _ memory: SimulatedMemory, _ disk: SimulatedDisk, _ edit: (inout Options) -> Void = { _ in }
   ) -> FileSystem {
     var options = Options()
-    // Both ways of a write are taken, though simulated ones are small.
+    // Both paths of a write are taken, although simulated writes are small.
     options.borrowedBlocks = 2
     edit(&options)
     return FileSystem(

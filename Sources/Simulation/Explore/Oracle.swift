@@ -1,12 +1,13 @@
 import FileProtocol
 
-/// Whether what a mount shows after a crash keeps the promise.
+/// Decides whether the filesystem that a mount shows after a crash keeps the promise.
 ///
-/// The namespace and attributes must be the result of the first operations of each client, at least of those known to
-/// be durable, and never of one without those that were answered before it began. The contents of files are judged
-/// with the operations that are found durable.
+/// The namespace and attributes must be the result of a prefix of each client's operations, which includes
+/// all operations known to be durable; and if an operation is included, so are all operations that were
+/// answered before it began. The contents of files are then judged with the operations that were found
+/// durable.
 struct Oracle {
-  /// For each client, which numbers of operations explain what was found: from the durable ones on.
+  /// For each client, which lengths of the prefix explain what was found.
   private struct Candidates {
     let low: Int
     var fits: [Bool]
@@ -21,7 +22,7 @@ struct Oracle {
   private var models: [UInt64: Int] = [:]
   private var faults: [String] = []
 
-  /// What is wrong, nil when nothing is.
+  /// What is wrong; nil when nothing is.
   static func fault(_ world: World, _ recovered: Recovered) -> String? {
     var oracle = Oracle(world, recovered)
     oracle.judge()
@@ -47,7 +48,7 @@ struct Oracle {
     judgeOrder()
   }
 
-  /// Gives nodes that an unanswered operation may have made their ids, by their names.
+  /// Finds, by their names, the node ids of nodes that an unanswered operation may have made.
   private mutating func adoptUnanswered() {
     for (edge, name) in world.names {
       guard case .some(.some(let child)) = name.timeline.latest, world.node(child).nodeID == 0 else {
@@ -156,7 +157,8 @@ struct Oracle {
 
   // MARK: Order between clients
 
-  /// Looks for the shortest prefixes that fit and hold, for each operation, all that was answered before it began.
+  /// Finds the shortest prefixes that fit and include, for each operation, all operations answered before it
+  /// began.
   private mutating func judgeOrder() {
     var chosen: [Int] = []
     for candidate in candidates {
@@ -189,6 +191,7 @@ struct Oracle {
 }
 
 extension World {
-  /// What is wrong with what a mount shows after a power cut or an orderly end, nil when nothing is.
+  /// What is wrong with the filesystem that a mount shows after a power cut or an orderly end; nil when
+  /// nothing is.
   public func fault(_ recovered: Recovered) -> String? { Oracle.fault(self, recovered) }
 }

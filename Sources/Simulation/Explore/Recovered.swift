@@ -1,7 +1,7 @@
 import FileProtocol
 import Glibc
 
-/// All that a mounted filesystem shows: read through its own requests.
+/// Everything that a mounted filesystem shows, read through requests.
 public struct Recovered {
   public struct Node: Equatable {
     public var attributes: Attributes
@@ -47,7 +47,7 @@ public struct Recovered {
         try visit(child, attributes, harness)
         continue
       }
-      // Its contents have been read meanwhile, and what was cut off is freed in the background.
+      // Its contents have been read meanwhile, and its detached tree may have been freed.
       known.accessTime = attributes.accessTime
       known.sectors = attributes.sectors
       if attributes.mode & FileType.mask == FileType.directory || known != attributes {
@@ -108,7 +108,7 @@ public struct Recovered {
 }
 
 extension Harness {
-  /// Does a request that must succeed.
+  /// Makes a request that must succeed.
   public func ask(_ call: Call) throws -> Answer {
     let answer = try self.call(call)
     guard answer.error == 0 else {

@@ -1,9 +1,9 @@
 import FileProtocol
 
-/// A kind of work, on a kind of disk, whose crashes are explored.
+/// A workload, on a kind of disk, whose crashes are explored.
 public struct Scenario: Sendable {
   public let name: String
-  /// What it is about, in a line.
+  /// A description in one line.
   public let summary: String
   public var clients = 1
   /// Errors that actions may end with.
@@ -14,11 +14,11 @@ public struct Scenario: Sendable {
   public var crashesRecovery = false
   /// 4 KiB blocks of the disk, 0 for the explorer's own.
   public var blockCount: UInt64 = 0
-  /// What is beside the work: sizes and options.
+  /// Sizes and options.
   public var shape = Shape()
   /// Changes the disk.
   public var profile: @Sendable (inout DiskProfile) -> Void = { _ in }
-  /// What goes wrong at the disk.
+  /// The faults of the disk.
   public var faults: @Sendable (inout SeededRandom) -> [DiskFault] = { _ in [] }
   /// The work.
   public let workload: @Sendable (inout SeededRandom) -> any Workload
@@ -39,7 +39,7 @@ public struct Scenario: Sendable {
   }
 }
 
-/// Makes a filesystem for a disk, in memory.
+/// Creates the file service under test for a disk and an arena.
 public struct Mounter {
   public let make: (SimulatedMemory, SimulatedDisk, Scenario) -> any FileService
 
@@ -48,7 +48,7 @@ public struct Mounter {
   }
 }
 
-/// A broken promise, and how to see it again.
+/// A broken promise, and how to reproduce it.
 public struct Violation: CustomStringConvertible, Sendable {
   public var scenario: String
   public var seed: UInt64
@@ -59,7 +59,7 @@ public struct Violation: CustomStringConvertible, Sendable {
   public var choice: String
   public var message: String
 
-  /// The command that shows it again.
+  /// The command that reproduces it.
   public var command: String {
     let place = point > 0 ? " --point \(point) --state \(state)" : ""
     return "crash --workload \(scenario) --run \(seed)\(place)"

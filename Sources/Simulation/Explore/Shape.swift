@@ -1,28 +1,28 @@
-/// The sizes and options that a run has, beside its work.
+/// The sizes and options of a run.
 public struct Shape: Sendable {
   /// 4 KiB blocks of the disk, 0 for the explorer's own.
   public var blockCount: UInt64 = 0
-  /// Blocks of a segment, nil for what mkfs takes.
+  /// Blocks of a segment; nil for mkfs's choice.
   public var segmentBlocks: UInt32?
   /// 4 KiB frames of the cache: of the run, and of the mounts after it.
   public var frameCount = 2048
   public var recoveryFrames = 2048
-  /// Requests that can be under way at once.
+  /// Requests that can be in flight at once.
   public var slots = 8
   /// Checkpoint after this many log blocks, in the run and in the mounts after it; 0 for the scenario's.
   public var checkpointBlocks: UInt64 = 0
   public var recoveryCheckpointBlocks: UInt64 = 0
-  /// Within which a background commit starts, ns.
+  /// The time within which a background commit begins, ns.
   public var commitInterval: UInt64 = 5_000_000_000
-  /// Whole blocks from which on a write is not copied.
+  /// A write of at least so many whole blocks is not copied.
   public var borrowedBlocks: UInt64 = 2
   /// Whether freed segments are discarded where the disk can.
   public var discards = true
   /// Nodes that a step of a checkpoint writes.
   public var checkpointNodesPerStep = 48
-  /// Whether a mount only reads, until it is made writable.
+  /// Whether mounts are read-only, until they are made writable.
   public var readsOnly = false
-  /// Where not 0, blocks in memory now and then count as missing.
+  /// Unless 0, some blocks in memory count as missing; see `Options.missSeed`.
   public var missSeed: UInt64 = 0
 
   public init() {}

@@ -3,25 +3,25 @@ import FileSystem
 import Format
 import Glibc
 
-/// Fills small disks in every way there is, goes on working on them when they are full, cuts the power at any moment, and
-/// does it again on what is left.
+/// Fills small disks in every way there is, goes on working on them when they are full, cuts the power at any
+/// moment, and does it again on the disk that is left.
 ///
-/// Every mount must succeed, every request must be answered within a bounded number of events, what was synced must be
-/// there, what removes or overwrites must never be refused for want of space, and what statfs calls available must be to
-/// be had.
+/// Every mount must succeed, every request must be answered within a bounded number of events, synced data
+/// must be there, removing and overwriting must never fail for lack of space, and as much as statfs reports
+/// as available must be writable.
 public final class FillProof {
   /// What a disk is filled with.
   public enum Kind: String, CaseIterable, Sendable {
     case links, names, attributes, maps, data, files
   }
 
-  /// What one disk went through.
+  /// What happened with one disk.
   public struct Outcome: Sendable {
     public var mounts = 0
     public var operations = 0
     /// Requests refused because the disk was full.
     public var refusals = 0
-    /// The most events that a request, and that a mount took.
+    /// The most events that a request took, and that a mount took.
     public var longestRequest = 0
     public var longestMount = 0
     /// Blocks that the log wrote.
@@ -42,7 +42,7 @@ public final class FillProof {
   private var harness: Harness
   private var outcome = Outcome()
 
-  /// Files with something to overwrite, and how many of their blocks are there, a stride apart.
+  /// Files that can be overwritten, and how many blocks they have, a stride apart.
   private var files: [(node: UInt64, blocks: UInt64, stride: UInt64)] = []
   /// Names that may be removed.
   private var removable: [String] = []
@@ -73,7 +73,7 @@ public final class FillProof {
     return Harness(service: service, disk: disk, memory: memory, seed: seed, clock: clock)
   }
 
-  /// Lives through `lives` mounts of one disk, each ended by a power cut but the last.
+  /// Runs `lives` mounts of one disk; each but the last ends with a power cut.
   public func run(lives: Int) throws -> Outcome {
     for life in 0..<lives {
       try mount()
@@ -117,7 +117,7 @@ public final class FillProof {
     isFull = false
   }
 
-  /// What was synced is there; what else is there may be removed.
+  /// Checks that synced files are there; other files found may be removed from now on.
   private func compare() throws {
     removable = []
     for (name, content) in kept.sorted(by: { $0.key < $1.key }) {
@@ -155,7 +155,7 @@ public final class FillProof {
     return (0..<count).map { UInt8(truncatingIfNeeded: (first &+ UInt64($0)) &* 0x9E37_79B9 >> 11) }
   }
 
-  /// Everything can be removed, and all room comes back.
+  /// Checks that everything can be removed, and that all space is free then.
   private func empty() throws {
     for name in try names() { try remove(name) }
     for node in harness.lookups.keys.sorted() { try harness.forget(node) }
@@ -287,13 +287,13 @@ public final class FillProof {
     }
   }
 
-  /// Overwrites blocks that are there: that is never refused.
+  /// Overwrites blocks that exist, which is never refused.
   private func overwrite() throws {
     guard let file = random.pick(files), file.blocks > 0, !isFull else { return }
     let calls = (0..<random.number(1...20)).map { _ in
       write(file.node, block: random.next() % file.blocks * file.stride)
     }
-    // Those that hit a hole left by a refused write may be refused.
+    // An overwrite that hits a hole, left by a refused write, may be refused.
     let space = try ask(Call(.statfs, node: 1)).reply.space
     for answer in try askAll(calls) where answer.error != 0 {
       guard outcome.refusals > 0, answer.error == ENOSPC, space.available < 40 else {
@@ -302,7 +302,7 @@ public final class FillProof {
     }
   }
 
-  /// Makes a small file and syncs it: from then on it must be there.
+  /// Makes a small file and syncs it: it must be there after any crash.
   private func keep() throws {
     let name = freshName()
     guard let node = try makeFile(name) else { return }
@@ -335,7 +335,7 @@ public final class FillProof {
     try harness.forget(node)
   }
 
-  /// What removes is never refused.
+  /// Removes a name, which is never refused.
   private func remove(_ name: String) throws {
     kept[name] = nil
     let answer = try ask(Call(.unlink, node: 1, name: name))
@@ -359,7 +359,7 @@ public final class FillProof {
 
   private func ask(_ call: Call) throws -> Answer { try askAll([call])[0] }
 
-  /// Has several requests under way at once.
+  /// Makes several requests at the same time.
   private func askAll(_ calls: [Call]) throws -> [Answer] {
     var answers: [Answer?] = Array(repeating: nil, count: calls.count)
     var slots: [Int: Int] = [:]

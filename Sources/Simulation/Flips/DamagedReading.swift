@@ -1,11 +1,12 @@
 import FileProtocol
 import Glibc
 
-/// Reads all of a filesystem that may be damaged, and compares it with what it was: each answer must be right or EIO.
+/// Reads all of a filesystem that may be damaged, and compares it with its undamaged state: each reply must
+/// be right or EIO.
 struct DamagedReading {
-  /// Answers that were EIO.
+  /// Replies that were EIO.
   private(set) var refusals = 0
-  /// Answers that were neither right nor EIO, in words.
+  /// Replies that were neither right nor EIO, in words.
   private(set) var lies: [String] = []
 
   private let harness: Harness
@@ -21,7 +22,7 @@ struct DamagedReading {
     for node in harness.lookups.keys.sorted() { try harness.forget(node) }
   }
 
-  /// The answer to a request, nil when it was refused.
+  /// The reply to a request; nil when it was refused.
   private mutating func ask(_ call: Call) throws -> Answer? {
     let answer = try harness.call(call)
     guard answer.error != 0 else { return answer }
@@ -50,8 +51,8 @@ struct DamagedReading {
     }
   }
 
-  /// Looks every name up, visits what it leads to, and lists the directory in both ways: only a listing that was refused
-  /// may lack names. Names are listed before anything else is asked of what they lead to, as `ls -l` does.
+  /// Looks every name up, reads its inode, and lists the directory in both ways: only a listing that was
+  /// refused may lack names. Names are listed before any other request for their inodes, as `ls -l` does.
   private mutating func readDirectory(_ id: UInt64, _ node: Recovered.Node) throws {
     try compareListing(id, node, .readdirplus)
     for (name, child) in node.entries.sorted(by: { $0.value < $1.value }) {

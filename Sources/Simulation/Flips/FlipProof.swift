@@ -4,16 +4,18 @@ import FileSystem
 import Format
 import Glibc
 
-/// Flips single bits of a full disk and looks what comes of it: right data or an error, and the checker finds it.
+/// Flips single bits of a full disk: a read must then return right data or an error, and the checker must
+/// find the flip.
 ///
-/// A block is live when the checker reads it, or when a mount that reads everything misses it: a flip in such a block must be
-/// found. (A mount also looks at the block where the log would go on, which may hold anything.)
+/// A block is live when the checker reads it, or when a flip in it makes a mount that reads everything fail:
+/// a flip in such a block must be found. (A mount also reads the block where the log would go on, which may
+/// hold anything.)
 public final class FlipProof {
   /// What one flip led to.
   public enum Outcome: Sendable, Equatable {
-    /// Nobody reads the block.
+    /// Neither the mount nor the checker needs the block.
     case unused
-    /// The checker finds it; `refusals` answers of the mount were EIO, none when there was a second copy.
+    /// The checker finds it; `refusals` replies of the mount were EIO, none when there was a second copy.
     case found(refusals: Int)
     /// The filesystem would not mount, and the checker says why.
     case refused
@@ -29,7 +31,7 @@ public final class FlipProof {
   private let isLive: [Bool]
 
   /// Fills a disk and reads it once.
-  /// - Throws: `SimulationFailure` when the disk cannot be filled, or what was written does not read back.
+  /// - Throws: `SimulationFailure` when the disk cannot be filled, or does not read back as written.
   public init(blockCount: UInt64, seed: UInt64) throws {
     let disk = try FullDisk(pool: pool, memory: memory, blockCount: blockCount, seed: seed)
     image = disk.image

@@ -3,9 +3,10 @@ import FileSystem
 import Format
 import Glibc
 
-/// A disk that a small filesystem fills to the last block with things of every kind, unmounted in order.
+/// A disk with a small filesystem that is filled to the last block with files of every kind, unmounted in
+/// order.
 struct FullDisk {
-  /// What was put there, by path.
+  /// The contents of files, by path.
   private(set) var contents: [String: [UInt8]] = [:]
   private(set) var image: DiskImage
 
@@ -14,7 +15,7 @@ struct FullDisk {
   private static let manyNames = 600
 
   /// Fills a new disk of `blockCount` 4 KiB blocks.
-  /// - Throws: `SimulationFailure` when the filesystem refuses anything for another reason than lack of room.
+  /// - Throws: `SimulationFailure` when a request fails for another reason than lack of space.
   init(pool: BlockPool, memory: SimulatedMemory, blockCount: UInt64, seed: UInt64) throws {
     image = try DiskImage.formatted(pool: pool, blockCount: blockCount, seed: seed)
     let disk = SimulatedDisk(image, seed: seed)

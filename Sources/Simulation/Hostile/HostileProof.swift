@@ -3,19 +3,20 @@ import FileProtocol
 import FileSystem
 import Format
 
-/// Drives images whose checksums are all right and whose contents lie: through a read-only mount, a mount that changes
+/// Runs images with right checksums and wrong contents through a read-only mount, a mount that changes
 /// everything, and the checker without and with repairs.
 ///
-/// Nothing may trap, hang or go on without bound. What the checker calls clean must serve without an error and still be clean
-/// afterwards; what it calls mended must be clean when it is checked again.
+/// Nothing may trap, hang or go on without bound. An image that the checker finds clean must be usable
+/// without an error and still be clean afterwards; one that it has repaired must be clean when it is checked
+/// again.
 public final class HostileProof {
-  /// What one image led to.
+  /// The result with one image.
   public struct Outcome: Sendable {
     /// Whether each mount was refused, the read-only one first.
     public var refused = [false, false]
-    /// Answers that were errors about damage.
+    /// Replies that were errors about damage.
     public var errors = 0
-    /// Errors that the checker found; nil when it could not begin.
+    /// Errors that the checker found; nil when it could not check the image.
     public var findings: Int?
     /// Errors left after a repair.
     public var left: Int?
@@ -29,7 +30,7 @@ public final class HostileProof {
   private let memory = SimulatedMemory()
   private let bases: [(sealed: SealedImage, catalog: StructureCatalog)]
 
-  /// Fills the disks that are lied about.
+  /// Fills the disks from which hostile images are made.
   /// - Throws: `SimulationFailure` when they cannot be filled.
   public init(seed: UInt64 = 1) throws {
     let disk = try RichDisk(pool: pool, memory: memory, seed: seed)
@@ -39,12 +40,12 @@ public final class HostileProof {
     }
   }
 
-  /// How many structures of a kind there are to lie about, in both images.
+  /// How many structures of a kind there are, in both images.
   public func count(_ structure: LiedStructure) -> Int {
     bases.reduce(0) { $0 + ($1.catalog.places[structure]?.count ?? 0) }
   }
 
-  /// Makes the image of a seed and drives it.
+  /// Makes the image of a seed and runs it.
   /// - Throws: `SimulationFailure` with what went wrong.
   public func run(_ structure: LiedStructure?, seed: UInt64) throws -> Outcome {
     try pool.scratch { () throws(SimulationFailure) in
@@ -118,7 +119,7 @@ public final class HostileProof {
 
   // MARK: The checker
 
-  /// Counts what the checker finds when it may change nothing.
+  /// Counts the findings of a check without repairs.
   private func check(_ image: DiskImage, _ outcome: inout Outcome) throws {
     let overlay = Overlay(over: ImageReader(image))
     do throws(ImageError) {
@@ -132,7 +133,7 @@ public final class HostileProof {
     } catch { outcome.findings = nil }
   }
 
-  /// Mends what can be mended, as fsck does with consent to everything, and checks again.
+  /// Repairs everything that can be repaired, as fsck.varve -y does, and checks again.
   private func repair(_ image: DiskImage, _ outcome: inout Outcome) throws {
     let overlay = Overlay(over: ImageReader(image))
     do throws(ImageError) {
@@ -161,7 +162,7 @@ public final class HostileProof {
     try serve(overlay)
   }
 
-  /// What was mended must serve without an error.
+  /// Checks that a repaired filesystem is usable without an error.
   private func serve(_ overlay: Overlay) throws {
     var image = DiskImage(pool: pool, blockCount: overlay.blockCount)
     let buffer = UnsafeMutableRawPointer.allocate(byteCount: Page.size, alignment: 16)

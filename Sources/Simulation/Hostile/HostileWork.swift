@@ -2,9 +2,9 @@ import FileProtocol
 import Format
 import Glibc
 
-/// Does everything that a user can do to a filesystem that may lie, whatever is answered.
+/// Does everything that a user can do on a filesystem with wrong contents, whatever the replies are.
 struct HostileWork {
-  /// Answers that an ordinary filesystem would not give: those that say that something is damaged.
+  /// Replies that were errors about damage, in words.
   private(set) var refusals: [String] = []
 
   private let harness: Harness
@@ -16,7 +16,7 @@ struct HostileWork {
   private static let listingLimit = 400
 
   /// Walks and reads everything that can be reached, and with `writing` changes all of it afterwards.
-  /// - Throws: `SimulationFailure` when the filesystem hangs, misuses its surroundings or goes on for too long.
+  /// - Throws: `SimulationFailure` when the filesystem hangs, misuses the disk or takes too long.
   init(_ harness: Harness, writing: Bool) throws {
     self.harness = harness
     try walk()
@@ -86,7 +86,7 @@ struct HostileWork {
     return names
   }
 
-  /// Whether the kernel takes the name: a directory that shows another cannot be listed at all.
+  /// Whether the kernel accepts the name: it refuses a whole listing with a name that it does not accept.
   private static func isName(_ name: [UInt8]) -> Bool {
     !name.isEmpty && name.count <= 255 && !name.contains(0) && !name.contains(UInt8(ascii: "/"))
       && name != [46] && name != [46, 46]

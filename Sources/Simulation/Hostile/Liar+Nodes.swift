@@ -1,6 +1,6 @@
 import Format
 
-/// Lies in nodes and in the tables that find them.
+/// Wrong values in nodes and in the node tables.
 extension Liar {
   mutating func lieAboutNode(_ structure: LiedStructure) {
     guard let place = values.random.pick(catalog.places[structure] ?? []) else { return }
@@ -40,7 +40,8 @@ extension Liar {
     }
   }
 
-  /// Lies about one of the entries that fill some bytes, mostly one in use; `stranger` is a whole entry of another block.
+  /// Puts a wrong value into one of the entries in some bytes, mostly one in use; `stranger` is an entry of
+  /// another block.
   private static func lieAboutEntry(
     _ values: inout LyingValues, _ page: Page, _ bytes: Range<Int>, _ stranger: Entry
   ) {

@@ -1,6 +1,6 @@
 import Format
 
-/// Makes hostile images of a whole one: something in it lies, and every checksum is right.
+/// Makes hostile images from an intact one: some value in it is wrong ("a lie"), and every checksum is right.
 struct Liar {
   var sealed: SealedImage
   let catalog: StructureCatalog
@@ -43,7 +43,7 @@ struct Liar {
     }
   }
 
-  /// Hands an editing function a change that draws its values from here.
+  /// Calls an editing function with a change that draws its values from this liar's.
   mutating func edit(
     _ editor: (inout SealedImage, (Page) -> Void) -> Void,
     _ change: @escaping (inout LyingValues, Page) -> Void
@@ -57,7 +57,7 @@ struct Liar {
 
   private mutating func lieAboutCheckpoint() {
     let kind = values.random.below(4)
-    // A number that counts upwards is only believed when the log agrees.
+    // A counter is accepted only if the log's headers agree with it.
     if kind == 0 { return lieAboutCounters() }
     edit({ $0.editPack($1) }) { values, page in
       switch kind {
@@ -70,7 +70,7 @@ struct Liar {
     }
   }
 
-  /// Puts sequence or epoch of the log near its end, in the checkpoint and in every header.
+  /// Puts sequence or epoch of the log near its limit, in the checkpoint and in every header.
   private mutating func lieAboutCounters() {
     let isEpoch = values.random.chance(50)
     let distance = UInt64(values.random.below(sealed.headers.count + 4))
@@ -138,7 +138,7 @@ struct Liar {
     if let fields = LyingFields.records[kind], values.random.chance(70) {
       return values.lie(page, in: fields, from: record.lowerBound)
     }
-    // Names and values lie behind the fields, each with its length before it.
+    // Names and values follow the fields, each with its length before it.
     let place = values.random.below(max(1, record.count))
     values.lie(page, at: record.lowerBound + place, width: values.random.pick([1, 2, 4, 8, 8]) ?? 8)
   }

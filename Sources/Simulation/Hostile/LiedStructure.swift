@@ -1,4 +1,4 @@
-/// What a hostile image lies about.
+/// The kind of structure in which a hostile image has a wrong value.
 public enum LiedStructure: String, CaseIterable, Sendable {
   case superblock, checkpoint, usage
   case logHeader, logRecord, segmentHeader

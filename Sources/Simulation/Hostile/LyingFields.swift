@@ -1,11 +1,11 @@
 import Format
 
-/// Where a lie about a structure can be told: in its fields but the magic number, without which it would be no such
-/// structure, by widths that an integer has.
+/// The integers of a structure that can get a wrong value: its fields except the magic number, without which
+/// it would be no such structure.
 struct LyingFields {
   let places: [(offset: Int, width: Int)]
 
-  /// - Parameter sealed: the structure holds its own checksum, which is made right again.
+  /// - Parameter sealed: whether the structure holds its own checksum, which is computed again.
   init(_ layout: StructureLayout, sealed: Bool = false) {
     let fields = layout.fields.filter { $0.kind != .magic && !(sealed && $0.name == "checksum") }
     places = fields.flatMap { field in Self.widths(field.size).map { (field.offset, $0) } }
@@ -14,7 +14,7 @@ struct LyingFields {
   private static func widths(_ size: Int) -> [Int] {
     switch size {
     case 1, 2, 4, 8: [size]
-    // An address and what shares an integer with it.
+    // An address and the field that shares an integer with it.
     case 6: [2, 4, 8]
     default: [8]
     }

@@ -1,7 +1,7 @@
 import Format
 
-/// Values for a field of a hostile image: the ends of its range, neighbours of what it held, and whatever would mean something
-/// there.
+/// Values for a field of a hostile image: the ends of its range, neighbours of its value, and numbers that
+/// are valid elsewhere.
 struct LyingValues {
   var random: SeededRandom
   private let blocks: [UInt64]
@@ -42,12 +42,12 @@ struct LyingValues {
     }
   }
 
-  /// A block's number: at a border, or anywhere.
+  /// A block's number: at a boundary, or anywhere.
   mutating func address() -> UInt64 {
     random.chance(50) ? random.pick(blocks) ?? 0 : random.next() % (blocks[7] + 2)
   }
 
-  /// An inode's id; mostly of one that is there.
+  /// An inode's id; mostly of one that exists.
   mutating func inode() -> NodeID {
     switch random.below(8) {
     case 0: .root
@@ -57,7 +57,7 @@ struct LyingValues {
     }
   }
 
-  /// An internal node's number; mostly of one that is there.
+  /// An internal node's number; mostly of one that exists.
   mutating func node() -> UInt64 { random.chance(90) ? random.pick(nodes) ?? 1 : random.next() >> 24 }
 
   /// A name that no directory may hold, or a harmless one.

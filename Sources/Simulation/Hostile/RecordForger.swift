@@ -1,7 +1,7 @@
 import Format
 
-/// Directory records that make a valid run and still lie: names nobody may give, names twice, inodes that are elsewhere or
-/// nowhere, keys that are not the name's.
+/// Directory records that are well-formed and still wrong: invalid names, duplicate names, inodes that are
+/// elsewhere or do not exist, keys of other names.
 struct RecordForger {
   private struct Record {
     var key: UInt64
@@ -29,7 +29,7 @@ struct RecordForger {
     }
   }
 
-  /// The records with a lie among them, as they lie in a block.
+  /// The records with a wrong one among them, encoded as in a block.
   func forge(_ values: inout LyingValues, _ hash: DirectoryHash) -> [UInt8] {
     var forged = records
     guard !forged.isEmpty else { return [] }
@@ -38,7 +38,7 @@ struct RecordForger {
     case 0, 1, 2: forged[index].node = values.inode().raw
     case 3: forged[index].name = values.name(insteadOf: forged[index].name)
     case 4:
-      // A name twice, perhaps for another inode.
+      // A duplicate name, perhaps for another inode.
       var twin = forged[index]
       twin.key += 1
       if values.random.chance(50) { twin.node = values.inode().raw }
@@ -46,7 +46,7 @@ struct RecordForger {
     case 5: forged[index].key = values.value(insteadOf: forged[index].key, width: 8)
     case 6: forged[index].type = UInt8(truncatingIfNeeded: values.random.next())
     default:
-      // One inode has another's name too.
+      // An inode gets a further name.
       forged[index].node = values.random.pick(forged)?.node ?? 1
     }
     if values.random.chance(80) {

@@ -2,7 +2,8 @@ import FileProtocol
 import FileSystem
 import Format
 
-/// A small disk with something of every structure: once unmounted in order, once left with a log to be replayed.
+/// A small disk with at least one of every structure: once unmounted in order, once left with a log to be
+/// replayed.
 struct RichDisk {
   let clean: DiskImage
   let torn: DiskImage
@@ -104,7 +105,7 @@ struct RichDisk {
     _ = try harness.ask(Call(.fallocate, node: promised).with { $0.length = 1 << 20 })
   }
 
-  /// Leaves orphans and blocks that were cut off.
+  /// Leaves orphans and detached trees.
   private static func cut(_ harness: Harness) throws {
     let held = try file("held", in: 1, [(2 << 20, 250_000)], harness)
     _ = try harness.ask(Call(.unlink, node: 1, name: "held"))
@@ -114,7 +115,7 @@ struct RichDisk {
     _ = try harness.ask(Call(.setattr, node: held).with { $0.change.mode = 0o600 })
   }
 
-  /// Changes of every kind that only the log has.
+  /// Makes changes of every kind that are only in the log.
   private static func logMore(_ harness: Harness) throws {
     let log = try directory("log", in: 1, harness)
     for index in 0..<12 {

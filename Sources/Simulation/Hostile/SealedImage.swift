@@ -1,9 +1,9 @@
 import Format
 
-/// An image whose structures can be changed at will, with every checksum that covers the change made right again: the node's
-/// in its table, those of the table's blocks above it, and the checkpoint's.
+/// An image whose structures can be changed, with every checksum that covers the change computed again: the
+/// node's in its table, those of the table blocks above it, and the checkpoint's.
 ///
-/// A node counts as level -1 of the table that finds it.
+/// A node counts as level -1 of its table.
 struct SealedImage {
   private(set) var image: DiskImage
   let superblock: Superblock
@@ -11,12 +11,12 @@ struct SealedImage {
   /// The newest checkpoint, as it lies on the disk, and its slot.
   private(set) var pack: [UInt8]
   private let slot: Int
-  /// Where the headers of the log behind the checkpoint lie, in order.
+  /// The addresses of the headers of the log after the checkpoint, in order.
   private(set) var headers: [UInt64] = []
 
   var geometry: Geometry { superblock.geometry }
 
-  /// - Throws: `SimulationFailure` when there is no whole filesystem on the image.
+  /// - Throws: `SimulationFailure` when there is no intact filesystem on the image.
   init(_ image: DiskImage) throws {
     let page = Page(image.pool.bytes(image.versions[0]))
     guard let superblock = try? Superblock(decoding: page) else { throw SimulationFailure("no superblock") }
@@ -60,19 +60,19 @@ struct SealedImage {
     return found
   }
 
-  /// The log header at a block, nil when it holds none.
+  /// The log header at a block; nil when it holds none.
   func header(at block: UInt64) -> LogHeader? {
     page(block).flatMap {
       LogHeader(decoding: $0, address: block, nonce: superblock.nonce, checksum: checksum)
     }
   }
 
-  /// A block, to be looked at; nil outside of the disk.
+  /// A block, to be read; nil outside of the disk.
   func page(_ block: UInt64) -> Page? {
     block < image.blockCount ? Page(image.pool.bytes(image.versions[Int(block)])) : nil
   }
 
-  /// Changes a block, and nothing that covers it.
+  /// Changes a block, without the checksums that cover it.
   private mutating func rewrite(_ block: UInt64, _ body: (Page) -> Void) {
     let version = image.pool.add(image.pool.bytes(image.versions[Int(block)]))
     body(Page(image.pool.bytes(version)))
@@ -93,7 +93,7 @@ struct SealedImage {
     }
   }
 
-  /// Changes the newest checkpoint, of which `body` gets the first block, and seals it in both copies.
+  /// Changes the newest checkpoint, of which `body` gets the first block, and its checksum, in both copies.
   mutating func editPack(_ body: (Page) -> Void) {
     let count = pack.count
     let checksum = checksum
@@ -142,7 +142,7 @@ struct SealedImage {
   /// The levels of a table.
   func height(_ kind: OwnerKind) -> Int { Int(packField(TableRoot.fields.height, of: Self.rootOffset(kind))) }
 
-  /// The entry that leads to a block of a table, or to a node at level -1; nil when there is none.
+  /// The entry that refers to a block of a table, or to a node at level -1; nil when there is none.
   func entry(_ kind: OwnerKind, level: Int, index: UInt64) -> Entry? {
     let height = height(kind)
     guard (1...5).contains(height), level < height else { return nil }
@@ -164,7 +164,8 @@ struct SealedImage {
     return page(entry.address)
   }
 
-  /// Changes a block of a table, or a node at level -1, and seals all above it. Nothing happens when there is none.
+  /// Changes a block of a table, or a node at level -1, and the checksums above it. Nothing happens when
+  /// there is none.
   mutating func editTable(_ kind: OwnerKind, level: Int, index: UInt64, _ body: (Page) -> Void) {
     guard let entry = entry(kind, level: level, index: index), geometry.segment(of: entry.address) != nil
     else { return }
@@ -183,7 +184,8 @@ struct SealedImage {
 
   // MARK: The log
 
-  /// Changes header `index` of the log behind the checkpoint, and seals those after it, each of which covers the one before.
+  /// Changes header `index` of the log after the checkpoint, and the checksums of those after it, each of
+  /// which holds that of the one before.
   mutating func editHeader(_ index: Int, _ body: (Page) -> Void) {
     let (checksum, headers) = (checksum, headers)
     var previous: UInt32?
@@ -197,7 +199,7 @@ struct SealedImage {
     }
   }
 
-  /// Changes the header at a block of the nodes' or the cleaner's log, which no other covers.
+  /// Changes the header at a block of the nodes' or the cleaner's log, whose checksum no other header holds.
   mutating func editHeader(at block: UInt64, _ body: (Page) -> Void) {
     let checksum = checksum
     rewrite(block) { page in
@@ -207,7 +209,7 @@ struct SealedImage {
     }
   }
 
-  /// Changes a block behind header `index` of the log.
+  /// Changes a block after header `index` of the log.
   mutating func editLogBlock(_ index: Int, block: Int, _ body: (Page) -> Void) {
     let at = headers[index] + 1 + UInt64(block)
     rewrite(at, body)

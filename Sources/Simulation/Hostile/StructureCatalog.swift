@@ -2,7 +2,7 @@ import Format
 
 /// Where an image has structures of each kind.
 struct StructureCatalog {
-  /// A block that a node table, or one of the two tables itself, leads to.
+  /// A node, or a block of one of the two node tables.
   struct Place {
     let table: OwnerKind
     /// -1 for a node.

@@ -1,6 +1,6 @@
 import FileProtocol
 
-/// Something a client of the filesystem does. Nodes are numbers of the model; 0 is the root directory.
+/// An action of a client of the filesystem. Nodes are numbers of the model; 0 is the root directory.
 public enum Action {
   case lookup(parent: Int, name: String)
   /// Makes a regular file and leaves it open. `id` comes from `World.reserve`, here and below.
@@ -30,9 +30,9 @@ public enum Action {
   /// Compares attributes, target and extended attributes.
   case inspect(node: Int)
   case space
-  /// The kernel drops what it knows of a node.
+  /// The kernel gives back all lookups of a node.
   case forget(node: Int)
-  /// Nothing, for a while.
+  /// Lets time pass without requests.
   case idle(nanoseconds: UInt64)
 }
 

@@ -1,9 +1,10 @@
 import Format
 import Glibc
 
-/// What the promise allows a file to be after a crash.
+/// The contents, size and time that the promise allows a file to have after a crash.
 extension FileHistory {
-  /// What is wrong with a recovered file when `position` of its client's operations are durable, nil when nothing is.
+  /// What is wrong with a recovered file when the first `position` of its client's operations are durable;
+  /// nil when nothing is.
   func fault(position: Int, content: [UInt8], modified: Int64) -> String? {
     let floor = promises.reduce(syncedTick) { $1.position <= position ? max($0, $1.tick) : $0 }
     let allowed = changes(position: position, floor: floor, ofSize: true)
@@ -29,14 +30,14 @@ extension FileHistory {
       let isZeros = Self.areZeros(bytes)
       let past = sizes[..<allowed.endIndex]
       if isZeros, !isBare, !mayBeZeros(block, count: bytes.count, position: position, floor: floor, past) {
-        return "block \(block) holds zeros: the file's size ran ahead of its data"
+        return "block \(block) holds zeros: the file's size was durable before its data"
       }
     }
     return nil
   }
 
-  /// Whether a block may be zeros, as a hole that the file had there since the last moment known to be durable, or as zeros that
-  /// were written: the size that recovery gives a file never runs ahead of its data.
+  /// Whether a block may be zeros, as a hole that the file has had there since the last moment known to be
+  /// durable, or as zeros that were written: recovery never gives a file a size without the data below it.
   /// - Parameter past: the changes that may have happened.
   private func mayBeZeros(
     _ block: UInt64, count: Int, position: Int, floor: UInt64, _ past: ArraySlice<SizeChange>
@@ -56,8 +57,8 @@ extension FileHistory {
       }
   }
 
-  /// The sizes (or times) that the file had between the last moment known to be durable and the first operation on its
-  /// size (or time) that is not.
+  /// The sizes (or times) that the file had between the last moment known to be durable and the first
+  /// operation on its size (or time) that is not.
   private func changes(position: Int, floor: UInt64, ofSize: Bool) -> ArraySlice<SizeChange> {
     func bounds(_ change: SizeChange, _ test: (Int) -> Bool) -> Bool {
       guard let place = change.position, change.setsSize || !ofSize else { return false }
@@ -68,8 +69,8 @@ extension FileHistory {
     return sizes[low..<(high ?? sizes.count)]
   }
 
-  /// Changes of the time, and those that were under way when the first of them began: of operations at once the last to begin need
-  /// not be the last to be carried out.
+  /// Changes of the time, and those that were under way when the first of them began: of concurrent
+  /// operations the last to begin need not be the last to be carried out.
   private func timesPossible(_ times: ArraySlice<SizeChange>) -> [SizeChange] {
     let begin = times.first?.modified.earliest ?? 0
     return sizes[..<times.startIndex].filter { $0.modified.latest > begin } + times
@@ -113,7 +114,8 @@ extension FileHistory {
     return kept
   }
 
-  /// Whether a block of zeros would be an emptied file's rewriting lost: its size is that of the new data.
+  /// Whether a block of zeros would mean that the rewriting of an emptied file was lost: the file has the
+  /// size of the new data.
   private func mustBeRewritten(_ versions: [Version], cuts: [Cut], floor: UInt64, sizeSince: UInt64) -> Bool {
     guard let emptied = cuts.last, emptied.size == 0, emptied.tick > floor,
       let first = versions.first(where: { $0.tick > emptied.tick })
@@ -121,7 +123,7 @@ extension FileHistory {
     return sizeSince >= first.tick
   }
 
-  /// Whether `found` is a version of which only `kept` bytes are left, zeros behind them.
+  /// Whether `found` is a version of which only the first `kept` bytes are left, followed by zeros.
   private static func equal(_ found: ArraySlice<UInt8>, _ version: [UInt8], kept: Int) -> Bool {
     let count = min(found.count, kept)
     let same = found.withUnsafeBytes { left in

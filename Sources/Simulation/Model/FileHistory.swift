@@ -1,6 +1,6 @@
 import Format
 
-/// Everything a file has contained and how long it was, for as long as it has existed.
+/// All contents and sizes that a file has had since it was made.
 final class FileHistory {
   /// A length the file had, and since when.
   struct SizeChange {
@@ -11,17 +11,17 @@ final class FileHistory {
     var modified: Moment
     /// Whether the operation set the size, not only the time.
     var setsSize = true
-    /// Recovery may give the file this size without any data that came before.
+    /// Recovery may give the file this size without any of the data written before.
     var isBare = false
   }
 
-  /// What a block contained, behind the end of the file zeros.
+  /// The contents of a block, with zeros past the end of the file.
   struct Version {
     var tick: UInt64
     var bytes: [UInt8]
   }
 
-  /// The file was cut (or lengthened) to a size by a client's operation.
+  /// The file was truncated or extended to a size by a client's operation.
   struct Cut {
     var tick: UInt64
     var position: Int
@@ -31,11 +31,11 @@ final class FileHistory {
   private(set) var sizes: [SizeChange] = []
   private(set) var versions: [UInt64: [Version]] = [:]
   private(set) var cuts: [Cut] = []
-  /// What the file contains now; blocks of zeros may be missing.
+  /// The file's current contents; blocks of zeros may be missing.
   private var current: [UInt64: [UInt8]] = [:]
   /// Everything before this tick was synced.
   var syncedTick: UInt64 = 0
-  /// Where a client's operation is durable, everything before a tick is: replacing a file by rename.
+  /// If a client's operation is durable, everything before a tick is too: as when a rename replaces a file.
   private(set) var promises: [(position: Int, tick: UInt64)] = []
 
   init(tick: UInt64, position: Int, moment: Moment) {
@@ -73,26 +73,26 @@ final class FileHistory {
     resize(max(size, offset + UInt64(bytes.count)), tick: tick, moment: moment)
   }
 
-  /// Makes a range zeros, the size staying; a hole and written zeros are the same.
+  /// Makes a range zeros without changing the size; a hole and written zeros are the same.
   func clear(_ offset: UInt64, count: UInt64, tick: UInt64, moment: Moment) {
     let end = min(offset + count, size)
     if offset < end { put(offset: offset, count: end - offset, tick: tick) { _ in 0 } }
     resize(size, tick: tick, moment: moment)
   }
 
-  /// Notes a size that a write or fallocate brought about.
+  /// Records a size that a write or fallocate has set.
   func resize(_ size: UInt64, tick: UInt64, moment: Moment) {
     sizes.append(SizeChange(tick: tick, position: nil, size: size, modified: moment))
   }
 
-  /// Lengthens the file to a size that recovery may give it without any of the data written before.
+  /// Extends the file to a size that recovery may give it without any of the data written before.
   func mayResize(_ size: UInt64, tick: UInt64, moment: Moment) {
     let now = self.size
     sizes.append(SizeChange(tick: tick, position: nil, size: size, modified: moment, isBare: true))
     if now > size { resize(now, tick: tick, moment: moment) }
   }
 
-  /// Changes the size by an operation of its own.
+  /// Truncates or extends the file.
   func cut(to size: UInt64, tick: UInt64, position: Int, moment: Moment) {
     let block = size / UInt64(Page.size)
     let inside = Int(size % UInt64(Page.size))
@@ -105,12 +105,12 @@ final class FileHistory {
     sizes.append(SizeChange(tick: tick, position: position, size: size, modified: moment))
   }
 
-  /// Notes that an operation set the modification time.
+  /// Records that an operation set the modification time.
   func touch(_ moment: Moment, tick: UInt64, position: Int) {
     sizes.append(SizeChange(tick: tick, position: position, size: size, modified: moment, setsSize: false))
   }
 
-  /// Notes that everything before `tick` is durable where operation `position` is.
+  /// Records that everything before `tick` is durable if operation `position` is.
   func promise(position: Int, tick: UInt64) { promises.append((position, tick)) }
 
   private func put(offset: UInt64, count: UInt64, tick: UInt64, _ byte: (Int) -> UInt8) {

@@ -2,7 +2,7 @@ import FileProtocol
 
 /// A file, directory, symlink or special file of the model.
 public final class ModelNode {
-  /// What of a node is ordered: an operation sets it, all or nothing.
+  /// The attributes of a node that operations set in order, all or nothing.
   struct State {
     var mode: UInt32 = 0
     var uid: UInt32 = 0
@@ -21,11 +21,11 @@ public final class ModelNode {
 
   /// Its number in the model.
   public let id: Int
-  /// Whose operations its timeline counts.
+  /// The client whose operations its timeline counts.
   let client: Int
-  /// What the filesystem calls it; 0 until an answer said so.
+  /// Its node id in the filesystem; 0 until a reply has given it.
   public internal(set) var nodeID: UInt64 = 0
-  /// Names that several clients make may lie in a shared directory; its times and link count are not checked.
+  /// Whether several clients make names in this directory; then its times and link count are not checked.
   public internal(set) var isShared = false
   /// The handle it is open under.
   public internal(set) var handle: UInt64?
@@ -33,11 +33,11 @@ public final class ModelNode {
   var writeCount = 0
   /// When each write that is not answered yet began.
   var openWrites: Set<UInt64> = []
-  /// When it was read, each of which may have moved its access time.
+  /// When it was read; each read may have updated its access time.
   var readings: [Moment] = []
-  /// When a change of it failed half-way, which may have moved its change time.
+  /// When a change of it failed half-way, which may have updated its change time.
   var halfChanges: [Moment] = []
-  /// A write failed in a way that leaves its contents open.
+  /// A write failed in a way that leaves its contents undetermined.
   var isUncertain = false
 
   var timeline = Timeline<State>()
@@ -70,7 +70,7 @@ public final class ModelNode {
     openWrites.min().map { min($0 - 1, tick) } ?? tick
   }
 
-  /// What is wrong with attributes found after `position` operations, nil when nothing is.
+  /// What is wrong with attributes found after `position` operations; nil when nothing is.
   func fault(_ found: Attributes, position: Int) -> String? {
     guard let state = timeline.value(at: position) else { return "exists" }
     if found.mode != state.mode {
@@ -96,7 +96,7 @@ public final class ModelNode {
       !readings.contains(where: { $0.contains(found.accessTime) })
     {
       return "was read at \(found.accessTime), not within "
-        + "\(state.accessed.earliest)-\(state.accessed.latest), nor when anybody read it"
+        + "\(state.accessed.earliest)-\(state.accessed.latest), nor when it was read"
     }
     if state.mode & FileType.mask == FileType.symlink, found.size != UInt64(state.target.count) {
       return "has size \(found.size), not \(state.target.count)"
@@ -104,7 +104,7 @@ public final class ModelNode {
     return nil
   }
 
-  /// Whether a write that changed a file then is known, which no operation before `state` was.
+  /// Whether a write at that time, not before `state`, is known.
   private func wasWritten(at time: Int64, since state: Moment) -> Bool {
     guard let history, time >= state.earliest else { return false }
     return history.sizes.contains { $0.position == nil && $0.modified.contains(time) }

@@ -1,6 +1,6 @@
 import FileProtocol
 
-/// An action between its beginning and its answer.
+/// An action between its beginning and its reply.
 public final class Pending {
   public let action: Action
   public let client: Int
@@ -11,13 +11,13 @@ public final class Pending {
   let position: Int
   /// The errors of which it must end with one; empty when it must succeed.
   var expected: Set<Int32> = []
-  /// What takes it back, in order.
+  /// How to undo it, in order.
   var undo: [() -> Void] = []
   /// Nodes that lose a name.
   var orphans: [Int] = []
-  /// For what syncs a file: its writes up to this tick were answered before.
+  /// For an action that syncs a file: its writes up to this tick were answered before.
   var syncs: UInt64 = 0
-  /// For what syncs everything: the same of each node.
+  /// For an action that syncs everything: the same for each node.
   var syncsAll: [UInt64] = []
   /// A write's data.
   public internal(set) var payload: [UInt8] = []

@@ -1,6 +1,7 @@
 import Format
 
-/// File contents that say whose they are: each 16 bytes name the file, the write and the place, and a mix of them.
+/// File contents that identify themselves: each 16 bytes contain the file, the write and the offset, and a
+/// hash of them.
 enum Stamp {
   /// The bytes that write number `write` puts at `offset` of file `file`.
   static func bytes(file: Int, write: UInt64, offset: UInt64, count: Int) -> [UInt8] {

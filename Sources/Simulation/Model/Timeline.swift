@@ -1,8 +1,8 @@
-/// A value through the operations of one client: what it is after the first `position` of them.
+/// The history of a value: what it is after the first `position` operations of one client.
 struct Timeline<Value> {
   private(set) var changes: [(position: Int, value: Value)] = []
 
-  /// Makes `value` the value from an operation on. Positions never go back.
+  /// Sets the value from an operation on. Positions never decrease.
   mutating func append(_ value: Value, at position: Int) { changes.append((position, value)) }
 
   /// Undoes the last change.

@@ -1,8 +1,8 @@
 import FileProtocol
 import Glibc
 
-/// Actions as changes of the model: made when an action begins, for a crash may already find them; taken back when it
-/// fails.
+/// Actions as changes of the model. They are made when an action begins, since a crash may already find them,
+/// and undone when it fails.
 extension World {
   /// Begins an action.
   /// - Parameter now: the time, ns since 1970.
@@ -49,10 +49,10 @@ extension World {
     }
   }
 
-  /// Ends an action that did what it had to.
+  /// Ends an action that succeeded.
   /// - Parameters:
   ///   - now: the time, ns since 1970.
-  ///   - isDurable: whether a synchronous one made durable what it promised.
+  ///   - isDurable: whether a synchronous one is known to be durable.
   public func succeed(_ pending: Pending, now: Int64, isDurable: Bool = true) {
     let answered = nextTick()
     if !pending.moment.isExact { pending.moment.latest = now }
@@ -88,7 +88,7 @@ extension World {
     if case .write(let node, _, _, _) = pending.action { nodes[node].openWrites.remove(pending.begun) }
   }
 
-  /// Ends a write that came to its first `count` bytes only.
+  /// Ends a write of which only the first `count` bytes were written.
   public func shorten(_ pending: Pending, to count: Int, now: Int64) {
     guard case .write(let node, let offset, _, _) = pending.action else { return }
     fail(pending)
@@ -155,10 +155,10 @@ extension World {
     let end = offset + length
     let keepsSize = mode & LinuxFlag.keepSize != 0
     if mode & (LinuxFlag.punchHole | LinuxFlag.zeroRange) != 0 {
-      // Punching a hole changes nothing, the times neither; zeros that were written look like one here.
+      // Punching a hole changes nothing, not even the times; written zeros look like a hole here.
       let inFile = offset < history.size ? min(length, history.size - offset) : 0
       let isHole = history.read(offset, count: inFile).allSatisfy { $0 == 0 }
-      // The time may have been set to one that is still to come.
+      // The time may have been set to one in the future.
       let before = min(history.modified?.earliest ?? 0, pending.moment.earliest)
       history.clear(
         offset, count: length, tick: pending.begun,
@@ -166,7 +166,7 @@ extension World {
     }
     // Recovery may redo it on a file whose longer size, or whose data, was not committed.
     if !keepsSize { history.mayResize(end, tick: pending.begun, moment: pending.moment) }
-    // Mode 0 within the size changes no byte, but the times.
+    // Mode 0 within the size changes only the times.
     if mode & (LinuxFlag.punchHole | LinuxFlag.zeroRange) == 0 {
       history.resize(history.size, tick: pending.begun, moment: pending.moment)
     }
@@ -174,7 +174,7 @@ extension World {
 }
 
 extension Action {
-  /// Whether a crash undoes it only together with everything after it.
+  /// Whether it is ordered: a crash undoes it only together with everything after it.
   var isOrdered: Bool {
     switch self {
     case .create, .makeNode, .makeDirectory, .makeSymlink, .link, .unlink, .removeDirectory, .rename, .change,

@@ -1,9 +1,9 @@
 import FileProtocol
 import Glibc
 
-/// What operations on names do.
+/// Operations on names.
 extension World {
-  /// Notes a new value of a name.
+  /// Records a new value of a name.
   private func set(_ edge: Edge, _ child: Int?, _ pending: Pending) {
     names[edge, default: Name(client: pending.client)].timeline.append(child, at: pending.position)
     let old = nodes[edge.parent].entries[edge.name]
@@ -31,7 +31,8 @@ extension World {
     pending.undo.append { node.timeline.removeLast() }
   }
 
-  /// A directory's link count with so many subdirectories more, as on ext4: beyond 65,000 it is 1 for good.
+  /// A directory's link count after its subdirectories changed by so many, as on ext4: beyond 65,000 it stays
+  /// 1.
   private static func directoryLinks(_ links: UInt32, changedBy change: Int) -> UInt32 {
     let changed = Int(links) + change
     return links == 1 || changed > 65_000 ? 1 : UInt32(clamping: changed)
@@ -139,7 +140,7 @@ extension World {
       update(target, pending) { $0.links = isDirectory ? 0 : $0.links - 1 }
       promiseContents(of: id, pending)
     }
-    // A replaced directory takes its ".." along, as does one that moves away.
+    // A replaced directory's ".." no longer counts, nor does that of one that moves away.
     let replaced = target != nil && isDirectory ? 1 : 0
     if from.parent == to.parent {
       touch(from.parent, pending, links: -replaced)

@@ -1,9 +1,10 @@
 import FileProtocol
 
-/// The filesystem as it ought to be, with the whole history of every name, attribute and block.
+/// The model: the filesystem as it should be, with the whole history of every name, attribute and block.
 ///
-/// Operations belong to clients. A client does one namespace or attribute operation at a time, on nodes that are its
-/// own; how operations of different clients were ordered is known only where one was answered before another began.
+/// Operations belong to clients. A client does one namespace or attribute operation at a time, on nodes that
+/// are its own; how operations of different clients were ordered is known only where one was answered before
+/// another began.
 public final class World {
   /// A name in a directory.
   public struct Edge: Hashable {
@@ -27,7 +28,7 @@ public final class World {
   public private(set) var nodes: [ModelNode] = []
   var names: [Edge: Name] = [:]
   var logs: [Log] = []
-  /// Counts everything that begins or is answered.
+  /// Counts beginnings and replies of actions.
   private(set) var tick: UInt64 = 1
 
   /// A world with a root directory.

@@ -1,7 +1,7 @@
 import FileProtocol
 import Format
 
-/// Moves that programs make seldom, where code paths meet: ranges behind a file's end, files without a name, contents that
+/// Rare operations that combine code paths: ranges past a file's end, files without a name, contents that
 /// leave the inode and come back, attributes that outgrow it.
 extension Script.Context {
   /// Regular files that are open and have no name.
@@ -14,7 +14,8 @@ extension Script.Context {
     random.chance(20) ? random.pick(nameless) ?? file() : file()
   }
 
-  /// Allocates, zeroes or punches a range that may lie behind the file's end, begin there, or cover all of it.
+  /// Allocates, zeroes or punches a range that may lie past the file's end, begin there, or cover the whole
+  /// file.
   public mutating func allocateAnywhere(_ node: Int) -> Action {
     let size = Int(world.node(node).size)
     let modes = [
@@ -29,7 +30,7 @@ extension Script.Context {
       node: node, mode: random.pick(modes) ?? 0, offset: UInt64(offset), length: UInt64(length))
   }
 
-  /// Cuts a file and lengthens it again, a few times, with something written in between.
+  /// Truncates a file and extends it again, a few times, with writes in between.
   public mutating func cutUpAndDown(_ node: Int) -> [Action] {
     (0..<random.number(2...4)).flatMap { _ -> [Action] in
       let size =
@@ -45,7 +46,7 @@ extension Script.Context {
     }
   }
 
-  /// Writes over many blocks that begins and ends within one.
+  /// A write over many blocks that begins and ends within a block.
   public mutating func straddle(_ node: Int) -> Action {
     let size = Int(world.node(node).size)
     let offset = random.below(size + 1) | 1
@@ -53,7 +54,7 @@ extension Script.Context {
       node: node, offset: UInt64(offset), length: random.number(4000...200_000) | 1, sync: random.chance(15))
   }
 
-  /// Exchanges two names, whatever they are names of, or renames over nothing only.
+  /// Exchanges two names of any inodes, or renames with RENAME_NOREPLACE.
   public mutating func exchange() -> [Action] {
     guard let left = random.pick(live), let right = random.pick(live), left != right,
       let from = random.pick(world.node(left).names), let to = random.pick(world.node(right).names),
@@ -65,7 +66,7 @@ extension Script.Context {
     ]
   }
 
-  /// Gives a node more attributes than its inode has room for, or takes them away.
+  /// Gives a node more attributes than its inode has room for, or removes them.
   public mutating func attributes() -> [Action] {
     guard let node = random.pick(live.filter { world.node($0).isFile || world.node($0).isDirectory }) else {
       return []
@@ -87,7 +88,7 @@ extension Script.Context {
     return .setAttribute(node: node, name: name, value: value, flags: 0)
   }
 
-  /// More attributes than a node of them holds, some of them long.
+  /// More attributes than an attribute node holds, some of them long.
   private mutating func manyAttributes(_ node: Int) -> [Action] {
     let first = random.below(100)
     return (first..<first + random.number(20...80)).map { index in

@@ -1,7 +1,7 @@
 import FileProtocol
 import Format
 
-/// Small things that programs do to files, chosen at random among what there is.
+/// Small operations on files, chosen at random.
 extension Script.Context {
   /// A path to a node: one of the names it has.
   public func name(of node: Int) -> World.Edge? { world.node(node).names.first }
@@ -21,7 +21,7 @@ extension Script.Context {
     return actions
   }
 
-  /// A length that meets the interesting borders: inline, one block, direct, tree.
+  /// A length near an interesting boundary: inline, one block, direct, tree.
   public mutating func length() -> Int {
     switch random.below(6) {
     case 0: random.number(1...200)
@@ -33,7 +33,7 @@ extension Script.Context {
     }
   }
 
-  /// Writes somewhere into a file or behind its end.
+  /// Writes somewhere into a file or past its end.
   public mutating func writeSomewhere(_ node: Int, longest: Int = 20_000, sync: Bool = false) -> [Action] {
     let size = Int(world.node(node).size)
     let length = random.number(1...longest)
@@ -112,7 +112,7 @@ extension Script.Context {
     }
   }
 
-  /// A time in the past or the future that somebody may set; nil to leave it.
+  /// A time in the past or the future to be set; nil to leave it.
   private mutating func anyTime() -> Int64? {
     guard random.chance(70) else { return nil }
     let distance = Int64(random.below(1_000_000_000)) << random.below(24)
@@ -132,7 +132,7 @@ extension Script.Context {
     }
   }
 
-  /// Cuts a file or lengthens it.
+  /// Truncates a file or extends it.
   public mutating func truncate(_ node: Int) -> Action {
     let size = Int(world.node(node).size)
     let target = random.pick([0, size / 2, size, size + 5000, 3840, 4096, random.below(100_000)]) ?? 0
@@ -160,7 +160,7 @@ extension Script.Context {
     return [.sync(node: node, dataOnly: random.chance(40))]
   }
 
-  /// Looks at something, to compare.
+  /// Reads something, to compare it.
   public mutating func look() -> [Action] {
     guard let node = random.pick(live) else { return [.list(node: home)] }
     switch random.below(6) {

@@ -1,7 +1,8 @@
 import FileProtocol
 import Glibc
 
-/// Scenarios about what reaches far: trees of many levels, files of many map nodes with little in them, many inodes at once.
+/// Scenarios about large structures: trees of many levels, sparse files of many map nodes, many inodes at
+/// once.
 extension Scenario {
   static let far: [Scenario] = [deep, wide, many]
 

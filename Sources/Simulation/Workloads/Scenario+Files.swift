@@ -144,7 +144,7 @@ extension Scenario {
           actions.append(.write(node: id, offset: 4096 + part << 18, length: 1 << 18, sync: false))
         }
         actions.append(.sync(node: id, dataOnly: false))
-        // Its map lies in a checkpoint, and in memory no longer.
+        // Its map is in a checkpoint then, and no longer in memory.
         return actions + [.idle(nanoseconds: 40_000_000_000)]
       }
       let size = Int(context.world.node(file).size)

@@ -1,12 +1,12 @@
 import FileProtocol
 import Glibc
 
-/// Scenarios in which rare things meet.
+/// Scenarios that combine rare operations.
 extension Scenario {
   static let mixed: [Scenario] = [everything, crowd, failures]
 
   private static let everything = Scenario(
-    "everything", "ranges behind the end, files without names, attributes that outgrow the inode"
+    "everything", "ranges past the end, files without names, attributes that outgrow the inode"
   ) { _ in
     Script(rounds: 90) { $0.everything() }
   }.with { $0.crashesRecovery = true }

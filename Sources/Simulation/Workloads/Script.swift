@@ -1,8 +1,8 @@
 import FileProtocol
 
-/// A workload made of rounds: each says the next few actions of a client.
+/// A workload made of rounds: each returns the next few actions of a client.
 public final class Script: Workload {
-  /// What a round may look at and keep.
+  /// The state that a round can use.
   public struct Context {
     public let client: Int
     public let world: World
