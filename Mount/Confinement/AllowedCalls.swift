@@ -2,13 +2,13 @@ import Glibc
 
 /// A system call that a confined daemon may make, and why.
 struct AllowedCall: Sendable {
-  /// What an argument must be like.
+  /// A condition on an argument.
   struct Condition: Sendable {
     /// The number of the argument, from 0.
     var argument: UInt32
-    /// The bits that are looked at.
+    /// The bits that are compared.
     var mask: UInt64
-    /// What they must be.
+    /// The required value of these bits.
     var value: UInt64
   }
 
@@ -21,7 +21,7 @@ struct AllowedCall: Sendable {
   }
 }
 
-/// What the calls of a group are for.
+/// Calls with a common purpose.
 struct CallGroup: Sendable {
   var purpose: String
   var calls: [AllowedCall]
@@ -32,7 +32,7 @@ struct CallGroup: Sendable {
   }
 }
 
-/// How the daemon reaches its controller.
+/// How the daemon accesses its controller.
 public enum Transport: Sendable {
   /// The emulated controller, in the process.
   case emulated
@@ -42,9 +42,10 @@ public enum Transport: Sendable {
   case vfioUser
 }
 
-/// The documented list: what a confined daemon may call. None of it names a file, starts a program or reaches another process.
+/// The documented list of system calls that a confined daemon may make. None of them names a file, starts a
+/// program or affects another process.
 enum AllowedCalls {
-  /// By any daemon; the process that asks is the one meant.
+  /// The calls of every daemon; those with a process argument are allowed only for the daemon itself.
   static var common: [CallGroup] {
     [
       CallGroup(
@@ -96,7 +97,7 @@ enum AllowedCalls {
     ]
   }
 
-  /// Beside them, by one that reaches its controller in a certain way.
+  /// The further calls of a daemon with the given transport.
   static func special(to transport: Transport) -> [CallGroup] {
     switch transport {
     case .emulated: []
@@ -113,27 +114,29 @@ enum AllowedCalls {
           ["connect", "pidfd_open", "wait4"],
           [
             AllowedCall("socket", .init(argument: 0, mask: UInt64.max, value: UInt64(AF_UNIX))),
-            // A file that the server passed and that may not be closed at once is left to a process that can do no more than this one.
+            // A file passed by the server whose close may block is closed by a child process, which is
+            // confined like this one.
             AllowedCall("clone", .init(argument: 0, mask: UInt64.max, value: sharedFiles)),
           ])
       ]
     }
   }
 
-  /// Calls that fail instead of ending the process, with the errno: the C library makes them by itself where it can do without.
+  /// Calls that fail with an errno instead of ending the process: the C library makes them by itself and
+  /// works without them.
   static let refused: [(call: AllowedCall, errno: Int32)] = [
-    // Threads are then made by clone, whose flags can be looked at.
+    // The C library then makes threads by clone, whose flags the filter can check.
     (AllowedCall("clone3"), ENOSYS),
     // The C library looks for time zones, processors and messages in files.
     (AllowedCall("openat"), EACCES), (AllowedCall("readlink"), EACCES), (AllowedCall("access"), EACCES),
     (AllowedCall("newfstatat", .init(argument: 3, mask: emptyPath, value: 0)), EACCES),
-    // The control socket's name goes with the helper.
+    // The helper removes the control socket.
     (AllowedCall("unlink"), EACCES),
   ]
 
   private static let emptyPath: UInt64 = 0x1000
   private static let executable = UInt64(PROT_EXEC)
-  /// CLONE_THREAD: no process of its own.
+  /// CLONE_THREAD: a thread, no process.
   private static let thread: UInt64 = 0x10000
   /// CLONE_FILES alone.
   private static let sharedFiles: UInt64 = 0x400

@@ -8,8 +8,8 @@ struct CallFilter {
   /// SCMP_ACT_ERRNO.
   private static func refuse(with errno: Int32) -> UInt32 { 0x0005_0000 | UInt32(errno) & 0xFFFF }
 
-  /// Puts the filter of a transport into force: what the list has passes, everything else raises SIGSYS, for which `RefusedCall`
-  /// has a handler.
+  /// Installs the filter of a transport: calls on the list pass, all others raise SIGSYS, for which
+  /// `RefusedCall` has a handler.
   /// - Throws: `ConfinementError` where the kernel has no such filters, or libseccomp does not know a call.
   static func load(for transport: Transport) throws(ConfinementError) {
     guard let context = seccomp_init(SCMP_ACT_TRAP) else {
@@ -24,9 +24,10 @@ struct CallFilter {
   private func fill(for transport: Transport) throws(ConfinementError) {
     let attributes: [(scmp_filter_attr, UInt32)] = [
       (SCMP_FLTATR_CTL_TSYNC, 1),
-      // The process runs no foreign code, against which the kernel would slow all of it down.
+      // Without the kernel's mitigation for processes that run foreign code (speculative store bypass), which
+      // would slow this one down.
       (SCMP_FLTATR_CTL_SSB, 1),
-      // A tree instead of a list.
+      // A binary tree of comparisons instead of a list.
       (SCMP_FLTATR_CTL_OPTIMIZE, 2),
     ]
     for (attribute, value) in attributes {

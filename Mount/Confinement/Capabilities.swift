@@ -2,23 +2,23 @@ import CMachine
 import Glibc
 import SystemFiles
 
-/// What root's processes may do beyond other users' (capabilities(7)). Each thread has its own.
+/// The privileges of root's processes (capabilities(7)). Each thread has its own set.
 public enum Capabilities {
   /// CAP_SYS_ADMIN: to unmount and to remount.
   public static let administration: UInt64 = 1 << 21
-  /// CAP_DAC_READ_SEARCH: to go through folders that are closed to others.
+  /// CAP_DAC_READ_SEARCH: to search folders that are closed to other users.
   public static let search: UInt64 = 1 << 2
 
-  /// Takes all others from the calling thread, for good.
+  /// Drops all others from the calling thread, for good.
   /// - Throws: `ConfinementError` when the kernel refuses.
   public static func keep(_ wanted: UInt64) throws(ConfinementError) {
-    // What the process never had cannot be kept.
+    // Capabilities that the process never had cannot be kept.
     guard cm_keep_capabilities(wanted & cm_capabilities()) == 0 else {
       throw ConfinementError("capabilities cannot be dropped: \(String(cString: strerror(errno)))")
     }
   }
 
-  /// The threads of this process that have any, by number, as /proc/self/task tells.
+  /// The threads of this process that have any, by id, from /proc/self/task.
   static func threadsWithAny() -> [String] {
     let system = SystemTree()
     let threads = system.names(in: "\(system.proc)/self/task")

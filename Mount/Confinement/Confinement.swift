@@ -1,20 +1,22 @@
 import CMachine
 import Glibc
 
-/// A daemon gives up what it does not need while it serves: root's rights, and every system call that is not on the list.
+/// A daemon gives up the rights that it does not need while it serves: root's capabilities, and every system
+/// call that is not on the list.
 ///
-/// An attacker's code in it would have the data of this mount and its device, and nothing else of the machine.
+/// An attacker's code in it could access the data of this mount and its device, and nothing else of the
+/// machine.
 public enum Confinement {
-  /// Confines the process, all of its threads, for good. What needs rights afterwards is the helper's.
+  /// Confines the process, with all its threads, for good. The helper does what needs rights afterwards.
   /// - Parameters:
-  ///   - transport: how the controller is reached.
-  ///   - descriptor: where a line goes that tells of a call that was refused, just before the process ends.
-  ///   - lead: what that line begins with.
-  /// - Throws: `ConfinementError`; the process may be confined in part then, and must not serve.
+  ///   - transport: how the controller is accessed.
+  ///   - descriptor: receives a line that names a refused call, just before the process ends.
+  ///   - lead: the beginning of that line.
+  /// - Throws: `ConfinementError`; the process may be partly confined then, and must not serve.
   public static func begin(
     _ transport: Transport, reportingTo descriptor: Int32, lead: [UInt8] = []
   ) throws(ConfinementError) {
-    // Read once, the time zone stays known.
+    // Loads the time zone, which cannot be read later.
     tzset()
     var now = time(nil)
     _ = localtime(&now)
@@ -28,11 +30,12 @@ public enum Confinement {
     try CallFilter.load(for: transport)
   }
 
-  /// How often threads are looked at, and how long to wait between (us).
+  /// How often threads are checked, and how long to wait between the checks (us).
   private static let looks = 100
   private static let pause: UInt32 = 10_000
 
-  /// Makes sure that no thread has capabilities. Each drops its own in its first step, which one just started may have before it.
+  /// Checks that no thread has capabilities. Each thread drops its own in its first step, which a thread just
+  /// started may not have done yet.
   private static func requireNone() throws(ConfinementError) {
     var others = Capabilities.threadsWithAny()
     for _ in 1..<looks where !others.isEmpty {
@@ -44,7 +47,8 @@ public enum Confinement {
     }
   }
 
-  /// Memory for the device is locked, which CAP_IPC_LOCK allows without a limit.
+  /// Removes the limit on locked memory, which memory for the device counts against once CAP_IPC_LOCK is
+  /// dropped.
   private static func unlimitLockedMemory() {
     var unlimited = rlimit(rlim_cur: rlim_t.max, rlim_max: rlim_t.max)
     _ = setrlimit(__rlimit_resource_t(8 /* RLIMIT_MEMLOCK */), &unlimited)

@@ -1,4 +1,4 @@
-/// A process could not give up what it does not need.
+/// Why a process could not be confined.
 public struct ConfinementError: Error, CustomStringConvertible {
   public let description: String
 

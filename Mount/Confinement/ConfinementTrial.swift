@@ -1,10 +1,11 @@
 import CMachine
 import Glibc
 
-/// Whether a daemon could be confined on this machine, found out with a process that is.
+/// Tests with a child process whether a daemon could be confined on this machine.
 public enum ConfinementTrial {
-  /// Confines a child of this process, which must have no second thread, and has it make a call that is not on the list.
-  /// - Returns: nil when that ended it as it should; otherwise what went wrong.
+  /// Confines a child of this process, which must be single-threaded, and has it make a call that is not on
+  /// the list.
+  /// - Returns: nil when that ended the child as it should; otherwise the error.
   public static func run() -> String? {
     var ends: [Int32] = [-1, -1]
     guard cm_pipe(&ends) == 0 else { return "no pipe: \(String(cString: strerror(errno)))" }

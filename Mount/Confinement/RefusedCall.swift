@@ -2,20 +2,21 @@ import CMachine
 import CSeccomp
 import Glibc
 
-/// What happens at a call that the filter lets not pass: the log has the call's name, and the process ends.
+/// Handles a system call that the filter refuses: logs the call's name and ends the process.
 ///
-/// The signal can come at any place, be it within malloc, so everything it needs is there before: each call's name, and the report.
+/// The signal can come anywhere, even within malloc, so the handler's memory is prepared: each call's name,
+/// and the report.
 enum RefusedCall {
-  /// The process's exit status then, as the shell has it for SIGSYS.
+  /// The process's exit status then, the shell's for SIGSYS.
   static let status: Int32 = 128 + SIGSYS
 
   private static let calls = 1024
   private static let nameSize = 32
 
   private struct Report {
-    /// Where it goes.
+    /// The descriptor that the report is written to.
     var descriptor: Int32 = -1
-    /// What is sent; the call's name is put in at `place`, and the rest after it.
+    /// The report's text; the call's name is inserted at `place`, and the rest follows it.
     var text: UnsafeMutablePointer<UInt8>
     var place: Int
     var rest: UnsafeMutablePointer<UInt8>
@@ -27,10 +28,10 @@ enum RefusedCall {
   /// Written once, before the filter is in force.
   nonisolated(unsafe) private static var report: Report?
 
-  /// Gets ready for the signal.
+  /// Prepares the signal handler.
   /// - Parameters:
-  ///   - descriptor: where the line goes that tells of the call.
-  ///   - lead: what the line begins with.
+  ///   - descriptor: receives the line that names the call.
+  ///   - lead: the beginning of the line.
   static func prepare(reportingTo descriptor: Int32, lead: [UInt8]) throws(ConfinementError) {
     let before = lead + Array("the daemon made the system call ".utf8)
     let after = Array(
@@ -64,7 +65,8 @@ enum RefusedCall {
   private static let handler:
     @convention(c) (Int32, UnsafeMutablePointer<siginfo_t>?, UnsafeMutableRawPointer?) -> Void = {
       _, information, _ in
-      // struct siginfo: si_signo, si_errno, si_code, a gap, the call's address, and its number (sigaction(2), si_syscall).
+      // struct siginfo: si_signo, si_errno, si_code, a gap, the call's address, and its number (sigaction(2),
+      // si_syscall).
       let numberOffset = 24
       if let information {
         RefusedCall.tell(UnsafeRawPointer(information).load(fromByteOffset: numberOffset, as: Int32.self))

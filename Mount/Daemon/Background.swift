@@ -1,21 +1,21 @@
 import CMachine
 import Glibc
 
-/// The way into the background: a child that mounts, and a parent that waits until it has.
+/// Going into the background: a child that mounts, and a parent that waits until it has.
 enum Background {
-  /// What the child says when the mount is usable.
+  /// The child's message when the mount is usable.
   private static let usable = "usable"
 
   /// The child's end of the pipe to its parent.
   struct Parent {
     fileprivate let descriptor: Int32
-    /// What takes the place of the standard streams. Open early: a confined daemon opens nothing.
+    /// Replaces the standard streams. Opened early, because a confined daemon cannot open files.
     private var null: Int32 = -1
 
     fileprivate init(_ descriptor: Int32) { self.descriptor = descriptor }
 
-    /// Tells the parent that the mount is usable, and leaves its terminal.
-    /// - Returns: false when there is no parent any more: it was interrupted.
+    /// Reports to the parent that the mount is usable, and detaches from its terminal.
+    /// - Returns: false when the parent has ended, because it was interrupted.
     func report() -> Bool {
       let told = send(Background.usable)
       if null >= 0 {
@@ -25,8 +25,8 @@ enum Background {
       return told
     }
 
-    /// Closes what the process was started with beside its standard streams: a lock or a pipe of its caller's would be held for as
-    /// long as the mount is there.
+    /// Closes inherited descriptors other than the standard streams: the daemon would otherwise hold a lock
+    /// or a pipe of its caller as long as the mount exists.
     mutating func closeOthers() {
       let first: Int32 = 3
       if descriptor > first { _ = close_range(UInt32(first), UInt32(descriptor - 1), 0) }
@@ -34,7 +34,7 @@ enum Background {
       null = open("/dev/null", O_RDWR | O_CLOEXEC)
     }
 
-    /// Tells the parent why there will be no mount.
+    /// Reports to the parent why the mount failed.
     func fail(_ reason: String) { _ = send(reason) }
 
     private func send(_ text: String) -> Bool {
@@ -44,14 +44,14 @@ enum Background {
     }
   }
 
-  /// How the split ended, in each of the two.
+  /// The result of the fork, in each process.
   enum Side {
     case child(Parent)
-    /// In the parent, after the child has said how it went: nil, or why not.
+    /// In the parent, after the child has reported: nil, or the reason of the failure.
     case parent(failure: String?)
   }
 
-  /// Splits the process. It must have no second thread yet.
+  /// Forks the process, which must be single-threaded.
   /// - Returns: in the parent only when the child has mounted or failed.
   static func split() -> Side {
     var ends: [Int32] = [0, 0]

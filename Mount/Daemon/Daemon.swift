@@ -9,19 +9,19 @@ import NVMe
 import NVMeSpec
 import Reactor
 
-/// The process that drives a controller, and serves all of its namespaces that are mounted.
+/// The process that drives a controller, and serves all mounts of its namespaces.
 ///
 /// Everything happens in one event loop's thread. The daemon begins with the mount it was started for; other
-/// processes of its user ask it over the control socket for more. It leaves with the last.
+/// processes of its user request more over the control socket. It ends with the last.
 final class Daemon {
   let controller: Controller
   let loop: EventLoop
   let helper: Helper
   private(set) var mounts: [ServedMount] = []
-  /// Where the controller lies, as the first mount named it.
+  /// The controller's location, as named by the first mount.
   let place: ServedDevice
 
-  /// Readable when the controller is being taken away.
+  /// Readable when the controller is being removed.
   private let removal: Int32?
   /// Readable when the bus has reported an error of the controller.
   private let busError: Int32?
@@ -32,22 +32,22 @@ final class Daemon {
   /// The mount that the daemon was started for.
   private weak var own: ServedMount?
   private var isRemoved = false
-  /// Whether it was last said that the controller does not answer.
+  /// Whether the last message logged was that the controller does not answer.
   private var isOffline = false
-  /// How many of its new starts and losses of power were logged.
+  /// How many of its restarts and losses of power were logged.
   private var loggedLosses: UInt64 = 0
-  /// The controller's critical warning when it was last looked at.
+  /// The controller's critical warning at the last check.
   private var loggedWarning: UInt8 = 0
-  /// Whether no more is to be mounted.
+  /// Whether no further mount is accepted.
   private var hasFinished = false
-  /// Why the daemon's own mount could not be made, or not all of it could be written.
+  /// Why the daemon's own mount failed, or not all of it could be written.
   private var failure: MountError?
 
   /// - Parameters:
-  ///   - place: where the controller lies.
-  ///   - controller: which the daemon closes at its end.
-  ///   - signals: what asks the daemon to unmount everything and leave.
-  ///   - logsToTerminal: whether what is logged goes to standard error.
+  ///   - place: the controller's location.
+  ///   - controller: the daemon closes it at its end.
+  ///   - signals: the signals on which the daemon unmounts everything and ends.
+  ///   - logsToTerminal: whether the log goes to standard error.
   init(
     _ place: ServedDevice, _ controller: Controller, _ signals: SignalDescriptor, _ log: Logger,
     logsToTerminal: Bool
@@ -69,14 +69,14 @@ final class Daemon {
   }
 
   /// Makes the daemon's own mount, then serves until the last mount is gone.
-  /// - Parameter whenUsable: called once the mount can be used; returns false when nobody wants it any more.
-  /// - Throws: why it could not be made, or that not everything could be written.
+  /// - Parameter whenUsable: called once the mount can be used; returns false when the caller has ended.
+  /// - Throws: why the mount failed, or that not everything could be written.
   func run(_ order: MountOrder, at point: MountPoint, whenUsable: @escaping () -> Bool) throws {
     defer { giveBack() }
     do throws(ControlError) {
       control = try ControlService(self)
     } catch {
-      // A mount that tools cannot ask is better than none.
+      // Without a control socket the mount still works.
       log.warning("\(error)")
     }
     let mount = try self.mount(order, place)
@@ -104,7 +104,7 @@ final class Daemon {
     if let failure { throw failure }
   }
 
-  /// Gives up what is not needed for serving.
+  /// Confines the daemon.
   private func confine(_ order: MountOrder) throws(MountError) {
     guard order.options.confines else { return log.warning("the daemon is not confined (confine=no)") }
     let transport: Transport =
@@ -125,14 +125,14 @@ final class Daemon {
     }
   }
 
-  /// Takes what a mount needs. The caller begins it.
+  /// Allocates the memory and queues of a mount. The caller begins it.
   func mount(_ order: MountOrder, _ place: ServedDevice) throws -> ServedMount {
     let mount = try ServedMount(order, place, controller, helper, loop, log)
     mount.whenAdvanced = { [unowned self] in checkController() }
     mount.whenGivenBack = { [unowned self, unowned mount] failure in
       if mount === own, self.failure == nil { self.failure = failure }
       control?.forget(mount, failure)
-      // Whoever takes a controller away, or unmounts its last filesystem, waits for this.
+      // The kernel's removal of the controller, and the unmount of its last filesystem, wait for this.
       guard !controller.hasQueuePairs else { return }
       if isRemoved { giveBack() } else if isLeaving { closeController() }
     }
@@ -141,7 +141,7 @@ final class Daemon {
     return mount
   }
 
-  /// Logs that the controller does not answer, or answers again, or will not, and how it is.
+  /// Logs when the controller stops answering, answers again, or has failed, and changes of its health.
   private func checkController() {
     checkHealth()
     switch controller.state {
@@ -158,7 +158,7 @@ final class Daemon {
     }
   }
 
-  /// Logs what the controller newly warns of, and tells the mounts.
+  /// Logs the controller's new warnings, and passes them to the mounts.
   private func checkHealth() {
     guard let warning = controller.health?.criticalWarning, warning != loggedWarning else { return }
     let news = SMARTLog.meanings(of: warning & ~loggedWarning)
@@ -167,7 +167,7 @@ final class Daemon {
     if controller.endangersData { for mount in mounts { mount.handleHealthWarning() } }
   }
 
-  /// The bus reported an error: the controller is reset, and goes on with what was under way.
+  /// Handles a bus error: resets the controller, which then continues with the commands in flight.
   private func handleBusError(_ descriptor: Int32) {
     var count: UInt64 = 0
     _ = read(descriptor, &count, MemoryLayout<UInt64>.size)
@@ -181,7 +181,7 @@ final class Daemon {
     for mount in mounts { mount.leave() }
   }
 
-  /// Ends all mounts because the controller goes, or has gone.
+  /// Ends the service of all mounts because the controller is being removed, or is gone.
   private func leaveRemoved() {
     guard !isRemoved else { return }
     isRemoved = true
@@ -191,7 +191,7 @@ final class Daemon {
     for mount in mounts { mount.leaveRemoved() }
   }
 
-  /// Gives the controller back; mounts that have lost it may stay on.
+  /// Closes the controller; mounts that have lost it may stay.
   private func giveBack() {
     control = nil
     closeController()
@@ -202,6 +202,6 @@ final class Daemon {
     controller.close()
   }
 
-  /// Whether there will be no further mount here.
+  /// Whether the daemon accepts no further mount.
   var isLeaving: Bool { hasFinished || mounts.allSatisfy { $0.state == .leaving } }
 }

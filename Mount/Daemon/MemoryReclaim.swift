@@ -2,14 +2,14 @@ import CMachine
 import Glibc
 import PCI
 
-/// What keeps a daemon alive that the kernel waits for while memory is short.
+/// Keeps the daemon from blocking while the kernel reclaims memory.
 ///
-/// The kernel may free memory by writing to the very filesystem that the daemon serves. So the daemon must not wait for
-/// that: its allocations do no I/O, its buffers exist before the first request, it holds no file of its own mount, and it
-/// is the last to be killed for memory.
+/// The kernel may free memory by writing to the filesystem that the daemon serves. So the daemon must not
+/// wait for such writes: its allocations do no I/O, its buffers exist before the first request, it holds no
+/// file of its own mount, and it is the last to be killed when memory runs out.
 enum MemoryReclaim {
-  /// To be called in the process that will serve, before it has a second thread, so that all inherit it. What is not
-  /// permitted is left out.
+  /// To be called in the process that will serve, while it is single-threaded, so that all threads inherit
+  /// it. Steps that are not permitted are skipped.
   static func prepare() {
     // Linux 5.6, with CAP_SYS_RESOURCE.
     cm_prctl(setIOFlusher, 1)
@@ -18,7 +18,7 @@ enum MemoryReclaim {
     write("-900", to: "/proc/self/oom_score_adj")
   }
 
-  /// Has the system give all of an arena's memory now.
+  /// Allocates all pages of an arena now.
   static func populate(_ arena: DMAArena) {
     guard madvise(arena.base, arena.size, populateForWriting) != 0 else { return }
     // Before Linux 5.14: touch each page.
@@ -28,7 +28,7 @@ enum MemoryReclaim {
     }
   }
 
-  // Constants newer than the C library's headers are sure to be.
+  // Constants that older headers of the C library lack.
   private static let setIOFlusher: Int32 = 57
   private static let populateForWriting: Int32 = 23
 

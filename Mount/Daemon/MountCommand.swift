@@ -5,7 +5,7 @@ import Logging
 import MountSession
 import ToolSupport
 
-/// `mount.varve DEVICE DIR`: the command of people, of mount(8) and of fstab(5).
+/// `mount.varve DEVICE DIR`: the command for users, mount(8) and fstab(5).
 package struct MountCommand: ParsableCommand {
   package static let configuration = CommandConfiguration(
     commandName: "mount.varve",
@@ -45,7 +45,7 @@ package struct MountCommand: ParsableCommand {
     false
   @Flag(name: .short, help: "Say more.") var verbose = false
 
-  // What mount(8) may pass and a FUSE filesystem has no use for.
+  // Options that mount(8) may pass and a FUSE filesystem ignores.
   @Flag(name: .short, help: .hidden) var noTable = false
   @Flag(name: .short, help: .hidden) var sloppy = false
   @Option(name: .short, help: .hidden) var type: String?
@@ -112,7 +112,7 @@ package struct MountCommand: ParsableCommand {
     return Mounting(order: order, point: point, stays: foreground, log: log, whenWaiting: Self.complain)
   }
 
-  /// The child's life; ends the process.
+  /// The child's main function; ends the process.
   private static func serve(_ mounting: Mounting, _ parent: Background.Parent) -> Never {
     var isUsable = false
     do {
@@ -136,8 +136,8 @@ package struct MountCommand: ParsableCommand {
 }
 
 extension MountCommand {
-  /// A path to an existing file without the directory it is relative to, since the daemon leaves that; everything
-  /// else as it is.
+  /// The absolute path of an existing file, since the daemon changes its working directory; any other name
+  /// unchanged.
   fileprivate static func absolute(_ device: String) -> String {
     guard let resolved = realpath(device, nil) else { return device }
     defer { free(resolved) }

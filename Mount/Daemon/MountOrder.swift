@@ -6,16 +6,16 @@ import MountSession
 import NVMe
 import PCI
 
-/// What is to be mounted, and how.
+/// A mount command's device and options.
 struct MountOrder {
-  /// The device, as it was named.
+  /// The device's name from the command line.
   let device: String
   /// The arguments of `-o`.
   let words: [String]
-  /// What they mean; without device files and set-user-ID programs where others than root can write what root mounts, unless they
-  /// are asked for.
+  /// The parsed options; with `nodev` and `nosuid` where root mounts a device that other users can write,
+  /// unless `dev` and `suid` are given.
   let options: MountOptions
-  /// What the person is to know about that; nil where it is not so.
+  /// The message about these defaults; nil where they do not apply.
   let notice: String?
 
   /// - Throws: `MountError` naming an option that is unknown or has a value it cannot have.
@@ -34,7 +34,7 @@ struct MountOrder {
     (self.options, self.notice) = (options, notice)
   }
 
-  /// The place, when the device is mounted at a directory already.
+  /// The mount point, when the device is mounted at that directory already.
   func served(at directory: String) -> String? {
     guard let name = try? DeviceName(device), let resolved = realpath(directory, nil) else { return nil }
     defer { free(resolved) }
@@ -43,18 +43,18 @@ struct MountOrder {
     return mounts.contains { $0.isCalled(name) && $0.mountPoint == path && $0.state == .mounted } ? path : nil
   }
 
-  /// The frames of the arena that are the filesystem's.
+  /// The arena frames of the filesystem's cache.
   var cacheFrames: Int { Int(options.cacheBytes) / DMAArena.frameSize }
 
   var controllerOptions: ControllerOptions {
     var controller = ControllerOptions()
-    // A namespace takes a pair each; the controller grants what it has.
+    // Each mounted namespace takes a pair; the controller may grant fewer.
     controller.queuePairs = 64
     controller.offlineTimeout = options.deviceTimeoutSeconds * 1_000_000_000
     return controller
   }
 
-  /// What is kept for root where root mounts, as ext4 does, in percent.
+  /// The default reserve for root's mounts, as in ext4, in percent.
   private static let usualRootPercent = 5
 
   var filesystemOptions: Options {
@@ -77,7 +77,7 @@ struct MountOrder {
     session.source = options.source ?? device
     session.allowOther = options.allowOther ?? (geteuid() == 0)
     session.mountFlags = options.mountFlags
-    // Where every reading is to move the access time, the kernel sends each open to the daemon.
+    // With `strictatime` the kernel sends each open to the daemon.
     session.opensInKernel = options.accessTimes != .always
     session.waiting =
       switch options.waits {

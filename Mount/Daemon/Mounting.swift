@@ -8,28 +8,28 @@ import MountSession
 import NVMe
 import PCI
 
-/// One call of the command: a mount is made by the daemon that has the controller, or by this process, which becomes
-/// the daemon.
+/// One run of the command: the mount is served by the daemon that has the controller, or by this process,
+/// which becomes the daemon.
 struct Mounting {
   let order: MountOrder
   let point: MountPoint
-  /// Whether this process is to stay as long as the mount, whoever serves it.
+  /// Whether this process stays as long as the mount (`-F`), also when another daemon serves it.
   let stays: Bool
   let log: Logger
-  /// Called with a line of what is waited for.
+  /// Called with a line about what the command waits for.
   let whenWaiting: (String) -> Void
 
-  /// Who is to serve.
+  /// The process that will serve.
   private enum Server {
     case daemon(RemoteMount)
-    /// The daemon that serves it already, at another place.
+    /// The daemon that serves it already, at another mount point.
     case elsewhere(MountPoint)
     case here(Controller, namespace: UInt32)
   }
 
-  /// Mounts, and serves and unmounts where this process does so or is to stay.
+  /// Mounts, and then serves and unmounts where this process is the daemon or stays.
   /// - Parameter whenUsable: called once the mount is usable; returns false when nobody wants it any more.
-  /// - Throws: why it could not be mounted, or that not everything could be written.
+  /// - Throws: why the mount failed, or that not everything could be written.
   func run(whenUsable: @escaping () -> Bool) throws {
     let signals = SignalDescriptor()
     switch try findServer(signals) {
@@ -39,14 +39,14 @@ struct Mounting {
     case .daemon(let remote): try remote.serve(at: point, stays: stays, signals, whenUsable)
     case .here(let controller, let namespace):
       let place = ServedDevice(order.device, function: controller.function.name, namespace: namespace)
-      // The folder the daemon was started in may be on another filesystem that is to be unmounted, or below its own.
+      // The working directory may be on a filesystem that will be unmounted, or below the daemon's own mount.
       chdir("/")
       let daemon = try Daemon(place, controller, signals, log, logsToTerminal: stays)
       try daemon.run(order, at: point, whenUsable: whenUsable)
     }
   }
 
-  /// Who keeps the device mounted, if that is somewhere else than here.
+  /// The processes in other mount namespaces that keep the device mounted.
   private func holders(of name: DeviceName) -> String {
     guard let served = Daemons.mounts().map(\.serves).first(where: { $0.isCalled(name) }) else { return "" }
     let holders = MountHolders.describe(served.number)
@@ -55,8 +55,8 @@ struct Mounting {
 
   private static let retryInterval: UInt32 = 100_000
 
-  /// Asks the daemon that has the controller for the mount, or takes the controller where there is none. Waits for one
-  /// that is just leaving, a limited time, and for one that is just coming.
+  /// Requests the mount from the daemon that has the controller, or opens the controller where there is none.
+  /// Waits, for a limited time, for a daemon that is just ending, and for one that is just starting.
   private func findServer(_ signals: SignalDescriptor) throws -> Server {
     let name = try DeviceName(order.device)
     var deadline = Deadline(in: DeviceLocator.patience)

@@ -3,10 +3,10 @@ import MountSession
 
 /// Makes a mount read-only from within its daemon.
 ///
-/// The kernel does it, and has the daemon write meanwhile what was not written yet. So the helper asks the kernel, again and again as long
-/// as files are open for writing.
+/// The kernel remounts, and sends the daemon the unwritten data meanwhile. So the helper calls the kernel,
+/// and repeats it as long as files are open for writing.
 final class ReadOnlyRemount {
-  /// How often it is tried (ns).
+  /// The interval between attempts (ns).
   private static let interval: UInt64 = 10_000_000_000
 
   private enum State { case waiting(until: UInt64), trying, done, told }
@@ -20,7 +20,7 @@ final class ReadOnlyRemount {
     self.helper = helper
   }
 
-  /// Begins a try when it is time.
+  /// Begins an attempt when it is due.
   /// - Returns: whether the mount has become read-only since the last call.
   func advance() -> Bool {
     switch state {

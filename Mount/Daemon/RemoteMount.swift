@@ -4,30 +4,30 @@ import Glibc
 import JSONValue
 import MountSession
 
-/// A mount that the daemon of another one of the same controller is to serve.
+/// A mount that is served by the daemon of another mount of the same controller.
 ///
-/// The daemon prepares the filesystem; this process makes the kernel's mount, with its own rights and in its own mount
-/// namespace, and hands the connection over.
+/// The daemon prepares the filesystem; this process makes the kernel's mount, with its own rights and in its
+/// own mount namespace, and passes the connection to the daemon.
 struct RemoteMount {
   private let client: ControlClient
   private let order: MountOrder
   private let namespace: UInt32
 
-  /// What became of the question.
+  /// The daemon's answer.
   enum Answer {
-    /// The daemon has the filesystem ready.
+    /// The daemon has prepared the filesystem.
     case ready(RemoteMount)
     /// It is mounted already.
     case mounted(MountPoint, MountOptions, process: Int32)
     /// The daemon is busy with its own, first mount.
     case comes(process: Int32)
-    /// The daemon, or the namespace's former mount, is just leaving.
+    /// The daemon, or the namespace's former mount, is just ending.
     case leaves(process: Int32)
   }
 
-  /// Asks the daemon that has the controller, if there is one, to prepare a filesystem for a mount.
+  /// Requests from the daemon that has the controller, if there is one, to prepare a filesystem for a mount.
   /// - Returns: nil where no daemon of this user has the controller.
-  /// - Throws: why the daemon will not.
+  /// - Throws: the daemon's error.
   static func ask(
     for order: MountOrder, _ name: DeviceName, _ signals: SignalDescriptor
   ) throws(MountError) -> Answer? {
@@ -53,15 +53,15 @@ struct RemoteMount {
       let words = (answer["options"]?.values ?? []).compactMap(\.text)
       let point = MountPoint(path: answer["directory"]?.text ?? "")
       var options = try MountOptions(words)
-      // The kernel may have remounted it.
+      // A remount may have changed it.
       options.readOnly = point.isReadOnly
       return .mounted(point, options, process: client.process)
     default: return .leaves(process: client.process)
     }
   }
 
-  /// The daemon that has the controller of a device, and the namespace that is meant. Only daemons of this user are
-  /// asked: nobody's mount is to be served by somebody else.
+  /// The daemon that has the controller of a device, and the namespace in the name. Only daemons of this user
+  /// are contacted: another user's process must not serve this user's mount.
   private static func find(_ name: DeviceName) -> (ControlClient, UInt32)? {
     let mounts = Daemons.mounts()
     if let namespace = name.namespace {
@@ -84,11 +84,11 @@ struct RemoteMount {
     return nil
   }
 
-  /// Makes the kernel's mount and hands it to the daemon.
+  /// Makes the kernel's mount and passes it to the daemon.
   /// - Parameters:
-  ///   - stays: whether to return only when it is gone; a signal then unmounts it.
-  ///   - whenUsable: called once the mount is usable; returns false when nobody wants it any more.
-  /// - Throws: why that failed, or that not everything could be written.
+  ///   - stays: whether to return only when the mount has ended; a signal then unmounts it.
+  ///   - whenUsable: called once the mount is usable; returns false when the caller has ended.
+  /// - Throws: why the mount failed, or that not everything could be written.
   func serve(
     at point: MountPoint, stays: Bool, _ signals: SignalDescriptor, _ whenUsable: () -> Bool
   ) throws(MountError) {

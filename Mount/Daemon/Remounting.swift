@@ -1,10 +1,11 @@
 import Control
 import MountSession
 
-/// `-o remount`: what of a mount that is there can be changed.
+/// `-o remount`: changes the options of an existing mount that can be changed.
 ///
-/// The kernel does it: it has what it still held written, and refuses writes from then on, or lets them through again. With the first of
-/// them a filesystem that was mounted read-only begins to write. Cache, commit interval and the like stay as they were.
+/// The kernel remounts: it writes its dirty data and refuses writes from then on, or allows them again. A
+/// filesystem that was mounted read-only begins to write with the first of them. Cache, commit interval and
+/// the like are unchanged.
 struct Remounting {
   let directory: String
   let order: MountOrder

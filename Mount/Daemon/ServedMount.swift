@@ -11,8 +11,8 @@ import PCI
 import Reactor
 import ToolSupport
 
-/// One namespace, mounted or about to be: its memory, queue pair, filesystem and connection to the kernel, which it
-/// shares with no other mount. Belongs to the event loop's thread.
+/// A mount of one namespace, from its preparation to its end: its memory, queue pair, filesystem and
+/// connection to the kernel, which it shares with no other mount. Belongs to the event loop's thread.
 final class ServedMount {
   let namespace: UInt32
   let order: MountOrder
@@ -20,11 +20,12 @@ final class ServedMount {
   let service: FileSystem
   let reactor: Reactor
   let trace: TraceService
-  /// The client of the control socket that asks for the mount, until it can be used; nil for the daemon's own.
+  /// The client of the control socket that has requested the mount, until it is usable; nil for the daemon's
+  /// own.
   var client: UInt64?
-  /// Called once the namespace was given back; with the reason when not all could be written.
+  /// Called once the namespace is closed; with the error when not everything could be written.
   var whenGivenBack: (MountError?) -> Void = { _ in }
-  /// Called after that, once nobody uses the mount any more.
+  /// Called after that, once the mount has no users any more.
   var whenGone: () -> Void = {}
   /// Called now and then while the mount is served.
   var whenAdvanced: () -> Void = {}
@@ -34,7 +35,7 @@ final class ServedMount {
   private let departure: Departure
   private let helper: Helper
   private let log: Logger
-  /// Makes the mount read-only, once the device's warning asks for it.
+  /// Makes the mount read-only, after a warning of the device (`health=ro`).
   private var readOnlyRemount: ReadOnlyRemount?
   private var isUsable = false
   private var hasToldLoss = false
@@ -42,11 +43,11 @@ final class ServedMount {
   private var loggedFailures: UInt64 = 0
   private var nextFailureLog: UInt64 = 0
   private var isLeaving = false
-  /// Whether the controller has gone, or is to go, whoever uses the mount.
+  /// Whether the controller is gone, or is being removed, while the mount may still have users.
   private var isRemoved = false
 
-  /// Takes memory and a queue pair for a filesystem. Blocks for as long as the controller needs to make the queues.
-  /// - Parameter place: where the device lies.
+  /// Allocates memory and a queue pair for a filesystem. Blocks while the controller creates the queues.
+  /// - Parameter place: the device's location.
   /// - Throws: why the namespace cannot be used.
   init(
     _ order: MountOrder, _ place: ServedDevice, _ controller: Controller, _ helper: Helper, _ loop: EventLoop,
@@ -93,8 +94,9 @@ final class ServedMount {
     reactor.whenEnded = { [unowned self] in end($0) }
   }
 
-  /// Lets the filesystem start.
-  /// - Parameter whenReady: told once when it can be served, or why not; it is gone then.
+  /// Starts the filesystem.
+  /// - Parameter whenReady: called once, with nil when the filesystem can be served, or with the error; the
+  ///   mount has ended then.
   func begin(_ whenReady: @escaping (MountError?) -> Void) {
     reactor.begin { [unowned self] failure in
       guard let failure else { return whenReady(nil) }
@@ -127,7 +129,7 @@ final class ServedMount {
     reactor.take(session)
   }
 
-  /// What is done when the device warns that what is written may be lost.
+  /// Handles a warning of the device that written data may be lost.
   func handleHealthWarning() {
     guard order.options.health == .becomeReadOnly, !service.state.isReadOnly, readOnlyRemount == nil,
       let point = session.mountPoint
@@ -141,8 +143,9 @@ final class ServedMount {
     departure.begin()
   }
 
-  /// Ends the service because the controller goes, or has gone. The mount stays, and every request is answered with ENODEV, until
-  /// it is unmounted: what programs write next must not go into the directory below.
+  /// Ends the service because the controller is being removed, or is gone. The mount stays, and every request
+  /// is answered with ENODEV, until it is unmounted: later writes of programs must not go into the directory
+  /// below.
   func leaveRemoved() {
     isRemoved = true
     guard !isLeaving else { return }
@@ -150,15 +153,16 @@ final class ServedMount {
     reactor.stop()
   }
 
-  /// How far its life has come. A mount that the kernel has no more is leaving, whether its channel has said so or not.
+  /// The mount's state. It is `leaving` once the kernel has unmounted it, even before its channel reports the
+  /// end.
   var state: ServedDevice.State {
     if isLeaving { return .leaving }
     guard isUsable else { return .starting }
-    // Its first place may be gone, and another one left.
+    // The first mount point may be unmounted while others (bind mounts) exist.
     return !session.isDestroyed && session.mountPoint?.places.isEmpty == false ? .mounted : .leaving
   }
 
-  /// What tools are told of it.
+  /// Its description for tools.
   var served: ServedDevice {
     var served = place
     served.mountPoint = session.mountPoint.map { $0.places.first?.path ?? $0.path } ?? ""
@@ -193,15 +197,16 @@ final class ServedMount {
     session.refuse(ENODEV, on: reactor.loop) { [self] in departure.end { [self] in whenGone() } }
   }
 
-  /// Counts a mount that was refused, where there is a filesystem to count it in, and a device that takes commands.
+  /// Counts a refused mount in the filesystem's health record, where there is a filesystem and the device
+  /// accepts commands.
   private func recordRefusal() {
     guard block.controller.state == .ready, block.underWay.requests == 0, let record = service.recordOfRefusal
     else { return }
-    // A device that cannot be written has been told of.
+    // A failure is ignored: the device's write errors are logged elsewhere.
     try? SynchronousDevice(block).write(block: record.block, record.bytes, forceUnitAccess: true)
   }
 
-  /// Logs that the device lost what was written to it.
+  /// Logs that the device has lost written data.
   private func logLoss() {
     guard !hasToldLoss, let loss = block.loss else { return }
     hasToldLoss = true
@@ -210,11 +215,11 @@ final class ServedMount {
     )
   }
 
-  /// Commands that failed are logged with what the device said of them, so many at a time, and not more often than this (ns).
+  /// Limits on logging failed commands with their status: how many at a time, and the shortest interval (ns).
   private static let failuresAtATime = 4
   private static let failureInterval: UInt64 = 15_000_000_000
 
-  /// Logs commands that failed since it was last called; what is left out is counted.
+  /// Logs commands that failed since the last call; those beyond the limit are only counted.
   private func logFailedCommands() {
     let count = block.counters.errors
     guard count > loggedFailures, service.now.monotonic >= nextFailureLog else { return }
@@ -226,7 +231,7 @@ final class ServedMount {
     nextFailureLog = service.now.monotonic &+ Self.failureInterval
   }
 
-  /// Logs what the filesystem has to say.
+  /// Logs the filesystem's notices.
   private func passNotices() {
     guard !service.notices.isEmpty else { return }
     for notice in service.notices { log.warning("\(block.name): \(notice)") }

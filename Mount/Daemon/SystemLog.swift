@@ -4,7 +4,7 @@ import Logging
 import MountSession
 import Synchronization
 
-/// Sends log messages to syslog(3), which journald reads too: by the helper, once there is one.
+/// Sends log messages to syslog(3), which journald reads too: through the helper, once there is one.
 struct SystemLog: LogHandler {
   /// The descriptor of the helper; -1 before there is one.
   static let helper = Atomic<Int32>(-1)

@@ -1,7 +1,8 @@
 import Device
 import Logging
 
-/// Prints log messages to standard error, made printable: they carry what devices and others say.
+/// Prints log messages to standard error, with control characters escaped: messages may contain text of
+/// devices and peers.
 struct TerminalLog: LogHandler {
   private var handler: StreamLogHandler
 

@@ -1,11 +1,10 @@
 import Device
 import Glibc
 
-/// Whether other users than root can write what root mounts. A filesystem can hold set-user-ID programs and device files, and a user who
-/// can write the image, or who serves the socket, can put them there.
+/// Whether other users than root can write what root mounts. A filesystem can hold set-user-ID programs and
+/// device files, and a user who can write the image, or who serves the socket, can put them there.
 enum Trust {
-  /// Of the files that a device's name leads to, one that others than root can write or put another in the place of; nil where there
-  /// is none.
+  /// A file behind a device's name that users other than root can write or replace; nil where there is none.
   static func stranger(behind device: String) -> String? {
     let paths: [String]
     switch try? DeviceName(device) {
@@ -17,9 +16,10 @@ enum Trust {
     return paths.first { !isRootsAlone($0) }
   }
 
-  /// Whether root alone can write a file and all that leads to it, by its name and by what that stands for.
+  /// Whether only root can write a file and the folders on its path, both of its name and of the path it
+  /// resolves to.
   private static func isRootsAlone(_ path: String) -> Bool {
-    // What is not there is not mounted.
+    // A path that does not exist is not mounted.
     guard let resolved = realpath(path, nil) else { return true }
     defer { free(resolved) }
     let folder =
@@ -32,7 +32,7 @@ enum Trust {
     return (steps(to: folder + path) + steps(to: String(cString: resolved))).allSatisfy(isRoots)
   }
 
-  /// The folders that lead to a file, and the file.
+  /// The folders on the path of a file, and the file.
   private static func steps(to path: String) -> [String] {
     let names = path.split(separator: "/")
     return (0...names.count).map { "/" + names[..<$0].joined(separator: "/") }
@@ -42,7 +42,7 @@ enum Trust {
     var status = stat()
     guard lstat(path, &status) == 0, status.st_uid == 0 else { return false }
     let type = status.st_mode & S_IFMT
-    // A link has no permissions; and in a folder with the sticky bit others cannot replace what is root's.
+    // A link has no permissions; and in a folder with the sticky bit other users cannot replace root's files.
     guard type != S_IFLNK, type != S_IFDIR || status.st_mode & S_ISVTX == 0 else { return true }
     return status.st_mode & (S_IWGRP | S_IWOTH) == 0
   }

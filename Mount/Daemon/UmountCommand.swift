@@ -6,8 +6,8 @@ import MountSession
 import PCI
 import ToolSupport
 
-/// `umount.fuse.varve`, which umount(8) calls: it returns when the daemon has written everything, of mounts too whose kernel side
-/// does not wait for that.
+/// `umount.fuse.varve`, which umount(8) calls: it returns when the daemon has written everything, also for
+/// mounts where umount(2) does not wait for that.
 struct UmountCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "umount.varve", abstract: "Unmount a Varve filesystem, and wait until all of it is written.",
@@ -22,10 +22,10 @@ struct UmountCommand: ParsableCommand {
   @Option(name: .customShort("N"), help: .hidden) var namespace: String?
   @Option(name: .customShort("t"), help: .hidden) var type: String?
 
-  /// How long root waits for another user's daemon to have written everything (ns): it may never say so.
+  /// How long root waits until another user's daemon has written everything (ns), as it may never answer.
   private static let patienceWithOthers: UInt64 = 300_000_000_000
 
-  /// Whether the process was called by the name of this command.
+  /// Whether the process was started under this command's name.
   static var isMeant: Bool {
     CommandLine.arguments.first.map { $0.split(separator: "/").last?.hasPrefix("umount.") ?? false } ?? false
   }
@@ -35,7 +35,7 @@ struct UmountCommand: ParsableCommand {
     let point = try MountPoint.existing(directory)
     let owner = point.owner ?? geteuid()
     let daemon = Daemons.mounts(of: owner).first { $0.serves.mountPoint == point.path }
-    // A daemon that does not answer is left alone, as the kernel's own part is done all the same.
+    // A daemon that does not answer is ignored, as the kernel unmounts all the same.
     let waits = !isLazy && !isForced
     if let daemon, waits { try? daemon.client.post("await", [("nsid", .integer(daemon.serves.namespace))]) }
     do throws(MountError) {

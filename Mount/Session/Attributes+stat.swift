@@ -3,7 +3,7 @@ import FileProtocol
 import Glibc
 
 extension stat {
-  /// The attributes as stat(2) shows them.
+  /// The attributes in the form of stat(2).
   init(_ attributes: Attributes) {
     self.init()
     st_ino = ino_t(attributes.number)
@@ -22,7 +22,7 @@ extension stat {
 }
 
 extension AttributeChange {
-  /// What of `attributes` is to be set, by libfuse's FUSE_SET_ATTR_* bits.
+  /// The attributes to set, selected by libfuse's FUSE_SET_ATTR_* bits.
   init(_ attributes: stat, set: Int32) {
     self.init()
     if set & FUSE_SET_ATTR_MODE != 0 { mode = attributes.st_mode }

@@ -1,9 +1,9 @@
 import Glibc
 import Reactor
 
-/// The way out when the daemon itself ends a mount: the helper takes it from the tree while requests are still answered, then
-/// the reactor writes everything and ends. The kernel asks for writes and forgets meanwhile, and may ask for the way to the mount point in
-/// another mount of the same daemon.
+/// The end of a mount on the daemon's own initiative: the helper unmounts it while requests are still
+/// answered, then the reactor writes everything and ends. The kernel sends writes and forgets meanwhile, and
+/// lookups of the mount point's path, which may be in another mount of the same daemon.
 public final class Departure {
   private let reactor: Reactor
   private let session: MountSession
@@ -16,7 +16,7 @@ public final class Departure {
     self.helper = helper
   }
 
-  /// Begins to unmount; a second call changes nothing.
+  /// Begins to unmount; a second call does nothing.
   public func begin() {
     guard !hasBegun else { return }
     hasBegun = true
@@ -27,12 +27,12 @@ public final class Departure {
     helper.unmount(point, detaches: false) { [reactor] _ in reactor.stop() }
   }
 
-  /// After serving: closes the connection, and takes away what is still mounted, as when the service failed.
-  /// - Parameter whenDone: called once that is done, at once or as the loop turns.
+  /// After serving: closes the connection, and unmounts what is still mounted, as when the service failed.
+  /// - Parameter whenDone: called once that is done, at once or later from the loop.
   public func end(_ whenDone: @escaping () -> Void) {
     let isDestroyed = session.isDestroyed
     session.close()
-    // Another may be mounted there by now, over the same device.
+    // Another mount of the same device may be there by now.
     guard !isDestroyed, let point = session.mountPoint, point.isStillMounted else { return whenDone() }
     helper.unmount(point, detaches: true) { _ in whenDone() }
   }

@@ -47,7 +47,7 @@ extension MountSession {
     }
   }
 
-  /// Entries the kernel did not take count as no lookup.
+  /// Undoes the lookups of entries that the kernel did not receive.
   private func takeBackLookups(_ entries: [DirectoryEntry], from first: Int) {
     for item in entries[first...] where item.lookupNode != 0 {
       service.forget(node: item.lookupNode, count: 1)

@@ -1,22 +1,22 @@
 import CFuse3
 import Glibc
 
-/// FUSE_INIT: what the kernel can do and what of it is wanted.
+/// FUSE_INIT: which of the kernel's features are used.
 ///
-/// libfuse writes the answer; flags it has no name for are added on its way to the kernel.
+/// libfuse writes the reply; flags unknown to libfuse are added before it is sent to the kernel.
 struct Handshake {
-  /// The kernel's own flags of its INIT (FUSE_* of linux/fuse.h), both words.
+  /// The kernel's flags in its INIT (FUSE_* of linux/fuse.h), both words.
   private var offered: UInt64 = 0
-  /// While the answer to INIT is being made.
+  /// Whether the reply to INIT is being made.
   private var answering = false
-  /// The kernel has just taken the answer.
+  /// Whether the kernel has just received the reply.
   var justDone = false
-  /// open may be answered with ENOSYS, and the kernel asks no more.
+  /// Whether open may be answered with ENOSYS, after which the kernel sends no more of them.
   private(set) var opensInKernel = false
-  /// opendir likewise.
+  /// The same for opendir.
   private(set) var directoryOpensInKernel = false
 
-  /// Chooses among what libfuse knows.
+  /// Chooses among the features that libfuse supports.
   /// - Parameter message: the kernel's INIT, from its header on.
   mutating func choose(
     _ connection: UnsafeMutablePointer<fuse_conn_info>, _ message: UnsafeRawPointer, _ options: SessionOptions
@@ -42,10 +42,10 @@ struct Handshake {
     answering = true
   }
 
-  /// Adds the flags that libfuse has no name for to the answer, when this is it.
+  /// Adds the flags unknown to libfuse to the reply, when this is it.
   ///
-  /// HANDLE_KILLPRIV_V2 saves a GETXATTR before every write: the kernel then asks for suid and sgid to be cleared in
-  /// the write itself.
+  /// HANDLE_KILLPRIV_V2 saves a GETXATTR before every write: the kernel then requests clearing suid and sgid
+  /// in the write itself.
   mutating func amend(_ vector: UnsafeMutablePointer<iovec>, _ count: Int) {
     guard answering else { return }
     answering = false
@@ -59,7 +59,7 @@ struct Handshake {
 }
 
 extension MountSession {
-  /// Writes an answer to the kernel.
+  /// Writes a reply to the kernel.
   func write(_ descriptor: Int32, _ vector: UnsafeMutablePointer<iovec>?, _ count: Int32) -> Int {
     guard let vector else { return 0 }
     handshake.amend(vector, Int(count))

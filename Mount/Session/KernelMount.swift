@@ -1,18 +1,19 @@
 import CFuse3
 import Glibc
 
-/// The kernel's half of a mount: the directory's new contents, and a descriptor of the requests for them.
+/// The kernel's side of a mount: the mounted directory, and the descriptor of its requests.
 ///
-/// It is made by whoever wants the mount, with their rights and in their mount namespace. The descriptor can then be
-/// handed to the process that is to serve.
+/// The process that requests the mount makes it, with its rights and in its mount namespace. The descriptor
+/// can then be passed to the process that serves.
 public final class KernelMount {
-  /// Where it is mounted.
+  /// The mount point.
   public let point: MountPoint
-  /// Why umount(2) and sync(2) do not wait for the daemon here, though they were to; nil where they do, or need not.
+  /// Why umount(2) and sync(2) do not wait for the daemon although that was requested; nil where they do, or
+  /// it was not.
   public let shortcoming: String?
   private var descriptor: Int32
 
-  /// Mounts at a directory that `MountPoint.prepare` has looked at.
+  /// Mounts at a directory checked by `MountPoint.prepare`.
   /// - Throws: `MountError` when the kernel or fusermount3 refuses.
   public init(at point: MountPoint, _ options: SessionOptions) throws(MountError) {
     guard access("/dev/fuse", F_OK) == 0 else {
@@ -39,7 +40,8 @@ public final class KernelMount {
     }
   }
 
-  /// Mounts as type fuseblk, of which the kernel tells the daemon that it is synced and unmounted, and waits for the answer.
+  /// Mounts as type fuseblk, for which the kernel sends sync and unmount to the daemon and waits for the
+  /// answers.
   private static func mountOverBlockDevice(
     at point: MountPoint, _ options: SessionOptions
   ) throws(MountError) -> Int32 {
@@ -50,9 +52,9 @@ public final class KernelMount {
     return try mount(at: point, options)
   }
 
-  /// - Returns: the descriptor of the kernel's requests; negative when there is none left.
+  /// - Returns: the descriptor of the kernel's requests; negative when no descriptor is left.
   private static func mount(at point: MountPoint, _ options: SessionOptions) throws(MountError) -> Int32 {
-    // libfuse knows how to mount, be it by fusermount3; nothing else is wanted of this session.
+    // This session is only used for libfuse's mounting code, which includes fusermount3.
     var operations = fuse_lowlevel_ops()
     let session = options.makeSession(&operations, nil)
     defer { if let session { fuse_session_destroy(session) } }
@@ -66,13 +68,13 @@ public final class KernelMount {
 
   deinit { if descriptor >= 0 { close(descriptor) } }
 
-  /// The descriptor of the kernel's requests, which is the caller's from now on.
+  /// Takes the descriptor of the kernel's requests, which the caller then owns.
   public func takeDescriptor() -> Int32 {
     defer { descriptor = -1 }
     return descriptor
   }
 
-  /// Whether a descriptor is that of some kernel mount: of the FUSE device (misc device 229).
+  /// Whether a descriptor is one of the FUSE device (misc device 229).
   public static func isDescriptor(_ descriptor: Int32) -> Bool {
     var status = stat()
     return fstat(descriptor, &status) == 0 && status.st_mode & S_IFMT == S_IFCHR
@@ -81,7 +83,7 @@ public final class KernelMount {
 }
 
 extension SessionOptions {
-  /// Has libfuse read the options; nil when it refuses them.
+  /// Makes a libfuse session from the options; nil when libfuse refuses them.
   func makeSession(
     _ operations: inout fuse_lowlevel_ops, _ userdata: UnsafeMutableRawPointer?
   ) -> OpaquePointer? {

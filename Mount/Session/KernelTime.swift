@@ -1,6 +1,7 @@
 import Glibc
 
-/// Times as the kernel has them, seconds and nanoseconds, and as the filesystem has them, nanoseconds since 1970.
+/// Converts between the kernel's times (seconds and nanoseconds) and the filesystem's (nanoseconds since
+/// 1970).
 enum KernelTime {
   private static let second: Int64 = 1_000_000_000
 
@@ -12,7 +13,7 @@ enum KernelTime {
       tv_sec: Int(nanoseconds / second) - (isBefore ? 1 : 0), tv_nsec: Int(isBefore ? rest + second : rest))
   }
 
-  /// Nanoseconds since 1970; the nearest there are when that is too far off.
+  /// Nanoseconds since 1970, clamped to the range of Int64.
   static func join(_ time: timespec) -> Int64 {
     let (product, overflow) = Int64(time.tv_sec).multipliedReportingOverflow(by: second)
     guard !overflow else { return time.tv_sec < 0 ? .min : .max }

@@ -2,11 +2,11 @@ import CFuse3
 import Glibc
 import Synchronization
 
-/// What libfuse had to say, kept for the error that it belongs to instead of being printed.
+/// libfuse's messages, kept for the error they explain instead of being printed.
 enum LibraryLog {
   private static let last = Mutex<String>("")
 
-  /// Takes over libfuse's log of this process.
+  /// Captures libfuse's log in this process.
   static func capture() {
     fuse_set_log_func { _, format, arguments in
       guard let format, let arguments else { return }
@@ -19,7 +19,7 @@ enum LibraryLog {
     }
   }
 
-  /// The last message, which is forgotten; the system's last error when there was none.
+  /// Takes the last message; the text of errno when there was none.
   static func take() -> String {
     let code = errno
     let message = last.withLock { message in

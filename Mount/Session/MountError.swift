@@ -1,8 +1,8 @@
-/// Why a mount could not be made, and what mends it.
+/// Why a mount failed, and the remedy.
 public struct MountError: Error, CustomStringConvertible, Sendable {
   /// What failed, in one line, naming the mount point or option.
   public let problem: String
-  /// The command or act that mends it; empty where there is none.
+  /// The command or action that fixes it; empty where there is none.
   public let remedy: String
 
   public init(_ problem: String, remedy: String = "") {

@@ -1,13 +1,13 @@
 import Glibc
 
-/// Processes that keep a filesystem mounted though it is not mounted here any more: those of other mount namespaces, such as a
-/// container's.
+/// Processes that keep a filesystem mounted though it is not mounted here any more: those of other mount
+/// namespaces, such as a container's.
 public enum MountHolders {
-  /// How many are looked for.
+  /// The most that are listed.
   private static let limit = 8
 
   /// - Parameter device: `major:minor` of the mounted filesystem.
-  /// - Returns: each as a person may look for it: `process 4711 (sleep)`.
+  /// - Returns: each process by id and command: `process 4711 (sleep)`.
   public static func describe(_ device: String) -> [String] {
     let own = namespace("self")
     var seen: Set<String> = []

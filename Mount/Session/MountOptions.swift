@@ -1,12 +1,12 @@
 import FileProtocol
 import Glibc
 
-/// What `-o` says, as mount(8), fstab(5) and people spell it.
+/// The options of `-o`, as in mount(8) and fstab(5).
 public struct MountOptions: Sendable, Equatable {
-  /// When reading a file moves its access time.
+  /// When a read updates the access time.
   public enum AccessTimes: Sendable { case never, relative, always }
 
-  /// What is done when the device warns that what is written may be lost.
+  /// The reaction to a warning of the device that written data may be lost.
   public enum HealthPolicy: Sendable { case warn, becomeReadOnly }
 
   public var readOnly = false
@@ -18,32 +18,32 @@ public struct MountOptions: Sendable, Equatable {
   public var cacheBytes: UInt64 = 128 << 20
   /// How long requests wait for a controller that does not answer before they fail, in seconds.
   public var deviceTimeoutSeconds: UInt64 = 600
-  /// How much of the room for files only root may take, in percent; nil for what is usual: 5 where root mounts, and nothing
-  /// where it is another user's.
+  /// The part of the space for files that is reserved for root, in percent; nil for the default: 5 for root's
+  /// mounts, and 0 for other users'.
   public var rootPercent: Int?
   /// Whether freed space is deallocated on the device.
   public var discards = true
-  /// Whether others than the one who mounts may use it; nil to leave it to who that is.
+  /// Whether users other than the mount's owner may use it; nil for the default: only with root's mounts.
   public var allowOther: Bool?
-  /// Whether umount(2) and sync(2) wait for the daemon; nil to have it where it can be had.
+  /// Whether umount(2) and sync(2) wait for the daemon; nil for where it is possible.
   public var waits: Bool?
   /// Whether the daemon gives up the rights and system calls that it does not need.
   public var confines = true
-  /// Whether a mount that is there is to be changed.
+  /// Whether an existing mount is to be changed.
   public var isRemount = false
-  /// What mount(8) shows as the source; nil for the device.
+  /// The source that mount(8) shows; nil for the device.
   public var source: String?
-  /// What the kernel's mount table is told, `ro` and `noatime` included.
+  /// The flags for the kernel's mount table, `ro` and `noatime` included.
   public var mountFlags: [String] = ["dev", "suid"]
-  /// Of `dev`, `suid` and `exec`, those of which it was said whether they hold.
+  /// Those of `dev`, `suid` and `exec` that were given explicitly, with or without `no`.
   private var chosen: Set<String> = []
 
-  /// The least cache that works, in bytes.
+  /// The smallest cache in bytes.
   public static let minimumCache: UInt64 = 16 << 20
 
   public init() {}
 
-  /// Reads the arguments of one or more `-o`, the later over the earlier.
+  /// Parses the arguments of one or more `-o`; later ones take precedence.
   /// - Throws: `MountError` naming an option that is unknown or has a value it cannot have.
   public init(_ arguments: [String]) throws(MountError) {
     for argument in arguments {
@@ -53,21 +53,22 @@ public struct MountOptions: Sendable, Equatable {
     if accessTimes == .never { mountFlags.append("noatime") }
   }
 
-  /// Whether one mount can be both: what is the filesystem's own is the same. Flags of the kernel's are each place's own.
+  /// Whether one filesystem can serve both mounts: the filesystem's options are the same. The kernel's flags
+  /// may differ between mount points.
   public func agrees(with other: MountOptions) -> Bool {
     readOnly == other.readOnly && accessTimes == other.accessTimes && commitSeconds == other.commitSeconds
       && cacheBytes == other.cacheBytes && rootPercent == other.rootPercent && discards == other.discards
       && allowOther == other.allowOther
   }
 
-  /// Leaves out device files and set-user-ID programs, unless it was said that they are to work.
-  /// - Returns: the flags that do so.
+  /// Adds `nodev` and `nosuid`, unless `dev` or `suid` was given.
+  /// - Returns: the flags that were added.
   public mutating func distrust() -> [String] {
     ["suid", "dev"].filter { leaveOut($0) }.map { "no" + $0 }
   }
 
-  /// Leaves out what a flag allows, unless it was said whether that works.
-  /// - Returns: whether it was not.
+  /// Replaces a flag by its `no` form, unless the flag was given explicitly.
+  /// - Returns: whether it was replaced.
   @discardableResult
   mutating func leaveOut(_ flag: String) -> Bool {
     guard !chosen.contains(flag) else { return false }
@@ -75,7 +76,7 @@ public struct MountOptions: Sendable, Equatable {
     return true
   }
 
-  /// Splits at commas that no backslash precedes.
+  /// Splits at commas that are not escaped by a backslash.
   static func words(_ argument: String) -> [String] {
     var words: [String] = []
     var word = ""
@@ -179,7 +180,7 @@ public struct MountOptions: Sendable, Equatable {
     mountFlags.append(flag)
   }
 
-  /// Generic options that mean nothing here, or only to mount(8).
+  /// Generic options that have no effect here, or only in mount(8).
   private static let ignored: Set<String> = [
     "defaults", "auto", "noauto", "user", "nouser", "users", "owner", "group", "nofail", "_netdev", "silent",
     "loud",
@@ -188,18 +189,19 @@ public struct MountOptions: Sendable, Equatable {
     "mand", "nomand", "symfollow", "default_permissions", "nonempty",
   ]
 
-  /// Those of mount(8) and systemd, and what the kernel shows of a FUSE mount, which mount(8) repeats at a remount.
+  /// Keys of mount(8) and systemd, and those that the kernel shows for a FUSE mount, which mount(8) repeats
+  /// at a remount.
   private static let othersKeys: Set<String> = [
     "comment", "helper", "uhelper", "fd", "rootmode", "user_id", "group_id", "max_read", "blksize",
   ]
 
-  /// Whether an option is by its name somebody else's: x-systemd.automount, X-mount.mkdir, comment=…
+  /// Whether an option is meant for other programs: x-systemd.automount, X-mount.mkdir, comment=…
   private static func isForOthers(_ key: String) -> Bool {
     key.hasPrefix("x-") || key.hasPrefix("X-") || othersKeys.contains(key)
   }
 }
 
-/// A number of bytes as people write it.
+/// A number of bytes with an optional unit.
 enum ByteSize {
   /// Reads `4096`, `64K`, `256M` or `2G` (powers of 1024); nil when it is none of these or too large.
   static func parse(_ text: String) -> UInt64? {

@@ -3,24 +3,24 @@ import Glibc
 
 /// A directory to mount at, or mounted at.
 public struct MountPoint: Sendable, Equatable {
-  /// Its path, absolute and without links.
+  /// Its path, absolute, with links resolved.
   public let path: String
   /// `major:minor` of what is mounted there, once something is.
   public private(set) var device: String?
 
   /// - Parameters:
-  ///   - path: absolute and without links.
+  ///   - path: absolute, with links resolved.
   ///   - device: `major:minor` of what is mounted there.
   public init(path: String, device: String? = nil) {
     self.path = path
     self.device = device
   }
 
-  /// Looks at `directory`, and takes away what a daemon that died has left mounted there.
+  /// Checks `directory`, and unmounts what a daemon that died has left there.
   /// - Throws: `MountError` when it is missing, no directory, or in use.
   public static func prepare(_ directory: String) throws(MountError) -> MountPoint {
     var path = try resolve(directory)
-    // Each round takes away one dead mount; there can be several over each other.
+    // Each round unmounts one dead mount; several can be stacked.
     for _ in 0..<16 {
       guard let mounted = MountTable.top(at: path) else { break }
       guard mounted.type.hasPrefix("fuse"), isDead(path) else {
@@ -38,20 +38,20 @@ public struct MountPoint: Sendable, Equatable {
     return MountPoint(path: path)
   }
 
-  /// The same, with the device number of what was just mounted.
+  /// The same mount point, with the device number of what was just mounted.
   func mounted() -> MountPoint {
     var point = self
     point.device = MountTable.top(at: path)?.device
     return point
   }
 
-  /// The user whose daemon serves what is mounted on top there, of a FUSE mount.
+  /// The owner of the topmost mount there, if that is a FUSE mount.
   public var owner: uid_t? { MountTable.top(at: path)?.owner }
 
-  /// Whether what is mounted on top there is what `mounted` saw.
+  /// Whether the topmost mount there is the one that `mounted` recorded.
   public var isStillMounted: Bool { device != nil && MountTable.top(at: path)?.device == device }
 
-  /// Where it is mounted, itself first and others after it, in this process's mount namespace.
+  /// All mount points of the filesystem in this process's mount namespace, this one first.
   public var places: [MountPoint] {
     guard let device else { return [] }
     let paths = MountTable.entries().filter { $0.device == device }.map(\.path)
@@ -72,7 +72,7 @@ public struct MountPoint: Sendable, Equatable {
       remedy: code == EBUSY ? "see who uses it with: fuser -vm \(path)" : "")
   }
 
-  /// Takes the mount out of the tree, whoever uses it.
+  /// Detaches the mount, even when it is in use.
   /// - Returns: whether that was allowed.
   @discardableResult
   public func detach() -> Bool { Self.detach(path) }
@@ -81,12 +81,12 @@ public struct MountPoint: Sendable, Equatable {
     umount2(path, Int32(MNT_DETACH | UMOUNT_NOFOLLOW)) == 0 || fusermount(path, lazily: true)
   }
 
-  /// Raises the kernel's read-ahead for what is mounted here; the FUSE handshake alone cannot go beyond the system's
-  /// default. Does nothing where the process may not.
+  /// Raises the kernel's read-ahead for what is mounted here; the FUSE handshake alone cannot go beyond the
+  /// system's default. Does nothing where the process may not.
   func raiseReadahead(to bytes: UInt32) {
     guard let device else { return }
     let text = Array(String(bytes / 1024).utf8)
-    // The latter is what the kernel calls it where the type is fuseblk.
+    // The kernel uses the latter name where the type is fuseblk.
     for name in [device, device + "-fuseblk"] {
       let descriptor = open("/sys/class/bdi/\(name)/read_ahead_kb", O_WRONLY | O_CLOEXEC)
       guard descriptor >= 0 else { continue }
@@ -97,7 +97,7 @@ public struct MountPoint: Sendable, Equatable {
 
   static func resolve(_ directory: String) throws(MountError) -> String {
     if let path = canonical(directory) { return path }
-    // The last component of a dead mount cannot be looked at; what leads to it can.
+    // A dead mount point itself cannot be accessed, but its parent can.
     if meansDead(errno) {
       let trimmed = String(directory.reversed().drop { $0 == "/" }.reversed())
       let slash = trimmed.lastIndex(of: "/")
@@ -114,8 +114,8 @@ public struct MountPoint: Sendable, Equatable {
     return String(cString: resolved)
   }
 
-  /// Whether the FUSE mount at `path` has lost its daemon. Asks for its space, which the kernel does not remember:
-  /// what a dead mount has cached it goes on answering.
+  /// Whether the FUSE mount at `path` has lost its daemon. Uses statfs, which the kernel does not cache: a
+  /// dead mount still answers from its caches.
   private static func isDead(_ path: String) -> Bool {
     var space = statvfs()
     return statvfs(path, &space) != 0 && meansDead(errno)

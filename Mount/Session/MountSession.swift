@@ -4,19 +4,19 @@ import FileProtocol
 import Glibc
 import Reactor
 
-/// A FUSE mount as a channel of requests: the kernel's messages in, replies out, and nothing decided between.
+/// A FUSE mount as a channel of requests: the kernel's messages in, replies out, without any policy.
 ///
-/// libfuse parses into the memory of a slot; a request keeps pointing there until its reply is sent. Belongs to the
-/// reactor's thread.
+/// libfuse parses into the memory of a slot; a request keeps pointing there until its reply is sent. Belongs
+/// to the reactor's thread.
 public final class MountSession: RequestChannel {
-  /// What the kernel was told.
+  /// The mount's options.
   public let options: SessionOptions
-  /// Where it is mounted, once it is.
+  /// The mount point, once it is mounted.
   public private(set) var mountPoint: MountPoint?
-  /// Called once, when the kernel and the session have agreed and the mount is usable.
+  /// Called once, when the handshake is done and the mount is usable.
   public var whenUsable: () -> Void = {}
 
-  /// What every request is answered with, once the service has ended under its users; 0 before.
+  /// The errno of every reply, once the service has ended while the mount has users; 0 before.
   private(set) var refusal: Int32 = 0
 
   let service: any FileService
@@ -25,20 +25,20 @@ public final class MountSession: RequestChannel {
   let replies: UnsafeMutablePointer<Reply>
   private let arena: UnsafeMutableRawPointer
   private var session: OpaquePointer?
-  /// libfuse's request of each slot under way.
+  /// libfuse's request of each slot in use.
   private let pending: UnsafeMutablePointer<OpaquePointer?>
-  /// The number of the kernel's request in each slot under way that libfuse knows nothing of; 0 for none.
+  /// The id of the kernel's request in each slot in use whose operation libfuse does not support; 0 for none.
   private let unknown: UnsafeMutablePointer<UInt64>
-  /// The number of the kernel's request that ends the mount, which is answered when the session is closed; 0 before it has come.
+  /// The id of the kernel's DESTROY, which is answered when the session is closed; 0 before it has arrived.
   private var destroy: UInt64 = 0
 
-  /// The slot that a message is being taken into, and whether it became a request there.
+  /// The slot that a message is being received into, and whether it became a request.
   private var slot = 0
   private var arrived = false
   var handshake = Handshake()
-  /// What does for the session what needs rights. Without it nothing of that is done.
+  /// The helper for operations that need rights, which are skipped without one.
   public var helper: Helper?
-  /// Has the kernel forget pages, once that was first needed.
+  /// Invalidates cached pages; made when first needed.
   private var pageForgetter: PageForgetter?
 
   /// Makes a session that is not mounted yet.
@@ -51,7 +51,7 @@ public final class MountSession: RequestChannel {
     self.slots = slots
     self.arena = arena
     var options = options
-    // The kernel must not write past a slot, nor ask for more than one holds.
+    // A request must not be larger than a slot.
     options.maximumWrite = min(options.maximumWrite, UInt32(clamping: slots.maximumTransfer))
     options.maximumRead = min(options.maximumRead, UInt32(clamping: slots.maximumTransfer))
     self.options = options
@@ -81,8 +81,8 @@ public final class MountSession: RequestChannel {
     try attach(mount.takeDescriptor(), at: mount.point)
   }
 
-  /// Serves a mount that somebody has made, as `KernelMount` does.
-  /// - Parameter descriptor: that of the kernel's requests, which the session closes.
+  /// Serves an existing kernel mount, made by `KernelMount`.
+  /// - Parameter descriptor: the descriptor of the kernel's requests, which the session closes.
   /// - Throws: `MountError` when libfuse refuses it.
   public func attach(_ descriptor: Int32, at point: MountPoint) throws(MountError) {
     var io = fuse_custom_io(
@@ -100,16 +100,17 @@ public final class MountSession: RequestChannel {
     mountPoint = point
   }
 
-  /// Raises the kernel's read-ahead to what the options ask; the handshake alone cannot. To be called once the mount is
-  /// usable; does nothing where the process may not.
+  /// Raises the kernel's read-ahead to the options' value; the handshake alone cannot. To be called once the
+  /// mount is usable; does nothing without permission.
   public func raiseReadahead() {
     if let mountPoint { helper?.raiseReadahead(mountPoint, to: options.readahead) }
   }
 
-  /// Whether the kernel has taken the mount away and waits for the session to be closed.
+  /// Whether the kernel has unmounted and waits for the session to be closed.
   public var isDestroyed: Bool { destroy != 0 }
 
-  /// Closes the connection. What is still mounted there answers ENOTCONN from now on. Whoever unmounted it goes on.
+  /// Closes the connection. A mount that is still there answers ENOTCONN from now on, and an umount(2) that
+  /// waits returns.
   public func close() {
     guard let session else { return }
     if destroy != 0 { answer(unique: destroy, 0) }
@@ -147,8 +148,8 @@ public final class MountSession: RequestChannel {
     return .consumed
   }
 
-  /// Answers everything that waits or comes with an error, without the service, as the loop turns: for the users of a
-  /// mount that has lost its device. The device may no longer reach the slots.
+  /// Answers all waiting and new requests with an error, from the loop and without the service: for the users
+  /// of a mount that has lost its device. The device must no longer access the slots.
   /// - Parameter whenEnded: called once the last user has left.
   public func refuse(_ errno: Int32, on loop: EventLoop, _ whenEnded: @escaping () -> Void) {
     refusal = errno
@@ -178,7 +179,7 @@ public final class MountSession: RequestChannel {
     answer(request, slot)
   }
 
-  // MARK: What libfuse does not know, or would answer at once
+  // MARK: Requests that libfuse does not support, or would answer at once
 
   private func takeSync(_ unique: UInt64) -> Receipt {
     unknown[slot] = unique
@@ -189,7 +190,7 @@ public final class MountSession: RequestChannel {
     return .request
   }
 
-  /// Answers one of the kernel's requests with an error, or 0.
+  /// Replies to a request of the kernel with an error, or 0.
   private func answer(unique: UInt64, _ error: Int32) {
     var header = fuse_out_header()
     header.len = UInt32(MemoryLayout<fuse_out_header>.size)
@@ -200,7 +201,7 @@ public final class MountSession: RequestChannel {
 
   // MARK: For the operations
 
-  /// The session that a request of libfuse's belongs to.
+  /// The session of a libfuse request.
   static func of(_ request: OpaquePointer?) -> MountSession { of(fuse_req_userdata(request)) }
 
   static func of(_ userdata: UnsafeMutableRawPointer?) -> MountSession {
@@ -208,7 +209,7 @@ public final class MountSession: RequestChannel {
     return Unmanaged<MountSession>.fromOpaque(userdata).takeUnretainedValue()
   }
 
-  /// The message being taken, from its `fuse_in_header` on.
+  /// The message being received, from its `fuse_in_header` on.
   var message: UnsafeMutableRawPointer { arena + slots.bufferOffset(slot) }
 
   /// The data frames of a slot.
@@ -216,7 +217,7 @@ public final class MountSession: RequestChannel {
     arena + slots.bufferOffset(slot) + SlotLayout.headerLead
   }
 
-  /// Begins the request in the slot at hand: its kind, node and caller; the rest is at its defaults.
+  /// Initializes the request in the current slot with its kind, node and caller; the rest has defaults.
   func take(_ request: OpaquePointer?, _ operation: Operation, _ node: fuse_ino_t)
     -> UnsafeMutablePointer<Request>
   {
@@ -235,18 +236,18 @@ public final class MountSession: RequestChannel {
     return taken
   }
 
-  /// Hands a forget on, as long as there is a service to hear it.
+  /// Passes a forget to the service, if there still is one.
   func forget(node: UInt64, count: UInt64) {
     if refusal == 0 { service.forget(node: node, count: count) }
   }
 
-  /// Has the kernel ask for a node's attributes before it uses them again.
+  /// Invalidates the kernel's cached attributes of a node.
   func forgetAttributes(of node: UInt64) {
-    // A negative offset leaves the cached data alone.
+    // A negative offset keeps the cached data.
     if let session { fuse_lowlevel_notify_inval_inode(session, fuse_ino_t(node), -1, 0) }
   }
 
-  /// Has the kernel forget cached pages.
+  /// Invalidates cached pages in the kernel.
   /// - Parameter whenDone: told when it has, or that it could not be asked.
   func forget(_ pages: ForgottenPages, _ whenDone: @escaping (Bool) -> Void) {
     if pageForgetter == nil, let helper { pageForgetter = PageForgetter(descriptor, helper) }

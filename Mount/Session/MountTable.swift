@@ -5,18 +5,18 @@ import Synchronization
 struct MountEntry: Equatable {
   /// `major:minor` of the mounted filesystem.
   var device: String
-  /// Where it is mounted.
+  /// The mount point.
   var path: String
   /// Its type, with the subtype: `fuse.varve`.
   var type: String
   var source: String
-  /// The user whose daemon serves it, of a FUSE mount.
+  /// The owner (user_id) of a FUSE mount.
   var owner: uid_t?
 
-  /// Whether it is a Varve filesystem, whichever way it is mounted.
+  /// Whether it is a Varve filesystem, of either type.
   var isVarve: Bool { type == "fuse.varve" || type == "fuseblk.varve" }
 
-  /// Takes a line apart; nil when it is not one.
+  /// Parses a line; nil when it is malformed.
   init?(line: Substring) {
     let words = line.split(separator: " ", omittingEmptySubsequences: true)
     guard let dash = words.firstIndex(of: "-"), dash >= 6, words.count > dash + 2 else { return nil }
@@ -28,7 +28,7 @@ struct MountEntry: Equatable {
     owner = options.first { $0.hasPrefix("user_id=") }.flatMap { uid_t($0.dropFirst(8)) }
   }
 
-  /// Undoes the `\040` that stands for a blank, and its like.
+  /// Decodes `\040` for a blank, and the like.
   static func unescaped(_ text: Substring) -> String {
     var bytes: [UInt8] = []
     var rest = text.utf8[...]
@@ -46,27 +46,27 @@ struct MountEntry: Equatable {
   }
 }
 
-/// What is mounted, as this process sees it.
+/// The mounts in this process's mount namespace.
 enum MountTable {
-  /// That of this process, once it is kept open; -1 before.
+  /// The descriptor of this process's table, once it is open; -1 before.
   private static let own = Atomic<Int32>(-1)
 
-  /// Keeps this process's table open: a confined daemon opens nothing.
+  /// Opens this process's table and keeps it open, because a confined daemon cannot open files.
   static func keepOpen() {
     guard own.load(ordering: .relaxed) < 0 else { return }
     own.store(open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC), ordering: .relaxed)
   }
 
-  /// All mounts, the later over the earlier, as this process sees them.
+  /// All mounts in this process's mount namespace; later ones are on top.
   static func entries() -> [MountEntry] {
     let own = own.load(ordering: .relaxed)
     guard own >= 0 else { return entries(of: "self") }
-    // From its start, where the kernel writes it anew.
+    // Reading from the start makes the kernel generate the table again.
     lseek(own, 0, SEEK_SET)
     return entries(in: contents(of: own))
   }
 
-  /// - Parameter process: in whose mount namespace.
+  /// - Parameter process: a process of the mount namespace.
   static func entries(of process: String) -> [MountEntry] {
     entries(in: contents(of: "/proc/\(process)/mountinfo"))
   }
@@ -75,7 +75,7 @@ enum MountTable {
     text.split(separator: "\n").compactMap(MountEntry.init(line:))
   }
 
-  /// What is mounted exactly at `path`, on top of what may lie below it.
+  /// The topmost mount at exactly `path`.
   static func top(at path: String) -> MountEntry? { entries().last { $0.path == path } }
 
   static func contents(of path: String) -> String {

@@ -3,8 +3,8 @@ import FileProtocol
 import Glibc
 import Reactor
 
-// Each of libfuse's callbacks becomes a `Request` in the slot at hand. What is not here (locks, poll, bmap, …) libfuse
-// answers with ENOSYS and the kernel looks after itself.
+// Each of libfuse's callbacks becomes a `Request` in the current slot. libfuse answers operations that are
+// not here (locks, poll, bmap, …) with ENOSYS, and the kernel handles them itself.
 
 extension MountSession {
   static func operations() -> fuse_lowlevel_ops {
@@ -84,7 +84,7 @@ extension MountSession {
     table.getattr = { request, node, _ in
       let session = MountSession.of(request)
       let taken = session.take(request, .getattr, node)
-      // stat(2) and fstat(2) come without an open file; read(2) up to a file's end with one.
+      // A GETATTR for stat(2) or fstat(2) has no file handle; one before a read(2) up to the file's end has.
       let flags = session.argument(as: fuse_getattr_in.self).pointee.getattr_flags
       taken.pointee.isForReading = flags & UInt32(FUSE_GETATTR_FH) != 0
     }
@@ -131,7 +131,7 @@ extension MountSession {
       if let payload { taken.pointee.payloadOffset = UnsafeRawPointer(payload) - session.payloadStart }
       let flags = session.argument(as: fuse_write_in.self).pointee.write_flags
       taken.pointee.killPrivileges = flags & UInt32(FUSE_WRITE_KILL_SUIDGID) != 0
-      // The kernel names the owner for what it does not do itself, for its cache.
+      // The kernel sets the lock owner for direct I/O, and not for its page cache.
       taken.pointee.isDirect = flags & UInt32(FUSE_WRITE_LOCKOWNER) != 0
       taken.pointee.isWriteback = flags & UInt32(FUSE_WRITE_CACHE) != 0
     }
@@ -149,7 +149,7 @@ extension MountSession {
       let taken = MountSession.of(request).take(request, .fallocate, node)
       taken.fill(file, offset: offset, length: length)
       taken.pointee.flags = UInt32(bitPattern: mode)
-      // FUSE has no flag for it here as it has for writes.
+      // FUSE has no flag for it in this operation, unlike for writes.
       taken.pointee.killPrivileges = taken.pointee.uid != 0
     }
     table.lseek = { request, node, offset, whence, file in
@@ -204,17 +204,17 @@ extension MountSession {
     }
   }
 
-  /// Where the payload of the message at hand begins when it is a write's.
+  /// Where the payload of the current message begins if it is a write.
   private var payloadStart: UnsafeRawPointer { UnsafeRawPointer(message) + SlotLayout.headerLead }
 
-  /// The operation's own structure in the message at hand, for what libfuse leaves out.
+  /// The operation's structure in the current message, for fields that libfuse does not pass.
   private func argument<Structure>(as type: Structure.Type) -> UnsafePointer<Structure> {
     UnsafePointer((message + MemoryLayout<fuse_in_header>.size).assumingMemoryBound(to: type))
   }
 }
 
 extension UnsafeMutablePointer<Request> {
-  /// Sets what comes with an open file.
+  /// Sets the fields of a request on an open file.
   fileprivate func fill(_ file: UnsafeMutablePointer<fuse_file_info>?, offset: Int = 0, length: Int = 0) {
     pointee.offset = UInt64(bitPattern: Int64(offset))
     pointee.length = UInt64(bitPattern: Int64(length))

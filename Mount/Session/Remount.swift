@@ -1,6 +1,6 @@
 import Glibc
 
-/// A change of a mount that is there: whether it may be written, and what else is the kernel's alone.
+/// Changes of an existing mount: read-only or read-write, and the kernel's other flags.
 extension MountPoint {
   /// The Varve filesystem that is mounted at a directory.
   /// - Throws: `MountError` where there is none.
@@ -12,8 +12,8 @@ extension MountPoint {
     return MountPoint(path: path, device: mounted.device)
   }
 
-  /// Has the kernel take over what of the options is its own; device files and set-user-ID programs stay left out unless they are
-  /// asked for. What it still held is written before it refuses further writes.
+  /// Remounts with the kernel's flags among the options; `nodev` and `nosuid` stay set unless `dev` or `suid`
+  /// is given. The kernel writes its dirty data before it refuses further writes.
   /// - Throws: `MountError` when it refuses, as while files are open for writing.
   public func remount(_ options: MountOptions) throws(MountError) {
     var options = options
@@ -26,13 +26,13 @@ extension MountPoint {
       remedy: code == EPERM ? "become root" : "")
   }
 
-  /// Whether the kernel lets nothing be written.
+  /// Whether the mount is read-only.
   public var isReadOnly: Bool {
     var status = statvfs()
     return statvfs(path, &status) == 0 && status.f_flag & MountOptions.readOnly != 0
   }
 
-  /// Has the kernel refuse writes from here on; what the place had of other flags stays.
+  /// Makes the mount read-only; its other flags are unchanged.
   /// - Throws: `MountError` when it refuses, as while files are open for writing.
   public func becomeReadOnly() throws(MountError) {
     var options = MountOptions()
@@ -43,7 +43,7 @@ extension MountPoint {
     try remount(options)
   }
 
-  /// Shows what is mounted here at another directory too.
+  /// Bind-mounts the filesystem at another directory too.
   public func bind(to other: MountPoint, _ options: MountOptions) throws(MountError) {
     guard mount(path, other.path, nil, UInt(MS_BIND), nil) == 0 else {
       let code = errno
@@ -51,20 +51,21 @@ extension MountPoint {
         "\(path) cannot be shown at \(other.path): \(String(cString: strerror(code)))",
         remedy: code == EPERM ? "become root" : "")
     }
-    // The flags of the new place are its own.
+    // A bind mount has its own flags, set by a remount.
     _ = mount(nil, other.path, nil, options.kernelFlags | UInt(MS_BIND) | UInt(MS_REMOUNT), nil)
   }
 }
 
 extension MountOptions {
-  /// Has what is left out by flags as statvfs(3) tells them stay left out, unless it was asked for.
+  /// Keeps `nosuid` and `nodev` from the statvfs(3) flags of the present mount, unless `suid` or `dev` was
+  /// given.
   fileprivate mutating func keep(flags: UInt) {
     for (flag, name) in [(Self.noSetuid, "suid"), (Self.noDevices, "dev")] where flags & flag != 0 {
       leaveOut(name)
     }
   }
 
-  /// Takes over flags as statvfs(3) tells them.
+  /// Takes over the statvfs(3) flags of the present mount.
   fileprivate mutating func take(flags: UInt) {
     let known = [(Self.noPrograms, "noexec"), (Self.synchronous, "sync")]
     mountFlags += known.filter { flags & $0.0 != 0 }.map(\.1)
@@ -72,7 +73,7 @@ extension MountOptions {
     if accessTimes == .never { mountFlags.append("noatime") }
   }
 
-  // Those of statvfs(3), most of which the C library's header has only with _GNU_SOURCE.
+  // Flags of statvfs(3), most of which the C library's header has only with _GNU_SOURCE.
   fileprivate static let readOnly: UInt = 1
   private static let noSetuid: UInt = 2
   private static let noDevices: UInt = 4
@@ -80,7 +81,7 @@ extension MountOptions {
   private static let synchronous: UInt = 16
   private static let noAccessTimes: UInt = 1024
 
-  /// The flags of mount(2) that the options mean.
+  /// The options' flags for mount(2).
   var kernelFlags: UInt {
     let known: [String: Int] = [
       "ro": MS_RDONLY, "nosuid": MS_NOSUID, "nodev": MS_NODEV, "noexec": MS_NOEXEC, "sync": MS_SYNCHRONOUS,

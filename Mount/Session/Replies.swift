@@ -7,7 +7,7 @@ extension MountSession {
   func answer(_ request: OpaquePointer, _ slot: Int) {
     let reply = replies + slot
     let asked = requests + slot
-    // Before the answer: a program that has seen the operation end must not see older attributes.
+    // Before the reply: a program must not see older attributes after the operation has returned.
     if reply.pointee.attributesChanged { forgetAttributes(of: asked.pointee.node) }
     if let bytes = reply.pointee.staleBytes, bytes.upperBound > bytes.lowerBound {
       return answerWriteOnceForgotten(request, asked.pointee.node, bytes, reply.pointee)
@@ -35,7 +35,7 @@ extension MountSession {
     }
   }
 
-  /// An entry with its attributes, as the kernel remembers it.
+  /// An entry with its attributes, for the kernel's caches.
   func entry(_ node: UInt64, _ attributes: Attributes) -> fuse_entry_param {
     var entry = fuse_entry_param()
     entry.ino = fuse_ino_t(node)
@@ -62,7 +62,7 @@ extension MountSession {
     takeBack(node, unless: fuse_reply_create(request, &entry, &file))
   }
 
-  /// A lookup that the kernel did not take, because its caller was interrupted, does not count.
+  /// Undoes a lookup that the kernel did not receive because its caller was interrupted.
   private func takeBack(_ node: UInt64, unless result: Int32) {
     guard result != 0, node != 0 else { return }
     service.forget(node: node, count: 1)
@@ -97,7 +97,7 @@ extension MountSession {
     fuse_reply_buf(request, start.assumingMemoryBound(to: CChar.self), Int(clamping: reply.pointee.count))
   }
 
-  /// Answers a write when the kernel has forgotten what it had cached of these bytes.
+  /// Replies to a write after the kernel has invalidated its cached pages of the range.
   private func answerWriteOnceForgotten(
     _ request: OpaquePointer, _ node: UInt64, _ bytes: Range<UInt64>, _ reply: Reply
   ) {
@@ -106,7 +106,7 @@ extension MountSession {
     let range = ForgottenPages(
       node: node, offset: Int64(clamping: bytes.lowerBound), length: isAll ? 0 : Int64(clamping: bytes.count))
     forget(range) { isForgotten in
-      // The write was carried out; but a read through the cache might not show it.
+      // The write was carried out, but a read through the page cache might return old data.
       let code = error != 0 ? error : isForgotten ? 0 : EIO
       if code != 0 { fuse_reply_err(request, code) } else { fuse_reply_write(request, count) }
     }

@@ -1,11 +1,11 @@
 import CMachine
 import Glibc
 
-/// SIGTERM, SIGINT and SIGHUP as something to be read, instead of interrupting.
+/// SIGTERM, SIGINT and SIGHUP through a descriptor (signalfd(2)).
 ///
-/// To be made before the process has a second thread, so that every thread leaves the signals alone.
+/// To be made while the process is single-threaded, so that every thread inherits the blocked signals.
 public final class SignalDescriptor {
-  /// Readable when a signal has come.
+  /// Readable when a signal has arrived.
   public let descriptor: Int32
 
   public init() {
@@ -19,7 +19,7 @@ public final class SignalDescriptor {
 
   deinit { close(descriptor) }
 
-  /// Takes the signal that has come; nil when none has.
+  /// Takes the next signal; nil when there is none.
   public func take() -> Int32? {
     var info = signalfd_siginfo()
     guard read(descriptor, &info, MemoryLayout<signalfd_siginfo>.size) == MemoryLayout<signalfd_siginfo>.size

@@ -2,19 +2,20 @@ import CMachine
 import Glibc
 import SystemFiles
 
-/// The block device that a mount of type fuseblk names as its source: a loop device over a file without contents, of which nothing is
-/// ever read or written. The kernel detaches it when the last that has it open, the mount, has gone.
+/// The block device that is the source of a mount of type fuseblk: a loop device over a sparse file, which is
+/// never read or written. The kernel detaches it when its last user, the mount, is gone.
 ///
-/// The mount is called by a link to it, which is named for the filesystem's own device, as the file is: mount(8) shows a loop device
-/// as its file, others show the source as it was given. Both stay until the next mount of any device.
+/// The mount's source is a link to it. Link and file are named for the filesystem's device: mount(8) shows a
+/// loop device as its file, other programs show the source as it was given. Both stay until the next mount of
+/// any device.
 struct SourceDevice: ~Copyable {
-  /// The link's path; the device's own where there can be no link.
+  /// The link's path; the device's path where no link could be made.
   let path: String
   private let loop: Int32
 
   /// Bytes of the file behind it.
   private static let size = 1 << 20
-  /// How often a loop device that was free is tried, before another process takes it.
+  /// How many loop devices are tried, as another process may take a free one first.
   private static let attempts = 64
 
   // loop(4): numbers that Swift cannot import.
@@ -23,8 +24,8 @@ struct SourceDevice: ~Copyable {
   private static let autoclear: UInt32 = 4
 
   /// - Parameters:
-  ///   - name: the filesystem's device, or what the mount is to be called instead.
-  ///   - folder: where the link lies.
+  ///   - name: the filesystem's device, or the name that replaces it (`fsname`).
+  ///   - folder: the folder of the link.
   /// - Throws: `MountError` where there are no loop devices.
   init(named name: String, in folder: String = "/run/varve") throws(MountError) {
     Self.removeLeft(in: folder)
@@ -40,7 +41,7 @@ struct SourceDevice: ~Copyable {
 
   deinit { close(loop) }
 
-  /// A new file, in the place of an older one, which another mount may still have.
+  /// A new file, replacing an older one, which another mount may still use.
   private static func makeFile(named name: String, in folder: String) throws(MountError) -> Int32 {
     let source = "\(folder)/source"
     for folder in [folder, source] { mkdir(folder, 0o700) }
@@ -56,15 +57,16 @@ struct SourceDevice: ~Copyable {
     return file
   }
 
-  /// How many names a mount looks at to remove what former ones have left.
+  /// How many names a mount checks to remove leftovers of former mounts.
   private static let namesAtATime = 1024
 
-  /// Removes what is left of mounts that are gone: links to loop devices that have another file by now, or none, and their files.
+  /// Removes leftovers of former mounts: links to loop devices that have another file by now, or none, and
+  /// their files.
   private static func removeLeft(in folder: String) {
     let system = SystemTree()
     for name in system.names(in: "\(folder)/source").prefix(namesAtATime) {
       let (link, file) = ("\(folder)/\(name)", "\(folder)/source/\(name)")
-      // One without a link is only just being made.
+      // A file without a link belongs to a mount that is just being made.
       guard let device = system.target(of: link), device.hasPrefix("/dev/loop") else { continue }
       let backing = system.text(of: "\(system.sys)/block/\(device.dropFirst(5))/loop/backing_file")
       guard backing != file else { continue }
@@ -88,7 +90,7 @@ struct SourceDevice: ~Copyable {
       if status == 0 { return (path, loop) }
       let code = errno
       close(loop)
-      // Another process has it meanwhile.
+      // Another process has taken it meanwhile.
       guard code == EBUSY else { throw failure(path, code) }
     }
     throw failure("a free loop device")
@@ -98,7 +100,7 @@ struct SourceDevice: ~Copyable {
     MountError("no block device to mount with: \(what): \(String(cString: strerror(code)))")
   }
 
-  /// Makes a link to a device, in the place of an older one.
+  /// Makes a link to a device, replacing an older one.
   private static func link(to device: String, named name: String, in folder: String) -> String? {
     let path = "\(folder)/\(fileName(name))"
     let fresh = "\(path).\(getpid())"
@@ -107,11 +109,11 @@ struct SourceDevice: ~Copyable {
     return path
   }
 
-  /// A name for a file that tells what device is meant: `/srv/disk.img` becomes `srv-disk.img`.
+  /// A file name derived from a device's name: `/srv/disk.img` becomes `srv-disk.img`.
   static func fileName(_ device: String) -> String {
     let kept = device.split { !($0.isASCII && ($0.isLetter || $0.isNumber || "._:=+@".contains($0))) }
     let name = kept.joined(separator: "-")
-    // A name has 255 bytes at most, of which some are left for the link on its way.
+    // A name has 255 bytes at most, of which some are kept for the link's temporary name.
     return name.isEmpty || name.hasPrefix(".") ? "device-\(name.suffix(200))" : String(name.suffix(200))
   }
 }

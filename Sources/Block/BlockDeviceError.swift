@@ -4,19 +4,19 @@ import Glibc
 import NVMe
 import PCI
 
-/// Why a device could not be opened or used, and what mends it.
+/// Why a device could not be opened or used, and the remedy.
 public struct BlockDeviceError: Error, CustomStringConvertible, Sendable {
   /// What went wrong.
   public enum Reason: Sendable {
-    /// The controller has no such namespace; these it has.
+    /// The controller has no such namespace; the value lists those it has.
     case noSuchNamespace([UInt32])
     /// The namespace cannot be used as 4 KiB blocks.
     case unusable(String)
-    /// Memory or the PCI function.
+    /// An error of memory allocation or of the PCI function.
     case function(FunctionError)
-    /// The controller.
+    /// An error of the controller.
     case controller(ControllerError)
-    /// A command on blocks failed with an errno, and what the device said of it.
+    /// A command on blocks failed with an errno; `said` is the device's description of the failure.
     case command(BlockCommand.Operation, block: UInt64, errno: Int32, said: String?)
   }
 

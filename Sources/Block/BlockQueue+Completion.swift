@@ -2,7 +2,7 @@ import BlockProtocol
 import Glibc
 import NVMe
 
-/// The way up: ends of NVMe commands become completions.
+/// From the device: completions of NVMe commands become completions of requests.
 extension BlockQueue {
   /// Appends at most `limit` completions that have arrived.
   mutating func poll(_ completions: inout [BlockCompletion], limit: Int) {
@@ -33,7 +33,7 @@ extension BlockQueue {
     }
   }
 
-  /// A command has ended that belongs to no single request.
+  /// Handles the end of a command that does not belong to a single request.
   @inline(never)
   private mutating func endOther(_ finished: FinishedCommand) {
     if finished.context & Self.deallocationMark != 0 {
@@ -53,12 +53,12 @@ extension BlockQueue {
     pool.give(index)
   }
 
-  /// Whether the next poll has an end to report that no interrupt tells of.
+  /// Whether the next poll has a completion to report for which no interrupt comes.
   var hasEnds: Bool {
     !ended.isEmpty || ((!waiting.isEmpty || !discards.isEmpty) && controller.lostErrno != nil)
   }
 
-  /// Posts what waits, or ends it where the controller is lost.
+  /// Posts the waiting requests, or ends them where the controller has failed.
   @inline(never)
   mutating func drainWaiting() {
     if let errno = controller.lostErrno {
@@ -74,8 +74,8 @@ extension BlockQueue {
     while !discards.isEmpty { abandon(discards.removeFirst(in: pool), errno: errno) }
   }
 
-  /// An NVMe command of a request has ended.
-  /// - Returns: whether that was the last of the request.
+  /// Handles the end of a request's NVMe command.
+  /// - Returns: whether it was the request's last.
   @inline(__always)
   mutating func endPart(_ index: UInt32, errno: Int32, isRecalled: Bool) -> Bool {
     let request = pool[index]
@@ -90,14 +90,14 @@ extension BlockQueue {
     return request.pointee.outstanding == 0 && request.pointee.remaining == 0
   }
 
-  /// Posts no more of a request: it ends now, or with its last NVMe command under way.
+  /// Posts no more of a request: it ends now, or with its last NVMe command in flight.
   mutating func abandon(_ index: UInt32, errno: Int32) {
     let request = pool[index]
     request.pointee.remaining = 0
     if request.pointee.outstanding == 0 { end(index, errno: errno) } else { request.pointee.errno = errno }
   }
 
-  /// Ends a request that no NVMe command is under way for.
+  /// Ends a request that has no NVMe command in flight.
   mutating func end(_ index: UInt32, errno: Int32) {
     pool[index].pointee.errno = errno
     ended.append(index, in: pool)

@@ -4,10 +4,11 @@ import NVMeSpec
 
 /// Discards.
 extension BlockQueue {
-  /// Marks the context of a Dataset Management command, which is the command's number in `deallocation`.
+  /// The bit that marks the context of a Dataset Management command; the other bits are its number in
+  /// `deallocation`.
   static let deallocationMark: UInt64 = 1 << 63
 
-  /// Posts the discards that wait, as far as there is room.
+  /// Posts the waiting discards, as far as there is room.
   mutating func postDiscards() {
     while !discards.isEmpty, pair.hasRoom, let number = deallocation.begin() {
       gather(number)
@@ -32,7 +33,7 @@ extension BlockQueue {
     }
   }
 
-  /// A Dataset Management command has ended.
+  /// Handles the end of a Dataset Management command.
   mutating func endDeallocation(_ number: Int, errno: Int32, isRecalled: Bool = false) {
     for index in deallocation.end(number) where endPart(index, errno: errno, isRecalled: isRecalled) {
       if settle(index) { ended.append(index, in: pool) }

@@ -6,43 +6,45 @@ import NVMe
 import NVMeSpec
 import PCI
 
-/// How far the proof has come that a device still holds what was written to it although it lost power, or was started
-/// anew.
+/// The state of the proof that a device which lost power, or was restarted, still holds what was written to
+/// it.
 ///
 ///     none ──power lost: all commands come back──► begun ──► reading ──all is there──► none
 ///                                                               └────something is not──► failed
 enum Proof: Equatable {
   case none
-  /// Nothing is under way, and new commands wait.
+  /// No command is in flight, and new ones wait.
   case begun
-  /// Blocks are read back; the place of the next one in `UnflushedWrites`. New commands wait.
+  /// Blocks are read back; `next` is the place of the next one in `UnflushedWrites`. New commands wait.
   case reading(next: UInt64)
-  /// Something is lost: only reads are carried out.
+  /// A written block is lost: only reads are carried out.
   case failed
 
-  /// Whether new commands wait for its end.
+  /// Whether new commands wait for the proof's end.
   var isUnderWay: Bool { self != .none && self != .failed }
 }
 
-/// What is not flushed is accounted for; after a loss of power it is read back. A flush succeeds only when what it covers
-/// is there.
+/// Unflushed writes are recorded, and read back after a loss of power. A flush succeeds only when the writes
+/// that it covers are on the device.
 extension BlockQueue {
-  /// Marks the context of a read for a proof, which is the number of its frame.
+  /// The bit that marks the context of a proof's read; the other bits are the number of its frame.
   static let proofMark: UInt64 = 1 << 62
-  /// The context of a flush that only makes room for further entries.
+  /// The context of the queue's own flush, which makes room for further entries.
   private static let ownFlush = proofMark | 1 << 32
 
   /// The checksum of a block.
   static func checksum(_ block: UnsafeMutableRawPointer) -> UInt32 { BlockCRC.run(.max, block) }
 
-  // MARK: The account
+  // MARK: The record of unflushed writes
 
-  /// How often a loss of power, or a new start, may overtake a request before it is given up: it may be what brings that about.
+  /// How often a loss of power, or a restart, may interrupt a request before it fails: the request may be the
+  /// cause.
   private static let recallLimit = 5
 
-  /// A request has ended.
-  /// - Returns: whether its end is to be reported. What a loss of power overtook is carried out again; so is what would be durable by
-  ///   it, which counts only when what was durable before is there.
+  /// Handles the end of a request.
+  /// - Returns: whether its end is to be reported. A request that a loss of power interrupted is carried out
+  ///   again; so is a flush or FUA write, which may succeed only when everything durable before is still
+  ///   there.
   @inline(__always)
   mutating func settle(_ index: UInt32) -> Bool {
     let request = pool[index]
@@ -57,7 +59,7 @@ extension BlockQueue {
     let request = pool[index]
     let operation = request.pointee.operation
     if request.pointee.errno != 0 {
-      // What it has left is not known.
+      // A failed write leaves its blocks in an unknown state.
       if Self.changes(operation) { recordUnknown(index) }
       return true
     }
@@ -66,24 +68,24 @@ extension BlockQueue {
       operation == .flush || operation == .write && (request.pointee.forceUnitAccess || !hasVolatileCache)
     if isDurable, proof != .none { return restart(index) }
     if isDurable, ownFlushErrno != 0 {
-      // The device may have dropped what it could not flush, and tell of it once.
+      // The device may have dropped the data that it could not flush, and reports that only once.
       request.pointee.errno = ownFlushErrno
       ownFlushErrno = 0
     }
     switch operation {
     case .write: if keepsAccount { recordWrite(request) }
     case .writeZeroes: recordUnknown(index)
-    // Where the end was noted when it was posted.
+    // `block` is the end of `unflushed` at the time the flush was posted.
     case .flush: if request.pointee.errno == 0 { unflushed.markFlushed(before: request.pointee.block) }
     case .read, .discard, .verify, .compare: break
     }
     return true
   }
 
-  /// A request that was under way when power was lost is carried out again, unless that has happened too often.
+  /// Carries out again a request that was in flight when power was lost, unless that has happened too often.
   private mutating func retryRecalled(_ index: UInt32) -> Bool {
     let request = pool[index]
-    // Its blocks may hold what they did, what it writes, or some of each.
+    // Its blocks may hold old data, new data, or some of each.
     if Self.changes(request.pointee.operation) { recordUnknown(index) }
     request.pointee.recalls += 1
     guard request.pointee.recalls > Self.recallLimit else { return restart(index) }
@@ -91,7 +93,7 @@ extension BlockQueue {
     return true
   }
 
-  /// Makes a request wait as it was when it was submitted.
+  /// Puts a request back into the waiting list, in its state at submission.
   /// - Returns: false.
   private mutating func restart(_ index: UInt32) -> Bool {
     let request = pool[index]
@@ -107,7 +109,7 @@ extension BlockQueue {
     return false
   }
 
-  /// Whether an operation that was not carried out to its end leaves its blocks in a state that is not known.
+  /// Whether an incomplete operation leaves its blocks in an unknown state.
   private static func changes(_ operation: BlockCommand.Operation) -> Bool {
     operation == .write || operation == .writeZeroes
   }
@@ -134,15 +136,15 @@ extension BlockQueue {
     }
   }
 
-  /// Has the device flush, so that entries are not lost before what they stand for is durable.
+  /// Posts a flush, so that no entry is dropped before its block is durable.
   private mutating func makeRoom() {
     guard ownFlushPlace == nil, proof == .none else { return }
     let flush = SubmissionEntry(.flush, namespace: namespace)
     if pair.post(flush, context: Self.ownFlush) != nil { ownFlushPlace = unflushed.end }
   }
 
-  /// Nothing is known of what a request's blocks hold: they are being discarded, or filled with zeros that have no entry, or it is not
-  /// known how far a write has come.
+  /// Records that the contents of a request's blocks are unknown: a discard, zeros without an entry, or a
+  /// write that may be incomplete.
   mutating func recordUnknown(_ index: UInt32) {
     guard keepsAccount else { return }
     let request = pool[index]
@@ -157,14 +159,14 @@ extension BlockQueue {
 
   // MARK: The proof
 
-  /// The device lost power, or was started anew: nothing is posted any more until it was looked at.
+  /// The device lost power, or was restarted: nothing is posted until the proof has ended.
   @inline(never)
   mutating func beginProof() {
     cacheLosses = controller.cacheLosses
     guard proof != .failed else { return }
     proof = .begun
     wholeLimit = 0
-    // Of what was posted in part, that part may be lost, or may be there.
+    // The posted parts of a request may be lost or may be on the device.
     for list in [waiting, discards] where !list.isEmpty {
       let first = pool[list.first]
       guard first.pointee.remaining < first.pointee.count else { continue }
@@ -173,10 +175,10 @@ extension BlockQueue {
     }
   }
 
-  /// Goes on with a proof as far as the queue pair has room.
+  /// Continues a proof as far as the queue pair has room.
   @inline(never)
   mutating func continueProof() {
-    // Until the queue is online again, more may come back that power was lost under.
+    // Until the queue is online again, more commands may come back as recalled.
     if proof == .begun, pair.hasRoom { beginReading() }
     guard case .reading(var next) = proof, let readBack else { return }
     while next < unflushed.end {
@@ -214,11 +216,11 @@ extension BlockQueue {
       count: 1, base: readBack.arena.iova, context: context)
   }
 
-  /// A command of the proof, or the flush that makes room, has ended.
+  /// Handles the end of a command of the proof, or of the queue's own flush.
   mutating func endMarked(_ finished: FinishedCommand) {
     guard finished.context != Self.ownFlush else {
       if finished.end == .recalled || proof != .none {
-        // The proof looks at what it should have covered.
+        // The proof reads back the blocks that the flush should have covered.
       } else if finished.errno != 0 {
         ownFlushErrno = finished.errno
       } else if let ownFlushPlace {
@@ -230,7 +232,7 @@ extension BlockQueue {
     guard let readBack else { return }
     let frame = Int(finished.context & ~Self.proofMark)
     let place = readBack.give(frame)
-    // A read of a proof that is begun anew, or of a controller that is given up, says nothing.
+    // The result of a read is ignored when the proof restarts or the controller has failed.
     guard case .reading = proof, finished.end != .recalled, controller.lostErrno == nil else { return }
     let entry = unflushed[place]
     let isThere =

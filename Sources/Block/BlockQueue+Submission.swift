@@ -3,9 +3,9 @@ import CMachine
 import NVMe
 import NVMeSpec
 
-/// The way down: commands on 4 KiB blocks become NVMe commands.
+/// To the device: commands on 4 KiB blocks become NVMe commands.
 extension BlockQueue {
-  /// Takes a command; false when there is no record free for it.
+  /// Accepts a command; false when no record is free.
   @inline(__always)
   mutating func submit(_ command: BlockCommand) -> Bool {
     guard let index = pool.take() else { return false }
@@ -13,8 +13,8 @@ extension BlockQueue {
     return true
   }
 
-  /// Posts a read or write that one NVMe command carries out, as nearly all do.
-  /// - Returns: false when it is not one, or when it has to wait.
+  /// Posts a read or write as one NVMe command, the case of nearly all.
+  /// - Returns: false when it needs more than one, or has to wait.
   @inline(__always)
   private mutating func submitWhole(_ command: BlockCommand, _ index: UInt32) -> Bool {
     let count = UInt64(command.count)
@@ -44,7 +44,7 @@ extension BlockQueue {
 
   @inline(never)
   private mutating func submitInParts(_ command: BlockCommand, _ index: UInt32) {
-    // Whatever count a flush comes with, it has no blocks.
+    // The count of a flush is ignored, as it has no blocks.
     let count = command.operation == .flush ? 0 : command.count
     pool[index].initialize(
       to: BlockRequest(
@@ -68,7 +68,7 @@ extension BlockQueue {
     }
   }
 
-  /// Whether the controller has such a command, or none is needed.
+  /// Whether the controller supports the operation, or it needs no NVMe command.
   private func isOffered(_ operation: BlockCommand.Operation) -> Bool {
     switch operation {
     case .read, .write, .flush, .writeZeroes: true
@@ -78,9 +78,8 @@ extension BlockQueue {
     }
   }
 
-  /// A command that comes while the device is being looked at after a loss of power waits; where something was found
-  /// missing, all but reads end at once.
-  /// - Returns: whether the command is done with for now.
+  /// Holds a command back during a proof; after a failed proof, all but reads end at once.
+  /// - Returns: whether the command was handled here.
   @inline(never)
   private mutating func waitsForProof(_ index: UInt32) -> Bool {
     let operation = pool[index].pointee.operation
@@ -97,7 +96,7 @@ extension BlockQueue {
     return true
   }
 
-  /// Whether an operation can be carried out on a device that lost what was written to it.
+  /// Whether an operation is still allowed after a failed proof.
   private func isPossibleAfterLoss(_ operation: BlockCommand.Operation) -> Bool {
     operation == .read || operation == .verify || operation == .compare
   }
@@ -108,14 +107,14 @@ extension BlockQueue {
     if !waiting.isEmpty || !postFlush(index) { waiting.append(index, in: pool) }
   }
 
-  /// Tells the controller of what was submitted.
+  /// Rings the doorbell for everything submitted.
   mutating func ring() {
     if !discards.isEmpty, proof == .none { postDiscards() }
     controller.ring(&pair)
   }
 
-  /// Whether a command lies on the device and has what it needs. As in Linux' block layer, one that does not
-  /// ends with EIO.
+  /// Whether a command is within the device and has its frames. As in Linux' block layer, an invalid one ends
+  /// with EIO.
   private func isAcceptable(_ command: BlockCommand) -> Bool {
     switch command.operation {
     case .flush: return true
@@ -148,7 +147,7 @@ extension BlockQueue {
     return true
   }
 
-  /// One more NVMe command is under way for a request.
+  /// Counts one more NVMe command in flight for a request.
   @inline(__always)
   private func advance(_ request: UnsafeMutablePointer<BlockRequest>, by count: UInt32) {
     request.pointee.outstanding &+= 1
@@ -156,8 +155,8 @@ extension BlockQueue {
     request.pointee.remaining &-= count
   }
 
-  /// Posts as much of a write zeroes as the queue pair has room for: as Write Zeroes, or where the controller has
-  /// none, as writes of zeros.
+  /// Posts as much of a write zeroes as the queue pair has room for: as Write Zeroes, or where the controller
+  /// has none, as writes of zeros.
   /// - Returns: whether all of it is posted.
   private mutating func postZeroes(_ index: UInt32) -> Bool {
     let request = pool[index]
@@ -199,7 +198,8 @@ extension BlockQueue {
 
   /// Posts a command for the next `count` blocks of a request.
   /// - Parameters:
-  ///   - frames: their frames in the memory at `base` for the device, at `memory` for the processor.
+  ///   - frames: the numbers of their frames, whose memory begins at `base` for the device, at `memory` for
+  ///   the processor.
   private mutating func postPart(
     _ opcode: IOOpcode, _ request: UnsafeMutablePointer<BlockRequest>, _ index: UInt32,
     _ frames: UnsafePointer<UInt32>, _ count: UInt32, _ base: UInt64, _ memory: UnsafeMutableRawPointer
@@ -227,7 +227,7 @@ extension BlockQueue {
     return true
   }
 
-  /// Posts what could not be posted before, in the order it came.
+  /// Posts the waiting requests, in their order.
   mutating func postWaiting() {
     while !waiting.isEmpty {
       let index = waiting.first
@@ -237,7 +237,7 @@ extension BlockQueue {
       }
       let errno = pool[index].pointee.errno
       if errno != 0 {
-        // Of a request that failed nothing more is posted.
+        // Nothing more is posted of a request that has failed.
         waiting.removeFirst(in: pool)
         abandon(index, errno: errno)
         continue

@@ -2,10 +2,10 @@ import NVMe
 import NVMeSpec
 import PCI
 
-/// The working state of a namespace device: its queue pair, and the requests under way in it.
+/// The working state of a namespace device: its queue pair, and the requests in flight.
 ///
-/// It lives at a fixed place in memory, so that the path of a request touches no object and takes no locks of the
-/// language's own.
+/// It is at a fixed address, so that a request's path involves no reference counting and no exclusivity
+/// checks.
 struct BlockQueue: ~Copyable {
   let controller: Controller
   let namespace: UInt32
@@ -24,15 +24,15 @@ struct BlockQueue: ~Copyable {
   let memory: UnsafeMutableRawPointer
   /// Whether commands carry metadata or protection information.
   let isProtected: Bool
-  /// The address of a frame of zeros for the device and for the processor, where the controller has no Write Zeroes, or
-  /// none that makes protection information.
+  /// The address of a frame of zeros for the device and for the processor, where the controller has no Write
+  /// Zeroes, or none that generates protection information.
   let zeros: UInt64?
   let zerosMemory: UnsafeMutableRawPointer?
   let transferLimits: TransferLimits
   let writeZeroesLimits: TransferLimits
   let verifyLimits: TransferLimits
-  /// Blocks of which one NVMe command transfers any number up to this, wherever they lie; 0 where there is a
-  /// boundary, and while the device has to be looked at after a loss of power.
+  /// The most blocks that one NVMe command can transfer, from any block on; 0 where there is a boundary
+  /// (NOIOB), and during a proof.
   var wholeLimit: UInt64
   let wholeLimitOfReadyDevice: UInt64
   let readOpcode = IOOpcode.read
@@ -40,28 +40,28 @@ struct BlockQueue: ~Copyable {
 
   var pair: QueuePair
   var pool: RequestPool
-  /// Requests with blocks that no NVMe command has been posted for, since the queue pair was full.
+  /// Requests with blocks that are not posted yet, since the queue pair was full.
   var waiting = RequestQueue()
-  /// Discards that no NVMe command has been posted for.
+  /// Discards that are not posted yet.
   var discards = RequestQueue()
-  /// Requests that are over and have not been reported.
+  /// Requests that have ended and are not reported yet.
   var ended = RequestQueue()
   var deallocation: Deallocation
 
-  // What is not durable, and the proof that it is there.
+  // The writes that are not durable, and the state of the proof that they are on the device.
   var unflushed = UnflushedWrites()
-  /// Whether `unflushed` is kept: the device may lose power while this process lives.
+  /// Whether `unflushed` is kept, because the device may lose power while this process runs.
   let keepsAccount: Bool
   var proof = Proof.none
-  /// Where blocks are read back to; nil where no account is kept.
+  /// The memory that blocks are read back into; nil where `unflushed` is not kept.
   let readBack: ReadBack?
-  /// What was found missing, once a proof has failed.
+  /// What was missing, once a proof has failed.
   var loss: String?
-  /// `Controller.cacheLosses` when it was last looked at.
+  /// `Controller.cacheLosses` at the last check.
   var cacheLosses: UInt64
-  /// Where `unflushed` ended when the flush was posted that is to make room in it; nil while none is under way.
+  /// The end of `unflushed` when the queue's own flush was posted; nil while none is in flight.
   var ownFlushPlace: UInt64?
-  /// The error of such a flush, for the next who wants to know; 0 for none.
+  /// The error of the queue's own flush, which the caller's next flush reports; 0 for none.
   var ownFlushErrno: Int32 = 0
   /// As many zeros as a command may have frames: all name the frame of zeros.
   private let zeroFrameList: ZeroFrames
@@ -85,8 +85,8 @@ struct BlockQueue: ~Copyable {
     canCompare = capabilities.canCompare(namespace)
     base = arena.iova
     memory = arena.base
-    // A local: where an operand of && is a property of a value that is not complete yet, the optimiser takes the
-    // properties set after it for set before, and destroys what is not there (Swift 6.3.1).
+    // A local variable, because of a compiler bug (Swift 6.3.1): where an operand of && is a property of a
+    // partly initialized value, the optimiser treats the properties set after it as set, and destroys them.
     let isProtected = namespace.protection != nil
     self.isProtected = isProtected
     self.zeros = zeros?.iova
@@ -106,7 +106,7 @@ struct BlockQueue: ~Copyable {
     zeroFrameList = ZeroFrames(count: Int(limits.maximum))
   }
 
-  /// Takes the queue pair out, to be given back to the controller.
+  /// Takes the queue pair out, for the controller to delete it.
   consuming func takePair() -> QueuePair { pair }
 }
 

@@ -1,12 +1,12 @@
 import NVMe
 import NVMeSpec
 
-/// Gathers discards into as few Dataset Management commands as the controller's limits allow, and remembers which
-/// requests each command serves.
+/// Gathers discards into as few Dataset Management commands as the controller's limits allow, and records
+/// which requests each command serves.
 ///
 /// Discards that are submitted together share a command; a large one may need several.
 struct Deallocation {
-  /// The most Dataset Management commands under way at once.
+  /// The most Dataset Management commands in flight at once.
   static let batchLimit = 8
 
   /// The ranges of the command being gathered.
@@ -18,12 +18,12 @@ struct Deallocation {
   private let commandBlocks: UInt64
   private let lbasPerBlock: UInt32
   private var room: UInt64 = 0
-  /// For each command under way, the requests it serves.
+  /// For each command in flight, the requests it serves.
   private var requests: [[UInt32]]
   private var freeBatches = Array(0..<Deallocation.batchLimit)
 
   /// - Parameters:
-  ///   - capabilities: the controller's limits; they leave room for a block.
+  ///   - capabilities: the controller's limits, which must allow at least one block.
   ///   - lbasPerBlock: logical blocks of a 4 KiB block.
   init(_ capabilities: Capabilities, lbasPerBlock: UInt32) {
     self.lbasPerBlock = lbasPerBlock
@@ -36,15 +36,15 @@ struct Deallocation {
   }
 
   /// Begins a command.
-  /// - Returns: its number; nil when there are as many under way as may be.
+  /// - Returns: its number; nil when `batchLimit` commands are in flight.
   mutating func begin() -> Int? {
     ranges.removeAll(keepingCapacity: true)
     room = commandBlocks
     return freeBatches.popLast()
   }
 
-  /// Adds blocks to the command: to its last range where they go on there, as a range of their own otherwise.
-  /// - Returns: how many of `count` blocks there was room for, the first ones.
+  /// Adds blocks to the command: to its last range where they continue it, as a new range otherwise.
+  /// - Returns: how many of the `count` blocks, from the first on, were added.
   mutating func add(_ block: UInt64, _ count: UInt32) -> UInt32 {
     let most = min(UInt64(count), rangeBlocks, room)
     guard most > 0 else { return 0 }
@@ -71,7 +71,7 @@ struct Deallocation {
     return true
   }
 
-  /// Command `number` is over.
+  /// Ends command `number`.
   /// - Returns: the requests it served.
   mutating func end(_ number: Int) -> [UInt32] {
     let served = requests[number]

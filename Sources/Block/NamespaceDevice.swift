@@ -7,10 +7,10 @@ import PCI
 
 /// A namespace of a controller as a device of 4 KiB blocks, with a queue pair of its own.
 ///
-/// Several devices of one controller can be open at once, on the thread that owns the controller; the last one
-/// to be closed closes the controller.
+/// Several devices of one controller can be open at once, on the thread that owns the controller; the last
+/// one to be closed closes the controller.
 public final class NamespaceDevice: BlockDevice {
-  /// How many commands can be under way at once.
+  /// How many commands can be in flight at once.
   public static let commandLimit = 1024
 
   public let controller: Controller
@@ -103,34 +103,36 @@ public final class NamespaceDevice: BlockDevice {
 
   deinit { close() }
 
-  /// What happened in the device's queue pair; nothing any more once the device is closed.
+  /// The counters of the device's queue pair; zeros once the device is closed.
   public var counters: QueueCounters { isClosed ? QueueCounters() : queue.pointee.pair.counters }
 
-  /// Requests that have not been reported, and NVMe commands that have not ended: for whoever looks for a leak.
+  /// Requests that are not reported yet, and NVMe commands that have not ended: for tests that look for
+  /// leaks.
   public var underWay: (requests: Int, commands: Int) {
     isClosed ? (0, 0) : (queue.pointee.pool.inUse, queue.pointee.pair.underWay)
   }
 
-  /// How long NVMe commands took; nothing any more once the device is closed.
+  /// How long NVMe commands took; empty once the device is closed.
   public var latency: LatencyHistogram {
     isClosed ? LatencyHistogram() : queue.pointee.pair.latency
   }
 
-  /// The device's queue pair: its identifier, and how many commands can be under way in it; 0 once it is closed.
+  /// The device's queue pair: its identifier, and how many commands can be in flight in it; 0 once it is
+  /// closed.
   public var queueIdentifier: UInt16 { isClosed ? 0 : queue.pointee.pair.identifier }
   public var queueDepth: Int { isClosed ? 0 : queue.pointee.pair.depth }
 
-  /// What the device lost of what was written to it, once that was found after a loss of power or a new start: every command but a
-  /// read ends with EIO from then on.
+  /// What the device has lost, once a proof after a loss of power or a restart has failed: every command but
+  /// a read ends with EIO from then on.
   public var loss: String? { isClosed ? nil : queue.pointee.loss }
 
-  /// Begins to record NVMe commands, `capacity` of them at a time.
+  /// Starts recording NVMe commands, keeping the last `capacity` of them.
   public func startTrace(capacity: Int) { if !isClosed { queue.pointee.pair.startTrace(capacity: capacity) } }
 
-  /// Ends that.
+  /// Stops recording.
   public func stopTrace() { if !isClosed { queue.pointee.pair.stopTrace() } }
 
-  /// Takes recorded commands, and tells how many were lost because nobody took them.
+  /// Takes recorded commands, and returns how many were overwritten before they were taken.
   public func takeTrace(limit: Int) -> (commands: [CommandTrace], lost: UInt64) {
     isClosed ? ([], 0) : queue.pointee.pair.takeTrace(limit: limit)
   }
@@ -165,8 +167,8 @@ public final class NamespaceDevice: BlockDevice {
 
   public func prepareToSleep() -> Bool {
     guard !isClosed else { return true }
-    // Interrupts are always on; what is left of former ones would only wake the caller for nothing. Where the vector
-    // is another queue pair's too, that one may not have seen them.
+    // Interrupts are always on; earlier ones would only cause a needless wakeup. They are kept where another
+    // queue pair shares the vector and may not have handled them.
     if let descriptor = interruptDescriptor {
       if !controller.sharesInterrupt(of: queue.pointee.pair) {
         var count: UInt64 = 0

@@ -27,10 +27,10 @@ final class ReadBack {
     frameList.deallocate()
   }
 
-  /// Takes the memory back from the device, which must no longer use it.
+  /// Unmaps the memory from the device, which must no longer use it.
   func end() { function.unmap(arena) }
 
-  /// Whether no read is under way.
+  /// Whether no read is in flight.
   var isIdle: Bool { free.count == Self.frames }
 
   /// Takes a frame for an entry; nil when all are in use.
@@ -40,7 +40,7 @@ final class ReadBack {
     return frame
   }
 
-  /// Gives a frame back.
+  /// Frees a frame.
   /// - Returns: the place of the entry that it was for.
   func give(_ frame: Int) -> UInt64 {
     free.append(frame)

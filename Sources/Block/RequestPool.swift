@@ -21,7 +21,7 @@ struct RequestPool: ~Copyable {
   @inline(__always)
   subscript(index: UInt32) -> UnsafeMutablePointer<BlockRequest> { records + Int(index) }
 
-  /// How many are not free. Counts the free ones: not for every request.
+  /// How many are not free. Walks the free list, so it is too slow to call for every request.
   var inUse: Int {
     var free = 0
     var index = firstFree
@@ -41,7 +41,7 @@ struct RequestPool: ~Copyable {
     return index
   }
 
-  /// Puts a record back.
+  /// Frees a record.
   @inline(__always)
   mutating func give(_ index: UInt32) {
     records[Int(index)].next = firstFree
@@ -65,7 +65,7 @@ struct RequestQueue {
     last = index
   }
 
-  /// Takes the first request off; there must be one.
+  /// Removes the first request; there must be one.
   @discardableResult
   mutating func removeFirst(in pool: borrowing RequestPool) -> UInt32 {
     let index = first

@@ -1,7 +1,8 @@
 import BlockProtocol
 
 extension SynchronousDevice {
-  /// Reads blocks from anywhere on the device, one behind the other into `memory`, as many at once as the arena holds.
+  /// Reads blocks from anywhere on the device into consecutive blocks of `memory`, as many at once as the
+  /// arena holds.
   ///
   /// A block that cannot be read does not stop the others.
   /// - Returns: the blocks that could not be read, each with its errno.
@@ -17,7 +18,7 @@ extension SynchronousDevice {
     return failures
   }
 
-  /// Reads at most `chunk` blocks; neighbours on the device go into one command.
+  /// Reads at most `chunk` blocks; blocks adjacent on the device share a command.
   private func readPart(
     _ blocks: UnsafeBufferPointer<UInt64>, into memory: UnsafeMutableRawPointer
   ) -> [(block: UInt64, errno: Int32)] {
@@ -30,7 +31,7 @@ extension SynchronousDevice {
         again += run.range
       }
     }
-    // Which block of a failed run it was shows when each is read alone.
+    // The blocks of failed runs are read one by one, to find which of them fail.
     for run in carryOut(again.map { $0..<$0 + 1 }, blocks) {
       failures.append((blocks[run.range.lowerBound], run.errno))
     }
@@ -40,7 +41,7 @@ extension SynchronousDevice {
     return failures
   }
 
-  /// The ranges of `blocks` that are neighbours on the device.
+  /// The ranges of `blocks` that are adjacent on the device.
   private static func runs(of blocks: UnsafeBufferPointer<UInt64>) -> [Range<Int>] {
     var runs: [Range<Int>] = []
     var start = 0

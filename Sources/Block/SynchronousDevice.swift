@@ -5,8 +5,8 @@ import NVMeSpec
 
 /// A block device for callers that wait: mkfs, fsck, and tools.
 ///
-/// Data is copied through the device's leading frames, so a device used this way must not be used
-/// in another way at the same time.
+/// Data is copied through the device's first frames, so the device must not have another user at the same
+/// time.
 public final class SynchronousDevice {
   /// The size of a block in bytes.
   public static let blockSize = BlockCommand.blockSize
@@ -18,7 +18,7 @@ public final class SynchronousDevice {
   /// The most blocks moved at a time: as many as the device has frames, and no more than 1 MiB.
   let chunk: Int
 
-  /// Wraps a device that nobody else uses.
+  /// Wraps a device that has no other user.
   public init(_ device: any BlockDevice) {
     self.device = device
     chunk = min(device.frameMemory.count / Self.blockSize, 256)
@@ -43,8 +43,8 @@ public final class SynchronousDevice {
     return bytes
   }
 
-  /// Reads as many blocks as `buffer` holds; a remainder of the buffer stays as it is.
-  /// - Throws: the command's error; what was read before it is in the buffer.
+  /// Reads as many blocks as `buffer` holds; a remainder of the buffer is unchanged.
+  /// - Throws: the command's error; the blocks read before it are in the buffer.
   public func read(block: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(BlockDeviceError) {
     try forEachChunk(block, buffer.count / Self.blockSize) {
       (first, offset, count) throws(BlockDeviceError) in
@@ -57,7 +57,7 @@ public final class SynchronousDevice {
 
   /// Writes as many blocks as `bytes` holds; a remainder is not written.
   /// - Parameter forceUnitAccess: the blocks are durable at return.
-  /// - Throws: the command's error; what went before it is written.
+  /// - Throws: the command's error; the blocks before it are written.
   public func write(
     block: UInt64, _ bytes: UnsafeRawBufferPointer, forceUnitAccess: Bool = false
   ) throws(BlockDeviceError) {
@@ -80,7 +80,7 @@ public final class SynchronousDevice {
   /// Makes all that was written durable.
   public func flush() throws(BlockDeviceError) { try perform(BlockCommand(.flush)) }
 
-  /// Tells the device that blocks are not needed any more; does nothing where it has no use for that.
+  /// Discards blocks; does nothing where the device does not support it.
   public func discard(block: UInt64, count: UInt64) throws(BlockDeviceError) {
     guard device.canDiscard else { return }
     try forEachPart(.discard, block, count)
@@ -91,9 +91,9 @@ public final class SynchronousDevice {
     try forEachPart(.writeZeroes, block, count)
   }
 
-  /// Has the device check that blocks can be read, protection information and all; where it has no command for that, they
-  /// are read.
-  /// - Throws: the command's error: of the blocks about it nobody knows more.
+  /// Has the device check that blocks can be read and match their protection information; where it has no
+  /// Verify, they are read.
+  /// - Throws: the command's error, without saying which of its blocks failed.
   public func verify(block: UInt64, count: UInt64) throws(BlockDeviceError) {
     if device.canVerify { return try forEachPart(.verify, block, count) }
     var first = block
@@ -122,7 +122,7 @@ public final class SynchronousDevice {
     return false
   }
 
-  /// Shuts the device down in order.
+  /// Closes the device in order.
   public func close() { device.close() }
 
   /// Carries out a command that takes as many blocks as `bytes` holds.
@@ -187,7 +187,7 @@ public final class SynchronousDevice {
     }
   }
 
-  /// Sleeps until the device has something to say.
+  /// Sleeps until the device has a completion or an event.
   func sleep() {
     guard device.prepareToSleep() else { return }
     let now = cm_monotonic_ns()
@@ -198,7 +198,7 @@ public final class SynchronousDevice {
       var watched = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
       poll(&watched, 1, Int32(truncatingIfNeeded: min((deadline - now) / millisecond, 1_000)))
     } else {
-      // A device without interrupts is looked at every 50 us.
+      // A device without interrupts is polled every 50 us.
       let length = min(deadline - now, device.interruptDescriptor == nil ? 50_000 : millisecond)
       var time = timespec(tv_sec: 0, tv_nsec: Int(length))
       nanosleep(&time, nil)

@@ -1,11 +1,11 @@
 import CMachine
 
-/// CRC-32C (Castagnoli) of a 4 KiB block, in the way that the processor is best at.
+/// CRC-32C (Castagnoli) of a 4 KiB block, by the fastest method of the processor.
 public enum BlockCRC {
   /// The size of a block in bytes.
   static let blockSize = 4096
 
-  /// The CRC of the 4096 bytes at `block`, going on from `crc`, without the final inversion.
+  /// The CRC of the 4096 bytes at `block`, continued from `crc`, without the final inversion.
   public static func run(_ crc: UInt32, _ block: UnsafeMutableRawPointer) -> UInt32 {
     #if arch(x86_64)
       if WideChecksum.isPossible { return WideChecksum.run(crc, block) }
@@ -17,9 +17,10 @@ public enum BlockCRC {
 #if arch(x86_64)
   /// By carry-less products of 512 bits, for processors that have them: twice as fast as the CRC instruction.
   ///
-  /// The bytes are the coefficients of a polynomial, and the CRC its remainder. 64 bytes that lie so many bits before others
-  /// may be taken away when they are added to those, multiplied by x to that power, modulo the divisor (V. Gopal et al.,
-  /// Fast CRC Computation for Generic Polynomials Using PCLMULQDQ Instruction, Intel 2009).
+  /// The bytes are the coefficients of a polynomial, and the CRC its remainder. 64 bytes can be removed when
+  /// they are multiplied by x to the power of their distance in bits to a later 64 bytes, modulo the divisor,
+  /// and added to these (V. Gopal et al., Fast CRC Computation for Generic Polynomials Using PCLMULQDQ
+  /// Instruction, Intel 2009).
   enum WideChecksum {
     static let isPossible = cm_has_wide_products() != 0
 
@@ -30,8 +31,8 @@ public enum BlockCRC {
       cm_crc32c_wide(crc, block, BlockCRC.blockSize, far, near)
     }
 
-    /// The factors for the two halves of 128 bits. Bits are reflected, so the lower half is the higher power, and a product
-    /// comes out a place too low: the factors are twice the remainders.
+    /// The factors for the two halves of 128 bits. Bits are reflected, so the lower half is the higher power,
+    /// and a product is one bit position too low: the factors are twice the remainders.
     private static func factors(movingBy bytes: Int) -> UnsafePointer<UInt64> {
       let factors = UnsafeMutablePointer<UInt64>.allocate(capacity: 2)
       factors.initialize(to: UInt64(power(8 * bytes + 32)) << 1)
@@ -46,11 +47,12 @@ public enum BlockCRC {
   }
 #endif
 
-/// In three interleaved parts, which are then put together: a processor begins a CRC instruction before the one before
-/// has answered.
+/// In three interleaved parts, which are then combined: a processor starts a CRC instruction before an
+/// independent earlier one has finished.
 ///
-/// A CRC is linear: that of two parts is that of the first, moved on by as many zero bytes as the second has, xor that of the
-/// second begun from zero. Moving on by a fixed number of bytes is a table look-up for each of the four bytes.
+/// A CRC is linear: that of two parts is that of the first, advanced by as many zero bytes as the second has,
+/// xor that of the second started from zero. Advancing by a fixed number of bytes is a table look-up for each
+/// of the four bytes.
 enum ThreefoldChecksum {
   /// Bytes of a part; three leave 16 bytes of the block.
   private static let part = 1360
@@ -71,7 +73,7 @@ enum ThreefoldChecksum {
       ^ table[768 + Int(crc >> 24)]
   }
 
-  /// The CRC going on from `crc`, without the final inversion.
+  /// The CRC continued from `crc`, without the final inversion.
   static func run(_ crc: UInt32, _ block: UnsafeMutableRawPointer) -> UInt32 {
     var parts: (UInt32, UInt32, UInt32) = (crc, 0, 0)
     withUnsafeMutableBytes(of: &parts) {

@@ -1,7 +1,7 @@
 /// A command on a device of 4 KiB blocks.
 ///
-/// Data lies in frames of the device's arena, one frame a block, which need not be contiguous. The frame list must
-/// stay valid until the command has completed.
+/// Data lies in frames of the device's arena, one frame a block, which need not be contiguous. The frame list
+/// must stay valid until the command has completed.
 public struct BlockCommand {
   /// Bytes of a block, and of the frame that holds one.
   public static let blockSize = 4096
@@ -10,8 +10,8 @@ public struct BlockCommand {
     case read, write, flush, discard, writeZeroes
     /// The device reads the blocks, checks them as far as it can, and transfers nothing.
     case verify
-    /// The device compares its blocks with those of the frames; where they differ the command ends with ENODATA, as
-    /// Linux has it of Compare Failure, and `NamespaceDevice.errors` names that status.
+    /// The device compares its blocks with those of the frames; where they differ the command ends with
+    /// ENODATA, Linux' errno for Compare Failure, and `NamespaceDevice.errors` has that status.
     case compare
   }
 
@@ -20,11 +20,11 @@ public struct BlockCommand {
   public var forceUnitAccess: Bool
   /// The first block, in 4 KiB units from the start of the namespace.
   public var block: UInt64
-  /// The number of 4 KiB blocks; of any size, the device splits.
+  /// The number of 4 KiB blocks; any number, as the device splits the command.
   public var count: UInt32
   /// `count` frame numbers for read, write and compare; unused otherwise.
   public var frames: UnsafePointer<UInt32>?
-  /// Comes back with the completion.
+  /// The submitter's value, returned in the completion.
   public var tag: UInt64
 
   public init(
@@ -40,7 +40,7 @@ public struct BlockCommand {
   }
 }
 
-/// The end of a `BlockCommand`: its tag and 0 or an errno (the block layer's, as Linux has it).
+/// The end of a `BlockCommand`: its tag and 0 or an errno (that of Linux' block layer).
 public struct BlockCompletion {
   public var tag: UInt64
   public var errno: Int32

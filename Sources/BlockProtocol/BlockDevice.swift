@@ -1,6 +1,6 @@
 /// A namespace as 4 KiB blocks. Owned by one thread.
 public protocol BlockDevice: AnyObject {
-  /// What a person calls it.
+  /// The name in messages.
   var name: String { get }
   /// The size in 4 KiB blocks.
   var blockCount: UInt64 { get }
@@ -16,17 +16,17 @@ public protocol BlockDevice: AnyObject {
   /// The memory of all frames that commands may name, in the order of their numbers.
   var frameMemory: UnsafeMutableRawBufferPointer { get }
 
-  /// Takes a command, or returns false when the device has no room for it now: poll, then try again.
-  /// The device may hold back its doorbell until `ring` or `poll`.
+  /// Accepts a command, or returns false when the device has no room for it now: poll, then try again. The
+  /// device may delay its doorbell until `ring` or `poll`.
   func submit(_ command: BlockCommand) -> Bool
 
-  /// Tells the device of what was submitted.
+  /// Rings the doorbell for everything submitted.
   func ring()
 
   /// Appends completions that have arrived, at most `limit`, to `completions`. Never blocks.
   func poll(_ completions: inout [BlockCompletion], limit: Int)
 
-  /// When the device wants `poll` called although no interrupt will come (ns, monotonic); `UInt64.max` for never.
+  /// When `poll` has to be called although no interrupt will come (ns, monotonic); `UInt64.max` for never.
   var nextDeadline: UInt64 { get }
 
   /// Arms the interrupt before the caller sleeps.
@@ -36,17 +36,17 @@ public protocol BlockDevice: AnyObject {
   /// Readable when completions have arrived after `prepareToSleep`; nil where only polling works.
   var interruptDescriptor: Int32? { get }
 
-  /// Readable when the device has something to say that is no completion, such as an event: `poll` takes it in. Nil
-  /// where only polling works.
+  /// Readable when the device has an event other than a completion, which `poll` handles. Nil where only
+  /// polling works.
   var eventDescriptor: Int32? { get }
 
-  /// Readable when the device is being taken away.
+  /// Readable when the device is being removed.
   var removalDescriptor: Int32? { get }
 
-  /// What the device said of the last command that failed, with its status; nil where it says nothing.
+  /// The device's description of the last failed command, with its status; nil where it has none.
   var lastFailure: String? { get }
 
-  /// Shuts the device down in order and gives it back. Nothing may be in flight.
+  /// Shuts the device down in order and closes it. Nothing may be in flight.
   func close()
 }
 

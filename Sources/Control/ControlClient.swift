@@ -3,20 +3,20 @@ import Glibc
 import JSONValue
 import PCI
 
-/// A connection to a daemon. Its calls wait for the answer.
+/// A connection to a daemon. Its calls block until the answer.
 public final class ControlClient {
-  /// The longest answer taken, in bytes.
+  /// The longest answer accepted, in bytes.
   private static let answerLimit = 16 << 20
 
   /// The daemon's process.
   public let process: Int32
   private let descriptor: Int32
 
-  /// Connects to the daemon that has the socket of a process. The socket of one that has died is taken away.
+  /// Connects to the daemon with a process id. The socket of a daemon that has died is removed.
   /// - Parameters:
-  ///   - user: whose the folder and the daemon have to be: what anybody else has put there is not asked.
-  ///   - deadline: when it has to be connected.
-  /// - Returns: nil where no daemon of that user's answers there.
+  ///   - user: the required owner of the folder and the daemon; others are not contacted.
+  ///   - deadline: by when the connection has to be made.
+  /// - Returns: nil where no daemon of that user answers.
   public init?(
     to process: Int32, in folder: ControlFolder, of user: uid_t = geteuid(),
     by deadline: Deadline = Deadline()
@@ -36,8 +36,8 @@ public final class ControlClient {
 
   deinit { if descriptor >= 0 { close(descriptor) } }
 
-  /// Asks and waits for the answer, at most ten seconds.
-  /// - Throws: `ControlError` with the daemon's reason, or when it does not answer.
+  /// Sends a request and waits for the answer, at most ten seconds.
+  /// - Throws: `ControlError` with the daemon's error, or when it does not answer.
   public func ask(
     _ name: String, _ members: [(name: String, value: JSON)] = [], by deadline: Deadline = Deadline()
   ) throws(ControlError) -> JSON {
@@ -45,8 +45,8 @@ public final class ControlClient {
     return try answer(by: deadline)
   }
 
-  /// Asks without waiting for the answer, which is to be waited for before the next question.
-  /// - Parameter descriptor: a descriptor that is passed along; it stays the caller's too.
+  /// Sends a request without waiting for the answer, which has to be read before the next request.
+  /// - Parameter descriptor: a descriptor to pass along; the caller still owns its copy.
   public func post(
     _ name: String, _ members: [(name: String, value: JSON)] = [], passing descriptor: Int32? = nil,
     by deadline: Deadline = Deadline()
@@ -56,9 +56,9 @@ public final class ControlClient {
   }
 
   /// Waits for the answer, but no longer than until `interruption` is readable.
-  /// - Parameter deadline: when it has to have begun; nil for no limit of time.
-  /// - Returns: nil when it was; the answer may still come.
-  /// - Throws: `ControlError` with the daemon's reason, or when it has gone.
+  /// - Parameter deadline: by when the answer has to begin; nil for no limit.
+  /// - Returns: nil when `interruption` was readable; the answer may still come.
+  /// - Throws: `ControlError` with the daemon's error, or when it has ended.
   public func answer(until interruption: Int32, by deadline: Deadline? = nil) throws(ControlError) -> JSON? {
     var watched = [descriptor, interruption].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
     while true {
@@ -98,7 +98,7 @@ public final class ControlClient {
     }
   }
 
-  /// A line without its end, all of which comes in time.
+  /// Receives a line, without its newline, before the deadline.
   private func receive(by deadline: Deadline) throws(ControlError) -> ArraySlice<UInt8> {
     var line: [UInt8] = []
     var chunk = [UInt8](repeating: 0, count: 65536)

@@ -1,12 +1,12 @@
 import Glibc
 
-/// A client of a control socket, seen from the daemon.
+/// The daemon's end of a connection to a client.
 final class ControlConnection {
-  /// What came of an attempt to receive.
+  /// The result of an attempt to receive.
   enum Receipt {
     case nothing
     case line(ArraySlice<UInt8>, PassedDescriptor?)
-    /// The client has gone, or has broken the rules.
+    /// The client has closed the connection, or has broken the protocol.
     case ended
   }
 
@@ -14,9 +14,9 @@ final class ControlConnection {
   let client: UInt64
   private(set) var isOpen = true
   private var buffer: [UInt8] = []
-  /// What came with the bytes in the buffer.
+  /// The descriptor received with the bytes in the buffer.
   private var passed: PassedDescriptor?
-  /// Whether the last request has not been answered yet.
+  /// Whether the last request is not answered yet.
   private(set) var isWaiting = false
 
   init(_ descriptor: Int32, client: UInt64) {
@@ -24,7 +24,8 @@ final class ControlConnection {
     self.client = client
   }
 
-  /// Reads once. A client that asks again before it was answered, or sends a line without end, breaks the rules.
+  /// Reads once. A client breaks the protocol when it sends another request before the answer, or a line that
+  /// is too long.
   func receive() -> Receipt {
     var chunk = [UInt8](repeating: 0, count: ControlRequest.lengthLimit)
     let (count, received) = chunk.withUnsafeMutableBytes { LocalSocket.receive(into: $0, from: descriptor) }
@@ -44,7 +45,7 @@ final class ControlConnection {
   }
 
   /// Sends an answer.
-  /// - Returns: false when it does not fit into the socket, or the client has gone.
+  /// - Returns: false when it does not fit into the socket's buffer, or the client has closed the connection.
   func answer(_ line: String) -> Bool {
     guard isOpen else { return true }
     isWaiting = false

@@ -1,7 +1,7 @@
-/// Why a daemon could not be asked, or could not answer, in one line with its remedy.
+/// Why a request to a daemon failed, in one line with its remedy.
 public struct ControlError: Error, CustomStringConvertible, Sendable {
   public let description: String
-  /// Whether the daemon said nothing: it has gone, or hangs.
+  /// Whether the daemon did not answer: it has ended, or hangs.
   public let isSilence: Bool
 
   public init(_ description: String, isSilence: Bool = false) {

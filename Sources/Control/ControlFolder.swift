@@ -1,6 +1,7 @@
 import Glibc
 
-/// The folder that holds the control sockets of one user's daemons, each named after its process: `4711.sock`.
+/// The folder that holds the control sockets of one user's daemons, each named after its process:
+/// `4711.sock`.
 public struct ControlFolder: Sendable, Equatable {
   /// Its path.
   public let path: String
@@ -8,10 +9,10 @@ public struct ControlFolder: Sendable, Equatable {
   /// The end of a socket's name.
   private static let suffix = ".sock"
 
-  /// A folder of the caller's choice.
+  /// A folder at the given path.
   public init(path: String) { self.path = path }
 
-  /// Where a daemon of this process's user has its socket: `/run/varve` for root, and for others `varve` in their
+  /// The folder of the sockets of this user's daemons: `/run/varve` for root, and for others `varve` in their
   /// runtime directory, or a folder of their own in `/tmp` where they have none.
   public static var own: ControlFolder {
     let user = geteuid()
@@ -22,13 +23,14 @@ public struct ControlFolder: Sendable, Equatable {
     return ControlFolder(path: "/tmp/varve-\(user)")
   }
 
-  /// Where the daemons of a user may have their sockets. Of another user only root may ask, and only of what that user has mounted.
+  /// The possible folders of a user's daemons. Only root contacts another user's daemons, and only about that
+  /// user's mounts.
   static func all(of user: uid_t) -> [ControlFolder] {
     guard user != geteuid() else { return [own] }
     return ["/run/user/\(user)/varve", "/tmp/varve-\(user)"].map(ControlFolder.init)
   }
 
-  /// Whether it is a folder, no link to one, of that user's.
+  /// Whether it is a folder owned by that user, and no link to one.
   func belongs(to user: uid_t) -> Bool {
     var status = stat()
     return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR && status.st_uid == user
@@ -44,9 +46,9 @@ public struct ControlFolder: Sendable, Equatable {
     }.sorted()
   }
 
-  /// Makes the folder, or makes sure that it is this user's alone: a socket in a folder of somebody else's could be
-  /// exchanged for another.
-  /// - Throws: `ControlError` when it cannot be made or belongs to somebody else.
+  /// Makes the folder, or checks that only this user can write to it: another user could replace a socket
+  /// otherwise.
+  /// - Throws: `ControlError` when it cannot be made or is another user's.
   func prepare() throws(ControlError) {
     if mkdir(path, 0o700) != 0, errno != EEXIST {
       throw ControlError("the folder \(path) cannot be made: \(String(cString: strerror(errno)))")

@@ -1,26 +1,26 @@
 import Glibc
 import JSONValue
 
-/// What a client asks of a daemon: a name, and what the name needs to be told.
+/// A client's request to a daemon: a name and its parameters.
 ///
 /// A line `{"varve":1,"do":"log","page":2,"length":512}`. The answer is a line `{"varve":1,"result":…}` or
 /// `{"varve":1,"error":"…"}`.
 public struct ControlRequest {
   /// The protocol's version. A daemon refuses any other.
   public static let version = 1
-  /// The longest request in bytes, its end included.
+  /// The longest request in bytes, its newline included.
   public static let lengthLimit = 4096
 
-  /// What is asked for.
+  /// The name of the request.
   public let name: String
   /// All members of the request.
   public let members: JSON
-  /// Who asks: no two connections of a server's life have the same number.
+  /// The number of the client's connection, which a server uses only once.
   public let client: UInt64
-  /// The descriptor that came with it, if one did.
+  /// The descriptor passed with it, if any.
   public let passed: PassedDescriptor?
 
-  /// Reads a line without its end.
+  /// Parses a line without its newline.
   /// - Throws: `ControlError` when it is no request of this version.
   init(
     line: some Collection<UInt8>, client: UInt64, passed: PassedDescriptor? = nil
@@ -56,13 +56,13 @@ public struct ControlRequest {
     return text
   }
 
-  /// A request as a client sends it.
+  /// The line of a request.
   static func line(_ name: String, _ members: [(name: String, value: JSON)]) -> String {
     JSON.object([("varve", .integer(version)), ("do", .text(name))] + members).line
   }
 }
 
-/// A descriptor that a client has passed, closed unless somebody takes it.
+/// A descriptor that a client has passed; deinit closes it unless it was taken.
 public final class PassedDescriptor {
   /// The descriptor; -1 once it was taken.
   public private(set) var value: Int32
@@ -71,14 +71,14 @@ public final class PassedDescriptor {
 
   deinit { if value >= 0 { close(value) } }
 
-  /// Gives the descriptor to the caller.
+  /// Takes the descriptor, which the caller then owns.
   public func take() -> Int32 {
     defer { value = -1 }
     return value
   }
 }
 
-/// The place for one request's answer, which may be given at once or later. The first answer counts.
+/// The answer to one request, which may be given at once or later. Only the first answer is sent.
 public final class ControlReply {
   private var send: ((String) -> Void)?
 
@@ -86,10 +86,10 @@ public final class ControlReply {
 
   deinit { fail("the daemon has no answer") }
 
-  /// Answers.
+  /// Answers with a result.
   public func succeed(_ result: JSON) { finish(("result", result)) }
 
-  /// Says why there is no answer.
+  /// Answers with an error.
   public func fail(_ reason: String) { finish(("error", .text(reason))) }
 
   private func finish(_ member: (name: String, value: JSON)) {

@@ -1,16 +1,17 @@
 import CMachine
 import Glibc
 
-/// A daemon's control socket: takes requests of tools, a line each, and sends the answers.
+/// A daemon's control socket: receives the requests of tools, a line each, and sends the answers.
 ///
-/// It belongs to an event loop's thread and never blocks. What a client can cost is bounded: few connections, a short
-/// line at a time, one answer that has to fit into the socket at once; a client that breaks the rules is cut off.
+/// It belongs to an event loop's thread and never blocks. The cost of clients is bounded: few connections, a
+/// short line at a time, one answer that has to fit into the socket's buffer; a client that breaks the
+/// protocol is disconnected.
 public final class ControlServer {
-  /// How the server is called when a descriptor is readable.
+  /// How the server gets called when a descriptor is readable.
   public struct Loop {
-    /// Has `handler` called while a descriptor is readable.
+    /// Calls `handler` while a descriptor is readable.
     public let watch: (_ descriptor: Int32, _ handler: @escaping () -> Void) -> Void
-    /// Ends that.
+    /// Stops calling the handler of a descriptor.
     public let unwatch: (_ descriptor: Int32) -> Void
 
     public init(
@@ -22,15 +23,15 @@ public final class ControlServer {
     }
   }
 
-  /// The most connections at a time. One more takes the place of the one that has been silent for longest, of those
-  /// that wait for no answer if there are any.
+  /// The most connections at a time. A new one replaces the one without a request for the longest time,
+  /// preferably one that does not wait for an answer.
   public static let connectionLimit = 8
 
   /// The socket's path.
   public let path: String
   /// Called for every request, on the loop's thread.
   public var handler: (ControlRequest, ControlReply) -> Void = { _, _ in }
-  /// Called with a client's number when it has gone.
+  /// Called with a client's number when its connection has ended.
   public var whenGone: (UInt64) -> Void = { _ in }
 
   private let descriptor: Int32
@@ -39,8 +40,8 @@ public final class ControlServer {
   private var connections: [ControlConnection] = []
   private var lastClient: UInt64 = 0
 
-  /// Makes the socket of this process, which only its user and root can use. What a process of the same number has left
-  /// is taken away.
+  /// Makes the socket of this process, which only its user and root can use. A socket left by a former
+  /// process with the same id is removed.
   /// - Throws: `ControlError` when it cannot be made.
   public init(in folder: ControlFolder = .own, loop: Loop) throws(ControlError) {
     try folder.prepare()
@@ -84,7 +85,7 @@ public final class ControlServer {
     loop.watch(accepted) { [unowned self, unowned connection] in receive(from: connection) }
   }
 
-  /// Takes what a connection has sent: one request, or the rest of one.
+  /// Reads from a connection: one request, or the rest of one.
   private func receive(from connection: ControlConnection) {
     switch connection.receive() {
     case .nothing: return

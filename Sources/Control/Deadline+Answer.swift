@@ -1,9 +1,9 @@
 import PCI
 
 extension Deadline {
-  /// How long daemons are given to answer a question, all of them together (ns).
+  /// How long all daemons together may take to answer a request (ns).
   public static let patience: UInt64 = 10_000_000_000
 
-  /// So long from now.
+  /// The deadline that long from now.
   public init() { self.init(in: Self.patience) }
 }

@@ -2,7 +2,7 @@ import CMachine
 import Glibc
 import PCI
 
-/// The system's side of a local stream socket.
+/// The system calls of a local stream socket.
 enum LocalSocket {
   /// Makes a socket.
   static func make(blocking: Bool) -> Int32 {
@@ -10,7 +10,7 @@ enum LocalSocket {
     return socket(AF_UNIX, blocking ? flags : flags | Int32(SOCK_NONBLOCK.rawValue), 0)
   }
 
-  /// Lets the next call on a socket that blocks wait no longer than until a deadline.
+  /// Limits the next call on a blocking socket to a deadline.
   static func limit(_ descriptor: Int32, _ deadline: Deadline) {
     // 0 would be for ever.
     let left = max(Int(deadline.milliseconds), 1)
@@ -42,13 +42,13 @@ enum LocalSocket {
 
   private static let noSignal = Int32(MSG_NOSIGNAL)
 
-  /// Has the system hold as much of an answer as it allows until the other end reads it.
+  /// Raises the send buffer to the kernel's limit, so that it holds an answer until the peer reads it.
   static func widen(_ descriptor: Int32) {
     var size = 1 << 20 as Int32
     setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &size, socklen_t(MemoryLayout<Int32>.size))
   }
 
-  /// Sends bytes as far as the socket takes them, without the signal for a closed one.
+  /// Sends as many bytes as the socket accepts, without SIGPIPE for a closed one.
   static func send(_ bytes: ArraySlice<UInt8>, to descriptor: Int32) -> Int {
     bytes.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, noSignal) }
   }

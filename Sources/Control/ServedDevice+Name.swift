@@ -2,9 +2,10 @@ import Device
 import Glibc
 
 extension ServedDevice {
-  /// Where a device lies that was opened by a name. One that was found by its UUID or label is named by where it was
-  /// found. To be called before the process leaves the folder that a path may be relative to.
-  /// - Parameter function: what the device's function calls itself.
+  /// The location of a device that was opened by a name. For a name with a UUID or label it is where the
+  /// filesystem was found. To be called before the process changes its working directory, since a path may be
+  /// relative.
+  /// - Parameter function: the name of the device's function.
   public init(_ name: String, function: String, namespace: UInt32) {
     let (kind, location): (Kind, String) =
       switch try? DeviceName(name) {
@@ -15,8 +16,8 @@ extension ServedDevice {
     self.init(process: getpid(), device: name, kind: kind, location: location, namespace: namespace)
   }
 
-  /// Whether a name means the controller that is served, with any of its namespaces; a UUID or label means the
-  /// filesystem that is served.
+  /// Whether a name means the served controller, with any of its namespaces; a UUID or label means the served
+  /// filesystem.
   public func isOnController(of name: DeviceName) -> Bool {
     switch name {
     case .function(let address, _): kind == .function && location == "\(address)"
@@ -27,12 +28,12 @@ extension ServedDevice {
     }
   }
 
-  /// Whether a name means just what is served.
+  /// Whether a name means exactly the served namespace.
   public func isCalled(_ name: DeviceName) -> Bool {
     isOnController(of: name) && name.namespace.map { $0 == namespace } != false
   }
 
-  /// A path without links; nil where there is nothing.
+  /// The path with all links resolved; nil where it does not exist.
   public static func absolute(_ path: String) -> String? {
     guard let resolved = realpath(path, nil) else { return nil }
     defer { free(resolved) }

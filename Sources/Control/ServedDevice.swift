@@ -3,19 +3,20 @@ import Glibc
 import JSONValue
 import PCI
 
-/// A mount that a daemon serves: all that a person may call it by. A daemon answers `hello` with one for each.
+/// A mount that a daemon serves, with every name a user may give it. A daemon answers `hello` with one for
+/// each.
 public struct ServedDevice: Sendable, Equatable {
-  /// What the device is reached through.
+  /// The kind of device.
   public enum Kind: String, Sendable {
     /// A PCI function, by its address.
     case function
-    /// An image file, by its path without links.
+    /// An image file, by its path with links resolved.
     case image
     /// A vfio-user socket, by its path.
     case socket
   }
 
-  /// How far a mount's life has come.
+  /// The state of a mount.
   public enum State: String, Sendable {
     /// It cannot be used yet.
     case starting
@@ -66,7 +67,7 @@ public struct ServedDevice: Sendable, Equatable {
     ])
   }
 
-  /// Reads one of the answers to `hello`; nil when it is none.
+  /// Parses an element of the answer to `hello`; nil when it is malformed.
   public init?(_ json: JSON) {
     guard let process = json["process"]?.integer(Int32.self), let device = json["device"]?.text,
       let kind = json["kind"]?.text.flatMap(Kind.init(rawValue:)), let location = json["location"]?.text,
@@ -83,8 +84,9 @@ public struct ServedDevice: Sendable, Equatable {
 
 /// The daemons that are running.
 public enum Daemons {
-  /// The mounts that daemons of a user serve, each with a connection to its daemon. All of them together have ten seconds to answer.
-  /// - Parameter user: this process's by default; root's tools believe no other user's, who could say anything.
+  /// The mounts that a user's daemons serve, each with a connection to its daemon. All daemons together have
+  /// ten seconds to answer.
+  /// - Parameter user: this process's by default; root's tools do not trust another user's daemons.
   public static func mounts(of user: uid_t = geteuid()) -> [(client: ControlClient, serves: ServedDevice)] {
     mounts(of: user, in: ControlFolder.all(of: user))
   }
@@ -104,8 +106,8 @@ public enum Daemons {
     }
   }
 
-  /// Refuses a device for those who need its controller for themselves while a daemon has that and keeps it. One that
-  /// is just leaving is let pass: opening the device waits for it.
+  /// Refuses a device for exclusive use of its controller while a daemon serves it. A daemon that is just
+  /// ending is ignored: opening the device waits for it.
   /// - Throws: `DeviceError` naming a mount on the controller.
   public static func requireNone(on name: String) throws(DeviceError) {
     guard let device = try? DeviceName(name) else { return }

@@ -10,17 +10,17 @@ import VFIOUser
 
 /// Opens devices by name.
 public enum DeviceLocator {
-  /// How long an opener waits for a daemon that is just leaving (ns).
+  /// How long an opener waits for a daemon that is just closing the device (ns).
   public static let patience: UInt64 = 10_000_000_000
   private static let retryInterval: UInt32 = 100_000
 
-  /// Opens the device called `name`, alone: nobody else can have it open.
+  /// Opens the device called `name` exclusively.
   ///
-  /// When a process holds it that may be just leaving, the call waits for it, at most `patience`.
+  /// When another process holds it, the call waits at most `patience` for that to close it.
   /// - Parameters:
   ///   - name: a name as `DeviceName` reads it.
   ///   - arena: the memory of the device's commands; it is mapped for the device.
-  ///   - whenWaiting: told once what is waited for.
+  ///   - whenWaiting: called once with what the call waits for.
   /// - Throws: `DeviceError`, in one line with the remedy.
   public static func open(
     _ name: String, arena: DMAArena, patience: UInt64 = patience, whenWaiting: (String) -> Void = { _ in }
@@ -34,7 +34,7 @@ public enum DeviceLocator {
     }
   }
 
-  /// Opens a device with an arena of its own.
+  /// Opens a device with a new arena.
   /// - Parameter frames: 4 KiB frames of the arena.
   public static func open(
     _ name: String, arenaFrames frames: Int, patience: UInt64 = patience,
@@ -47,11 +47,12 @@ public enum DeviceLocator {
     return try open(name, arena: arena, patience: patience, whenWaiting: whenWaiting)
   }
 
-  /// Brings up the controller of the device called `name`, alone: nobody else can have it open.
+  /// Brings up the controller of the device called `name`, exclusively.
   ///
-  /// It waits for a process that is just leaving, as `open` does.
-  /// - Parameter options: what the caller chooses about the controller.
-  /// - Returns: the controller, which the caller closes, and the namespace that was named, there or not.
+  /// It waits for another process to close it, as `open` does.
+  /// - Parameter options: the options of the controller.
+  /// - Returns: the controller, which the caller closes, and the namespace in the name, whether it exists or
+  ///   not.
   /// - Throws: `DeviceError`, in one line with the remedy.
   public static func openController(
     _ name: String, options: ControllerOptions = ControllerOptions(), patience: UInt64 = patience,
@@ -126,7 +127,7 @@ public enum DeviceLocator {
     }
   }
 
-  /// Looks through the NVMe functions bound to VFIO for a filesystem.
+  /// Searches the NVMe functions bound to VFIO for a filesystem.
   private static func find(
     _ text: String, _ options: ControllerOptions, _ matches: (Identity) -> Bool
   ) throws(DeviceError) -> (Controller, UInt32) {

@@ -1,6 +1,6 @@
 import PCIHost
 
-/// What a person calls a device; one grammar for every command and for fstab.
+/// The name of a device; one grammar for every command and for fstab.
 ///
 ///     nvme://0000:01:00.0/1              a PCI function through kernel VFIO, namespace 1 (the default)
 ///     vfio-user:///run/ctl/cntrl?nsid=1  a controller behind a vfio-user socket
@@ -21,7 +21,7 @@ public enum DeviceName: Equatable, Sendable {
     public let value: String
   }
 
-  /// The namespace that is named; nil for one that is to be found.
+  /// The namespace in the name; nil where it has to be searched for.
   public var namespace: UInt32? {
     switch self {
     case .function(_, let namespace), .vfioUser(_, let namespace), .image(_, let namespace, _): namespace
@@ -30,7 +30,7 @@ public enum DeviceName: Equatable, Sendable {
   }
 
   /// Reads a name.
-  /// - Throws: `DeviceError` saying what is wrong with it.
+  /// - Throws: `DeviceError` with what is wrong with it.
   public init(_ text: String) throws(DeviceError) {
     guard !text.isEmpty else { throw DeviceError("the device's name is empty") }
     if let rest = Self.rest(of: text, after: "nvme://") {
@@ -70,7 +70,7 @@ public enum DeviceName: Equatable, Sendable {
     return .function(address, namespace: namespace)
   }
 
-  /// Splits a name from the options behind it.
+  /// Splits a name from its options.
   static func split(_ rest: String) throws(DeviceError) -> (path: String, options: [Option]) {
     let parts = rest.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
     var options: [Option] = []

@@ -1,6 +1,7 @@
 import NVMe
 
-/// The options that a name of a PCI function or of a vfio-user socket may carry for the driver: `?queues=4&sgl=0`.
+/// The options that a name of a PCI function or of a vfio-user socket may carry for the driver:
+/// `?queues=4&sgl=0`.
 struct DriverKeys {
   /// The keys, each with its form.
   static let forms: [(key: String, form: String)] = [
@@ -27,7 +28,7 @@ struct DriverKeys {
     try self.init(isDriven ? try DeviceName.split(name).options.filter { $0.key != "nsid" } : [])
   }
 
-  /// Changes what the caller has chosen.
+  /// Applies the options to the caller's.
   func apply(to chosen: inout ControllerOptions) throws(DeviceError) {
     for option in options {
       switch option.key {

@@ -3,7 +3,7 @@ import BlockProtocol
 import Format
 import NVMe
 
-/// What a filesystem on a device says of itself.
+/// The identity of a filesystem on a device, from its superblock.
 public struct Identity: Sendable {
   public let superblock: Superblock
 
@@ -16,7 +16,7 @@ public struct Identity: Sendable {
   public init(of device: any BlockDevice) throws(DeviceError) {
     let reader = SynchronousDevice(device)
     do {
-      // A device that answers nothing is another thing than one that lacks a superblock.
+      // A device that cannot be read is another error than one without a superblock.
       var first = try reader.read(block: 0, count: 1)
       var last = device.blockCount > 1 ? (try? reader.read(block: device.blockCount - 1, count: 1)) ?? [] : []
       superblock = try first.withUnsafeMutableBytes { first in

@@ -1,8 +1,9 @@
 import Glibc
 
-/// Whether other users may look into an image.
+/// Whether other users can access an image.
 public enum ImageExposure {
-  /// What is to be said of a device that is an image which others may read or write; nil where there is nothing to say.
+  /// The warning for an image that other users may read or write; nil where they may not, or the device is no
+  /// image.
   public static func warning(of device: String) -> String? {
     guard case .image(let path, _, _) = try? DeviceName(device) else { return nil }
     var status = stat()

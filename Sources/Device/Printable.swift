@@ -1,6 +1,6 @@
 extension String {
-  /// The text as it can safely be printed on a terminal: control characters, and those that change the direction of writing, stand
-  /// as \xHH or \u{HHHH}. Ends of lines and tabs stay.
+  /// The text in a form that is safe to print on a terminal: control characters, and those that change the
+  /// direction of writing, are escaped as \xHH or \u{HHHH}. Newlines and tabs are kept.
   public var printable: String {
     guard unicodeScalars.contains(where: \.controlsTerminal) else { return self }
     return unicodeScalars.map { scalar in

@@ -1,7 +1,7 @@
-/// Sizes as people write them.
+/// Sizes as text.
 public enum Size {
-  /// Bytes of `4G`, `512M`, `1048576`: a number with an optional K, M, G or T (powers of 1024, an `iB` or `B` may follow).
-  /// Nil when it is no size.
+  /// Bytes of `4G`, `512M`, `1048576`: a number with an optional K, M, G or T (powers of 1024, an `iB` or `B`
+  /// may follow). Nil when it is no size.
   public static func bytes(_ text: String) -> UInt64? {
     var digits = text.uppercased()
     if digits.hasSuffix("IB") { digits.removeLast(2) } else if digits.hasSuffix("B") { digits.removeLast() }
@@ -19,7 +19,7 @@ public enum Size {
     return overflows ? nil : bytes
   }
 
-  /// A size for people: `4.0 GiB`.
+  /// A size as text: `4.0 GiB`.
   public static func text(_ bytes: UInt64) -> String {
     var value = Double(bytes)
     for unit in ["B", "KiB", "MiB", "GiB", "TiB"] {

@@ -2,20 +2,21 @@ import Glibc
 import NVMeSpec
 import PCI
 
-/// An NVMe controller in the process: registers, queues and commands as the specification has them, behind a PCI
-/// function, over image files or memory.
+/// An NVMe controller in the process: registers, queues and commands as the specification has them, behind a
+/// PCI function, over image files or memory.
 ///
-/// It meets its driver only at registers, doorbells and DMA memory. A doorbell store carries out what it announces
-/// at once, unless a thread or a time has to be waited for; `service(now:)` brings in what has come to its end.
+/// It meets its driver only at registers, doorbells and DMA memory. A doorbell store carries out the new
+/// commands at once, except those that wait for a worker thread or a due time; `service(now:)` completes
+/// these.
 public final class EmulatedController {
-  /// What a person calls it.
+  /// The name in messages.
   public let name: String
   var controller: ControllerModel
   var space: ConfigurationSpace
   let barSize: Int
 
   /// Makes a controller.
-  /// - Throws: `FunctionError` when the configuration makes no controller, or an image cannot be opened.
+  /// - Throws: `FunctionError` when the configuration is invalid, or an image cannot be opened.
   public init(_ configuration: Configuration, name: String = "emulated") throws(FunctionError) {
     do throws(ConfigurationError) {
       try configuration.check()
@@ -112,7 +113,7 @@ extension EmulatedController: PCIFunction {
   }
 
   public var needsService: Bool { true }
-  /// Of a controller in service the power is this process's own; that of one that goes by steps is a test's.
+  /// A controller in service has power as long as this process runs; in stepped mode a test may cut it.
   public var mayLosePower: Bool { controller.configuration.mode == .stepped }
 
   public func service(now: UInt64) -> UInt64 {
@@ -123,7 +124,8 @@ extension EmulatedController: PCIFunction {
 
   public func restoreChannel() { enableMemorySpace() }
 
-  /// A reset of the link clears the configuration: the host has to place the function's registers again, and let it access memory.
+  /// A reset of the link clears the configuration: the host has to place the function's registers again, and
+  /// let it access memory.
   private func resetConfiguration() {
     controller.linkWasReset = false
     controller.barsAreReset = true
@@ -143,9 +145,9 @@ extension EmulatedController: PCIFunction {
   }
 }
 
-/// What a test bench asks of the controller, which no driver could.
+/// Access for a test bench, beyond what a driver can reach.
 extension EmulatedController {
-  /// The fault rules in force. Setting them begins their counts anew.
+  /// The fault rules in force. Setting them restarts their counts.
   public var faultRules: [FaultRule] {
     get { controller.faults.current }
     set {
@@ -154,10 +156,10 @@ extension EmulatedController {
     }
   }
 
-  /// The accesses that no mapping allowed, the latest 64 of them.
+  /// The accesses outside every mapping, the latest 64 of them.
   public var dmaFaults: [DMAFault] { controller.iommu.faults }
 
-  /// How many accesses no mapping allowed.
+  /// How many accesses were outside every mapping.
   public var dmaFaultCount: Int { controller.iommu.faultCount }
 
   /// What the controller has done so far.
@@ -170,10 +172,11 @@ extension EmulatedController {
   /// What was recorded so far; nil when the configuration does not ask for a recording.
   public var recording: Recorder? { controller.recorder }
 
-  /// Takes the function away, as if it were pulled out: registers read as all ones from now on.
+  /// Removes the function, as if it were pulled out: registers read as all ones from now on.
   public func surpriseRemove() { controller.remove() }
 
-  /// Shows a fault now, without a command to show it on: `fatal`, `remove`, `dropLink`, `resetItself`, `losePower` or `replace`.
+  /// Injects a fault now, independent of any command: `fatal`, `remove`, `dropLink`, `resetItself`,
+  /// `losePower` or `replace`.
   public func show(_ fault: FaultAction) {
     switch fault {
     case .fatal: controller.fail()
@@ -186,14 +189,14 @@ extension EmulatedController {
     }
   }
 
-  /// Reports an asynchronous event, if the host asked for its kind.
+  /// Reports an asynchronous event, if the host has enabled its type.
   /// - Parameter warning: the SMART log's critical warning from now on; nil leaves it.
   public func report(_ event: AsynchronousEvent, warning: UInt8? = nil) {
     if let warning { controller.criticalWarning = warning }
     controller.report(event)
   }
 
-  /// The composite temperature in kelvin. That it reaches one of its thresholds is an asynchronous event.
+  /// The composite temperature in kelvin. Reaching one of its thresholds is an asynchronous event.
   public var temperature: UInt16 {
     get { controller.temperature }
     set { controller.setTemperature(newValue) }
@@ -208,7 +211,7 @@ extension EmulatedController {
     controller.report(.namespaceAttributeChanged)
   }
 
-  /// Whether CSTS says that processing is paused, as while firmware takes over.
+  /// CSTS.PP: whether processing is paused, as during a firmware activation.
   public var isPaused: Bool {
     get { controller.registers.status.paused }
     set { controller.registers.status.paused = newValue }
@@ -217,10 +220,9 @@ extension EmulatedController {
   /// How many arenas are mapped for the controller.
   public var mappedArenas: Int { controller.iommu.mappedArenas }
 
-  /// Cuts the power and brings it back: media hold what the cut left them, and the controller is as when new.
-  /// DMA mappings and interrupts stay, being the host's.
-  /// - Throws: `FunctionError` when the configuration does not ask for a recording, from which alone it is known
-  ///   what there is to lose.
+  /// Cuts the power and brings it back: media hold what survived the cut, and the controller is as after
+  /// power-on. DMA mappings and interrupts stay, as they belong to the host.
+  /// - Throws: `FunctionError` without a recording, which alone says which writes may be lost.
   public func cutPower(_ cut: PowerCut = PowerCut()) throws(FunctionError) {
     guard controller.recorder != nil else {
       throw FunctionError(

@@ -1,21 +1,22 @@
 import BlockProtocol
 
-/// What a filesystem wants done, in order. The reactor takes it all after each event and empties the lists, keeping their room.
+/// The effects of a filesystem's event handling, in order. The reactor carries them out after each event and
+/// empties the lists, keeping their capacity.
 ///
-/// It is an object because every part of a filesystem adds to it.
+/// It is a class because every part of a filesystem adds to it.
 public final class Effects {
-  /// For the device, in this order. A flush covers only writes that completed before it was emitted. A command's frames
-  /// stay valid until `FileService.complete` for its tag has returned.
+  /// Commands for the device, in this order. A flush covers only writes that completed before it was emitted.
+  /// A command's frames stay valid until `FileService.complete` for its tag has returned.
   public var commands: [BlockCommand] = []
-  /// Slots whose reply is ready in `replies[slot]`; the slot is the reactor's again once it was sent, unless the reply says
-  /// that it is kept.
+  /// Slots whose reply is ready in `replies[slot]`; the reactor owns the slot again once the reply is sent,
+  /// unless the reply keeps it (`Reply.keepsSlot`).
   public var finished: [UInt32] = []
-  /// Slots whose memory was kept in use beyond their reply, and no longer is: they are the reactor's again.
+  /// Slots that were kept beyond their reply and are no longer in use: the reactor owns them again.
   public var released: [UInt32] = []
 
   public init() {}
 
-  /// Changes lists with another, so that one can be carried out while the other is filled.
+  /// Swaps the lists with another's, so that one can be carried out while the other is filled.
   public func exchange(with other: Effects) {
     swap(&commands, &other.commands)
     swap(&finished, &other.finished)

@@ -1,12 +1,12 @@
-/// A filesystem as the reactor drives it: events in, effects out, no I/O and no clock of its own.
+/// A filesystem as the reactor calls it: events in, effects out, no I/O and no clock of its own.
 ///
-/// Every method runs to completion on the reactor's thread. `slots` requests can be under way at once.
+/// Every method runs to completion on the reactor's thread. `slots` requests can be in progress at once.
 public protocol FileService: AnyObject {
   /// The request in each slot, filled by the reactor before `begin`.
   var requests: UnsafeMutablePointer<Request> { get }
   /// The reply of each slot, filled by the service before the slot is in `effects.finished`.
   var replies: UnsafeMutablePointer<Reply> { get }
-  /// What is to be done since it was last emptied.
+  /// The effects since it was last emptied.
   var effects: Effects { get }
   /// The time of the event being handled; the reactor sets it before each call.
   var now: Instant { get set }
@@ -18,19 +18,19 @@ public protocol FileService: AnyObject {
   /// A device command has ended, with 0 or an errno.
   func complete(tag: UInt64, errno: Int32)
   /// Time has passed; does one step (at most 200 us) of background work.
-  /// - Returns: when to call again (ns, monotonic): a time gone by for at once, `UInt64.max` for not before
+  /// - Returns: when to call again (ns, monotonic): a past time for at once, `UInt64.max` for not before
   ///   another event.
   func advance() -> UInt64
-  /// Whether `advance` has work that is best done at once, though requests keep coming.
+  /// Whether `advance` has urgent work, to be done at once though requests keep coming.
   var wantsAdvance: Bool { get }
-  /// Begins the orderly end: everything is written and a checkpoint made. Goes on through `complete` and
+  /// Begins the orderly end: everything is written and a checkpoint made. It continues in `complete` and
   /// `advance` until `isStopped`.
   func stop()
-  /// Whether the end has been reached and nothing is in flight.
+  /// Whether the orderly end is complete and nothing is in flight.
   var isStopped: Bool { get }
-  /// Whether mount or recovery is over, so that requests may begin.
+  /// Whether mount and recovery are done, so that requests may begin.
   var isReady: Bool { get }
-  /// Why the service cannot go on (mount failed, or the device is lost), nil while it can.
+  /// Why the service has failed (mount failed, or the device is lost); nil while it has not.
   var failure: String? { get }
 }
 

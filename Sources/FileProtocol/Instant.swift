@@ -1,4 +1,4 @@
-/// Time as an event's input.
+/// The time of an event.
 public struct Instant: Sendable {
   /// Nanoseconds on a clock that never goes back; for deadlines.
   public var monotonic: UInt64

@@ -1,32 +1,33 @@
-/// The answer to a request. `FileService` writes it into the slot before it announces the slot in `Effects.finished`.
+/// The answer to a request. `FileService` writes it into the slot before it announces the slot in
+/// `Effects.finished`.
 public struct Reply {
   /// 0 for success, else an errno.
   public var error: Int32 = 0
-  /// lookup, create, mknod, mkdir, symlink, link: the FUSE node id, counted as one lookup. With `error` 0 and node 0
-  /// lookup answers "no such name, remember it".
+  /// lookup, create, mknod, mkdir, symlink, link: the FUSE node id, counted as one lookup. With `error` 0 and
+  /// node 0, lookup returns a negative entry that the kernel may cache.
   public var node: UInt64 = 0
-  /// lookup: the inode cannot be read. All that is known is the type that its directory remembers, enough to remove the
-  /// name; the kernel must ask for everything else, and is told EIO then.
+  /// lookup: the inode cannot be read. Only its type is known, from the directory entry, which is enough to
+  /// remove the name; the kernel must request everything else, and gets EIO then.
   public var isUnreadable = false
-  /// getattr: the kernel must ask again.
+  /// getattr: the kernel must not cache the attributes.
   public var isDoubtful = false
   /// Entry, getattr and setattr answers.
   public var attributes = Attributes()
   /// open, create, opendir.
   public var handle: UInt64 = 0
-  /// open, create: the kernel may keep what its page cache holds of the file.
+  /// open, create: the kernel may keep the file's page cache.
   public var keepCache = false
-  /// write: bytes written. read: bytes read, lying at the start of the slot's data frames plus `dataOffset`.
-  /// getxattr, listxattr: the length, of `bytes` or, with a request length of 0, of what there is.
+  /// write: bytes written. read: bytes read, which begin `dataOffset` bytes into the slot's data frames.
+  /// getxattr, listxattr: the length of `bytes` or, with a request length of 0, of the whole value.
   public var count: UInt64 = 0
-  /// write, fallocate: suid or sgid was taken, or times changed in a way that the kernel does not see, so that it must forget
-  /// the attributes it knows.
+  /// write, fallocate: suid or sgid was cleared, or times changed in a way that the kernel does not see, so
+  /// that it must invalidate its cached attributes.
   public var attributesChanged = false
-  /// write: the bytes of which the kernel must forget what it has cached, before it is answered.
+  /// write: the range whose cached pages the kernel must invalidate before the reply.
   public var staleBytes: Range<UInt64>?
   /// write: the payload stays in use until the slot is in `Effects.released`.
   public var keepsSlot = false
-  /// read: where in the slot's data frames the answer begins, in bytes.
+  /// read: where in the slot's data frames the data begins, in bytes.
   public var dataOffset: Int = 0
   /// readlink, getxattr, listxattr.
   public var bytes: [UInt8] = []

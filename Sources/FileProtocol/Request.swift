@@ -1,9 +1,9 @@
-/// What the kernel asks for.
+/// The kind of a request.
 ///
-/// open, opendir and their releases may never come: a mount lets the kernel keep open files to itself, which saves a
-/// round trip each. So a node is in use for as long as it has lookups that were not forgotten, whatever is open; a
-/// node without a name lives until then; and read, write and readdir come with any handle. create always comes, its
-/// release perhaps not.
+/// open, opendir and their releases may never come: a mount lets the kernel open files without a request
+/// (no_open), which saves a round trip each. So a node is in use as long as it has lookups that were not
+/// forgotten, whatever files are open; a node without a name exists until then; and read, write and readdir
+/// may have any handle. create always comes, its release perhaps not.
 public enum Operation: UInt8, Sendable {
   case lookup, getattr, setattr, readlink, mknod, mkdir, unlink, rmdir, symlink, link, rename
   case open, create, read, write, flush, release, fsync
@@ -14,8 +14,8 @@ public enum Operation: UInt8, Sendable {
 
 /// One request, as a value. The reactor keeps one in each slot and fills it before `FileService.begin`.
 ///
-/// Names and payloads are pointers into the slot's memory and stay valid until the slot's reply was taken; so a
-/// request can be run again when what it needs was not in memory.
+/// Names and payloads are pointers into the slot's memory and stay valid until the slot's reply was taken; so
+/// a request can be run again after a cache miss.
 public struct Request {
   public var operation: Operation = .lookup
   /// The FUSE node id the request is about; the parent directory where a name is given.
@@ -42,12 +42,12 @@ public struct Request {
   public var mode: UInt32 = 0
   /// mknod: the device number.
   public var device: UInt32 = 0
-  /// Whether a write, a truncation or fallocate must clear suid and sgid (FUSE_WRITE_KILL_SUIDGID,
+  /// Whether a write, truncate or fallocate must clear suid and sgid (FUSE_WRITE_KILL_SUIDGID,
   /// FATTR_KILL_SUIDGID). A change of owner always does.
   public var killPrivileges = false
-  /// read and write: whether it passes by the kernel's page cache (O_DIRECT).
+  /// read and write: whether it bypasses the kernel's page cache (O_DIRECT).
   public var isDirect = false
-  /// write: whether the kernel writes back what was stored to mapped memory; no program waits for the answer.
+  /// write: whether it is the kernel's write-back of mapped pages, for whose answer no program waits.
   public var isWriteback = false
   /// getattr: whether it precedes a read of the file.
   public var isForReading = false
@@ -63,13 +63,13 @@ public struct Request {
   public init() {}
 }
 
-/// What setattr changes; only what is set.
+/// The attributes that setattr changes: those that are not nil.
 public struct AttributeChange: Sendable {
   public var mode: UInt32?
   public var uid: UInt32?
   public var gid: UInt32?
   public var size: UInt64?
-  /// Nanoseconds since 1970; `now` fields ask for the time of the request.
+  /// Nanoseconds since 1970; the `now` fields stand for the time of the request.
   public var accessTime: Int64?
   public var modificationTime: Int64?
   public var accessTimeNow = false
@@ -109,10 +109,10 @@ public struct SpaceReport: Sendable, Equatable {
 /// One name of a directory, for readdir.
 public struct DirectoryEntry {
   public var name: [UInt8]
-  /// Where readdir goes on after this entry.
+  /// Where readdir continues after this entry.
   public var cookie: UInt64
-  /// The FUSE node id; with readdirplus counted as one lookup unless the name is "." or "..". 0 for an inode that
-  /// cannot be read.
+  /// The FUSE node id; with readdirplus counted as one lookup unless the name is "." or "..". 0 for an inode
+  /// that cannot be read.
   public var node: UInt64
   /// For plain readdir only `number` and the type bits of `mode` are filled.
   public var attributes: Attributes

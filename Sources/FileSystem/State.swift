@@ -73,7 +73,7 @@ extension FileSystem {
   /// Messages for the system log, oldest first: damage found, writes that failed. The daemon empties it.
   public var notices: [String] {
     get { errors.notices }
-    set { errors.notices = newValue }
+    set { errors.setNotices(newValue) }
   }
   /// Errors counted since the last full check.
   public var errorRecord: ErrorRecord { errors.errorRecord }

@@ -1,4 +1,4 @@
-/// Taking a value apart.
+/// Access to the parts of a value.
 extension JSON {
   /// The value of an object's member; nil where there is none. The first of several.
   public subscript(_ name: String) -> JSON? {

@@ -2,7 +2,7 @@
 public enum JSON: Sendable {
   case null
   case bool(Bool)
-  /// A number as it is written.
+  /// A number as its digits.
   case number(String)
   case text(String)
   case array([JSON])
@@ -11,13 +11,13 @@ public enum JSON: Sendable {
   /// A whole number of any size.
   public static func integer(_ value: some BinaryInteger) -> JSON { .number(String(value)) }
 
-  /// A measured figure; null when it is none.
+  /// A measured figure; null when it is not finite.
   public static func real(_ value: Double) -> JSON { value.isFinite ? .number("\(value)") : .null }
 
-  /// A text that may be missing.
+  /// A text, or null.
   public static func text(_ value: String?) -> JSON { value.map { .text($0) } ?? .null }
 
-  /// A whole number that may be missing.
+  /// A whole number, or null.
   public static func integer(_ value: Int?) -> JSON { value.map { .integer($0) } ?? .null }
 }
 
@@ -55,7 +55,7 @@ extension JSON: CustomStringConvertible {
     return open + "\n" + parts.map { "\(indent)  \($0)" }.joined(separator: ",\n") + "\n\(indent)\(close)"
   }
 
-  /// A string as RFC 8259 has it.
+  /// A string in RFC 8259's form, quoted and escaped.
   private static func quoted(_ text: String) -> String {
     var result = "\""
     for scalar in text.unicodeScalars {

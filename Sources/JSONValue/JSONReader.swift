@@ -8,10 +8,10 @@ public struct JSONError: Error, Equatable, Sendable, CustomStringConvertible {
 }
 
 extension JSON {
-  /// How deep arrays and objects may lie in each other.
+  /// How deep arrays and objects may be nested.
   public static let depthLimit = 32
 
-  /// Reads a text as RFC 8259 has it. Whatever the bytes are, the result is a value or an error.
+  /// Reads a text by RFC 8259. Any input gives a value or an error.
   /// - Throws: `JSONError`.
   public init(reading bytes: some Collection<UInt8>) throws(JSONError) {
     var reader = JSONReader(bytes: Array(bytes))
@@ -46,7 +46,7 @@ private struct JSONReader {
     }
   }
 
-  /// Passes over a byte if it is the next one.
+  /// Skips a byte if it is the next one.
   private mutating func take(_ character: Unicode.Scalar) -> Bool {
     guard next == UInt8(ascii: character) else { return false }
     position += 1
@@ -126,7 +126,7 @@ private struct JSONReader {
     return String(decoding: bytes[start..<position], as: UTF8.self)
   }
 
-  /// Passes over digits.
+  /// Skips digits.
   /// - Returns: whether there were any.
   private mutating func digits() -> Bool {
     let start = position

@@ -1,13 +1,13 @@
 import NVMeSpec
 
-/// Abort commands under way, and those that have ended while the command they were for had not.
+/// Outstanding Abort commands, and those that have ended while the command to abort has not.
 struct AbortTable {
-  /// How many are under way.
+  /// How many are outstanding.
   private(set) var count = 0
   /// The commands whose Abort has ended.
   private var ended: [UInt32] = []
 
-  /// Whether any is under way.
+  /// Whether any is outstanding.
   var isUnderWay: Bool { count > 0 }
 
   /// An Abort was sent.
@@ -16,12 +16,12 @@ struct AbortTable {
   /// The Abort for a command has ended.
   mutating func end(command: UInt16, queue: UInt16) {
     count -= 1
-    // More cannot be waited for at once.
+    // ACL is one byte: no more commands than this can be waiting for an Abort's effect.
     if ended.count > Int(UInt8.max) { ended.removeFirst() }
     ended.append(Self.key(command, queue))
   }
 
-  /// Whether the Abort for a command has ended; asked once.
+  /// Whether the Abort for a command has ended; forgets it.
   mutating func takeEnd(command: UInt16, queue: UInt16) -> Bool {
     guard let index = ended.firstIndex(of: Self.key(command, queue)) else { return false }
     ended.remove(at: index)

@@ -1,11 +1,12 @@
 import NVMeSpec
 import PCI
 
-/// An admin command of somebody who cannot wait: one at a time, beside those of `execute`, with a page of its own.
+/// An admin command of a caller that must not block: one at a time, beside those of `execute`, with a data
+/// page of its own.
 final class AdminRequest {
   enum Stage {
     case idle
-    /// At the controller in the life `generation`, until `deadline` (ns, monotonic).
+    /// Outstanding since the controller's `generation`, until `deadline` (ns, monotonic).
     case underWay(generation: UInt64, deadline: UInt64)
     /// Given up, but the controller may still write to the page.
     case abandoned(generation: UInt64)
@@ -20,7 +21,7 @@ final class AdminRequest {
 
   init(_ page: DMAArena) { self.page = page }
 
-  /// Takes the command's end.
+  /// Records the command's end.
   func end(_ command: FinishedCommand) {
     if case .underWay = stage { stage = .ended(command) } else { stage = .idle }
   }
@@ -30,7 +31,7 @@ extension Controller {
   /// The most data of a request in bytes.
   public static let requestLimit = DMAArena.frameSize
 
-  /// Whether `request` would be taken now.
+  /// Whether `request` would accept a command now.
   public var canRequest: Bool {
     guard state == .ready else { return false }
     return switch pendingRequest?.stage {
@@ -40,11 +41,11 @@ extension Controller {
     }
   }
 
-  /// Sends an admin command and returns at once; `requestResult` has its end.
+  /// Sends an admin command and returns at once; `requestResult` returns its result.
   /// - Parameters:
   ///   - command: the command, which names no data or returns some; its data pointer is filled in.
   ///   - receiving: how many bytes it returns, at most `requestLimit`.
-  /// - Throws: that the controller takes no command, or another request is under way.
+  /// - Throws: when the controller is not ready, or another request is outstanding.
   public func request(_ command: SubmissionEntry, receiving: Int = 0) throws(ControllerError) {
     guard canRequest else { throw failure ?? error(.notUsable) }
     let request = try openRequest()
@@ -59,9 +60,9 @@ extension Controller {
     admin.ring()
   }
 
-  /// Looks whether the request under way has ended, without waiting. An end is told once.
-  /// - Returns: nil while it has not; dword 0 of the completion and the bytes returned.
-  /// - Throws: the command's error, or that the controller had to be reset or does not answer.
+  /// Returns the result of the outstanding request, without waiting. A result is returned once.
+  /// - Returns: dword 0 of the completion and the bytes returned; nil while the request is outstanding.
+  /// - Throws: the command's error, or that the controller was reset or does not answer.
   public func requestResult() throws(ControllerError) -> (result: UInt32, data: [UInt8])? {
     guard let request = pendingRequest else { return nil }
     _ = function.service(now: now)

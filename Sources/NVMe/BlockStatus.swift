@@ -1,8 +1,7 @@
 import CMachine
 import NVMeSpec
 
-/// What Linux' block layer makes of a status: `blk_status_t`, of which only the values an NVMe status can lead to
-/// are here.
+/// Linux' `blk_status_t`, reduced to the values that an NVMe status can map to.
 public enum BlockStatus: Sendable, CaseIterable {
   case ok
   case notSupported
@@ -16,7 +15,7 @@ public enum BlockStatus: Sendable, CaseIterable {
   case zoneActiveResource
   case ioError
 
-  /// Classifies a status as Linux' `nvme_error_status` does. Flags (CRD, M, DNR) play no part; every code that
+  /// Classifies a status as Linux' `nvme_error_status` does. Flags (CRD, M, DNR) are ignored; every code that
   /// is not named is an I/O error.
   public init(_ status: Status) {
     self =

@@ -1,12 +1,12 @@
 import NVMeSpec
 
-/// What the bring-up keeps between its steps.
+/// The state of a bring-up between its steps.
 struct BringUp {
-  /// When the present state must be over (ns, monotonic).
+  /// The deadline of the present state (ns, monotonic).
   var deadline: UInt64 = 0
   /// Until when CSTS is not to be read (ns, monotonic).
   var quietEnd: UInt64 = 0
-  /// When to look again (ns, monotonic).
+  /// When to check again (ns, monotonic).
   var nextStep: UInt64 = 0
   /// The admin command that the present state sent.
   var command = SubmissionEntry()
@@ -16,13 +16,12 @@ struct BringUp {
   var identifiers: [UInt32] = []
   /// How many of them have been identified.
   var identified = 0
-  /// What is known of those that can be identified.
+  /// Those that could be identified.
   var namespaces: [Namespace] = []
   /// How many of the queue pairs exist again.
   var queuesCreated = 0
   /// How many bring-ups in a row have failed.
   var failures = 0
-  /// Until when a controller that is offline is waited for (ns, monotonic), from the moment it was found so until it is ready
-  /// again.
+  /// The deadline for a controller that went offline to be ready again (ns, monotonic).
   var offlineEnd: UInt64?
 }

@@ -1,17 +1,18 @@
 import NVMeSpec
 import PCI
 
-/// What a brought-up controller can do, as far as its users need to know.
+/// What a controller can do, as far as its users need it; known after the bring-up.
 public struct Capabilities: Sendable {
   /// Read, write: the most frames of 4 KiB of one command, by MDTS and the driver's own list pages.
   public internal(set) var transferFrames: UInt32 = 1
-  /// Multiples of so many frames are better not crossed by a command where a namespace names no boundary; 0 for none.
+  /// The boundary, in frames, that commands should not cross where a namespace reports none (NOIOB); 0 for
+  /// none.
   public internal(set) var stripeFrames: UInt32 = 0
   /// Whether I/O commands may use SGLs. Frames have any alignment that a controller may ask for.
   public internal(set) var takesSGLs = false
-  /// Whether there is a Compare command.
+  /// Whether Compare is supported.
   public internal(set) var canCompare = false
-  /// Whether there is a Verify command.
+  /// Whether Verify is supported.
   public internal(set) var canVerify = false
   /// The most frames of one Verify command.
   public internal(set) var verifyFrames: UInt32 = 1
@@ -25,12 +26,13 @@ public struct Capabilities: Sendable {
   public internal(set) var deallocateRangeBlocks = UInt32.max
   /// The most logical blocks of one Dataset Management command.
   public internal(set) var deallocateBlocks = UInt64.max
-  /// Whether there is a Write Zeroes command.
+  /// Whether Write Zeroes is supported.
   public internal(set) var canWriteZeroes = false
   /// The most frames of one Write Zeroes command.
   public internal(set) var writeZeroesFrames: UInt32 = 1
 
-  /// Whether Dataset Management deallocates blocks of `count` logical blocks each: its limits leave room for one.
+  /// Whether Dataset Management can deallocate blocks of `count` logical blocks: its limits allow at least
+  /// one.
   public func canDeallocate(blocksOf count: UInt32) -> Bool {
     canDeallocate && deallocateRangeBlocks >= count && deallocateBlocks >= UInt64(count)
   }
@@ -48,8 +50,8 @@ public struct Capabilities: Sendable {
     TransferLimits(maximum: min(writeZeroesFrames, Self.lbaLimit(namespace)))
   }
 
-  /// Whether there is a Compare command that `namespace` can be compared with: where metadata lies between the blocks, what
-  /// is compared would have to lie so too, and the controller cannot make it (PRACT).
+  /// Whether Compare can be used with `namespace`. Not where metadata lies between the blocks: the host's
+  /// data would need it too, and PRACT does not insert it for Compare.
   public func canCompare(_ namespace: Namespace) -> Bool {
     canCompare && namespace.protection?.isStripped != true
   }
@@ -66,7 +68,7 @@ public struct Capabilities: Sendable {
 }
 
 extension Capabilities {
-  /// What Identify Controller says, within the driver's own limits.
+  /// The capabilities from Identify Controller, within the driver's own limits.
   /// - Parameters:
   ///   - minimumPageSize: CAP.MPSMIN.
   ///   - maximumFrames: the most frames a command of the driver may have.
@@ -81,11 +83,11 @@ extension Capabilities {
     writeZeroesFrames = transferFrames
     canCompare = identity.ioCommands.contains(.compare)
     canVerify = identity.ioCommands.contains(.verify)
-    // MDTS is not meant for it, but some controllers that tell no limit of its own hold it against it.
+    // MDTS does not apply to Verify, but some controllers without a limit for Verify (VSL) enforce it.
     verifyFrames = transferFrames
   }
 
-  /// Takes in the limits of the NVM command set.
+  /// Applies the limits of the NVM command set.
   mutating func apply(_ limits: CommandSetLimits, minimumPageSize: UInt8) {
     func frames(_ exponent: UInt8) -> UInt32 {
       1 << UInt32(min(Int(exponent) + Int(minimumPageSize & 0xf), 31))

@@ -1,21 +1,22 @@
 import CMachine
 import Glibc
 
-/// The time as a queue pair reads it, twice for a command: from the processor's own counter where the kernel trusts
-/// that one too, brought into line with the time source every few milliseconds.
+/// The clock of a queue pair, which reads it twice for a command: the processor's own counter where the
+/// kernel uses it as its clock too, synchronized with the time source every few milliseconds.
 ///
-/// Never goes back, and never strays from the time source by more than that one is corrected within `interval`.
+/// It never goes back, and differs from the time source by no more than that is corrected within `interval`.
 @usableFromInline
 struct Clock {
-  /// How long the counter is trusted (ns), and how long it is watched before its rate is believed.
+  /// How long the counter is used before it is synchronized again (ns), and how long its rate is measured
+  /// before it is used.
   static let interval: UInt64 = 10 * .millisecond
 
   private let source: TimeSource
   private let trustsCounter: Bool
-  /// A moment by the time source (ns) and by the counter.
+  /// One moment, by the time source (ns) and by the counter.
   @usableFromInline var base: UInt64
   @usableFromInline var baseTicks: UInt64
-  /// The first such moment, from which the rate is taken.
+  /// The first such moment, from which the rate is measured.
   private let origin: UInt64
   private let originTicks: UInt64
   /// Nanoseconds of a tick, times `1 << 32`.
@@ -39,11 +40,11 @@ struct Clock {
     return ticks &- baseTicks < span ? time(ticks) : readSource()
   }
 
-  /// The time at which the counter showed a value that is trusted.
+  /// The time that corresponds to a value of the counter within the span.
   @inlinable @inline(__always)
   func time(_ ticks: UInt64) -> UInt64 { base &+ ((ticks &- baseTicks) &* rate) &>> 32 }
 
-  /// What the counter will show at a time, no more than it is trusted for; 0 where it is not.
+  /// The counter's value at a time, no later than the end of the span; 0 where the counter is not used.
   func ticks(at time: UInt64) -> UInt64 {
     guard span > 0, time > base else { return 0 }
     return baseTicks &+ min((min(time &- base, Self.interval) &<< 32) / rate, span)
@@ -51,7 +52,7 @@ struct Clock {
 
   @usableFromInline @inline(never)
   mutating func readSource() -> UInt64 {
-    // What was shown last lies before the end of the span.
+    // The times returned so far lie before the end of the span.
     base = max(source.now(), base &+ (span &* rate) &>> 32)
     guard trustsCounter else { return base }
     baseTicks = cm_ticks()
@@ -63,13 +64,13 @@ struct Clock {
     let (time, ticks) = (base &- origin, baseTicks &- originTicks)
     guard time >= Self.interval, ticks > 0 else { return }
     let exact = UInt128(time) << 32 / UInt128(ticks)
-    // A counter slower than 1 MHz or faster than 100 GHz is none.
+    // A counter slower than 1 MHz or faster than 100 GHz is not used.
     guard (1 << 25..<1 << 42).contains(exact) else { return }
     rate = UInt64(exact)
     span = Self.interval &<< 32 / rate
   }
 
-  /// Whether the kernel's own clock is the counter: it then runs evenly and alike on all processors.
+  /// Whether the kernel's clock is the counter: it then runs at a constant rate, the same on all processors.
   static let counterIsSound: Bool = {
     let path = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
     guard let file = fopen(path, "r") else { return false }

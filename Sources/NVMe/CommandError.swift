@@ -1,6 +1,6 @@
 import NVMeSpec
 
-/// A command that failed for good, with all that is known of it.
+/// A command that failed finally, with all that is known about it.
 public struct CommandError: Error, Sendable, Equatable, CustomStringConvertible {
   /// The queue pair it was submitted to; 0 is the admin queue pair.
   public let queue: UInt16
@@ -29,7 +29,7 @@ public struct CommandError: Error, Sendable, Equatable, CustomStringConvertible 
     self.end = end
   }
 
-  /// The command and what became of it: `Read of LBA 8 of namespace 1: Unrecovered Read Error (2h/81h)`.
+  /// The command and its end: `Read of LBA 8 of namespace 1: Unrecovered Read Error (2h/81h)`.
   public var description: String {
     let what =
       queue == 0

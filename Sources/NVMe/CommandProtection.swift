@@ -3,11 +3,12 @@ import PCI
 
 /// The metadata of commands to a namespace that has some, and the protection information in it.
 ///
-/// Metadata lies in buffers of its own, one for each command that can be under way. Where the controller wants it
-/// between the blocks, and it is nothing but protection information, the controller keeps it to itself.
+/// Metadata lies in separate buffers, one for each command that can be in flight. Where the format has it
+/// between the blocks, and it is protection information alone, the controller generates and strips it
+/// (PRACT).
 final class CommandProtection {
   let format: ProtectionFormat
-  /// Whether metadata goes over the bus at all.
+  /// Whether metadata is transferred at all.
   let isTransferred: Bool
   /// The metadata of all commands, for the processor and for the device.
   private let metadata: UnsafeMutableRawPointer
@@ -40,7 +41,8 @@ final class CommandProtection {
     memory.deallocate()
   }
 
-  /// Makes a read, write or compare a protected one; a write's or compare's protection information is made here.
+  /// Adds protection fields to a read, write or compare, and generates the protection information of a write
+  /// or compare.
   /// - Parameters:
   ///   - index: the index of its tracker.
   ///   - list: its frames in the memory at `base`, no more than a command may have.
@@ -55,10 +57,10 @@ final class CommandProtection {
     let count = min(count, framesPerCommand)
     (frames + index * framesPerCommand).update(from: list, count: count)
     memory[index] = base
-    // What is compared with goes the way of what is written.
+    // A compare sends data to the controller, like a write.
     let isWrite = command.opcode != IOOpcode.read.rawValue
     let bytes = metadata + index * bytesPerCommand
-    // A read must find nothing that an earlier command left.
+    // A read must not find the metadata of an earlier command in its buffer.
     bytes.initializeMemory(as: UInt8.self, repeating: isWrite ? 0 : 0xfe, count: bytesPerCommand)
     guard isWrite else { return }
     forEachBlock(of: command, index) { data, metadata, block in
@@ -67,8 +69,8 @@ final class CommandProtection {
     }
   }
 
-  /// Checks what a read has brought.
-  /// - Returns: what does not match; nil when all does, and for commands that are not reads.
+  /// Checks the data of a read.
+  /// - Returns: the check that failed; nil when all passed, and for commands that are not reads.
   func mismatch(_ command: SubmissionEntry, index: Int) -> StatusCode? {
     guard isTransferred, command.opcode == IOOpcode.read.rawValue else { return nil }
     var mismatch: StatusCode?
@@ -95,16 +97,17 @@ final class CommandProtection {
   }
 }
 
-/// How the metadata of a namespace is dealt with.
+/// How the metadata of a namespace is handled.
 public struct NamespaceProtection: Sendable, Hashable {
   public let format: ProtectionFormat
-  /// Whether the controller makes, checks and strips the metadata, all of which is protection information.
+  /// Whether the controller generates, checks and strips the metadata (PRACT), all of which is protection
+  /// information.
   public let isStripped: Bool
   /// The most frames of one command.
   let frameLimit: Int
 
-  /// - Returns: nil for a namespace without metadata, or whose metadata lies between the blocks and is more than
-  ///   protection information.
+  /// - Returns: nil for a namespace without metadata, or whose metadata lies between the blocks and is more
+  ///   than protection information.
   init?(_ identity: IdentifyNamespace) {
     guard let format = ProtectionFormat(identity), format.blockSize <= DMAArena.frameSize else { return nil }
     isStripped = identity.extendedMetadata
@@ -116,7 +119,8 @@ public struct NamespaceProtection: Sendable, Hashable {
 }
 
 extension QueuePair {
-  /// Puts a read, a write or a compare of a namespace with metadata into the submission queue, as `postTransfer` does.
+  /// Puts a read, a write or a compare of a namespace with metadata into the submission queue, as
+  /// `postTransfer` does.
   /// - Parameter memory: the arena's frame 0 for the processor.
   public mutating func postProtected(
     _ opcode: IOOpcode, namespace: UInt32, lba: UInt64, lbaCount: UInt32, forceUnitAccess: Bool,
@@ -132,11 +136,11 @@ extension QueuePair {
     return true
   }
 
-  /// Puts a Verify of a namespace with metadata, or without, into the submission queue: the controller reads the blocks and
-  /// checks them against their protection information, and nothing is transferred.
+  /// Puts a Verify of a namespace with metadata, or without, into the submission queue: the controller reads
+  /// the blocks and checks them against their protection information, and nothing is transferred.
   /// - Parameters:
   ///   - lbaCount: the number of logical blocks, 1...65,536.
-  ///   - context: given back with the end.
+  ///   - context: returned with the command's end.
   /// - Returns: false when there is no room.
   public mutating func postVerify(namespace: UInt32, lba: UInt64, lbaCount: UInt32, context: UInt64) -> Bool {
     var command = SubmissionEntry(.verify, namespace: namespace, block: lba, count: lbaCount)
@@ -147,8 +151,8 @@ extension QueuePair {
     return post(command, context: context) != nil
   }
 
-  /// Takes the end of a command of a protected queue pair: a read that does not match its protection information has
-  /// failed, as it would have at the controller.
+  /// Ends a command of a protected queue pair: a read that does not match its protection information fails,
+  /// as if the controller had found it.
   mutating func completeProtected(
     _ tracker: UnsafeMutablePointer<Tracker>, _ protection: CommandProtection, result: UInt32
   ) {

@@ -1,11 +1,11 @@
 import NVMeSpec
 
-/// What Identify Controller of the NVM command set tells: limits of commands that MDTS does not cover (NVM
-/// Command Set 1.0, section 4.1.5.4). Zero everywhere where the controller does not tell.
+/// Identify Controller of the NVM command set: limits of commands that MDTS does not cover (NVM Command Set
+/// 1.0, section 4.1.5.4). All zero where the controller does not report them.
 struct CommandSetLimits: Sendable {
   /// VSL: the most one Verify may cover, as WZSL.
   var verify: UInt8 = 0
-  /// WZSL: the most one Write Zeroes may cover, `1 << value` pages of CAP.MPSMIN; 0 for not told.
+  /// WZSL: the most one Write Zeroes may cover, `1 << value` pages of CAP.MPSMIN; 0 for not reported.
   var writeZeroes: UInt8 = 0
   /// DMRL: the most ranges of one Dataset Management command; 0 for no limit.
   var deallocateRanges: UInt8 = 0

@@ -11,8 +11,8 @@ public struct CommandTrace: Sendable {
   /// When the store to the doorbell began, and when it had ended.
   public var doorbell: UInt64 = 0
   public var doorbellEnd: UInt64 = 0
-  /// When a poll found its completion, and when that poll had collected all it found; 0 while it is at the controller,
-  /// and for good when the controller was reset under it.
+  /// When a poll found its completion, and when that poll had collected all it found; 0 while the command is
+  /// in flight, and for ever when the controller was reset meanwhile.
   public var completed: UInt64 = 0
   public var reaped: UInt64 = 0
   /// The completion's status.
@@ -27,22 +27,22 @@ public struct CommandTrace: Sendable {
 
 /// A ring of the last commands of a queue pair, in the order of their submission.
 ///
-/// All its memory is there before the first command. It is looked at once a doorbell and once a poll: while there is none,
-/// a command costs nothing.
+/// All its memory is allocated before the first command. A queue pair checks for a tracer once a doorbell and
+/// once a poll: without one, a command costs nothing more.
 final class CommandTracer {
   let capacity: Int
   private let records: UnsafeMutablePointer<CommandTrace>
-  /// The record of each command identifier's last use, as its number.
+  /// The number of the record of each command identifier's last use.
   private let latest: UnsafeMutablePointer<UInt64>
   /// Records made, and records taken or lost.
   private var made: UInt64 = 0
   private var taken: UInt64 = 0
-  /// Records that gave way to new ones before they were taken.
+  /// Records that were overwritten before they were taken.
   private(set) var lost: UInt64 = 0
 
   private static let identifiers = 1 << 16
 
-  /// Room for so many commands, at least 2.
+  /// Room for `capacity` commands, at least 2.
   init(capacity: Int) {
     self.capacity = max(capacity, 2)
     records = .allocate(capacity: self.capacity)
@@ -60,7 +60,7 @@ final class CommandTracer {
     records + Int(number % UInt64(capacity))
   }
 
-  /// A command is about to be told to the controller.
+  /// Records a command whose doorbell is about to be stored.
   func add(_ trace: CommandTrace) {
     if made - taken == UInt64(capacity) {
       taken += 1
@@ -71,12 +71,12 @@ final class CommandTracer {
     made += 1
   }
 
-  /// The doorbell that told of the last `count` commands has been stored.
+  /// Records that the doorbell for the last `count` commands has been stored.
   func ring(_ count: Int, at time: UInt64) {
     for number in made - min(UInt64(count), made - taken)..<made { record(number).pointee.doorbellEnd = time }
   }
 
-  /// A completion was found.
+  /// Records a completion.
   /// - Parameters:
   ///   - found: when the poll began.
   ///   - reaped: when it had collected all.
@@ -88,8 +88,8 @@ final class CommandTracer {
     record(number).pointee.reaped = reaped
   }
 
-  /// Takes the oldest commands, up to the first that is still at the controller. One that half the ring is newer than
-  /// is not waited for.
+  /// Takes the oldest commands, up to the first that is still in flight. A command older than half the ring
+  /// is taken even so.
   func take(limit: Int) -> [CommandTrace] {
     var result: [CommandTrace] = []
     while taken < made, result.count < limit {

@@ -1,19 +1,19 @@
 import NVMeSpec
 import PCI
 
-/// What an admin command was sent for: the low byte of its context in the admin queue pair.
+/// The purpose of an admin command: the low byte of its context in the admin queue pair.
 enum AdminContext: UInt64 {
   /// The bring-up.
   case bringUp
-  /// An Asynchronous Event Request, which waits until there is an event.
+  /// An Asynchronous Event Request, which completes with an event.
   case event
-  /// What an event led to: see `EventService`.
+  /// A command that follows up an event: see `EventService`.
   case followUp
   /// An Abort of a command that took too long.
   case abort
-  /// A caller that waits, in `execute`.
+  /// A blocking caller, in `execute`.
   case caller
-  /// A caller that does not wait, in `request`.
+  /// A non-blocking caller, in `request`.
   case request
 }
 
@@ -34,7 +34,7 @@ extension Controller {
     return command
   }
 
-  /// Collects admin completions and deals with each.
+  /// Collects and handles admin completions.
   func pollAdmin() {
     admin.readClock()
     if admin.hasCompletion || adminDue <= admin.now { collectAdmin() }
@@ -64,7 +64,7 @@ extension Controller {
     }
   }
 
-  /// Whether one of the driver's own commands, an Abort or a follow-up, has not come back in time.
+  /// Whether one of the driver's own commands, an Abort or a follow-up, has exceeded its time limit.
   private var adminIsOverdue: Bool {
     guard state == .ready, aborts.isUnderWay || eventService.current != nil else { return false }
     return admin.hasOverdue(for: options.adminTimeout) {
@@ -72,7 +72,7 @@ extension Controller {
     }
   }
 
-  /// Sets when the admin queue is to be looked after although nothing has completed.
+  /// Sets when to check the admin queue although nothing has completed.
   func setAdminDue() {
     adminDue = .max
     if eventService.requestsOwed > 0 { adminDue = eventService.intervalEnd }
@@ -81,7 +81,7 @@ extension Controller {
     }
   }
 
-  // MARK: Commands for a caller who waits
+  // MARK: Commands for a blocking caller
 
   /// Carries out an admin command and waits for its end.
   /// - Parameters:
@@ -108,8 +108,8 @@ extension Controller {
     return (end.result, Array(dataBuffer(count)))
   }
 
-  /// Waits for the end of the command just sent. One that does not come back costs the controller a reset: its
-  /// memory could not be used again otherwise.
+  /// Waits for the end of the command just sent. On a timeout the controller is reset, as the command's
+  /// memory could not be reused otherwise.
   private func awaitCaller(_ limit: UInt64) throws(ControllerError) -> FinishedCommand {
     let deadline = now + limit
     var pause = Pause(self)
@@ -118,7 +118,7 @@ extension Controller {
       if let end = callerResponse { return end }
       let status = controllerStatus
       if status.isGone {
-        // It reaches no memory, and will have been reset before it takes another command.
+        // An offline controller reaches no memory, and is reset before it takes another command.
         let failure = error(.removed)
         goOffline()
         throw failure

@@ -1,7 +1,8 @@
 import NVMeSpec
 import PCI
 
-/// The bring-up, as a state machine that never waits: `advance` goes as far as the controller lets it.
+/// The bring-up, as a state machine that never blocks: `advance` goes on until it has to wait for the
+/// controller.
 extension Controller {
   /// Enters the first state and goes on until the controller is ready, sleeping between the steps.
   func start() throws(ControllerError) {
@@ -31,7 +32,8 @@ extension Controller {
     }
   }
 
-  /// Whether the bring-up can do without what failed. The command may still be under way: only a reset ends it.
+  /// Whether the bring-up can go on without the command that failed. It may still be in flight: only a reset
+  /// ends it.
   private func canContinue(after error: ControllerError) -> Bool {
     guard case .commandTimeout = error.reason, error.state == .describingNamespaces, !skipsDescriptors else {
       return false
@@ -51,7 +53,7 @@ extension Controller {
     return hasAdvanced
   }
 
-  /// Leaves the present state if what it waits for has come.
+  /// Leaves the present state if the condition it waits for holds.
   private func step() throws(ControllerError) -> Bool {
     switch state {
     case .awaitingFormerEnable: return try awaitFormerEnable()
@@ -65,7 +67,7 @@ extension Controller {
     }
   }
 
-  /// Enters a state: does what it begins with.
+  /// Enters a state and takes its first action.
   func enter(_ next: ControllerState) throws(ControllerError) {
     state = next
     bringUp.nextStep = now
@@ -107,10 +109,10 @@ extension Controller {
     guard now >= bringUp.quietEnd else { return false }
     if try liveStatus().ready {
       guard now >= bringUp.deadline else { return false }
-      // It does not listen to CC.EN; a function-level reset ends its DMA as well.
+      // The controller ignores CC.EN; a function-level reset ends its DMA as well.
       try resetFunction()
     } else if bringUp.failures > 0 {
-      // CC.EN alone has not helped before. Where a function cannot be reset, it has to do.
+      // CC.EN alone has failed before, so the function is reset too, where it can be.
       try? resetFunction()
     }
     didStop()
@@ -141,7 +143,7 @@ extension Controller {
     }
   }
 
-  /// The controller is known not to touch memory: all that was under way is over.
+  /// The controller is known to have stopped accessing memory: everything in flight has ended.
   func didStop() {
     generation += 1
     admin.discardAll()
@@ -179,8 +181,8 @@ extension Controller {
   }
 }
 
-/// Waiting while the caller may block: short sleeps at first, longer ones later, and no longer than an emulated
-/// function allows.
+/// Sleeps of a blocking caller: short at first, longer later, and no longer than until an emulated function
+/// needs service.
 struct Pause {
   private let controller: Controller
   private var length: UInt64 = 10_000

@@ -1,7 +1,7 @@
 import NVMeSpec
 import PCI
 
-/// Asynchronous events: asked for, taken in, followed up.
+/// Asynchronous events: requested, received, followed up.
 extension Controller {
   /// The most Asynchronous Event Requests kept outstanding.
   private static let eventRequests = 4
@@ -16,19 +16,19 @@ extension Controller {
     admin.post(SubmissionEntry(.asynchronousEventRequest), context: AdminContext.event.rawValue)
   }
 
-  /// Takes an event in. One whose request failed is not asked for again.
+  /// Receives an event. A request that failed is not sent again.
   func receiveEvent(_ end: FinishedCommand) {
     guard end.end == .succeeded else { return }
     let event = AsynchronousEvent(rawValue: end.result)
     events.append(event)
     counters.events += 1
     eventService.recordEvent(now: admin.now)
-    // Reading the log lets the next event of the kind come.
+    // Reading the log unmasks the next event of this type.
     eventService.add(.log(event.log))
     if event == .firmwareActivationStarting { expectPause() }
   }
 
-  /// Sends the next follow-up and asks for events, as far as may be.
+  /// Sends the next follow-up and the event requests, as far as limits allow.
   func serveEvents() {
     if eventService.requestsOwed > 0, eventService.mayRequest(now: admin.now) {
       for _ in 0..<eventService.requestsOwed { requestEvent() }
@@ -59,13 +59,13 @@ extension Controller {
     }
   }
 
-  /// What a follow-up brought.
+  /// The data of a follow-up.
   private var eventData: UnsafeMutableRawBufferPointer {
     UnsafeMutableRawBufferPointer(
       start: adminData.pointer(Self.eventFrame), count: DMAArena.frameSize)
   }
 
-  /// Takes in what a follow-up has brought.
+  /// Handles the end of a follow-up.
   func receiveFollowUp(_ end: FinishedCommand) {
     guard let followUp = eventService.end(), end.end == .succeeded else { return }
     let data = UnsafeRawBufferPointer(eventData)
@@ -89,7 +89,7 @@ extension Controller {
     }
   }
 
-  /// A namespace was identified again: it came, changed, or went (all zeros).
+  /// Updates a namespace that was identified again: it is new, has changed, or is gone (all zeros).
   private func update(_ identifier: UInt32, _ identity: IdentifyNamespace) {
     let place = namespaces.firstIndex { $0.identifier >= identifier } ?? namespaces.count
     let isKnown = place < namespaces.count && namespaces[place].identifier == identifier
@@ -109,13 +109,13 @@ extension Controller {
 
   // MARK: Firmware activation
 
-  /// New firmware takes over: commands may take as long as the controller says that it needs (MTFA).
+  /// A firmware activation has started: commands may take as long as the controller announces (MTFA).
   private func expectPause() {
     let limit = UInt64(identity.firmwareActivationTime) * 100 * .millisecond
     pauseEnd = now + (limit == 0 ? options.adminTimeout : limit)
   }
 
-  /// Whether commands are held up because firmware takes over.
+  /// Whether commands are delayed by a firmware activation.
   func isPaused(_ status: ControllerStatus) -> Bool {
     guard status.paused, now < pauseEnd else { return false }
     lastPause = now

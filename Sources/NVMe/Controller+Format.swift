@@ -1,16 +1,16 @@
 import NVMeSpec
 
-/// How Format NVM is to treat what a namespace holds (SES).
+/// How Format NVM treats a namespace's data (SES).
 public enum SecureErase: UInt8, Sendable, CaseIterable {
-  /// The controller may leave former contents on the medium, though nobody can read them through it.
+  /// The controller may leave former contents on the medium, though reads no longer return them.
   case none = 0
-  /// All user data is erased; what reads there afterwards is up to the controller.
+  /// All user data is erased; what reads return afterwards is up to the controller.
   case userData = 1
-  /// The key that the data is encrypted with is thrown away.
+  /// The encryption key of the data is deleted.
   case cryptographic = 2
 }
 
-/// What Format NVM is to make of a namespace.
+/// The format that Format NVM gives a namespace.
 public struct FormatChoice: Sendable {
   /// The LBA format, as an index into the namespace's formats.
   public var format: UInt8
@@ -19,7 +19,7 @@ public struct FormatChoice: Sendable {
   public var protection: UInt8 = 0
   /// Whether protection information is the first 8 bytes of metadata rather than the last.
   public var protectionFirst = false
-  /// Whether metadata follows each block's data rather than lying in a buffer of its own.
+  /// Whether metadata follows each block's data rather than lying in a separate buffer.
   public var extendedMetadata = false
 
   public init(format: UInt8) { self.format = format }
@@ -29,10 +29,12 @@ extension Controller {
   /// How long a format may take (ns): large disks overwrite themselves for hours.
   private static let formatLimit: UInt64 = 6 * 3600 * .second
 
-  /// Formats a namespace, which loses all it holds, and learns anew what namespaces there are. Blocks until it is done.
+  /// Formats a namespace, which loses its contents, and identifies the namespaces again. Blocks until it is
+  /// done.
   ///
-  /// No queue pair may be open: what the namespace's blocks are changes under its users.
-  /// - Throws: why the controller cannot or will not, or did not; nothing is lost when it was not even asked.
+  /// No queue pair may be open, as the block size may change.
+  /// - Throws: why the format is not supported, in which case no command was sent and nothing is lost, or how
+  ///   it failed.
   public func format(_ namespace: UInt32, as choice: FormatChoice) throws(ControllerError) {
     guard identity.adminCommands.contains(.format) else {
       throw error(.unsupported("the controller has no Format NVM command"))
@@ -62,15 +64,15 @@ extension Controller {
     try resetAndWait()
   }
 
-  /// Resets the controller and waits until it is ready again. What was in flight is submitted once more.
-  /// - Throws: why it did not come back.
+  /// Resets the controller and waits until it is ready again. Commands in flight are submitted once more.
+  /// - Throws: why it did not become ready.
   public func resetAndWait() throws(ControllerError) {
     reset()
     waitForReset()
     guard state == .ready else { throw failure ?? error(.notUsable) }
   }
 
-  /// The other namespaces that a format or a secure erase of one reaches as well (FNA bits 0 and 1).
+  /// The other namespaces that a format or a secure erase of one also affects (FNA bits 0 and 1).
   public func namespacesFormattedAlong(with namespace: UInt32, secureErase: SecureErase) -> [UInt32] {
     let all = identity.formatAttributes & (secureErase == .none ? 1 : 3) != 0
     return all ? namespaces.map(\.identifier).filter { $0 != namespace } : []

@@ -1,9 +1,9 @@
 import NVMeSpec
 import PCI
 
-/// What the bring-up asks the controller, and what it makes of the answers.
+/// The commands of the bring-up and the handling of their results.
 extension Controller {
-  /// Sends the command of the present state; where there is nothing to ask, goes on as if it had been answered.
+  /// Sends the command of the present state; a state without a command is left at once.
   func sendCommand() throws(ControllerError) {
     guard let command = command() else { return try handle(nil) }
     let isOptional = state == .describingNamespaces
@@ -14,10 +14,10 @@ extension Controller {
     admin.ring()
   }
 
-  /// How long the answer to what some controllers never answer is waited for (ns).
+  /// The time limit of the descriptor list, which some controllers never return (ns).
   private static let descriptorTimeout: UInt64 = 5 * .second
 
-  /// The command of the present state, nil when there is nothing to ask.
+  /// The command of the present state, nil when it needs none.
   private func command() -> SubmissionEntry? {
     switch state {
     case .identifyingController: withData(SubmissionEntry(identify: .controller))
@@ -62,7 +62,7 @@ extension Controller {
 
   private func doorbellCommand() -> SubmissionEntry? {
     guard options.usesShadowDoorbells, identity.adminCommands.contains(.doorbellBuffer) else { return nil }
-    // Without memory for them, doorbells do without shadows.
+    // A failure is ignored: doorbells then have no shadows.
     if shadowDoorbells == nil { shadowDoorbells = try? ShadowDoorbells(function: function) }
     return shadowDoorbells?.configure()
   }
@@ -81,7 +81,8 @@ extension Controller {
     return withData(SubmissionEntry(setFeature: .timestamp, value: 0))
   }
 
-  /// Host Identifier, of 16 bytes where the controller takes that (CTRATT.HIDS), of 8 otherwise (Base 2.0, section 5.27.1.25).
+  /// Host Identifier, of 16 bytes where the controller takes that (CTRATT.HIDS), of 8 otherwise (Base 2.0,
+  /// section 5.27.1.25).
   private func hostIdentifierCommand() -> SubmissionEntry? {
     let isExtended = identity.attributes & 1 != 0
     guard isExtended || identity.ioCommands.contains(.reservations), let identifier = HostIdentifier.machine
@@ -90,8 +91,8 @@ extension Controller {
     return withData(SubmissionEntry(setFeature: .hostIdentifier, value: isExtended ? 1 : 0))
   }
 
-  /// Asks for the guards of a namespace with protection information, where the controller has others than of 16 bits
-  /// (CTRATT.ELBAS).
+  /// Identifies the guard size of a namespace with protection information, where the controller has guards
+  /// other than 16 bits (CTRATT.ELBAS).
   private func guardCommand() -> SubmissionEntry? {
     guard identity.attributes & 1 << 15 != 0, let last = bringUp.namespaces.last,
       last.identifier == pendingNamespace, last.identity.protectionSettings & 7 != 0
@@ -107,8 +108,8 @@ extension Controller {
     bringUp.queuesCreated < queues.count ? queues[bringUp.queuesCreated] : nil
   }
 
-  /// Takes in the answer to the present state's command and enters the next state.
-  /// - Parameter response: nil where nothing was asked.
+  /// Handles the completion of the present state's command and enters the next state.
+  /// - Parameter response: nil where no command was sent.
   func handle(_ response: FinishedCommand?) throws(ControllerError) {
     switch state {
     case .identifyingController:
@@ -191,14 +192,14 @@ extension Controller {
     bringUp.queuesCreated = 0
   }
 
-  /// What its model is known for, beyond what its function is known for.
+  /// Adds the quirks of the model to those of the PCI function.
   private func learnQuirks() {
     let news = Quirks(ofModel: identity.modelNumber).subtracting(quirks)
     quirks.formUnion(news)
     remarks += news.remarks
   }
 
-  /// What answers after a reset must be the controller that was there before.
+  /// Checks that the controller after a reset is the one that was there before.
   private func checkSameness(_ found: IdentifyController) throws(ControllerError) {
     let capabilities = ControllerCapabilities(rawValue: registers.load64(at: Register.capabilities))
     guard capabilities.rawValue != .max else { throw error(.removed) }
@@ -214,14 +215,14 @@ extension Controller {
     }
   }
 
-  /// Namespaces that are in use must be what they were: the same by their identifiers, in the same format, and no smaller.
+  /// Checks that namespaces in use are unchanged: the same identifiers, the same format, and no smaller.
   private func checkNamespaces() throws(ControllerError) {
-    // Whoever uses them does not flush a cache that was not there.
+    // Their users send no Flush when there was no cache at first.
     guard namespacesInUse.isEmpty || hadVolatileCache || !capabilities.hasVolatileCache else {
       throw error(.replaced("it has a volatile write cache now"))
     }
     for old in namespacesInUse {
-      // Of one that is gone the commands say so.
+      // A namespace that is gone needs no check: its commands fail.
       guard let new = bringUp.namespaces.first(where: { $0.identifier == old.identifier }) else { continue }
       guard new.isSame(as: old) else {
         throw error(.replaced("namespace \(old.identifier) is another one, or has another format"))
@@ -229,12 +230,12 @@ extension Controller {
     }
   }
 
-  /// Finds out whether the controller has lost power since the last bring-up, or was started anew: what its volatile cache
-  /// held may be lost then.
+  /// Checks whether the controller has lost power since the last bring-up, or was restarted: the contents of
+  /// its volatile cache may be lost then.
   private func checkPower(_ new: SMARTLog?) {
     let old = health
     if let new { health = new }
-    // One that told of its power cycles before, and does not now, may have lost power.
+    // A controller that reported its power cycles before, and does not now, may have lost power.
     let hasLostPower = hasBeenReady && (old.map { $0.powerCycles != new?.powerCycles } ?? false)
     if hasLostPower { counters.powerLosses += 1 }
     let isStartedAnew = function.starts != lastStart
@@ -249,7 +250,7 @@ extension Controller {
       CommandSetLimits(decoding: answer), minimumPageSize: registerCapabilities.minimumPageSize)
   }
 
-  /// A controller that does not say how many queues it has serves admin commands all the same.
+  /// A controller that refuses Number of Queues is still used for admin commands.
   private func receiveQueueCounts(_ response: FinishedCommand) {
     guard response.end == .succeeded else {
       queueRefusal = CommandError(queue: 0, command: bringUp.command, ended: response)
@@ -266,10 +267,10 @@ extension Controller {
     queuePairLimit = min(counts.pairs, max(options.queuePairs, 1), doorbells)
   }
 
-  /// More namespaces than any controller has; a controller that lists them without end is not followed further.
+  /// More namespaces than any controller has: bounds a list that a faulty controller never ends.
   private static let namespaceLimit = 16 * NamespaceList.limit
 
-  /// Adds a list of namespaces to those known.
+  /// Adds a page of the namespace list.
   /// - Returns: whether there may be more.
   private func listNamespaces(_ response: FinishedCommand?) -> Bool {
     guard succeeded(response) else {

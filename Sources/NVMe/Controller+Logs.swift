@@ -28,13 +28,14 @@ extension Controller {
   /// LPA bit 2: a log page may be read from an offset on, and more than 16 KiB of it.
   private var hasLongLogs: Bool { identity.logPageAttributes & 1 << 2 != 0 }
 
-  /// The most bytes of a log page that one command brings: without LPA bit 2, NUMD has 12 bits.
+  /// The most bytes of a log page that one command returns: without LPA bit 2, NUMD has 12 bits.
   private var longestLogPart: Int {
     let limit = min(Int(capabilities.transferFrames), Self.commandFrames) * DMAArena.frameSize
     return hasLongLogs ? limit : min(limit, 4 << 12)
   }
 
-  /// The error log's used entries, newest first; the oldest are left out where the controller gives no more.
+  /// The error log's used entries, newest first; the oldest are missing where the controller returns only 16
+  /// KiB.
   public func readErrorLog() throws(ControllerError) -> [ErrorLogEntry] {
     let entries = Int(identity.errorLogEntries) + 1
     let limit = hasLongLogs ? entries : min(entries, longestLogPart / ErrorLogEntry.size)

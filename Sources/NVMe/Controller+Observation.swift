@@ -1,4 +1,4 @@
-/// What the admin queue pair tells of itself.
+/// Counters of the admin queue pair.
 extension Controller {
   /// How many admin commands can be under way at once.
   public var adminDepth: Int { admin.depth }

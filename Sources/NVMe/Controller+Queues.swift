@@ -1,9 +1,9 @@
 import NVMeSpec
 import PCI
 
-/// I/O queue pairs: made, driven, deleted.
+/// I/O queue pairs: creating, polling, deleting.
 extension Controller {
-  /// Makes an I/O queue pair. Blocks until the controller has it.
+  /// Makes an I/O queue pair. Blocks until the controller has created it.
   /// - Parameter protection: that of the namespace it is for, where that one has metadata.
   /// - Throws: when no more are granted, or the controller refuses.
   public func makeQueuePair(
@@ -17,7 +17,7 @@ extension Controller {
     do throws(ControllerError) {
       memory = try createQueues(protection)
     } catch {
-      // Where it does not take them in its own memory, it may in the host's.
+      // A controller that refuses a queue in its own memory may accept one in the host's.
       guard case .command = error.reason, state == .ready, let memoryBuffer, !memoryBuffer.isRefused else {
         throw error
       }
@@ -72,7 +72,7 @@ extension Controller {
     do throws(ControllerError) {
       _ = try execute(memory.createSubmissionQueue(quirks))
     } catch {
-      // Where it does not go, only a reset takes the memory from the controller.
+      // If the deletion fails, only a reset takes the memory from the controller.
       let isGone = (try? execute(SubmissionEntry(deleteCompletionQueue: memory.identifier))) != nil
       if !isGone { reset() }
       waitForReset()
@@ -101,7 +101,7 @@ extension Controller {
     return identifier
   }
 
-  /// Vector 0 is the admin queue's; I/O queues share the others, or that one where it is alone.
+  /// Vector 0 is the admin queue's; I/O queues share the others, or vector 0 where it is the only one.
   private func vector(for queue: UInt16) -> UInt16? {
     switch interrupts.count {
     case 0: nil
@@ -123,15 +123,15 @@ extension Controller {
     return queues.count { $0.vector == vector } > 1
   }
 
-  /// The eventfd that fires when an asynchronous event, or another admin command, has completed; nil where the
-  /// function has no interrupts. `poll` takes it in.
+  /// The eventfd that fires when an asynchronous event, or another admin command, has completed; nil where
+  /// the function has no interrupts. `poll` handles it.
   public var eventDescriptor: Int32? { interrupts.first }
 
   /// Whether an asynchronous event, or another admin command, has completed and waits for `poll`.
   public var hasEvent: Bool { state == .ready && admin.hasCompletion }
 
-  /// Gives an I/O queue pair back: the controller deletes the submission queue first, then the completion
-  /// queue, and only then is their memory free. Blocks meanwhile.
+  /// Deletes an I/O queue pair: the controller deletes the submission queue first, then the completion queue,
+  /// and only then is their memory freed. Blocks meanwhile.
   public func delete(_ queue: consuming QueuePair) {
     let memory = queue.memory
     guard let index = queues.firstIndex(where: { $0 === memory }) else { return }
@@ -157,10 +157,10 @@ extension Controller {
     }
   }
 
-  /// How long polls may look for completions alone before the admin queue is looked at (ns).
+  /// How long polls may look for I/O completions alone before the admin queue is checked (ns).
   private static let fastPathInterval: UInt64 = .millisecond
 
-  /// Polls a queue pair where there is more to do than to collect completions with success, or may be.
+  /// Polls a queue pair where there is, or may be, more to do than to collect successful completions.
   @usableFromInline @inline(never)
   func pollSlow(_ queue: inout QueuePair, limit: Int) {
     queue.readClock()
@@ -175,7 +175,7 @@ extension Controller {
       at: min(queue.nextDue, queue.nextWatch, queue.now &+ Self.fastPathInterval))
   }
 
-  /// Carries a reset on, and lets a queue pair take part in the controller's next life.
+  /// Advances a reset, and brings a queue pair online with the controller's next generation.
   /// - Returns: whether commands are taken.
   @inline(never)
   private func bringOnline(_ queue: inout QueuePair) -> Bool {
@@ -194,21 +194,20 @@ extension Controller {
     return true
   }
 
-  /// Rings a queue pair's doorbell, where that takes more than a store or may not be done.
+  /// Rings a queue pair's doorbell, where that takes more than a store or is not allowed.
   @usableFromInline @inline(never)
   func ringSlow(_ queue: inout QueuePair) {
     guard state == .ready, queue.generation == generation else { return }
     if queue.isTraced { queue.ringTraced() } else { queue.ring() }
   }
 
-  /// Gives an emulated function the processor: what its threads have finished becomes completions. To be called by
-  /// whoever takes the interrupt's eventfd back to 0 and is about to sleep, since that is how threads make themselves
-  /// heard.
+  /// Lets an emulated function run: the finished work of its threads becomes completions. To be called after
+  /// the interrupt's eventfd was read, before sleeping, as the worker threads signal that eventfd.
   public func serviceFunction() {
     if needsService { serviceDue = function.service(now: now) }
   }
 
-  /// A namespace is being used: should another be found in its place after a reset, the controller is given up.
+  /// Begins a use of a namespace: if another one is found in its place after a reset, the controller fails.
   public func beginUse(of namespace: Namespace) { namespacesInUse.append(namespace) }
 
   /// Ends one use of a namespace.
@@ -216,11 +215,12 @@ extension Controller {
     if let index = namespacesInUse.firstIndex(of: namespace) { namespacesInUse.remove(at: index) }
   }
 
-  /// Whether a completion waits for `poll`. Those of a controller that is being reset, or is offline, are not collected any more.
+  /// Whether a completion waits for `poll`. Those of a controller that is being reset, or is offline, are not
+  /// collected any more.
   public func canCollect(from queue: borrowing QueuePair) -> Bool { state == .ready && queue.hasCompletion }
 
-  /// When `poll` is to be called although no interrupt may come (ns, monotonic); `UInt64.max` for never. Gives an
-  /// emulated function the processor for what was submitted since the last poll.
+  /// When `poll` is to be called although no interrupt may come (ns, monotonic); `UInt64.max` for never. Lets
+  /// an emulated function carry out what was submitted since the last poll.
   public func nextDeadline(of queue: borrowing QueuePair) -> UInt64 {
     serviceFunction()
     if queue.generation != generation || canCollect(from: queue) { return 0 }

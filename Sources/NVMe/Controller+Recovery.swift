@@ -1,11 +1,10 @@
 import NVMeSpec
 import PCI
 
-/// What happens when commands do not come back: CSTS is looked at, the queue polled once more, the command
-/// aborted, the controller reset. No command's end is reported before the controller can no longer reach its
-/// memory.
+/// Recovery when commands do not complete: CSTS is read, the queue polled once more, the command aborted, the
+/// controller reset. No command's end is reported before the controller can no longer reach its memory.
 extension Controller {
-  /// Looks at the controller's health and at the age of a queue pair's commands.
+  /// Checks the controller's health and the age of a queue pair's commands.
   @inline(never)
   func watch(_ queue: inout QueuePair) {
     queue.nextWatch = queue.now + options.watchInterval
@@ -21,13 +20,13 @@ extension Controller {
     if queue.hasSkippedCompletion || abortOverdue(in: &queue) { reset() }
   }
 
-  /// Whether a controller that has been brought up still is what it was; if not, it has to be reset.
+  /// Whether CSTS shows no failure of a controller that has been brought up; otherwise it has to be reset.
   func isHealthy(_ status: ControllerStatus) -> Bool {
     if status.fatal {
       counters.fatalErrors += 1
     } else if !status.ready {
       counters.lostReadiness += 1
-      // A function reset brings back what else may have been lost, such as interrupts.
+      // A function reset restores what else may have been lost, such as interrupts.
       bringUp.failures = max(bringUp.failures, 1)
     } else {
       return true
@@ -37,8 +36,9 @@ extension Controller {
 
   // MARK: Abort
 
-  /// Sends Abort for commands that take too long.
-  /// - Returns: whether a command is still there although its Abort has ended, or had its time: only a reset helps.
+  /// Sends Abort for commands that exceed the time limit.
+  /// - Returns: whether a command is still in flight although its Abort has ended or timed out: only a reset
+  ///   helps.
   private func abortOverdue(in queue: inout QueuePair) -> Bool {
     var mustReset = false
     for index in 0..<queue.depth {
@@ -57,13 +57,13 @@ extension Controller {
         tracker.pointee.history.abortSent = sendAbort(tracker.pointee.commandID, queue: queue.identifier)
       }
     }
-    // An Abort's end is to be heard of soon.
+    // The Abort's effect is checked for within its own, shorter limit.
     queue.nextWatch = queue.now + min(options.watchInterval, options.abortTimeout)
     return mustReset
   }
 
-  /// Whether an Abort has had its chance to bring a command back. One that ended has: either the command was aborted
-  /// and its completion ought to be there, or the controller says that it could not abort it.
+  /// Whether an Abort can no longer end a command. After an Abort has ended, the command was either aborted,
+  /// and its completion ought to be there, or the controller reports that it could not abort it.
   private func isPastAbort(_ tracker: Tracker, _ age: UInt64, queue: UInt16) -> Bool {
     if age >= options.commandTimeout + options.abortTimeout { return true }
     return tracker.history.abortSent && aborts.takeEnd(command: tracker.commandID, queue: queue)
@@ -92,14 +92,15 @@ extension Controller {
 
   // MARK: Reset
 
-  /// Begins a reset; `poll` carries it on.
+  /// Begins a reset; `poll` advances it.
   public func reset() {
     guard state == .ready else { return }
     restart()
   }
 
-  /// The bus has reported an uncorrectable error of the function: what it did may have been lost on the way, and it is reset, the
-  /// function too, as Linux does. Called by whoever waits for `PCIFunction.errorDescriptor`.
+  /// Handles an uncorrectable error of the function that the bus has reported: transfers may have been lost,
+  /// so the controller and its function are reset, as Linux does. The caller waits for
+  /// `PCIFunction.errorDescriptor`.
   public func handleBusError() {
     counters.busErrors += 1
     bringUp.failures = max(bringUp.failures, 1)
@@ -108,7 +109,7 @@ extension Controller {
 
   private func restart() {
     counters.resets += 1
-    // Whatever reset the controller may have reset its configuration as well.
+    // A reset from outside may have cleared the configuration space as well.
     function.restoreChannel()
     function.setBusMaster(true)
     do throws(ControllerError) {
@@ -118,7 +119,8 @@ extension Controller {
     }
   }
 
-  /// Carries a reset on. A bring-up that fails is begun again a few times, each time with a function-level reset.
+  /// Advances a reset. A bring-up that fails is begun again a few times, each time with a function-level
+  /// reset.
   @inline(never)
   func recover() {
     guard state != .failed, state != .closed else { return }
@@ -136,7 +138,7 @@ extension Controller {
     }
   }
 
-  /// Waits until a reset that is under way has ended, well or not, or the controller is offline.
+  /// Waits until a running reset has succeeded or failed, or the controller is offline.
   func waitForReset() {
     var pause = Pause(self)
     while ![.ready, .offline, .failed, .closed].contains(state) {
@@ -147,10 +149,11 @@ extension Controller {
 
   // MARK: Offline
 
-  /// How often a controller that is offline is looked for (ns).
+  /// How often an offline controller is probed (ns).
   private static let offlineInterval: UInt64 = 10 * .millisecond
 
-  /// The registers read as all ones: the controller is waited for, or given up at once where it will not come back.
+  /// The registers read as all ones: the driver waits for the controller, or gives it up at once where it
+  /// will not come back.
   func goOffline() {
     if bringUp.offlineEnd == nil {
       counters.lostChannels += 1
@@ -160,8 +163,8 @@ extension Controller {
     probeChannel()
   }
 
-  /// Looks whether a controller that is offline answers again. Its former life is over then: completions may have been lost on
-  /// the way, and it may have been reset, so a function reset and a bring-up follow.
+  /// Checks whether an offline controller answers again. Completions may have been lost, and it may have been
+  /// reset, so a function reset and a bring-up follow.
   private func probeChannel() {
     guard !function.isTakenAway, now < bringUp.offlineEnd ?? 0 else { return fail(error(.removed)) }
     bringUp.nextStep = now + Self.offlineInterval
@@ -172,7 +175,7 @@ extension Controller {
     restart()
   }
 
-  /// Gives the controller up, after making sure that it no longer reaches memory.
+  /// Fails the controller, after making sure that it no longer reaches memory.
   func fail(_ reason: ControllerError) {
     guard state != .closed else { return }
     failure = reason
@@ -182,15 +185,15 @@ extension Controller {
     didStop()
   }
 
-  /// Stops a controller that does not obey: without waiting for CC.EN to be heeded.
+  /// Stops a controller that does not respond, without waiting for CSTS.RDY to follow CC.EN.
   private func stopAtOnce() {
     disable()
     guard controllerStatus.ready else { return }
-    // Should this fail too, bus mastering is what is left to take from it.
+    // If this fails too, disabling bus mastering still stops its DMA.
     try? function.reset()
   }
 
-  /// Takes what was under way back from a controller that has stopped since the queue pair last looked.
+  /// Takes back the commands in flight when the controller has stopped since the queue pair's last poll.
   @inline(never)
   func resume(_ queue: inout QueuePair) {
     queue.generation = generation

@@ -1,9 +1,10 @@
 import NVMeSpec
 import PCI
 
-/// The controller's registers: what must hold before it is enabled, and access to the two that are used later.
+/// The controller's registers: what must hold before it is enabled, and access to the two that are used
+/// later.
 extension Controller {
-  /// Refuses a controller that this driver cannot run, saying what it lacks.
+  /// Refuses a controller that this driver cannot run, with the reason.
   static func check(
     _ capabilities: ControllerCapabilities, _ registers: RegisterWindow, of function: any PCIFunction
   ) throws(ControllerError) {
@@ -41,10 +42,10 @@ extension Controller {
     return min(max(asked, Self.shortestReadyTimeout), Self.longestReadyTimeout)
   }
 
-  /// Some controllers say 0, or less than they need; one that is ready sooner is not kept waiting.
+  /// Some controllers report 0, or less than they need.
   private static let shortestReadyTimeout: UInt64 = 5_000 * .millisecond
 
-  /// CRTO can ask for nine hours. No controller needs that long, and whoever waits for one that lies is told in time.
+  /// CRTO can be up to nine hours. No controller needs that long, and a wrong value must not delay the error.
   private static let longestReadyTimeout: UInt64 = 300_000 * .millisecond
 
   /// Sets the admin queue up and enables the controller.

@@ -1,19 +1,19 @@
 import NVMeSpec
 import PCI
 
-/// The orderly end.
+/// The orderly shutdown.
 extension Controller {
   /// The shortest and the longest time given to a shutdown, whatever RTD3E says (ns); Linux' limits.
   private static let shutdownTimes: ClosedRange<UInt64> = (5 * .second)...(60 * .second)
 
-  /// Shuts the controller down and gives the function back: queue pairs are deleted in order, the controller is
-  /// told to make everything durable (CC.SHN) and then disabled. Nothing may be in flight. Blocks; safe to call
-  /// twice.
+  /// Shuts the controller down and closes the function: queue pairs are deleted in order, the controller is
+  /// told to make everything durable (CC.SHN) and then disabled. Nothing may be in flight. Blocks; safe to
+  /// call twice.
   public func close() {
     guard state != .closed else { return }
     if state == .ready { deleteQueues() }
     waitForReset()
-    // Nothing is in flight that a controller that is offline would have to be waited for.
+    // Nothing is in flight, so there is no reason to wait for an offline controller.
     if state == .offline { fail(error(.removed)) }
     if state == .ready {
       disableHostMemory()
@@ -40,15 +40,15 @@ extension Controller {
     wait(until: deadline) { $0.shutdown == .complete || $0.fatal }
   }
 
-  /// Clears CC.EN and waits for CSTS.RDY; resets the function where that is not heeded.
+  /// Clears CC.EN and waits for CSTS.RDY to clear; resets the function where it does not.
   private func stop() {
     disable()
     if wait(until: now + readyTimeout, { !$0.ready }) { return }
     fail(error(.notReady(after: readyTimeout)))
   }
 
-  /// Waits for CSTS to become what `condition` says.
-  /// - Returns: false when it did not within the time, true also for a device that is gone.
+  /// Waits until CSTS meets `condition`.
+  /// - Returns: false on a timeout; true also for a device that is gone.
   @discardableResult
   private func wait(until deadline: UInt64, _ condition: (ControllerStatus) -> Bool) -> Bool {
     var pause = Pause(self)
@@ -60,7 +60,7 @@ extension Controller {
     }
   }
 
-  /// Takes all memory from the device, which has stopped.
+  /// Unmaps all memory from the device, which has stopped.
   func unmapMemory() {
     state = .closed
     generation += 1

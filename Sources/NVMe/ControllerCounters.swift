@@ -1,12 +1,13 @@
-/// What befell a controller since it was opened. All counts only grow.
+/// Resets, errors and events of a controller since it was opened. All counts only grow.
 public struct ControllerCounters: Sendable, Equatable {
-  /// Resets because of a failure, of whatever cause; a bring-up that fails and is begun again counts once more.
+  /// Resets because of any failure; a bring-up that fails and is begun again counts once more.
   public var resets: UInt64 = 0
-  /// Resets that took a function-level reset, since CC.EN was not heeded or had not helped.
+  /// Resets that took a function-level reset, since the controller ignored CC.EN or clearing it had not
+  /// helped.
   public var functionResets: UInt64 = 0
   /// Times CSTS.CFS was found set.
   public var fatalErrors: UInt64 = 0
-  /// Times CSTS.RDY was found clear although nobody had cleared CC.EN.
+  /// Times CSTS.RDY was found clear although the driver had not cleared CC.EN.
   public var lostReadiness: UInt64 = 0
   /// Times its registers were found to read as all ones.
   public var lostChannels: UInt64 = 0
@@ -14,9 +15,9 @@ public struct ControllerCounters: Sendable, Equatable {
   public var busErrors: UInt64 = 0
   /// Times the controller was found to have lost power.
   public var powerLosses: UInt64 = 0
-  /// I/O commands that no Abort brought back, for which the controller was reset.
+  /// I/O commands that Abort did not end, for which the controller was reset.
   public var stuckCommands: UInt64 = 0
-  /// Admin commands that outlived their time limit, for which the controller was reset.
+  /// Admin commands that exceeded their time limit, for which the controller was reset.
   public var stuckAdminCommands: UInt64 = 0
   /// Abort commands sent.
   public var aborts: UInt64 = 0

@@ -2,29 +2,29 @@ import CMachine
 import NVMeSpec
 import PCI
 
-/// Why a controller could not be brought up, or cannot be used any more.
+/// Why a controller could not be brought up, or has failed.
 public struct ControllerError: Error, CustomStringConvertible, Sendable {
   /// What went wrong.
   public enum Reason: Sendable {
-    /// The PCI function refused.
+    /// An operation of the PCI function failed.
     case function(FunctionError)
     /// Registers read as all ones: the device is gone.
     case removed
-    /// The controller lacks something that is needed, or has it in a form not supported.
+    /// The controller lacks a feature that the driver needs, or has it in an unsupported form.
     case unsupported(String)
-    /// CSTS.RDY did not become what it should within so many nanoseconds.
+    /// CSTS.RDY did not follow CC.EN within this time (ns).
     case notReady(after: UInt64)
     /// CSTS.CFS: the controller reports a fatal error.
     case fatal
-    /// CSTS.RDY went away although CC.EN was set.
+    /// CSTS.RDY went to 0 although CC.EN was set.
     case resetItself
     /// An admin command failed.
     case command(CommandError)
-    /// An admin command did not complete within so many nanoseconds.
+    /// An admin command did not complete within this time (ns).
     case commandTimeout(after: UInt64)
-    /// Another controller, or another namespace, answers where this one did.
+    /// Another controller or namespace was found in place of this one.
     case replaced(String)
-    /// The controller is not in a state to take commands.
+    /// The controller is not in a state that accepts commands.
     case notUsable
   }
 
@@ -43,7 +43,7 @@ public struct ControllerError: Error, CustomStringConvertible, Sendable {
   /// Whether the device is gone.
   public var isRemoved: Bool { if case .removed = reason { true } else { false } }
 
-  /// Whether there is nothing to be used any more where the device was.
+  /// Whether the device is gone, by its errno.
   var isGone: Bool { errno == ENODEV }
 
   /// Whether another attempt to bring the controller up may succeed.

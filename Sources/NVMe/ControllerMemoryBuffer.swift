@@ -1,8 +1,9 @@
 import NVMeSpec
 import PCI
 
-/// The controller memory buffer (CMB), where submission queues may lie in it: commands are then stored through the BAR,
-/// and the controller need not fetch them from the host's memory (NVM Express Base 2.0, section 8.5).
+/// The controller memory buffer (CMB), where submission queues may lie in it: commands are then stored
+/// through the BAR, and the controller need not fetch them from the host's memory (NVM Express Base 2.0,
+/// section 8.5).
 final class ControllerMemoryBuffer {
   /// Where the controller finds the buffer: above any address that an IOMMU gives to memory.
   private static let address: UInt64 = 1 << 60
@@ -12,7 +13,7 @@ final class ControllerMemoryBuffer {
   /// The buffer, as the BAR has it mapped.
   private let base: UnsafeMutableRawPointer
   private let pageCount: Int
-  /// Whether the controller has refused a queue in it, or its address: no more queues come to lie there.
+  /// Whether the controller has refused a queue in it, or its address: no more queues are placed there.
   private(set) var isRefused = false
   /// The pages that queues lie in, by rising start.
   private var used: [Range<Int>] = []
@@ -32,8 +33,8 @@ final class ControllerMemoryBuffer {
 
   /// The buffer of a controller; nil where there is none that submission queues can lie in.
   ///
-  /// Only a buffer that is given its address by the host is of use (CAP.CMBS): behind an IOMMU nobody knows where the
-  /// controller would look for another.
+  /// Only a buffer whose address the host sets can be used (CAP.CMBS): behind an IOMMU the host does not know
+  /// the address at which the controller decodes another.
   /// - Parameter registers: those of the controller, whose CMBMSC.CRE is set here.
   static func find(
     _ capabilities: ControllerCapabilities, _ registers: RegisterWindow, of function: any PCIFunction
@@ -45,7 +46,7 @@ final class ControllerMemoryBuffer {
     registers.store64(control.rawValue, at: Register.memoryBufferControl)
     let location = MemoryBufferLocation(rawValue: registers.load32(at: Register.memoryBufferLocation))
     let size = MemoryBufferSize(rawValue: registers.load32(at: Register.memoryBufferSize))
-    // All ones are no size but a device that is gone.
+    // All ones mean that the device is gone.
     guard size.rawValue != .max, size.submissionQueues, let start = size.byteOffset(location),
       let window = try? function.openBAR(location.bar), start < UInt64(window.size)
     else { return nil }
@@ -57,8 +58,8 @@ final class ControllerMemoryBuffer {
     return ControllerMemoryBuffer(base, pageCount: bytes / pageSize)
   }
 
-  /// Gives the buffer its address. To be done before the controller is enabled, every time: a function-level reset takes
-  /// it away.
+  /// Sets the buffer's address. To be called before every enabling of the controller, as a function-level
+  /// reset clears it.
   func enable(_ registers: RegisterWindow) {
     var control = MemoryBufferControl(rawValue: 0)
     control.capabilitiesEnabled = true
@@ -86,7 +87,7 @@ final class ControllerMemoryBuffer {
       pages: start..<start + count)
   }
 
-  /// The controller does not take queues in it.
+  /// Records that the controller refuses queues in it.
   func refuse() { isRefused = true }
 
   /// Whether the controller has refused the address that it was given (CMBSTS.CBAI).
@@ -94,7 +95,7 @@ final class ControllerMemoryBuffer {
     registers.load32(at: Register.memoryBufferStatus) & 1 != 0
   }
 
-  /// Takes room back, which the controller no longer uses.
+  /// Frees room that the controller no longer uses.
   func free(_ part: Part) { used.removeAll { $0 == part.pages } }
 
   /// Bytes that queues lie in.
@@ -102,7 +103,7 @@ final class ControllerMemoryBuffer {
 }
 
 extension Controller {
-  /// Queues come to lie in the host's memory from here on.
+  /// Places queues in the host's memory from now on.
   func refuseMemoryBuffer() {
     guard let memoryBuffer, !memoryBuffer.isRefused else { return }
     memoryBuffer.refuse()

@@ -1,7 +1,8 @@
-/// Where a controller stands, from its first register access to its end. The states up to `ready` are passed in
-/// this order, at the first bring-up as well as after a reset.
+/// The state of a controller, from its first register access to its close. The states up to `ready` are
+/// passed in this order, at the first bring-up as well as after a reset.
 public enum ControllerState: Hashable, Sendable {
-  /// CC.EN was found set while CSTS.RDY was not: a former owner's enabling has to end before it can be undone.
+  /// CC.EN was found set while CSTS.RDY was not: enabling by a former driver has to end before the controller
+  /// can be disabled.
   case awaitingFormerEnable
   /// CC.EN is 0; CSTS.RDY must follow.
   case disabling
@@ -11,17 +12,17 @@ public enum ControllerState: Hashable, Sendable {
   case identifyingController
   /// Identify Controller for the NVM command set: limits of Write Zeroes and Dataset Management.
   case identifyingCommandSet
-  /// Set Features, Host Behavior Support: retry delays are understood.
+  /// Set Features, Host Behavior Support: enables retry delays (ACRE).
   case settingHostBehavior
-  /// Set Features, Timestamp: the controller's logs tell the time.
+  /// Set Features, Timestamp: sets the clock of the controller's logs.
   case settingTimestamp
   /// Set Features, Host Identifier.
   case settingHostIdentifier
   /// Set Features, Number of Queues.
   case settingQueueCounts
-  /// Doorbell Buffer Config: doorbells have shadows in memory.
+  /// Doorbell Buffer Config: shadow doorbells.
   case configuringDoorbells
-  /// Set Features, Host Memory Buffer: memory is lent to a controller that asks for some.
+  /// Set Features, Host Memory Buffer: lends memory to a controller that asks for it.
   case lendingMemory
   /// Set Features, Asynchronous Event Configuration.
   case configuringEvents
@@ -33,7 +34,8 @@ public enum ControllerState: Hashable, Sendable {
   case listingNamespaces
   /// Identify Namespace, for one namespace after another.
   case identifyingNamespaces
-  /// Identify Namespace for the NVM command set, for each that may have protection information with wide guards.
+  /// Identify Namespace for the NVM command set, for each that may have protection information with wide
+  /// guards.
   case identifyingGuards
   /// Identify, Namespace Identification Descriptor list, for one namespace after another.
   case describingNamespaces
@@ -43,11 +45,11 @@ public enum ControllerState: Hashable, Sendable {
   case creatingSubmissionQueues
   /// Commands are taken.
   case ready
-  /// Its registers read as all ones: the link is down, or the device is being reset from outside, or is gone. Commands wait
-  /// until it answers again or `ControllerOptions.offlineTimeout` has passed.
+  /// Its registers read as all ones: the link is down, or the device is being reset from outside, or is gone.
+  /// Commands wait until it answers again or `ControllerOptions.offlineTimeout` has passed.
   case offline
-  /// It cannot be used any more, for the reason in `Controller.failure`; it is known not to touch memory.
+  /// It cannot be used any more, for the reason in `Controller.failure`; it is known not to access memory.
   case failed
-  /// Given back.
+  /// Closed by its owner.
   case closed
 }

@@ -1,16 +1,17 @@
 import NVMeSpec
 import PCI
 
-/// How I/O commands of more than two frames name their data. One or two frames stand in the command itself, as PRP1
-/// and PRP2; admin commands always use PRPs.
+/// How I/O commands of more than two frames describe their data. One or two frames stand in the command
+/// itself, as PRP1 and PRP2; admin commands always use PRPs.
 public enum DataPointers: Sendable {
-  /// One SGL descriptor where the frames follow each other and the controller takes SGLs, a PRP list otherwise: the
-  /// descriptor costs the same for any length, but a segment of them costs twice the memory of a PRP list.
+  /// One SGL descriptor where the frames follow each other and the controller takes SGLs, a PRP list
+  /// otherwise: the descriptor costs the same for any length, but a segment of them costs twice the memory of
+  /// a PRP list.
   case automatic
   /// PRP lists.
   case prp
-  /// SGLs, a segment of descriptors where the frames do not follow each other; PRP lists where the controller takes no
-  /// SGLs.
+  /// SGLs, a segment of descriptors where the frames do not follow each other; PRP lists where the controller
+  /// takes no SGLs.
   case sgl
 }
 
@@ -52,8 +53,8 @@ extension QueuePair {
 
   private func length(_ frames: Int) -> UInt32 { UInt32(truncatingIfNeeded: frames &* DMAArena.frameSize) }
 
-  /// Writes one descriptor for each run of frames. A command's list pages follow each other in memory, so that all
-  /// descriptors are one segment, the last.
+  /// Writes one descriptor for each run of frames. A command's list pages follow each other in memory, so
+  /// that all descriptors are one segment, the last.
   /// - Returns: the bytes written.
   private func writeSegment(
     _ frames: UnsafePointer<UInt32>, _ count: Int, base: UInt64, to segment: UnsafeMutableRawPointer
@@ -71,7 +72,7 @@ extension QueuePair {
     return bytes
   }
 
-  /// List pages of a command of so many frames, whichever way it names them.
+  /// List pages of a command of `frames` frames, whichever form it uses.
   static func listPages(frames: Int, _ dataPointers: DataPointers) -> Int {
     let segment = (frames * SGLDescriptor.size + DMAArena.frameSize - 1) / DMAArena.frameSize
     return max(PRPList.pages(forFrames: frames), dataPointers == .sgl ? segment : 0, 1)

@@ -4,17 +4,17 @@ import PCI
 
 /// A doorbell of a queue: stored to in mapped memory where the BAR is mapped, through the window otherwise.
 ///
-/// With a shadow the new value goes into memory first, and the register is stored to only when the controller has
-/// asked for that, by the event index it keeps beside the shadow (NVM Express Base 2.0, 5.8 and annex B.5).
+/// With a shadow doorbell the new value is stored to memory first, and to the register only when the event
+/// index, which the controller writes, asks for it (NVM Express Base 2.0, 5.8 and annex B.5).
 @usableFromInline
 struct DoorbellRegister {
   private let mapped: UnsafeMutableRawPointer?
-  /// The address of the register where a store to it is all there is to do: where it is mapped and has no shadow.
+  /// The address of the register where ringing is a single store: where it is mapped and has no shadow.
   @usableFromInline private(set) var directAddress: UnsafeMutableRawPointer?
   private let registers: RegisterWindow
   /// The byte offset in BAR 0.
   let offset: Int
-  /// Where the value and the event index lie in memory, while the controller looks there.
+  /// The addresses of the shadow value and the event index, while the controller uses them.
   var shadow: (value: UnsafeMutableRawPointer, event: UnsafeMutableRawPointer)? {
     didSet { directAddress = shadow == nil ? mapped : nil }
   }
@@ -27,10 +27,10 @@ struct DoorbellRegister {
     directAddress = mapped
   }
 
-  /// Tells the controller of a queue's new tail or head, after all that was written to memory before.
+  /// Passes a queue's new tail or head to the controller, ordered after all earlier stores to memory.
   ///
-  /// Mutating so that its caller need not copy it.
-  /// - Returns: whether the register itself was stored to.
+  /// Mutating so that the caller need not copy the value.
+  /// - Returns: whether the register itself was written.
   mutating func ring(_ value: UInt32) -> Bool {
     cm_release_fence()
     if let shadow, !update(shadow, value) { return false }
@@ -43,14 +43,14 @@ struct DoorbellRegister {
   }
 
   /// Stores a value into the shadow.
-  /// - Returns: whether the register has to be stored to as well.
+  /// - Returns: whether the register has to be written as well.
   private func update(
     _ shadow: (value: UnsafeMutableRawPointer, event: UnsafeMutableRawPointer), _ value: UInt32
   ) -> Bool {
     let old = cm_load32(shadow.value)
     cm_store32(shadow.value, value)
-    // The event index must not be read before the controller can see the value: it writes the one and reads the other
-    // in the opposite order before it stops looking.
+    // The event index must not be read before the controller can see the value: the controller writes the
+    // index and then reads the value once more before it stops polling the shadow.
     cm_full_fence()
     return Self.isAwaited(event: cm_load32(shadow.event), from: old, to: value)
   }

@@ -1,10 +1,11 @@
 import NVMeSpec
 
-/// What asynchronous events have the driver do: read the log an event names, so that the next of its kind may come,
-/// ask about the namespaces that changed, and send the request again that the event used up.
+/// The driver's reactions to asynchronous events: it reads the log that an event names, which unmasks the
+/// next event of its type, identifies the namespaces that changed, and sends a new request for the one that
+/// the event completed.
 ///
-/// One such command is under way at a time, since they share a frame of memory. A controller that reports events
-/// without end is asked for so many a second and no more.
+/// One such command is outstanding at a time, since they share a frame of memory. The number of events taken
+/// a second is limited, for a controller that reports events without end.
 struct EventService {
   /// A command that an event leads to.
   enum FollowUp: Hashable {
@@ -21,11 +22,11 @@ struct EventService {
   /// The interval (ns).
   static let interval: UInt64 = .second
 
-  /// Follow-ups to be sent.
+  /// Queued follow-ups.
   private var waiting: [FollowUp] = []
-  /// The follow-up under way.
+  /// The outstanding follow-up.
   private(set) var current: FollowUp?
-  /// Asynchronous Event Requests that are to be sent.
+  /// How many Asynchronous Event Requests are to be sent.
   private(set) var requestsOwed = 0
   /// The present interval's end, and how many events have come in it.
   private(set) var intervalEnd: UInt64 = 0
@@ -41,30 +42,30 @@ struct EventService {
     requestsOwed += 1
   }
 
-  /// Whether more events may be asked for.
+  /// Whether more event requests may be sent.
   func mayRequest(now: UInt64) -> Bool { eventCount < Self.eventLimit || now >= intervalEnd }
 
-  /// All requests that were owed have been sent.
+  /// Records that all owed requests have been sent.
   mutating func didSendRequests() { requestsOwed = 0 }
 
-  /// Adds a follow-up, unless it waits already.
+  /// Queues a follow-up, unless it is queued already.
   mutating func add(_ followUp: FollowUp) {
     if !waiting.contains(followUp) { waiting.append(followUp) }
   }
 
-  /// Begins the next follow-up; nil when there is none or one is under way.
+  /// Begins the next follow-up; nil when there is none or one is outstanding.
   mutating func begin() -> FollowUp? {
     guard current == nil, !waiting.isEmpty else { return nil }
     current = waiting.removeFirst()
     return current
   }
 
-  /// The follow-up under way is over.
+  /// Ends the outstanding follow-up.
   mutating func end() -> FollowUp? {
     defer { current = nil }
     return current
   }
 
-  /// Forgets everything: the controller has stopped.
+  /// Drops everything, as the controller has stopped.
   mutating func reset() { self = EventService() }
 }

@@ -1,26 +1,26 @@
 import CMachine
 import NVMeSpec
 
-/// How a command came to its end.
+/// How a command ended.
 public enum CommandEnd: UInt8, Sendable {
   /// With status success.
   case succeeded
   /// With an error status from the controller.
   case failed
-  /// It outlived its time limit, and the controller has been disabled since.
+  /// It exceeded its time limit, and the controller has been disabled since.
   case timedOut
-  /// It was under way when the controller was disabled for another reason.
+  /// It was in flight when the controller was disabled for another reason.
   case interrupted
   /// The device is gone.
   case removed
-  /// It was under way when the device lost power or was started anew. The queue's user looks first at what the device holds, and then
-  /// posts the command again or not.
+  /// It was in flight when the device lost power or was restarted. The queue's user first checks what the
+  /// device still holds, and then decides whether to post the command again.
   case recalled
 }
 
 /// A command that has ended, as a queue pair reports it.
 public struct FinishedCommand: Sendable {
-  /// What was given when the command was posted.
+  /// The caller's value from when the command was posted.
   public var context: UInt64
   /// Dword 0 of the completion in the low half, the outcome in the high one.
   @usableFromInline var answer: UInt64

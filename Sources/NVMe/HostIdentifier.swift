@@ -1,6 +1,6 @@
 import Glibc
 
-/// What tells a controller one host from another.
+/// The identifier by which a controller distinguishes hosts.
 enum HostIdentifier {
   /// The 16 bytes of machine-id(5); nil where there are none, or zeros, which mean no host.
   static var machine: [UInt8]? {

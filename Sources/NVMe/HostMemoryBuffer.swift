@@ -1,14 +1,14 @@
 import NVMeSpec
 import PCI
 
-/// The memory that is lent to a controller which has too little of its own. The controller alone knows what is in it,
-/// and the processor never looks.
+/// The host memory buffer, for controllers that have too little memory of their own. Its contents are the
+/// controller's, and the driver never reads them.
 ///
 ///     | the controller's pages | one page for the descriptor list |
 final class HostMemoryBuffer {
   let arena: DMAArena
   private let pages: Int
-  /// Whether the controller has had it, so that after a reset it gets back what it had stored.
+  /// Whether the controller has had it before, so that after a reset it gets its contents back (MR).
   private(set) var wasLent = false
   /// Whether the controller has it.
   private(set) var isLent = false
@@ -20,7 +20,8 @@ final class HostMemoryBuffer {
     try function.map(arena)
   }
 
-  /// How many frames to lend to a controller: what it prefers, within a limit; 0 where that would be of no use to it.
+  /// How many frames to lend to a controller: its preferred size, within a limit; 0 where the limit is below
+  /// its minimum.
   /// - Parameter limit: bytes.
   static func pages(for identity: IdentifyController, limit: Int) -> Int {
     let pages = min(Int(identity.preferredHostMemory), limit / DMAArena.frameSize)
@@ -38,7 +39,7 @@ final class HostMemoryBuffer {
       enableHostMemory: UInt32(pages), list: arena.address(UInt32(pages)), count: 1, isReturned: wasLent)
   }
 
-  /// The controller has answered that command.
+  /// Records the end of that command.
   func end(succeeded: Bool) {
     isLent = succeeded
     wasLent = succeeded
@@ -46,19 +47,20 @@ final class HostMemoryBuffer {
 }
 
 extension Controller {
-  /// The command that lends memory to a controller that asks for some; nil where it does not, and where there is none.
+  /// The command that lends memory to a controller that asks for some; nil where it does not, and where there
+  /// is none.
   func hostMemoryCommand() -> SubmissionEntry? {
     let pages = HostMemoryBuffer.pages(for: identity, limit: options.hostMemoryLimit)
     guard pages > 0 else {
       remarkOnHostMemoryLimit()
       return nil
     }
-    // It works without, only slower.
+    // A failure is ignored: the controller works without, only slower.
     if hostMemory == nil { hostMemory = try? HostMemoryBuffer(pages: pages, function: function) }
     return hostMemory?.lend()
   }
 
-  /// Says when the controller wants more memory than it can have.
+  /// Adds a remark when the controller's minimum is above the limit.
   private func remarkOnHostMemoryLimit() {
     let (minimum, limit) = (UInt64(identity.minimumHostMemory) * 4096, options.hostMemoryLimit)
     guard identity.preferredHostMemory > 0, minimum > limit else { return }
@@ -67,14 +69,14 @@ extension Controller {
     if !remarks.contains(remark) { remarks.append(remark) }
   }
 
-  /// Takes lent memory back. Until the controller has agreed it may write there; where it does not, the shutdown ends
-  /// that.
+  /// Takes lent memory back. The controller may write to it until the command completes; if it fails, the
+  /// shutdown ends the use.
   func disableHostMemory() {
     guard let hostMemory, hostMemory.isLent else { return }
     if (try? execute(.disableHostMemory)) != nil { hostMemory.end(succeeded: false) }
   }
 
-  /// Bytes of the host's memory that the controller has the use of.
+  /// Bytes of the host's memory that are lent to the controller.
   public var lentMemory: Int {
     guard let hostMemory, hostMemory.isLent else { return 0 }
     return hostMemory.arena.size - DMAArena.frameSize

@@ -1,7 +1,7 @@
 /// How long commands took from the doorbell to the poll that found them completed.
 ///
-/// One completion of each poll is counted, the last: all of them while few commands are under way, a sample of
-/// them otherwise. Buckets are a quarter of a power of two wide.
+/// One completion of each poll is counted, the last: all of them while few commands are under way, a sample
+/// of them otherwise. Buckets are a quarter of a power of two wide.
 public struct LatencyHistogram: Sendable, Equatable {
   /// How many buckets there are.
   static let bucketCount = 256
@@ -23,7 +23,7 @@ public struct LatencyHistogram: Sendable, Equatable {
     return UInt64(4 | index & 3) << UInt64(min(index >> 2, 62) - 1)
   }
 
-  /// The latency in nanoseconds that a share of the commands kept below, as well as the buckets tell.
+  /// The latency in nanoseconds below which a share of the commands stayed, as exactly as the buckets allow.
   /// - Parameter share: between 0 and 1: 0.99 for the 99th percentile.
   public func quantile(_ share: Double) -> UInt64 {
     let total = count
@@ -39,9 +39,11 @@ public struct LatencyHistogram: Sendable, Equatable {
   /// The bucket of a latency in nanoseconds.
   @inlinable @inline(__always)
   static func bucket(_ latency: UInt64) -> Int {
-    // Half of it is never negative, nor 0: under 16 ns, where nothing is ever measured, it is a little too much.
+    // Half of it, with bit 0 set, is neither negative nor 0; the error matters only under 16 ns, where no
+    // latency lies.
     let half = Int64(truncatingIfNeeded: latency &>> 1 | 1)
-    // The exponent of a floating-point number and the first two bits of its fraction, as they lie side by side.
+    // The exponent of a floating-point number and the first two bits of its fraction, as they lie side by
+    // side.
     return Int(truncatingIfNeeded: Double(half).bitPattern &>> 50) &- 1023 << 2
   }
 }
@@ -59,11 +61,11 @@ struct LatencyRecorder: ~Copyable {
   @inlinable
   deinit { counts.deallocate() }
 
-  /// Counts a command that took so many nanoseconds.
+  /// Counts a command that took `latency` nanoseconds.
   @inlinable @inline(__always)
   mutating func record(_ latency: UInt64) { counts[LatencyHistogram.bucket(latency)] &+= 1 }
 
-  /// What was counted so far.
+  /// The counts so far.
   var histogram: LatencyHistogram {
     LatencyHistogram(UnsafeBufferPointer(start: counts, count: LatencyHistogram.bucketCount))
   }

@@ -13,7 +13,7 @@ public struct Namespace: Sendable, Hashable {
   /// Bits of the guard of its protection information.
   public internal(set) var guardBits = 16
 
-  /// What Identify tells of a namespace.
+  /// A namespace from its identify data.
   public init(identifier: UInt32, identity: IdentifyNamespace, descriptors: [NamespaceDescriptor] = []) {
     self.identifier = identifier
     self.identity = identity
@@ -35,17 +35,17 @@ public struct Namespace: Sendable, Hashable {
   /// The UUID, where there is one.
   public var uuid: [UInt8]? { descriptors.first { $0.type == NamespaceDescriptor.uuidType }?.value }
 
-  /// Whether it is, after a reset, what another description was of before it: of the same identifiers, in the same format, and no
+  /// Whether it is the same namespace as before a reset: the same identifiers, the same format, and no
   /// smaller.
   func isSame(as former: Namespace) -> Bool {
     identity.nguid == former.identity.nguid && identity.eui64 == former.identity.eui64
-      // It may not have been asked again.
+      // The descriptors may not have been read again.
       && (uuid == nil || former.uuid == nil || uuid == former.uuid)
       && lbaSize == former.lbaSize && metadataSize == former.metadataSize
       && identity.protectionSettings == former.identity.protectionSettings && lbaCount >= former.lbaCount
   }
 
-  /// How its metadata is dealt with; nil where it has none, or some that cannot be used.
+  /// How its metadata is handled; nil where it has none, or an unsupported form.
   public var protection: NamespaceProtection? { NamespaceProtection(identity) }
 
   /// How many logical blocks a frame of 4 KiB holds; nil where the format is not one of 512 to 4096 bytes.
@@ -54,14 +54,14 @@ public struct Namespace: Sendable, Hashable {
     return UInt32(DMAArena.frameSize / lbaSize)
   }
 
-  /// NOIOB in frames; 0 where there is none or commands of whole frames cannot honour it.
+  /// NOIOB in frames; 0 where there is none or it is not a multiple of a frame.
   var boundaryFrames: UInt32 {
     guard let lbasPerFrame else { return 0 }
     let boundary = UInt32(identity.optimalBoundary)
     return boundary % lbasPerFrame == 0 ? boundary / lbasPerFrame : 0
   }
 
-  /// What is in the way of using the namespace as 4 KiB blocks, nil when nothing is.
+  /// Why the namespace cannot be used as 4 KiB blocks; nil when it can.
   public var obstacle: String? {
     if commandSet != 0 { return "namespace \(identifier) is not of the NVM command set" }
     guard lbasPerFrame != nil else {

@@ -3,8 +3,8 @@ import PCI
 
 /// The PRP entries of a transfer from or to arena frames (NVM Express Base 2.0, section 4.1.1).
 ///
-/// With 4 KiB pages (CC.MPS = 0) every arena frame is one page, so each PRP entry is a frame's address, and the
-/// offset into the first page is always 0.
+/// With 4 KiB pages (CC.MPS = 0) every arena frame is one page, so each PRP entry is a frame's address, and
+/// the offset into the first page is always 0.
 @usableFromInline
 enum PRPList {
   /// Entries in one list page.

@@ -3,7 +3,7 @@ import NVMeSpec
 import PCI
 
 /// The DMA memory of one queue pair: submission entries, completion entries, and PRP list pages for every
-/// command that can be in flight. Mapped for the device as long as it lives.
+/// command that can be in flight. Mapped for the device as long as the object lives.
 ///
 ///     | submission queue | completion queue | list pages of each command | metadata of each
 ///       each part begins at a page
@@ -78,7 +78,7 @@ final class QueueMemory {
   /// The metadata's address for the device.
   var metadataAddress: UInt64 { arena.iova + UInt64(metadataOffset) }
 
-  /// Zeroes both queues, as far as they lie in the host's memory, so that no completion of a former life bears a phase
-  /// that looks new.
+  /// Zeroes both queues, as far as they lie in the host's memory, so that no completion of an earlier
+  /// generation has a phase tag that looks new.
   func clearQueues() { memset(arena.base, 0, listOffset) }
 }

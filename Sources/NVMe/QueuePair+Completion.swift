@@ -1,12 +1,12 @@
 import CMachine
 import NVMeSpec
 
-/// Commands on their way back from the controller.
+/// Collecting completions.
 extension QueuePair {
-  /// Collects what the controller has completed, at most `limit` completions, and frees their entries with one
-  /// doorbell. The ends are in `takeFinished()`; commands to be tried again are not among them.
+  /// Collects what the controller has completed, at most `limit` completions, and frees their entries with
+  /// one doorbell. The ended commands are in `takeFinished()`; commands to be retried are not among them.
   mutating func reap(limit: Int) {
-    // Ends that nobody has taken leave less room.
+    // Ended commands that the caller has not taken leave less room.
     let room = min(limit, trackers.count &- finishedCount)
     var count = 0
     while count < room, hasCompletion {
@@ -21,7 +21,7 @@ extension QueuePair {
     if count > 0 { freeEntries(count) }
   }
 
-  /// Goes on where `reapFast` has collected one completion and found more.
+  /// Continues after `reapFast` has collected one completion and found more.
   @usableFromInline @inline(never)
   mutating func reapMore(limit: Int, at ticks: UInt64) {
     now = clock.time(ticks)
@@ -34,8 +34,8 @@ extension QueuePair {
     if headDoorbell.ring(headIndex) { counts.completionDoorbells &+= 1 } else { counts.savedDoorbells &+= 1 }
   }
 
-  /// Collects new entries as long as they complete commands with success, up to the end of the queue, all that the
-  /// loop needs being in registers.
+  /// Collects new entries as long as they are successful completions, up to the end of the queue, with all
+  /// loop state in registers.
   /// - Returns: how many were collected, at most `limit`.
   mutating func collectSuccesses(limit: Int) -> Int {
     let (pool, mask) = (trackers.trackers, trackers.indexMask)
@@ -66,12 +66,12 @@ extension QueuePair {
     return count
   }
 
-  /// Takes an entry that completes a command with an error or a command with metadata, or no command at all.
+  /// Handles an entry that completes a command with an error, a command with metadata, or no command at all.
   @inline(never)
   private mutating func collectOther(_ entry: UnsafeMutableRawPointer, _ word: UInt32) {
     guard let tracker = trackers.inFlight(UInt16(truncatingIfNeeded: word)) else {
       counts.badCommandIDs &+= 1
-      // Nothing that was in flight has ended.
+      // No command has ended.
       reaped &-= 1
       return
     }
@@ -83,8 +83,8 @@ extension QueuePair {
     completeWithError(tracker, status: status, result: cm_load32(entry))
   }
 
-  /// Whether the controller has written completions behind the next one, which is not there or bears a wrong phase
-  /// tag. They would never be found.
+  /// Whether the controller has written completions behind the next entry, which it has skipped or written
+  /// with a wrong phase tag. They would never be found.
   var hasSkippedCompletion: Bool {
     mutating get {
       guard !hasCompletion else { return false }

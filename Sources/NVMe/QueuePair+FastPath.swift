@@ -1,8 +1,8 @@
 public import CMachine
 import NVMeSpec
 
-/// The fast path, which nearly every command takes: its doorbell is a store, and its completion, a success, needs no more than to
-/// be reported. It is inlined; whatever is out of the ordinary is left to `Controller.pollSlow` and
+/// The fast path, which nearly every command takes: its doorbell is a single store, and its completion is a
+/// success that need only be reported. It is inlined; all other cases go to `Controller.pollSlow` and
 /// `ringSlow`.
 extension QueuePair {
   /// Byte offsets in a completion entry.
@@ -18,15 +18,16 @@ extension QueuePair {
     @inlinable @inline(__always) get { lastWord(next) & Self.phaseBit == 0 }
   }
 
-  /// An entry's last word, read before the rest of it: the command identifier, and above it the phase tag, 0 where
-  /// the entry is new, and the status. So a success is no larger than a command identifier.
+  /// An entry's last word, read before the rest of it: the command identifier, and above it the phase tag, 0
+  /// where the entry is new, and the status. So the word of a new, successful completion equals its command
+  /// identifier.
   @inlinable @inline(__always)
   func lastWord(_ entry: UnsafeMutableRawPointer) -> UInt32 {
     cm_load32(entry + Self.lastWordOffset) ^ expectedPhase
   }
 
-  /// Tells the controller of all posted commands by a store to the doorbell.
-  /// - Returns: false where more is to be done than that.
+  /// Passes all posted commands to the controller by a store to the doorbell.
+  /// - Returns: false where ringing takes more than that.
   @inlinable @inline(__always)
   mutating func ringFast() -> Bool {
     guard let doorbell = tailDoorbell.directAddress else { return false }
@@ -39,7 +40,7 @@ extension QueuePair {
 
   /// Collects completions with success, up to the end of the queue at most, and frees their entries.
   /// - Parameter limit: the most completions to collect.
-  /// - Returns: false where there is none, and where more is to be done than that.
+  /// - Returns: false where there is none, and where the slow path is needed.
   @inlinable @inline(__always)
   mutating func reapFast(limit: Int) -> Bool {
     let (entry, word) = (next, lastWord(next))
@@ -68,7 +69,7 @@ extension QueuePair {
     return true
   }
 
-  /// Goes on to an entry, which bears the other phase tag where the queue begins anew.
+  /// Advances to an entry; where the queue wraps, the expected phase tag is inverted.
   @inlinable @inline(__always)
   mutating func advance(to entry: UnsafeMutableRawPointer) {
     next = entry
@@ -77,12 +78,12 @@ extension QueuePair {
     expectedPhase ^= Self.phaseBit
   }
 
-  /// Counts completions that were collected, and takes over what the last of them says about the submission queue.
+  /// Counts collected completions, and takes the submission queue head from the last of them.
   @inlinable @inline(__always)
   mutating func countReaped(_ count: Int, through last: UnsafeMutableRawPointer) {
     reaped &+= UInt64(truncatingIfNeeded: count)
     let read = UInt32(cm_load16(last + Self.submissionHeadOffset))
-    // All of the submission queue, in nearly every case where few commands are under way.
+    // With few commands in flight the controller has nearly always read the whole submission queue.
     if read == index(rungTail) || isBetweenHeadAndTail(read) {
       submissionHead = read
     } else {
@@ -90,7 +91,7 @@ extension QueuePair {
     }
   }
 
-  /// Whether the controller can have read the submission queue up to an entry.
+  /// Whether `read` is a head that the controller can have reached.
   @inlinable @inline(__always)
   func isBetweenHeadAndTail(_ read: UInt32) -> Bool {
     let toTail = (index(rungTail) &- submissionHead) & indexMask
@@ -101,7 +102,7 @@ extension QueuePair {
   @inlinable @inline(__always)
   var headIndex: UInt32 { UInt32(truncatingIfNeeded: (next - completion) &>> Self.entryShift) }
 
-  /// The ends reported since the last call; valid until the next call of a mutating method.
+  /// The commands that ended since the last call; valid until the next call of a mutating method.
   @inlinable @inline(__always)
   public mutating func takeFinished() -> UnsafeBufferPointer<FinishedCommand> {
     let ends = UnsafeBufferPointer(start: finished, count: finishedCount)
@@ -112,10 +113,10 @@ extension QueuePair {
 }
 
 extension Controller {
-  /// Drives a queue pair: gives an emulated function the processor, collects completions, submits again what is
-  /// due, rings, and looks after commands that take too long. Never blocks.
+  /// Drives a queue pair: services an emulated function, collects completions, submits due retries, rings the
+  /// doorbell, and handles timeouts. Never blocks.
   ///
-  /// Its ends are in the queue pair's `takeFinished()`.
+  /// The ended commands are in the queue pair's `takeFinished()`.
   /// - Parameter limit: the most completions to collect; there may be more even when there were fewer.
   @inlinable @inline(__always)
   public func poll(_ queue: inout QueuePair, limit: Int) {

@@ -1,8 +1,8 @@
 import NVMeSpec
 
-/// Commands that did not succeed: tried again later, or reported.
+/// Commands that did not succeed: retried later, or reported.
 extension QueuePair {
-  /// A command ended with an error status: it is put off for another try, or its end is reported.
+  /// Handles a command that ended with an error status: schedules a retry, or reports its end.
   @inline(never)
   mutating func completeWithError(_ tracker: UnsafeMutablePointer<Tracker>, status: Status, result: UInt32) {
     if let delay = policy.delay(after: status, retries: tracker.pointee.history.retries) {
@@ -27,7 +27,7 @@ extension QueuePair {
     finish(tracker, end, status: status, result: result)
   }
 
-  /// Puts a tracker into the list of commands to be submitted again.
+  /// Inserts a tracker into the list of delayed commands.
   private mutating func scheduleRetry(of tracker: UnsafeMutablePointer<Tracker>, until due: UInt64) {
     tracker.pointee.state = .delayed
     tracker.pointee.time = due
@@ -36,7 +36,7 @@ extension QueuePair {
     nextDue = min(nextDue, due)
   }
 
-  /// Submits the delayed commands again whose time has come.
+  /// Submits the delayed commands that are due.
   mutating func resubmitDue() {
     guard isOnline, nextDue <= now else { return }
     var index = firstDelayed
@@ -58,14 +58,14 @@ extension QueuePair {
     tracker.pointee.state = .inFlight
     tracker.pointee.command.commandIdentifier = tracker.pointee.commandID
     put(tracker.pointee.command, tracker)
-    // The doorbell counts it as submitted once more.
+    // The doorbell will count it as submitted again.
     counts.submitted &-= 1
   }
 
   /// Takes every command back from a controller that has been disabled or is gone.
   ///
-  /// Commands that may be tried again wait until the queue is online; the others end: with `end`, or as timed
-  /// out those that were the reason.
+  /// Commands that may be retried wait until the queue is online; the others end with `end`, or as timed out
+  /// if they had exceeded their time limit.
   /// - Parameter mayResubmit: whether the controller is being brought up again.
   mutating func cancelAll(end: CommandEnd, mayResubmit: Bool) {
     isOnline = false
@@ -85,7 +85,7 @@ extension QueuePair {
     }
   }
 
-  /// Ends the commands that wait to be submitted again: the device is not as they found it.
+  /// Ends the delayed commands as `recalled`, since the device has lost power or was restarted.
   mutating func recall() {
     firstDelayed = Tracker.none
     nextDue = .max
@@ -99,7 +99,7 @@ extension QueuePair {
     }
   }
 
-  /// Forgets every command without reporting it, for a controller that has been disabled.
+  /// Drops every command without reporting it, for a controller that has been disabled.
   mutating func discardAll() {
     isOnline = false
     rewind()
@@ -112,8 +112,8 @@ extension QueuePair {
 
   /// Whether a command has been in flight for longer than `limit` (ns).
   /// - Parameters:
-  ///   - start: time before this does not count (ns, monotonic).
-  ///   - matches: which commands are meant, by their context.
+  ///   - start: time in flight counts from here at the earliest (ns, monotonic).
+  ///   - matches: selects commands by their context.
   func hasOverdue(
     for limit: UInt64, since start: UInt64 = 0, where matches: (UInt64) -> Bool = { _ in true }
   ) -> Bool {

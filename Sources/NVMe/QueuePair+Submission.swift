@@ -2,12 +2,12 @@ import CMachine
 import NVMeSpec
 import PCI
 
-/// Commands on their way to the controller.
+/// Submitting commands.
 extension QueuePair {
   /// Whether a command could be posted now.
   public var hasRoom: Bool { isOnline && !trackers.isExhausted }
 
-  /// Whether commands were posted that the controller has not been told of.
+  /// Whether commands were posted since the last doorbell.
   @inlinable @inline(__always)
   var hasUnrung: Bool { tail != rungTail }
 
@@ -18,7 +18,8 @@ extension QueuePair {
   ///   - lba: the first logical block.
   ///   - lbaCount: the number of logical blocks, 1...65,536.
   ///   - forceUnitAccess: the data is to be on the medium at completion (FUA).
-  ///   - frames: the arena frames that hold the data, at least one, no more than the list pages have room for.
+  ///   - frames: the arena frames that hold the data, at least one, no more than the list pages have room
+  ///   for.
   ///   - count: how many frames.
   ///   - base: the address of the arena's frame 0 for the device.
   ///   - context: given back with the end.
@@ -78,8 +79,8 @@ extension QueuePair {
     guard isOnline, !ranges.isEmpty, ranges.count <= DatasetManagementRange.limit,
       let tracker = trackers.take()
     else { return false }
-    // The ranges go where the command's PRP list would: 256 of them are one page. Some devices fetch the whole
-    // page whatever the number of ranges.
+    // The ranges go where the command's PRP list would: 256 of them are one page. Some devices always fetch
+    // the whole page.
     let offset = listOffset(of: tracker)
     let page = UnsafeMutableRawBufferPointer(start: lists + offset, count: DMAArena.frameSize)
     page.copyMemory(from: UnsafeRawBufferPointer(ranges))
@@ -89,12 +90,12 @@ extension QueuePair {
     return true
   }
 
-  /// Tells the controller of all posted commands with one doorbell.
+  /// Passes all posted commands to the controller with one doorbell.
   mutating func ring() {
     guard hasUnrung else { return }
     if isBuffered {
       counts.bufferedCommands &+= tail &- rungTail
-      // Stores to a BAR may be combined; they have to be there before the doorbell.
+      // Stores to a BAR may be write-combined; they have to arrive before the doorbell.
       cm_full_fence()
     }
     rungTail = tail
@@ -130,7 +131,7 @@ extension QueuePair {
     if count == 2 { command.prp2 = PRPList.address(frames[1], base) }
   }
 
-  /// Puts a new command into the submission queue, and keeps it for another try.
+  /// Puts a new command into the submission queue, and keeps a copy for a retry.
   @inlinable @inline(__always)
   mutating func enqueue(
     _ command: SubmissionEntry, _ tracker: UnsafeMutablePointer<Tracker>, context: UInt64

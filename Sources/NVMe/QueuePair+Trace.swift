@@ -1,26 +1,27 @@
 import CMachine
 import NVMeSpec
 
-/// What a queue pair's tracer is told. Nothing here runs unless there is one.
+/// Recording into a queue pair's tracer. Nothing here runs unless there is one.
 extension QueuePair {
   /// Whether commands are recorded.
   var isTraced: Bool { tracer != nil }
 
-  /// Begins to record commands.
+  /// Starts recording commands.
   /// - Parameter capacity: how many commands are kept until they are taken.
   public mutating func startTrace(capacity: Int) { tracer = CommandTracer(capacity: capacity) }
 
-  /// Ends that; what was not taken is gone.
+  /// Stops recording; records that were not taken are dropped.
   public mutating func stopTrace() { tracer = nil }
 
   /// Takes recorded commands, in the order of their submission.
-  /// - Returns: at most `limit` of them, and how many were lost since the trace began because nobody took them.
+  /// - Returns: at most `limit` of them, and how many were overwritten since the trace began before they were
+  ///   taken.
   public func takeTrace(limit: Int) -> (commands: [CommandTrace], lost: UInt64) {
     guard let tracer else { return ([], 0) }
     return (tracer.take(limit: limit), tracer.lost)
   }
 
-  /// Rings the doorbell and records the commands it tells of.
+  /// Rings the doorbell and records the commands it covers.
   @inline(never)
   mutating func ringTraced() {
     guard let tracer else { return ring() }
@@ -47,7 +48,7 @@ extension QueuePair {
     reap(limit: limit)
     let reaped = clock.read()
     while entry != next {
-      // What was just collected is still there: the controller needs a new command to overwrite it.
+      // The entries just collected are unchanged: the controller overwrites them only for new commands.
       let status = Status(rawValue: cm_load16(entry + CompletionEntry.phaseOffset) &>> 1)
       tracer.complete(
         cm_load16(entry + CompletionEntry.identifierOffset), status, found: found, reaped: reaped)

@@ -2,17 +2,18 @@ import CMachine
 import NVMeSpec
 import PCI
 
-/// A submission queue and its completion queue, and the commands under way in them.
+/// A submission queue and its completion queue, and the commands in flight in them.
 ///
-/// `post` puts a command into the submission queue, `ring` tells the controller of all that were posted, `reap`
-/// collects what the controller has completed. Nothing here allocates, and nothing the controller writes can make
-/// it trap. Owned by one thread.
+/// `post` puts a command into the submission queue, `ring` stores the doorbell for all posted commands,
+/// `reap` collects completions. Nothing here allocates, and nothing the controller writes can make it trap.
+/// Owned by one thread.
 public struct QueuePair: ~Copyable {
   /// The queue identifier, the same for both queues; 0 is the admin queue pair.
   public var identifier: UInt16 { memory.identifier }
   /// How many commands can be under way at once.
   public var depth: Int { trackers.count }
-  /// How many commands have not ended, those that wait to be tried again included. Not for every command: it counts.
+  /// How many commands have not ended, including those that wait for a retry. Counts them, so it is too slow
+  /// to call for every command.
   public var underWay: Int { trackers.inUse }
   /// What happened in this queue pair.
   public var counters: QueueCounters {
@@ -20,7 +21,7 @@ public struct QueuePair: ~Copyable {
     counters.submitted &+= rungTail
     return counters
   }
-  /// All but the commands since the queue pair was last rewound that the controller was told of.
+  /// The counters without the commands rung since the queue pair was last rewound.
   @usableFromInline var counts = QueueCounters()
   /// The last commands that ended with an error, oldest first.
   public internal(set) var errors = CommandErrorLog()
@@ -29,12 +30,12 @@ public struct QueuePair: ~Copyable {
   public var latency: LatencyHistogram { latencies.histogram }
 
   let memory: QueueMemory
-  /// Which life of the controller the queue belongs to; see `Controller.generation`.
+  /// The controller's generation that the queue belongs to; see `Controller.generation`.
   var generation: UInt64 = 0 {
     didSet { updateFastPath() }
   }
-  /// The same while a doorbell is a store and a completion with success needs no more than to be reported, otherwise
-  /// nothing that `Controller.fastPathGeneration` ever is.
+  /// The generation while the fast path can be used, otherwise a value that `Controller.fastPathGeneration`
+  /// never has.
   @usableFromInline private(set) var fastPathGeneration = QueuePair.noFastPath - 1
   /// No generation.
   static let noFastPath = UInt64.max
@@ -44,26 +45,26 @@ public struct QueuePair: ~Copyable {
   /// The list of commands to be submitted again, linked through their trackers, and when the first is due.
   var firstDelayed = Tracker.none
   var nextDue = UInt64.max
-  /// When commands are next looked at for their age.
+  /// When the age of commands is checked next.
   var nextWatch: UInt64 = 0
-  /// Until when polls may look for completions alone, by the clock's counter.
+  /// Until when polls may take the fast path, by the clock's counter.
   @usableFromInline var fastPathEnd: UInt64 = 0
-  /// How many of the commands that the controller was told of have ended.
+  /// How many of the rung commands have ended.
   @usableFromInline var reaped: UInt64 = 0
   /// Commands at the controller.
   var inFlight: Int { Int(truncatingIfNeeded: rungTail &- reaped) }
 
-  /// Records commands while somebody wants them.
+  /// Records commands while tracing is on.
   var tracer: CommandTracer? {
     didSet { updateFastPath() }
   }
 
-  /// Where its times come from: all from this one clock.
+  /// The one source of all its times.
   @usableFromInline var clock: Clock
   /// The time of the present poll, or of the first command posted since the last doorbell (ns, monotonic).
   @usableFromInline var now: UInt64 = 0
   @usableFromInline var latencies = LatencyRecorder()
-  /// Whether the controller has the queues: nothing is submitted while it has not.
+  /// Whether the controller has the queues: nothing is submitted before.
   @usableFromInline var isOnline = true {
     didSet { updateFastPath() }
   }
@@ -72,21 +73,22 @@ public struct QueuePair: ~Copyable {
   var entries: UInt32 { indexMask &+ 1 }
   @usableFromInline let indexMask: UInt32
 
-  // The submission queue, which may lie in a BAR: it is stored to and, but for a trace, never read. There is always a slot for a command that has a tracker: there is one more entry than
-  // there are trackers, and a command that is under way holds at most one.
+  // The submission queue, which may lie in a BAR: it is written and, except for a trace, never read. There is
+  // always an entry for a command that has a tracker: there is one entry more than trackers, and a command in
+  // flight takes at most one.
   @usableFromInline let submission: UnsafeMutablePointer<SubmissionEntry>
   /// Whether it lies in the controller's memory buffer.
   let isBuffered: Bool
-  /// How many commands were put into it, and how many of them the controller was told of.
+  /// How many commands were put into it, and how many of them were rung.
   @usableFromInline var tail: UInt64 = 0
   @usableFromInline var rungTail: UInt64 = 0
   @usableFromInline var tailDoorbell: DoorbellRegister
   /// How far the controller has read the submission queue, as its last completion said.
   @usableFromInline var submissionHead: UInt32 = 0
 
-  /// What guards the data of commands to a namespace with metadata.
+  /// Protection information of commands to a namespace with metadata.
   let protection: CommandProtection?
-  /// How commands name their data; SGLs only where the controller takes them.
+  /// How commands describe their data; SGLs only where the controller supports them.
   let dataPointers: DataPointers
 
   // PRP list pages, the same number for each tracker.
@@ -103,7 +105,7 @@ public struct QueuePair: ~Copyable {
   @usableFromInline var expectedPhase: UInt32 = 1 << 16
   @usableFromInline var headDoorbell: DoorbellRegister
 
-  // Ends that have not been taken.
+  // Ended commands that the caller has not taken.
   @usableFromInline let finished: UnsafeMutablePointer<FinishedCommand>
   let finishedCapacity: Int
   @usableFromInline var finishedCount = 0
@@ -128,7 +130,8 @@ public struct QueuePair: ~Copyable {
     listsAddress = memory.listsAddress
     listEntries = memory.listPages * PRPList.entriesPerPage
     lists = memory.lists.bindMemory(to: UInt64.self, capacity: max(trackers.count * listEntries, 1))
-    // Room for as many ends as `reap` collects, and for all commands taken back from a controller that stopped.
+    // Room for as many ended commands as `reap` collects, and for all commands taken back from a controller
+    // that has stopped.
     finishedCapacity = 2 * trackers.count
     finished = .allocate(capacity: finishedCapacity)
     tailDoorbell = DoorbellRegister(
@@ -145,11 +148,11 @@ public struct QueuePair: ~Copyable {
   @inlinable @inline(__always)
   func index(_ position: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: position) & indexMask }
 
-  /// Learns the time, once for all commands that share a doorbell and once for each poll.
+  /// Reads the clock, once for all commands that share a doorbell and once for each poll.
   @inlinable @inline(__always)
   mutating func readClock() { now = clock.read() }
 
-  /// To be called after a change of what decides whether commands can take the fast path.
+  /// To be called after a change of any condition of the fast path.
   mutating func updateFastPath() {
     let hasFastPath =
       isOnline && tracer == nil && protection == nil && !isBuffered && tailDoorbell.directAddress != nil
@@ -157,7 +160,7 @@ public struct QueuePair: ~Copyable {
     fastPathGeneration = hasFastPath ? generation : Self.noFastPath - 1
   }
 
-  /// Forgets all that the two queues hold: the controller has been disabled.
+  /// Empties both queues, as the controller has been disabled.
   mutating func rewind() {
     memory.clearQueues()
     counts.submitted &+= rungTail

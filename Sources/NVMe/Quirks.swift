@@ -1,26 +1,26 @@
 import PCI
 
-/// What certain controllers need beside what the specification says, or must not be asked for. The ids and needs are those that
-/// Linux (drivers/nvme/host/pci.c) and SPDK (lib/nvme/nvme_quirks.c) know of, as far as they matter to this driver: power states,
-/// for one, stay as they were found.
+/// Special treatment of certain controllers: additions to the specification, and commands that must not be
+/// sent. The ids and quirks are those of Linux (drivers/nvme/host/pci.c) and SPDK (lib/nvme/nvme_quirks.c),
+/// as far as they matter to this driver: those of power states do not, as it leaves power states unchanged.
 public struct Quirks: OptionSet, Hashable, Sendable {
   public var rawValue: UInt8
   public init(rawValue: UInt8) { self.rawValue = rawValue }
 
   /// After CC.EN was cleared, CSTS must not be read for a while: the controller may hang.
   public static let delaysReadiness = Quirks(rawValue: 1 << 0)
-  /// Commands that cross a multiple of the largest transfer are slow, though no namespace says so (NOIOB).
+  /// Commands that cross a multiple of the largest transfer are slow, though no namespace reports it (NOIOB).
   public static let stripes = Quirks(rawValue: 1 << 1)
   /// Submission queues have to be created with medium priority, under round robin arbitration too.
   public static let mediumPriority = Quirks(rawValue: 1 << 2)
-  /// There is no list of namespace identification descriptors; some controllers hang when asked for it.
+  /// There is no Namespace Identification Descriptor list; some controllers hang when it is requested.
   public static let noDescriptors = Quirks(rawValue: 1 << 3)
   /// The identifiers of namespaces are not unique.
   public static let bogusIdentifiers = Quirks(rawValue: 1 << 4)
   /// Write Zeroes is offered and fails, or is slower than writing zeros.
   public static let noWriteZeroes = Quirks(rawValue: 1 << 5)
 
-  /// How long CSTS is left alone where readiness is delayed (ns); Linux' time.
+  /// How long CSTS is not read where readiness is delayed (ns); Linux' time.
   static let readinessDelay: UInt64 = 2_300 * .millisecond
 
   private static let words: [(quirk: Quirks, text: String)] = [
@@ -28,11 +28,11 @@ public struct Quirks: OptionSet, Hashable, Sendable {
     (.stripes, "commands do not cross multiples of its largest transfer"),
     (.mediumPriority, "submission queues have medium priority"),
     (.noDescriptors, "it is not asked for descriptors of namespaces"),
-    (.bogusIdentifiers, "the identifiers of its namespaces are not believed"),
+    (.bogusIdentifiers, "the identifiers of its namespaces are not unique and are ignored"),
     (.noWriteZeroes, "Write Zeroes is not used"),
   ]
 
-  /// What is done about each, for people.
+  /// What the driver does about each, as text.
   var remarks: [String] { Self.words.filter { contains($0.quirk) }.map(\.text) }
 }
 
@@ -67,13 +67,13 @@ extension Quirks {
     Model(0x1b4b, 0x1092): .noDescriptors,
   ]
 
-  /// Controllers that share their ids with others, which need nothing, by their model number.
+  /// Controllers that share their ids with models without quirks, by their model number.
   private static let knownModels: [String: Quirks] = ["Samsung Portable SSD X5": .delaysReadiness]
 
-  /// Those of a controller that has said what it is.
+  /// The quirks of a model, by the model number in Identify Controller.
   init(ofModel modelNumber: String) { self = Self.knownModels[modelNumber] ?? [] }
 
-  /// Those of a function.
+  /// The quirks of a PCI function, by its ids.
   init(of function: any PCIFunction) {
     let identifiers = function.readConfiguration(at: 0, width: 4)
     let model = Model(UInt16(truncatingIfNeeded: identifiers), UInt16(truncatingIfNeeded: identifiers >> 16))

@@ -1,15 +1,16 @@
 import NVMeSpec
 
-/// When a failed command is tried again, and after how long. Retries happen in this module and nowhere else.
+/// When a failed command is retried, and after what delay. Retries happen in this module and nowhere else.
 public struct RetryPolicy: Sendable, Equatable {
   /// How often a command that ended with a retryable status is submitted again.
   public var maximumRetries: UInt8
   /// How often a command that was in flight when the controller had to be reset is submitted again.
   public var maximumRequeues: UInt8
-  /// How often one that the controller was reset for is: it may be the command that hangs the controller.
+  /// How often a command that caused a reset is submitted again: it may be the command that hangs the
+  /// controller.
   public var maximumTimeouts: UInt8
-  /// The controller's Command Retry Delay Times 1...3 in units of 100 ms (Identify Controller, CRDT1...CRDT3); all
-  /// zero where the controller has not been told that the host understands them.
+  /// The controller's Command Retry Delay Times 1...3 in units of 100 ms (Identify Controller,
+  /// CRDT1...CRDT3); all zero where Host Behavior Support has not enabled them.
   public var delayTimes: (UInt16, UInt16, UInt16)
 
   /// A policy; five retries are Linux's default.
@@ -24,31 +25,31 @@ public struct RetryPolicy: Sendable, Equatable {
   }
 
   /// How long to wait before a command that ended with `status` and was retried `retries` times is submitted
-  /// again, in nanoseconds; nil when it is not to be tried again.
+  /// again, in nanoseconds; nil when it is not to be retried.
   public func delay(after status: Status, retries: UInt8) -> UInt64? {
     guard !status.doNotRetry, retries < maximumRetries, !Self.final.contains(status.code) else { return nil }
     let delay = delay(forIndex: status.retryDelay)
     return delay == 0 && needsTime(status.code) ? Self.backoff << UInt64(min(retries, 10)) : delay
   }
 
-  /// Codes that do not pass even where the controller leaves DNR clear.
+  /// Codes that are final even where the controller leaves DNR clear.
   private static let final: Set<StatusCode> = [.asymmetricAccessPersistentLoss, .compareFailure]
 
-  /// Codes of a state that passes, but not at once.
+  /// Codes of a temporary state, which a retry has to outwait.
   private static let transient: Set<StatusCode> = [
     .namespaceNotReady, .commandInterrupted, .formatInProgress, .sanitizeInProgress,
   ]
 
-  /// Codes of an asymmetric access state that passes; controllers tell no delay with them.
+  /// Codes of a temporary asymmetric access state; controllers give no delay with them.
   private static let accessStates: Set<StatusCode> = [
     .asymmetricAccessInaccessible, .asymmetricAccessTransition,
   ]
 
-  /// The first delay where the controller names none (ns); each further retry waits twice as long. Five retries
-  /// span 3.1 s.
+  /// The first delay where the controller names none (ns); each further retry waits twice as long. Five
+  /// retries span 3.1 s.
   private static let backoff: UInt64 = 100 * .millisecond
 
-  /// Whether to wait although the controller names no delay: it would name one if it knew how.
+  /// Whether to wait although the controller gives no delay, because it cannot give one.
   private func needsTime(_ code: StatusCode) -> Bool {
     Self.accessStates.contains(code) || (delayTimes == (0, 0, 0) && Self.transient.contains(code))
   }

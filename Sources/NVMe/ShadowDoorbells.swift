@@ -2,11 +2,11 @@ import Glibc
 import NVMeSpec
 import PCI
 
-/// The memory that Doorbell Buffer Config gives a controller: a page of doorbell values, written by the host, and one of
-/// event indexes, written by the controller, both laid out as the doorbells in BAR 0 are.
+/// The memory that Doorbell Buffer Config gives a controller: a page of doorbell values, written by the host,
+/// and one of event indexes, written by the controller, both laid out as the doorbells in BAR 0 are.
 final class ShadowDoorbells {
   let arena: DMAArena
-  /// Whether the controller looks there.
+  /// Whether the controller uses it.
   private(set) var isActive = false
 
   /// Memory mapped for `function`.
@@ -15,7 +15,7 @@ final class ShadowDoorbells {
     try function.map(arena)
   }
 
-  /// The command that hands it to the controller, with all values zero, as those of new queues are.
+  /// The command that gives it to the controller, with all values zero, as those of new queues are.
   func configure() -> SubmissionEntry {
     isActive = false
     memset(arena.base, 0, arena.size)
@@ -25,10 +25,11 @@ final class ShadowDoorbells {
     return command
   }
 
-  /// The controller has answered that command.
+  /// Records the end of that command.
   func end(succeeded: Bool) { isActive = succeeded }
 
-  /// Zeroes the shadows of a queue pair that does not exist yet; there may have been another under its identifier.
+  /// Zeroes the shadows of a queue pair that does not exist yet; there may have been another under its
+  /// identifier.
   func clear(queue: UInt16, stride: UInt8) {
     let offset = Doorbell.submissionTail(queue: queue, stride: stride) - Register.doorbells
     let length = 2 * Doorbell.distance(stride)
@@ -37,7 +38,7 @@ final class ShadowDoorbells {
     memset(arena.pointer(1) + offset, 0, length)
   }
 
-  /// The shadow of a doorbell and its event index; nil while the controller does not look there, and for a queue
+  /// The shadow of a doorbell and its event index; nil while the controller does not use it, and for a queue
   /// beyond the page.
   func shadow(of register: DoorbellRegister) -> (
     value: UnsafeMutableRawPointer, event: UnsafeMutableRawPointer
@@ -49,7 +50,7 @@ final class ShadowDoorbells {
 }
 
 extension QueuePair {
-  /// Takes up the shadows of its doorbells, or gives them up.
+  /// Starts using shadow doorbells, or stops with nil.
   mutating func useShadows(_ doorbells: ShadowDoorbells?) {
     tailDoorbell.shadow = doorbells?.shadow(of: tailDoorbell)
     headDoorbell.shadow = doorbells?.shadow(of: headDoorbell)

@@ -1,14 +1,15 @@
 import CMachine
 import Glibc
 
-/// Where the driver takes its time from and how it waits while it may block (opening, closing, tools' admin
-/// commands). Tests put their own in its place.
+/// The driver's clock, and its sleep where it may block (opening, closing, tools' admin commands). Tests
+/// replace it.
 public struct TimeSource {
   /// The time in nanoseconds on a clock that never goes back.
   public var now: () -> UInt64
-  /// Blocks the calling thread for about so many nanoseconds.
+  /// Blocks the calling thread for about the given nanoseconds.
   public var sleep: (UInt64) -> Void
-  /// Whether `now` is the machine's monotonic clock, which a queue pair may read by shorter ways.
+  /// Whether `now` is the machine's monotonic clock, which a queue pair may read from the processor's
+  /// counter.
   private(set) var isSystem = false
 
   /// A time source of the caller's.

@@ -1,8 +1,8 @@
 import NVMeSpec
 
-/// What is kept of one command from the moment it is posted until its end is reported.
+/// The record of one command from the moment it is posted until its end is reported.
 ///
-/// A tracker's index stands in the low bits of the command identifier, so that a completion finds it at once.
+/// A tracker's index is in the low bits of the command identifier, so that a completion leads to it directly.
 @usableFromInline
 struct Tracker: BitwiseCopyable {
   @usableFromInline
@@ -25,19 +25,19 @@ struct Tracker: BitwiseCopyable {
   @usableFromInline var context: UInt64 = 0
   /// When the command was submitted last (in flight) or is to be submitted again (delayed): ns, monotonic.
   @usableFromInline var time: UInt64 = 0
-  /// The command identifier in the low half, the state in the highest bits: nothing but the identifier in flight, so
-  /// that the last word of a completion with success matches the whole, and nothing else that a controller writes does.
+  /// The command identifier in the low half, the state in the highest bits. In flight the state is 0, so that
+  /// only the last word of a new, successful completion of this command equals the whole.
   @usableFromInline var identity = Tracker.identity(0, .free)
   /// The next tracker in the list this one is in.
   @usableFromInline var next = Tracker.none
   @usableFromInline var history = History()
-  /// A tracker begins at a multiple of a power of two.
+  /// Rounds the size up to a power of two.
   private var padding: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
 
   @usableFromInline
   init() {}
 
-  /// The identifier the command goes by: the tracker's index and a generation above it.
+  /// The command identifier: the tracker's index and a generation above it.
   @inlinable
   var commandID: UInt16 {
     get { UInt16(truncatingIfNeeded: identity) }
@@ -58,20 +58,20 @@ struct Tracker: BitwiseCopyable {
     UInt32(commandID) | UInt32(state.rawValue) &<< stateShift
   }
 
-  /// What befell a command on its way; all zero for nearly every one.
+  /// Retries and timeouts of a command; all zero for nearly every one.
   @usableFromInline
   struct History: BitwiseCopyable {
     /// How often the command was submitted again after a retryable status.
     var retries: UInt8 = 0
     /// How often it was submitted again after a controller reset.
     var requeues: UInt8 = 0
-    /// How many of the resets it was itself the reason for.
+    /// How many of the resets it caused by its timeout.
     var timeouts: UInt8 = 0
     /// Whether an Abort command was sent for it.
     var abortSent = false
-    /// Whether it outlived its time limit since it was last submitted.
+    /// Whether it exceeded its time limit since it was last submitted.
     var timedOut = false
-    /// So that one store makes all of it zero.
+    /// So that one store clears all of it.
     private var padding: (UInt8, UInt8, UInt8) = (0, 0, 0)
 
     @usableFromInline

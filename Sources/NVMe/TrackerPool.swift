@@ -3,15 +3,15 @@ import NVMeSpec
 /// A fixed set of trackers and an intrusive list of the free ones.
 ///
 /// Command identifiers are an index in the low 12 bits and a generation in the high 4, which changes at every
-/// use: a completion that comes twice names a generation that is over, and is told apart from the command that
-/// now has the tracker. There is memory for a power of two of them, so that an index from the device needs no more
-/// than a mask; those beyond the pool's size are never in flight.
+/// use: a duplicate completion has an old generation, and does not match the command that now has the
+/// tracker. Memory is allocated for a power of two of them, so that an index from the device needs only a
+/// mask; those beyond the pool's size are never in flight.
 @usableFromInline
 struct TrackerPool: ~Copyable {
   /// The most trackers a pool can have: identifier FFFFh is never used (NVM Express Base, 3.3.3.1).
   static let maximumCount = (1 << indexBits) - 1
   @usableFromInline static var indexBits: Int { 12 }
-  /// What takes an identifier to its next generation.
+  /// The step from an identifier to its next generation.
   @usableFromInline static var generationStep: UInt32 { 1 &<< UInt32(indexBits) }
 
   /// How many trackers there are.
@@ -41,7 +41,7 @@ struct TrackerPool: ~Copyable {
   @inlinable
   deinit { trackers.deallocate() }
 
-  /// How many are not free. Counts the free ones: not for every command.
+  /// How many are not free. Walks the free list, so it is too slow to call for every command.
   var inUse: Int {
     var free = 0
     var index = firstFree
@@ -68,7 +68,7 @@ struct TrackerPool: ~Copyable {
   /// Takes a free tracker and marks it in flight; nil when there is none.
   @inlinable @inline(__always)
   mutating func take() -> UnsafeMutablePointer<Tracker>? {
-    // Only `none` is as large as that.
+    // Only `none` has the highest bit.
     guard Int32(bitPattern: firstFree) >= 0 else { return nil }
     let tracker = trackers + Int(firstFree)
     firstFree = tracker.pointee.next
@@ -76,15 +76,15 @@ struct TrackerPool: ~Copyable {
     return tracker
   }
 
-  /// The tracker of a command in flight, by an identifier that the controller supplied; nil when no command in
-  /// flight has it.
+  /// The tracker of a command in flight, by an identifier that the controller supplied; nil when no command
+  /// in flight has it.
   @inline(__always)
   func inFlight(_ commandID: UInt16) -> UnsafeMutablePointer<Tracker>? {
     let tracker = trackers + index(of: commandID)
     return tracker.pointee.identity == Tracker.identity(commandID, .inFlight) ? tracker : nil
   }
 
-  /// Puts a tracker back, ready for another command under the next generation of its identifier.
+  /// Frees a tracker, with the next generation of its identifier.
   @inline(__always)
   mutating func give(_ tracker: UnsafeMutablePointer<Tracker>) {
     let commandID = UInt32(tracker.pointee.commandID)
@@ -92,10 +92,11 @@ struct TrackerPool: ~Copyable {
     firstFree = commandID & indexMask
   }
 
-  /// Makes the tracker of a command a free one, with another after it in the list.
+  /// Marks the tracker of a command as free, with another after it in the list.
   @inlinable @inline(__always)
   static func free(_ tracker: UnsafeMutablePointer<Tracker>, _ commandID: UInt32, before next: UInt32) {
-    // One sum: what the generation carries over into the upper half lies below the state, and is ignored.
+    // One addition: the carry of the generation into the upper half lies below the state bits, and is
+    // ignored.
     tracker.pointee.identity = commandID &+ (generationStep | Tracker.identity(0, .free))
     tracker.pointee.next = next
     tracker.pointee.history = Tracker.History()

@@ -1,4 +1,4 @@
-/// What one command may transfer, in frames of 4 KiB: the one place that splits.
+/// How much one command may transfer, in frames of 4 KiB: all splitting follows these limits.
 public struct TransferLimits: Sendable, Equatable {
   /// The most frames of one read or write: the least of MDTS, the PRP list room, and 65,536 LBAs.
   public let maximum: UInt32

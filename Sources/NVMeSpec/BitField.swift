@@ -1,4 +1,5 @@
-/// Access to a field of a register or command word by its lowest bit and its width, as the specification draws it.
+/// Access to a field of a register or command word by its lowest bit and its width, as in the specification's
+/// figures.
 extension UnsignedInteger where Self: FixedWidthInteger {
   /// The field of `width` bits whose lowest bit is `low`.
   @inlinable @inline(__always)
@@ -6,7 +7,8 @@ extension UnsignedInteger where Self: FixedWidthInteger {
     (self &>> Self(truncatingIfNeeded: low)) & Self.fieldMask(width)
   }
 
-  /// Replaces the field of `width` bits whose lowest bit is `low`; bits of `value` beyond the width are dropped.
+  /// Replaces the field of `width` bits whose lowest bit is `low`; bits of `value` beyond the width are
+  /// dropped.
   @inlinable @inline(__always)
   package mutating func setField(_ low: Int, _ width: Int, _ value: Self) {
     let mask = Self.fieldMask(width)

@@ -1,7 +1,8 @@
 /// Access to the fields of a data structure by byte offset.
 ///
-/// The specification's structures are little-endian, and so is every machine Swift runs on under Linux. Reading
-/// past the end yields zeros and writing past the end does nothing, so that short or hostile data cannot trap.
+/// The specification's structures are little-endian, and so is every machine Swift runs on under Linux.
+/// Reading past the end yields zeros and writing past the end does nothing, so that short or hostile data
+/// cannot trap.
 extension UnsafeRawBufferPointer {
   /// The unsigned integer at byte `offset`, 0 where the buffer is too short for it.
   package func value<T: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
@@ -16,7 +17,7 @@ extension UnsafeRawBufferPointer {
     (0..<length).map { value(at: offset + $0, as: UInt8.self) }
   }
 
-  /// A fixed-width text field: what is not printable ASCII reads as `?`, padding is taken off.
+  /// A fixed-width text field without its padding; bytes that are not printable ASCII read as `?`.
   package func text(at offset: Int, count length: Int) -> String {
     var characters = bytes(at: offset, count: length).prefix { $0 != 0 }
     while characters.last == 0x20 { characters.removeLast() }

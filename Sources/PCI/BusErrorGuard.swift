@@ -2,14 +2,14 @@ import CMachine
 import Glibc
 import Synchronization
 
-/// Keeps the process alive when mapped device memory goes away under it.
+/// Turns bus errors (SIGBUS) on mapped device memory into reads of all ones.
 ///
-/// An access to a BAR whose device was removed, or to a file behind it that was cut short, raises SIGBUS. The guard
-/// lays a page of ones over the place instead, so that registers read as those of a device that is gone, and stores
-/// go nowhere. A bus error elsewhere is left to whoever handled it before.
+/// An access to a BAR whose device was removed, or to a mapped file that was truncated, raises SIGBUS. The
+/// guard then maps a page of ones over the address, so that registers read as those of a device that is gone,
+/// and stores are lost. A bus error elsewhere goes to the former handler.
 public enum BusErrorGuard {
-  /// Watches over the mapping at `base`, page-aligned, of `size` bytes.
-  /// - Returns: false when no more can be watched over.
+  /// Protects the mapping at `base`, page-aligned, of `size` bytes.
+  /// - Returns: false when the table of mappings is full.
   @discardableResult
   public static func protect(_ base: UnsafeMutableRawPointer, size: Int) -> Bool {
     installed.withLock { isInstalled in
@@ -17,7 +17,7 @@ public enum BusErrorGuard {
       guard isInstalled, let index = (0..<capacity).first(where: { cm_load64(address(of: $0)) == 0 }) else {
         return false
       }
-      // The handler may look at any time: an entry counts once its base is there.
+      // The handler may run at any time: an entry is valid once its base is set, so the base is stored last.
       cm_store64(address(of: index) + 8, UInt64(size))
       cm_release_fence()
       cm_store64(address(of: index), UInt64(UInt(bitPattern: base)))
@@ -25,7 +25,7 @@ public enum BusErrorGuard {
     }
   }
 
-  /// Ends the watch over the mapping at `base`; to be called before it is unmapped.
+  /// Ends the protection of the mapping at `base`; to be called before it is unmapped.
   public static func release(_ base: UnsafeMutableRawPointer) {
     installed.withLock { _ in
       for index in 0..<capacity where cm_load64(address(of: index)) == UInt64(UInt(bitPattern: base)) {
@@ -34,7 +34,7 @@ public enum BusErrorGuard {
     }
   }
 
-  /// How many pages were laid over so far: an access during which it rose did not reach the device.
+  /// How many pages were replaced so far: an access during which it rose did not reach the device.
   public static var count: UInt64 { cm_load64(address(of: capacity)) }
 
   private static let installed = Mutex(false)
@@ -49,7 +49,7 @@ public enum BusErrorGuard {
   }()
   /// A file that holds one page of ones.
   nonisolated(unsafe) private static var ones: Int32 = -1
-  /// What a bus error did before.
+  /// The former handler of SIGBUS.
   nonisolated(unsafe) private static var previous = sigaction()
 
   private static func address(of index: Int) -> UnsafeMutableRawPointer { table + index * 16 }
@@ -74,7 +74,7 @@ public enum BusErrorGuard {
       let mapped = mmap(page, pageSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, ones, 0)
       if mapped != MAP_FAILED { return cm_store64(address(of: capacity), count + 1) }
     }
-    // Not ours: the access is tried again under the former handler.
+    // Not a protected mapping: the access is repeated under the former handler.
     sigaction(SIGBUS, &previous, nil)
   }
 }

@@ -1,4 +1,4 @@
-/// A region whose values are reached one at a time, by a system call or a message each.
+/// A region in which each access is a system call or a message.
 public protocol ValueAccess: AnyObject {
   /// The value at a byte offset; all ones when it cannot be read.
   func load<Value: FixedWidthInteger>(at offset: Int) -> Value
@@ -6,7 +6,7 @@ public protocol ValueAccess: AnyObject {
   func store<Value: FixedWidthInteger>(_ value: Value, at offset: Int)
 }
 
-/// Configuration space behind such a region, as `PCIFunction` reads and writes it.
+/// Configuration space over such a region, with the accesses of `PCIFunction`.
 public struct ConfigurationAccess<Region: ValueAccess> {
   public let region: Region
   /// Its size in bytes.
@@ -55,7 +55,7 @@ extension PCIFunction {
     updateCommand(set: enabled ? Command.busMaster : 0, clear: enabled ? 0 : Command.busMaster)
   }
 
-  /// Lets the function answer at its BARs; a reset takes that away.
+  /// Enables the function's BARs (memory space); a reset disables them.
   public func enableMemorySpace() { updateCommand(set: Command.memorySpace, clear: 0) }
 
   private func updateCommand(set: UInt32, clear: UInt32) {

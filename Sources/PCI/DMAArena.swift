@@ -1,11 +1,11 @@
 import CMachine
 import Glibc
 
-/// A stretch of memory a device may read and write, mapped for it once and as a whole.
+/// A memory range that a device may read and write, mapped for it once and as a whole.
 ///
-/// It is divided into 4 KiB frames, named by number; frame `n` lies at `base + n * 4096` for the processor and at
-/// `iova + n * 4096` for the device. Both, and the kernel's copies, are faster over huge pages, which are used wherever
-/// the system gives some.
+/// It is divided into 4 KiB frames, identified by number; frame `n` is at `base + n * 4096` for the processor
+/// and at `iova + n * 4096` for the device. Both, and the kernel's copies, are faster over huge pages, which
+/// are used where the kernel provides them.
 public final class DMAArena: @unchecked Sendable {
   /// The size of a frame in bytes.
   public static let frameSize = 4096
@@ -14,7 +14,8 @@ public final class DMAArena: @unchecked Sendable {
   public let base: UnsafeMutableRawPointer
   /// The size in bytes, a multiple of `frameSize`.
   public let size: Int
-  /// The memfd behind the memory, which a transport may pass on, offset 0; nil where it is this process's alone.
+  /// The memfd behind the memory, which a transport may pass to another process, offset 0; nil where the
+  /// memory is private.
   public let descriptor: Int32?
   /// The address of `base` for the device, set by `PCIFunction.map`; `UInt64.max` while it is not mapped.
   public var iova: UInt64 = .max
@@ -26,8 +27,9 @@ public final class DMAArena: @unchecked Sendable {
 
   /// Makes an arena of `frames` frames.
   ///
-  /// - Parameter isShared: whether another process may have to map it. Memory that is this process's alone can have
-  ///   transparent huge pages on a system as it comes; shared memory has none but those set aside by somebody.
+  /// - Parameter isShared: whether another process may have to map it. Private memory gets transparent huge
+  ///   pages with the kernel's defaults; shared memory gets huge pages only where the administrator has
+  ///   reserved some.
   /// - Throws: `FunctionError` when the system has no memory for it.
   public init(
     frames: Int, name: String = "varve", isShared: Bool = true
@@ -44,7 +46,7 @@ public final class DMAArena: @unchecked Sendable {
     size = bytes
     base = mapping.start
     descriptor = mapping.descriptor
-    // Where the system grants transparent huge pages on request.
+    // For kernels that give transparent huge pages only on request.
     madvise(base, size, MADV_HUGEPAGE)
   }
 
@@ -59,7 +61,7 @@ public final class DMAArena: @unchecked Sendable {
   public func address(_ frame: UInt32) -> UInt64 { iova &+ UInt64(frame) * UInt64(Self.frameSize) }
 }
 
-/// Memory as the system gave it.
+/// The mapping behind an arena.
 private struct Mapping {
   /// The size of a huge page in bytes.
   static let hugePageSize = 2 << 20
@@ -70,13 +72,13 @@ private struct Mapping {
   var start: UnsafeMutableRawPointer
   var descriptor: Int32?
 
-  /// Memory that another process can map too. Of huge pages that were set aside it must be whole ones.
+  /// Memory that another process can map too. With reserved huge pages the size must be a multiple of them.
   static func shared(_ name: String, _ bytes: Int) -> Mapping? {
     let huge = bytes % hugePageSize == 0 ? file(cm_memfd_huge(name), bytes) : nil
     return huge ?? file(cm_memfd(name), bytes)
   }
 
-  /// Memory of this process: huge pages that were set aside, or placed so that the system can make some of it.
+  /// Private memory: reserved huge pages, or memory aligned so that the kernel can use transparent ones.
   static func own(_ bytes: Int) -> Mapping? {
     let whole = (bytes + hugePageSize - 1) / hugePageSize * hugePageSize
     if bytes >= hugePageSize, let base = anonymous(whole, MAP_HUGETLB) {
@@ -91,10 +93,10 @@ private struct Mapping {
     return memory == MAP_FAILED ? nil : memory
   }
 
-  /// Sizes and maps a memfd, which is closed when that fails, with the reason in `errno`.
+  /// Sets the size of a memfd and maps it; on failure the memfd is closed, with the reason in `errno`.
   private static func file(_ descriptor: Int32, _ size: Int) -> Mapping? {
     guard descriptor >= 0 else { return nil }
-    // A limit on the size of files holds for memory too. It is an error to be told, not a signal to die of.
+    // The limit on file sizes applies to a memfd too. Exceeding it must be an error, not a fatal signal.
     signal(SIGXFSZ, SIG_IGN)
     if ftruncate(descriptor, size) == 0,
       let base = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0), base != MAP_FAILED

@@ -1,8 +1,8 @@
-/// Why a PCI function could not be used, and what mends it.
+/// Why a PCI function could not be used, and the remedy.
 public struct FunctionError: Error, CustomStringConvertible, Sendable {
   /// What failed, in one line, naming the device.
   public let problem: String
-  /// The command or act that mends it; empty where there is none.
+  /// The command or action that fixes it; empty where there is none.
   public let remedy: String
   /// The system's error number, 0 when there was none.
   public let errno: Int32

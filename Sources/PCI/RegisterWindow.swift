@@ -1,6 +1,6 @@
 import CMachine
 
-/// Answers register accesses one by one: a device that is not memory-mapped.
+/// Carries out register accesses one by one, for a device that is not memory-mapped.
 public protocol RegisterAccess: AnyObject {
   func load32(at offset: Int) -> UInt32
   func load64(at offset: Int) -> UInt64
@@ -8,7 +8,8 @@ public protocol RegisterAccess: AnyObject {
   func store64(_ value: UInt64, at offset: Int)
 }
 
-/// A BAR: memory-mapped registers, an object that answers each access, or both, where only a part is mapped.
+/// A BAR: memory-mapped registers, an object that carries out each access, or both, where only a part is
+/// mapped.
 ///
 /// Offsets are bytes from the start of the BAR. Accesses are volatile, little-endian and never reordered with
 /// each other by the compiler; an access outside the window reads all ones and writes nothing.
@@ -28,7 +29,7 @@ public struct RegisterWindow {
     self.size = size
   }
 
-  /// A window that asks `access` for every register.
+  /// A window that uses `access` for every register.
   public init(access: any RegisterAccess, size: Int) {
     mapping = nil
     mapped = 0..<0
@@ -36,7 +37,7 @@ public struct RegisterWindow {
     self.size = size
   }
 
-  /// A window over mapped device memory at the offsets `mapped`, that asks `access` for every other register.
+  /// A window over mapped device memory at the offsets `mapped`, that uses `access` for every other register.
   public init(
     mapping base: UnsafeMutableRawPointer, at mapped: Range<Int>, access: any RegisterAccess, size: Int
   ) {
@@ -49,7 +50,7 @@ public struct RegisterWindow {
   @inline(__always)
   private func holds(_ offset: Int, _ width: Int) -> Bool { offset >= 0 && offset <= size - width }
 
-  /// Where a register is mapped, if it is.
+  /// The address of a register; nil where it is not mapped.
   @inline(__always)
   private func pointer(_ offset: Int, _ width: Int) -> UnsafeMutableRawPointer? {
     guard let mapping, offset >= mapped.lowerBound, offset <= mapped.upperBound - width else { return nil }

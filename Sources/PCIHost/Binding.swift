@@ -2,13 +2,15 @@ import Glibc
 import PCI
 import SystemFiles
 
-/// Gives an NVMe controller to `vfio-pci`, or back to the kernel's own driver. Both need root.
+/// Binds an NVMe controller to `vfio-pci`, or back to the kernel's own driver. Both need root.
 public enum Binding {
-  /// Binds the function at an address to `vfio-pci`, so that a process can open it. Nothing happens when it is.
-  /// - Parameter force: bind although processes have its block devices open; mounts, swap and volumes are never overridden.
+  /// Binds the function at an address to `vfio-pci`, so that a process can open it. Does nothing when it is
+  /// bound already.
+  /// - Parameter force: bind although processes have its block devices open; mounts, swap and volumes are
+  ///   never overridden.
   /// - Returns: the function as it is then.
-  /// - Throws: `FunctionError` when it is no NVMe controller, when something uses one of its block devices (all uses
-  ///   are named), when the IOMMU is off, or when the kernel refuses.
+  /// - Throws: `FunctionError` when it is no NVMe controller, when something uses one of its block devices
+  ///   (all uses are named), when the IOMMU is off, or when the kernel refuses.
   @discardableResult
   public static func bind(
     _ address: FunctionAddress, force: Bool = false, in tree: SystemTree = SystemTree()
@@ -32,17 +34,18 @@ public enum Binding {
     return try move(function, to: "vfio-pci", in: tree)
   }
 
-  /// Takes the function at an address from `vfio-pci` and gives it to the kernel's `nvme` driver. Nothing happens
-  /// when that has it.
+  /// Unbinds the function at an address from `vfio-pci` and binds it to the kernel's `nvme` driver. Does
+  /// nothing when it is bound to that already.
   /// - Returns: the function as it is then.
-  /// - Throws: `FunctionError` when it is no NVMe controller, when a process has it open, or when the kernel refuses.
+  /// - Throws: `FunctionError` when it is no NVMe controller, when a process has it open, or when the kernel
+  ///   refuses.
   @discardableResult
   public static func unbind(
     _ address: FunctionAddress, in tree: SystemTree = SystemTree()
   ) throws(FunctionError) -> FunctionInfo {
     let function = try controller(address, in: tree)
     guard function.driver != "nvme" else { return function }
-    // The kernel would wait for whoever has the function, without end.
+    // Unbinding a function that a process has open would block in the kernel until that process closes it.
     if function.isBoundToVFIO, let group = function.group {
       let holders = OpenFiles.holders(of: "\(tree.dev)/vfio/\(group)", in: tree)
       guard holders.isEmpty else {
@@ -66,7 +69,7 @@ public enum Binding {
     return function
   }
 
-  /// Takes a function from the driver it has and offers it to `driver` alone.
+  /// Unbinds a function from its driver and offers it to `driver` alone.
   private static func move(
     _ function: FunctionInfo, to driver: String, in tree: SystemTree
   ) throws(FunctionError) -> FunctionInfo {
@@ -88,7 +91,7 @@ public enum Binding {
           "the driver \(driver) did not take \(function.address)", remedy: "see why with: sudo dmesg",
           errno: ENODEV)
       }
-      // `nvme` finds its controllers without being told.
+      // `nvme` needs no override to bind its controllers.
       if driver == "nvme" { try write("\n", to: override, function, in: tree) }
       return bound
     } catch {
@@ -97,7 +100,7 @@ public enum Binding {
     }
   }
 
-  /// After a failure: what had the function gets it again, as far as that goes.
+  /// After a failure, tries to bind the former driver again.
   private static func restore(_ function: FunctionInfo, _ override: String, in tree: SystemTree) {
     _ = tree.write(function.isBoundToVFIO ? "vfio-pci" : "\n", to: override)
     if function.driver != nil {

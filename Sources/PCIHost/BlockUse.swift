@@ -2,19 +2,19 @@ import CMachine
 import Glibc
 import SystemFiles
 
-/// A use of one of a function's devices, block or character, that taking the function away would break.
+/// A use of one of a function's devices, block or character, that unbinding the function would break.
 public enum BlockUse: Hashable, Sendable, CustomStringConvertible {
   /// A file system on the block device is mounted at a folder.
   case mounted(block: String, folder: String)
   /// The block device is swap space.
   case swap(block: String)
-  /// Another block device stands on it: LVM, RAID, encryption.
+  /// Another block device is stacked on it: LVM, RAID, encryption.
   case holder(block: String, holder: String)
-  /// A loop device lies over it.
+  /// A loop device uses it.
   case loop(block: String, loop: String)
   /// The kernel's NVMe target exports it to other machines.
   case exported(block: String, subsystem: String)
-  /// Something in the kernel has it to itself, such as a mount in another namespace.
+  /// The kernel has it open exclusively, such as for a mount in another namespace.
   case claimed(block: String)
   /// A process has it open.
   case open(block: String, process: ProcessName)
@@ -31,12 +31,12 @@ public enum BlockUse: Hashable, Sendable, CustomStringConvertible {
     }
   }
 
-  /// Whether a person may insist: a process that merely has the block device open would see errors, and nothing of the
-  /// kernel's stands on it.
+  /// Whether `--force` may override it: a process that merely has the block device open would see errors, but
+  /// no part of the kernel depends on it.
   var canBeOverridden: Bool { if case .open = self { true } else { false } }
 
-  /// The uses of the function's block devices, disks and partitions alike, and of the character devices of the controller and its
-  /// namespaces; none where its driver makes no such.
+  /// The uses of the function's block devices, disks and partitions alike, and of the character devices of
+  /// the controller and its namespaces; none where its driver makes none.
   public static func all(of function: FunctionInfo, in tree: SystemTree = SystemTree()) -> [BlockUse] {
     let blocks = Blocks(of: function, in: tree)
     let exports = exports(in: tree)
@@ -76,7 +76,7 @@ public enum BlockUse: Hashable, Sendable, CustomStringConvertible {
     }
   }
 
-  /// The loop devices, with the file that each lies over.
+  /// The loop devices, each with its file.
   private static func loopDevices(in tree: SystemTree) -> [(loop: String, path: String)] {
     tree.names(in: "\(tree.sys)/class/block").compactMap { name in
       tree.text(of: "\(tree.sys)/class/block/\(name)/loop/backing_file").map { (name, $0) }
@@ -85,8 +85,8 @@ public enum BlockUse: Hashable, Sendable, CustomStringConvertible {
 
   private typealias Export = (subsystem: String, path: String)
 
-  /// What the kernel's NVMe target exports: namespaces by the path of their block device, whole controllers by that of their
-  /// character device.
+  /// The exports of the kernel's NVMe target: namespaces by the path of their block device, whole controllers
+  /// by that of their character device.
   private static func exports(in tree: SystemTree) -> [Export] {
     let subsystems = "\(tree.sys)/kernel/config/nvmet/subsystems"
     return tree.names(in: subsystems).flatMap { subsystem -> [Export] in
@@ -106,7 +106,7 @@ public enum BlockUse: Hashable, Sendable, CustomStringConvertible {
       lines.compactMap { $0.split(separator: " ").first?.split(separator: "/").last.map(String.init) })
   }
 
-  /// What a person calls a holder: what it is, and the name of its own that a device-mapper device has.
+  /// The name of a holder in messages: its kind, and for a device-mapper device its own name.
   private static func name(ofHolder holder: String, in tree: SystemTree) -> String {
     let folder = "\(tree.sys)/class/block/\(holder)"
     if tree.exists("\(folder)/md") { return "the RAID array \(holder)" }
@@ -120,7 +120,7 @@ public enum BlockUse: Hashable, Sendable, CustomStringConvertible {
     return "\(kind)\(name) (\(holder))"
   }
 
-  /// Opening a block device exclusively fails while the kernel uses it, for whatever.
+  /// Opening a block device exclusively fails while the kernel uses it in any way.
   private static func isClaimed(_ node: String) -> Bool {
     let descriptor = Glibc.open(node, O_RDONLY | O_EXCL | O_CLOEXEC)
     guard descriptor < 0 else {
@@ -132,13 +132,13 @@ public enum BlockUse: Hashable, Sendable, CustomStringConvertible {
 }
 
 extension FunctionInfo {
-  /// The model that the kernel's own driver has read; nil where that does not have the controller.
+  /// The model as read by the kernel's own driver; nil where that is not bound to the controller.
   public func kernelModel(in tree: SystemTree = SystemTree()) -> String? {
     tree.names(in: "\(folder)/nvme").lazy.compactMap { tree.text(of: "\(folder)/nvme/\($0)/model") }
       .first.map { String($0.reversed().drop { $0 == " " }.reversed()) }
   }
 
-  /// The names of its block devices, disks and partitions alike; none where its driver makes no such.
+  /// The names of its block devices, disks and partitions alike; none where its driver makes none.
   public func blockDevices(in tree: SystemTree = SystemTree()) -> [String] {
     Blocks(of: self, in: tree).names
   }
@@ -166,7 +166,8 @@ private struct Blocks {
     characters = devices("nvme") + devices("nvme-generic")
   }
 
-  /// With native multipath, a namespace's block device hangs on a virtual NVM subsystem that links to its controllers.
+  /// With native multipath, a namespace's block device belongs to a virtual NVM subsystem that links to its
+  /// controllers.
   private static func subsystems(of folder: String, in tree: SystemTree) -> [String] {
     let all = "\(tree.sys)/class/nvme-subsystem"
     return tree.names(in: all).compactMap { name in

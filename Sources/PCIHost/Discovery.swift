@@ -5,7 +5,8 @@ import SystemFiles
 
 /// Finds PCI functions, through libpci.
 public enum Discovery {
-  /// The functions of a class, NVMe I/O controllers unless said otherwise, by address. None of them is touched.
+  /// The functions of a class, NVMe I/O controllers by default, by address. The devices themselves are not
+  /// accessed.
   public static func functions(
     classCode: UInt32 = FunctionInfo.nvmeClass, in tree: SystemTree = SystemTree()
   ) -> [FunctionInfo] {
@@ -25,14 +26,14 @@ public enum Discovery {
     return found
   }
 
-  /// The functions that share an IOMMU group with `function`, itself included, bridges not.
+  /// The functions that share an IOMMU group with `function`, including itself, without bridges.
   public static func members(
     ofGroupOf function: FunctionInfo, in tree: SystemTree = SystemTree()
   ) -> [FunctionInfo] {
     scan(tree) { $0.group == function.group && $0.classCode >> 16 != bridgeClass }
   }
 
-  /// The base class of bridges, which the kernel lets share a group.
+  /// The base class of bridges, which the kernel allows in a group in use.
   private static let bridgeClass: UInt32 = 0x06
 
   private static func scan(_ tree: SystemTree, where fits: (FunctionInfo) -> Bool) -> [FunctionInfo] {
@@ -65,7 +66,8 @@ public enum Discovery {
         function: device.pointee.func)
     else { return nil }
     let folder = tree.folder(of: address)
-    // libpci ends the process where it cannot read these, so a function that is just going is passed over.
+    // libpci ends the process where it cannot read these, so a function that is just being removed is
+    // skipped.
     guard ["vendor", "device", "class"].allSatisfy({ tree.exists("\(folder)/\($0)") }) else { return nil }
     let fields =
       PCI_FILL_IDENT | PCI_FILL_CLASS | PCI_FILL_CLASS_EXT | PCI_FILL_NUMA_NODE | PCI_FILL_DRIVER
@@ -99,7 +101,7 @@ private func name(of device: UnsafeMutablePointer<pci_dev>, _ access: UnsafeMuta
   }
 }
 
-/// libpci asks for texts that it does not change, but does not say so.
+/// libpci takes mutable strings that it does not change.
 private func withMutableCString(_ text: String, _ body: (UnsafeMutablePointer<CChar>) -> Void) {
   text.withCString { body(UnsafeMutablePointer(mutating: $0)) }
 }

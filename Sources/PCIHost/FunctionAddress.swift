@@ -1,6 +1,6 @@
 import SystemFiles
 
-/// Where a PCI function sits: domain, bus, device and function, written `0000:01:00.0` (hexadecimal).
+/// The address of a PCI function: domain, bus, device and function, written `0000:01:00.0` (hexadecimal).
 public struct FunctionAddress: Hashable, Sendable {
   /// The PCI domain, also called segment.
   public let domain: UInt32
@@ -64,6 +64,6 @@ extension FunctionAddress: Comparable {
 }
 
 extension SystemTree {
-  /// The sysfs folder of a PCI function, there or not.
+  /// The sysfs folder of a PCI function, whether it exists or not.
   public func folder(of address: FunctionAddress) -> String { "\(sys)/bus/pci/devices/\(address)" }
 }

@@ -1,6 +1,6 @@
-/// What the system knows of a PCI function without touching it.
+/// What the system reports about a PCI function, without accessing the device.
 public struct FunctionInfo: Hashable, Sendable {
-  /// Where it sits.
+  /// Its address.
   public let address: FunctionAddress
   /// The vendor's number.
   public let vendor: UInt16
@@ -14,7 +14,7 @@ public struct FunctionInfo: Hashable, Sendable {
   public let driver: String?
   /// The IOMMU group, which is opened as a whole; nil when no IOMMU is on.
   public let group: Int?
-  /// The NUMA node it hangs on; nil on machines that have but one or do not say.
+  /// Its NUMA node; nil on machines with only one or where it is not reported.
   public let numaNode: Int?
   /// Its folder under sysfs.
   public let folder: String

@@ -7,7 +7,7 @@ struct CommandBacklog: ~Copyable {
   private var head = 0
   private var tail = 0
 
-  /// - Parameter capacity: the room at first, a power of two.
+  /// - Parameter capacity: the initial capacity, a power of two.
   init(capacity: Int = 256) {
     ring = .allocate(capacity: capacity)
     mask = capacity - 1

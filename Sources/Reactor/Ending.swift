@@ -1,9 +1,9 @@
-/// How serving came to its end.
+/// How serving has ended.
 public enum Ending: Sendable, Equatable {
-  /// The kernel closed the channel: somebody unmounted.
+  /// The kernel closed the channel: the filesystem was unmounted.
   case unmounted
   /// `Reactor.stop` was called.
   case stopped
-  /// The service could not write everything; the text says why.
+  /// The service could not write everything, for the given reason.
   case failed(String)
 }

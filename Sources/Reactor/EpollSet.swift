@@ -1,7 +1,7 @@
 import CMachine
 import Glibc
 
-/// An epoll set: what the event loop sleeps on.
+/// The epoll set that the event loop sleeps on.
 struct EpollSet: ~Copyable {
   private let epoll: Int32
   private let events: UnsafeMutablePointer<epoll_event>
@@ -24,13 +24,14 @@ struct EpollSet: ~Copyable {
     close(epoll)
   }
 
-  /// Wakes whenever `descriptor` becomes readable anew; its owner reads until it is empty before sleeping.
+  /// Wakes whenever `descriptor` becomes readable (edge-triggered); its owner reads until it is empty before
+  /// sleeping.
   mutating func addEdge(_ descriptor: Int32) { add(descriptor, EPOLLIN.rawValue | EPOLLET.rawValue) }
 
-  /// Wakes for as long as `descriptor` is readable.
+  /// Wakes as long as `descriptor` is readable (level-triggered).
   mutating func addLevel(_ descriptor: Int32) { add(descriptor, EPOLLIN.rawValue) }
 
-  /// Takes back one addition; the descriptor is waited for until all are taken back.
+  /// Undoes one addition; the descriptor is waited for until all are undone.
   mutating func remove(_ descriptor: Int32) {
     guard let count = uses[descriptor] else { return }
     uses[descriptor] = count > 1 ? count - 1 : nil
@@ -38,7 +39,7 @@ struct EpollSet: ~Copyable {
   }
 
   /// Sleeps until a descriptor wakes it or `timeout` nanoseconds have passed; for ever when that is negative.
-  /// - Returns: how many descriptors are readable, to be asked for with `descriptor`.
+  /// - Returns: how many descriptors are readable; `descriptor` returns each.
   func wait(timeout: Int64) -> Int {
     max(0, Int(cm_epoll_wait_ns(epoll, events, Int32(Self.limit), timeout)))
   }

@@ -1,12 +1,12 @@
 import CMachine
 
-/// A thread's event loop: turns its reactors, and sleeps when none of them has anything to do.
+/// A thread's event loop: it runs its reactors' turns, and sleeps when none of them has work.
 ///
-/// One thread owns it and all that hangs on it. It blocks only in `EpollSet`.
+/// One thread owns it and everything it calls. It blocks only in `EpollSet`.
 public final class EventLoop {
   private var epoll: EpollSet
   private var handlers: [Int32: () -> Void] = [:]
-  // Read in every round; no access lasts longer than an expression.
+  // Exempt from exclusivity checks, as it is read in every round; no access lasts longer than an expression.
   @exclusivity(unchecked)
   private var reactors: [Reactor] = []
   /// When descriptors were last polled (ns, monotonic).
@@ -27,13 +27,13 @@ public final class EventLoop {
     epoll.addLevel(descriptor)
   }
 
-  /// Ends what `watch` began; to be called before the descriptor is closed.
+  /// Ends a `watch`; to be called before the descriptor is closed.
   public func unwatch(_ descriptor: Int32) {
     guard handlers.removeValue(forKey: descriptor) != nil else { return }
     epoll.remove(descriptor)
   }
 
-  /// Turns reactors and calls handlers for as long as `isWanted` says.
+  /// Runs reactors and calls handlers as long as `isWanted` returns true.
   public func run(while isWanted: () -> Bool) {
     while isWanted() {
       if let time = turn() { pollDescriptors(at: time) } else { sleepOrPoll() }
@@ -42,37 +42,37 @@ public final class EventLoop {
 
   // MARK: For reactors
 
-  /// Turns a reactor from now on.
+  /// Runs a reactor's turns from now on.
   func add(_ reactor: Reactor) { reactors.append(reactor) }
 
-  /// Turns it no more.
+  /// Stops running a reactor's turns.
   func remove(_ reactor: Reactor) { reactors.removeAll { $0 === reactor } }
 
-  /// Wakes the loop at the edges of a descriptor; several reactors may ask for the same.
+  /// Wakes the loop at the edges of a descriptor; several reactors may add the same one.
   func addEdge(_ descriptor: Int32) { epoll.addEdge(descriptor) }
 
-  /// Takes back one `addEdge`; to be called before the descriptor is closed.
+  /// Undoes one `addEdge`; to be called before the descriptor is closed.
   func removeEdge(_ descriptor: Int32) { epoll.remove(descriptor) }
 
   // MARK: A round
 
-  /// Turns every reactor once.
-  /// - Returns: the time, as of a reactor that had something to do; nil when none had.
+  /// Runs one turn of every reactor.
+  /// - Returns: the time of a reactor that had work; nil when none had.
   private func turn() -> UInt64? {
     var time: UInt64?
-    // A reactor's turn can end it and bring another.
+    // A reactor's turn can remove it from the list and add another.
     var index = 0
     while index < reactors.count {
       let reactor = reactors[index]
       if reactor.turn() { time = reactor.lastTime }
       if index < reactors.count, reactors[index] === reactor { index += 1 }
     }
-    // None may put its own work off for the sake of polling while others keep the loop from sleeping.
+    // A reactor must not postpone its work in favour of polling while others keep the loop from sleeping.
     if time != nil, reactors.count > 1 { for reactor in reactors { reactor.isSpinning = false } }
     return time
   }
 
-  /// Sleeps until something can have happened, or polls on while a reactor expects something soon.
+  /// Sleeps until an event or a deadline, or keeps polling while a reactor expects an event soon.
   private func sleepOrPoll() {
     let now = cm_monotonic_ns()
     var polls = false
@@ -84,9 +84,9 @@ public final class EventLoop {
     handleEvents(timeout: deadline == .max ? -1 : Int64(clamping: deadline - now))
   }
 
-  /// Looks at the watched descriptors while there is no time to sleep: signals and the control socket are heard under
-  /// any load. What is reported of channels and devices here is not reported again, but each of them is looked at
-  /// once more before sleeping.
+  /// Polls the watched descriptors while load leaves no time to sleep, so that signals and the control socket
+  /// are handled under any load. Edges of channels and devices that are reported here are not reported again,
+  /// but each channel and device is polled once more before sleeping.
   private func pollDescriptors(at now: UInt64) {
     guard now &- lastDescriptorPoll >= Self.descriptorInterval else { return }
     handleEvents(timeout: 0)

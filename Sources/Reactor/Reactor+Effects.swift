@@ -7,7 +7,7 @@ extension Reactor {
   /// How many completions are taken from the device at once.
   static let completionBatch = 64
 
-  /// Carries out what the service has asked for: commands to the device, in order, and replies to the channel.
+  /// Carries out the service's effects: commands to the device, in order, and replies to the channel.
   func carryOut(_ channel: (any RequestChannel)?) {
     repeat {
       asked.exchange(with: effects)
@@ -30,7 +30,7 @@ extension Reactor {
     pool.give(slot)
   }
 
-  /// Begins requests that were held back and whose turn it is.
+  /// Begins held requests whose turn it is.
   /// - Returns: whether there were any, and so perhaps new effects.
   private func beginHeld() -> Bool {
     guard turns.isHolding else { return false }
@@ -42,7 +42,7 @@ extension Reactor {
     return count > 0
   }
 
-  /// Tells the service of commands there is no device for.
+  /// Completes, with an error, commands for which there is no device.
   /// - Returns: whether there were any, and so perhaps new effects.
   private func refuse() -> Bool {
     guard !refused.isEmpty else { return false }
@@ -67,7 +67,7 @@ extension Reactor {
     }
   }
 
-  /// Hands the device what it had no room for.
+  /// Submits commands that the device had no room for.
   private func drainBacklog(_ device: any BlockDevice) {
     guard !backlog.isEmpty else { return }
     var taken = false
@@ -79,12 +79,13 @@ extension Reactor {
     if taken { device.ring() }
   }
 
-  /// Whether the device wants to be polled, which can wait while nothing but polling the channel is done.
+  /// Whether the device has to be polled now; while the reactor only polls its channel, that can wait for the
+  /// device's deadline.
   private func isDue(_ device: any BlockDevice) -> Bool {
     !isSpinning && device.nextDeadline <= cm_monotonic_ns()
   }
 
-  /// Takes completions and tells the service of them.
+  /// Collects completions and passes them to the service.
   /// - Returns: whether there were any.
   func pollDevice(_ channel: (any RequestChannel)?) -> Bool {
     guard let device else { return false }

@@ -5,12 +5,13 @@ extension Reactor {
   private static let busyAdvanceInterval: UInt64 = 1_000_000
   /// How long to sleep between polls of a device that has commands in flight and no interrupt (ns).
   private static let pollInterval: UInt64 = 20_000
-  /// What a request or a step of background work may take at most, before it waits for anything (ns).
+  /// The most time that a request or a step of background work may take without waiting (ns).
   static let longStep: UInt64 = 200_000
 
-  /// Calls `advance` when its time has come, or when something happened since and there is nothing else to do.
+  /// Calls `advance` when it is due, or when there were events since the last call and there is nothing else
+  /// to do.
   ///
-  /// While there is other work, steps are rationed, so that they cannot hold up requests.
+  /// While there is other work, steps are rationed, so that they cannot delay requests.
   /// - Returns: whether the service wants another step at once.
   func advanceIfDue(_ channel: (any RequestChannel)?, idle: Bool) -> Bool {
     guard eventsSinceAdvance || !isSpinning else { return false }
@@ -28,9 +29,9 @@ extension Reactor {
     return advanceDue <= now
   }
 
-  /// Whether to go on polling instead of sleeping, because something is to be expected soon.
+  /// Whether to keep polling instead of sleeping, because an event is expected soon.
   ///
-  /// With every slot under way nothing can come from the channel, and only the device can change that.
+  /// With every slot in use no request can be received, and only the device can change that.
   func pollsOn(at now: UInt64) -> Bool {
     isSpinning = false
     guard !lacksSlots || device?.interruptDescriptor == nil else { return false }
@@ -38,15 +39,15 @@ extension Reactor {
     return isSpinning
   }
 
-  /// Makes ready to be woken by the device.
-  /// - Returns: when to turn again although nothing woke (ns, monotonic); 0 for at once.
+  /// Arms the device's interrupt before sleeping.
+  /// - Returns: when to run a turn although no descriptor woke the loop (ns, monotonic); 0 for at once.
   func prepareToSleep(at now: UInt64) -> UInt64 {
     guard let device else { return countSleep(until: advanceDue, at: now) }
     guard device.prepareToSleep() else {
       completionsWait = true
       return 0
     }
-    // Preparing may have told the device of commands, and so have set a deadline.
+    // Preparing may have rung the doorbell, and so have set a deadline.
     let deadline = min(advanceDue, device.nextDeadline)
     let mustPoll = inFlight > 0 && device.interruptDescriptor == nil
     return countSleep(until: mustPoll ? min(deadline, now + Self.pollInterval) : deadline, at: now)
@@ -57,7 +58,7 @@ extension Reactor {
     return deadline
   }
 
-  /// There is something to do again.
+  /// Records that there is work again.
   @inline(__always)
   func endPause() {
     polling.end(at: cm_monotonic_ns())

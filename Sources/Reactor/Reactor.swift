@@ -4,25 +4,25 @@ import FileProtocol
 
 /// Joins a channel of requests, a filesystem and a device.
 ///
-/// The thread of its event loop owns it, and with it the service, the channel and the device. It never blocks, and
-/// allocates nothing for a request: see the module's article for the order of its steps.
+/// The thread of its event loop owns it, and with it the service, the channel and the device. It never
+/// blocks, and allocates nothing for a request: see the module's article for the order of its steps.
 ///
-/// What every turn reads or writes is exempt from the language's checks for overlapping accesses: no access to it
-/// lasts longer than an expression.
+/// State that every turn accesses is exempt from the language's exclusivity checks: no access to it lasts
+/// longer than an expression.
 public final class Reactor {
   /// The filesystem.
   public let service: any FileService
-  /// Where the slots lie.
+  /// The layout of the slots.
   public let slots: SlotLayout
-  /// What turns it.
+  /// The event loop that runs it.
   public let loop: EventLoop
-  /// What was done so far.
+  /// The counts so far.
   public internal(set) var counters = ReactorCounters()
-  /// How long to go on polling before sleeping at most, in nanoseconds; see `AdaptivePolling`.
+  /// How long to poll at most before sleeping, in nanoseconds; see `AdaptivePolling`.
   public var spin = AdaptivePolling.usualLimit
-  /// Called after each `advance`: the place to look at what the service has to tell people.
+  /// Called after each `advance`, for example to log the service's messages.
   public var afterAdvance: () -> Void = {}
-  /// Called once when a service that has started has written everything, or given up.
+  /// Called once when a service that has started has written everything, or has failed.
   public var whenEnded: (Ending) -> Void = { _ in }
 
   let device: (any BlockDevice)?
@@ -31,47 +31,47 @@ public final class Reactor {
   var pool: SlotPool
   var turns: UserTurns
   var backlog = CommandBacklog()
-  /// What the service asks for, and what of it is being carried out: their lists change places.
+  /// The service's new effects, and those being carried out: their lists are swapped.
   let asked: Effects
   let effects = Effects()
   var completions: [BlockCompletion] = []
-  /// Commands the device has taken and not completed.
+  /// Commands that the device has accepted and not completed.
   @exclusivity(unchecked)
   var inFlight = 0
-  /// When a read was given to the device that had nothing else to do (ns); 0 when it has other commands too, or none.
+  /// When a read was submitted to the idle device (ns); 0 when the device has other commands too, or none.
   @exclusivity(unchecked)
   var loneRead: UInt64 = 0
-  /// Whether the device said, when asked to sleep, that completions wait.
+  /// Whether `prepareToSleep` reported waiting completions.
   @exclusivity(unchecked)
   var completionsWait = false
-  /// Commands failed here, because there is no device, whose service still has to hear of it.
+  /// Commands failed here, because there is no device, and not yet reported to the service.
   var refused: [UInt64] = []
 
-  /// When the reactor last looked at the clock (ns, monotonic).
+  /// When the reactor last read the clock (ns, monotonic).
   @exclusivity(unchecked)
   var lastTime: UInt64 = 0
-  /// When the service wants `advance`, and when it was last called.
+  /// When `advance` is due, and when it was last called.
   @exclusivity(unchecked)
   var advanceDue: UInt64 = 0
   @exclusivity(unchecked)
   var lastAdvance: UInt64 = 0
-  /// Whether the service was told of anything since `advance`.
+  /// Whether the service had events since `advance`.
   @exclusivity(unchecked)
   var eventsSinceAdvance = true
-  /// Whether to poll on where there is nothing to do.
+  /// Whether to keep polling where there is nothing to do.
   @exclusivity(unchecked)
   var polling = AdaptivePolling()
-  /// Whether nothing but polling was done since the service was told the time.
+  /// Whether the reactor has only polled since it last set the service's time.
   @exclusivity(unchecked)
   var isSpinning = false
-  /// Whether the last message could not be taken because every slot was under way.
+  /// Whether the last message could not be received because every slot was in use.
   @exclusivity(unchecked)
   var lacksSlots = false
-  /// How many messages are taken at once.
+  /// How many messages are received at once.
   @exclusivity(unchecked)
   var batch = 1
 
-  /// How far its life has come.
+  /// The reactor's phase.
   private enum Phase { case waiting, starting, ready, serving, finishing, ended }
   @exclusivity(unchecked)
   private var phase = Phase.waiting
@@ -80,14 +80,14 @@ public final class Reactor {
   @exclusivity(unchecked)
   private var stopRequested = false
   private var whenStarted: (ReactorError?) -> Void = { _ in }
-  /// How serving came, or comes, to its end.
+  /// How serving has ended, or will end.
   private var ending = Ending.stopped
 
   /// Joins a service to a device.
   /// - Parameters:
   ///   - device: nil for a service that gives no commands.
-  ///   - loop: what is to turn the reactor; one of its own by default.
-  /// - Throws: `ReactorError` when the system has no descriptor left.
+  ///   - loop: the event loop that runs the reactor; a new one by default.
+  /// - Throws: `ReactorError` when the process may open no more descriptors.
   public init(
     service: any FileService, device: (any BlockDevice)?, slots: SlotLayout, loop: EventLoop? = nil
   ) throws(ReactorError) {
@@ -106,23 +106,24 @@ public final class Reactor {
   /// Asks for the orderly end: what was acknowledged is written, then serving ends.
   public func stop() { stopRequested = true }
 
-  /// Lets the service start as the loop turns: mount, and recovery where it is needed.
-  /// - Parameter whenStarted: told once when it has, or why it cannot go on; the reactor has ended then.
+  /// Starts the service while the loop runs: mount, and recovery where it is needed.
+  /// - Parameter whenStarted: called once, with nil when the service has started, or with the error; the
+  ///   reactor has ended then.
   public func begin(_ whenStarted: @escaping (ReactorError?) -> Void) {
     self.whenStarted = whenStarted
     join(.starting)
   }
 
-  /// Serves `channel` as the loop turns, until it ends or `stop` is called; then the service writes everything and
-  /// `whenEnded` is called.
+  /// Serves `channel` while the loop runs, until the channel ends or `stop` is called; then the service
+  /// writes everything and `whenEnded` is called.
   public func take(_ channel: any RequestChannel) {
     self.channel = channel
     loop.addEdge(channel.descriptor)
     join(.serving)
   }
 
-  /// Lets the service start, and waits for it.
-  /// - Throws: `ReactorError` when the service cannot go on, or `stop` was called meanwhile.
+  /// Starts the service, and waits for it.
+  /// - Throws: `ReactorError` when the service has failed, or `stop` was called meanwhile.
   public func start() throws(ReactorError) {
     var failure: ReactorError?
     begin { failure = $0 }
@@ -153,7 +154,7 @@ public final class Reactor {
     for descriptor in deviceDescriptors { loop.removeEdge(descriptor) }
   }
 
-  /// Does once what there is to do.
+  /// Runs one turn.
   /// - Returns: whether there is more to do before sleeping.
   func turn() -> Bool {
     switch phase {
@@ -191,7 +192,7 @@ public final class Reactor {
     return receipt == .ended ? finish(.unmounted) : wantsMore
   }
 
-  /// Has the service write everything; requests under way are still answered.
+  /// Has the service write everything; requests in progress are still answered.
   private func finish(_ ending: Ending) -> Bool {
     if let channel { loop.removeEdge(channel.descriptor) }
     self.ending = ending
@@ -214,8 +215,8 @@ public final class Reactor {
     return true
   }
 
-  /// Looks once at everything but the channel.
-  /// - Parameter busy: whether the channel had something.
+  /// Polls everything but the channel once.
+  /// - Parameter busy: whether the channel had messages.
   /// - Returns: whether there is more to do before sleeping.
   private func turn(_ channel: (any RequestChannel)?, busy: Bool) -> Bool {
     let busy = pollDevice(channel) || busy
@@ -224,8 +225,8 @@ public final class Reactor {
     return busy || wantsMore
   }
 
-  /// Takes messages, as many as there are slots for and `batch` at most, and carries out what the service wants done
-  /// for them all at once.
+  /// Receives messages, as many as there are slots for and `batch` at most, and carries out the effects of
+  /// all of them together.
   /// - Returns: `request` when there was any message, `empty` when there was none or no slot for it.
   private func receive(_ channel: any RequestChannel) -> Receipt {
     if !isSpinning { tick() }
@@ -236,7 +237,8 @@ public final class Reactor {
       guard last == .request || last == .consumed else { break }
       count += 1
     }
-    // More are taken at once only while more are waiting: a lone request is answered before anything else is done.
+    // The batch grows only while more messages are waiting: a lone request is answered before anything else
+    // is done.
     batch = count == batch ? min(batch * 2, Self.largestBatch) : max(count, 1)
     guard count > 0 else { return last }
     eventsSinceAdvance = true
@@ -246,7 +248,7 @@ public final class Reactor {
 
   private static let largestBatch = 16
 
-  /// Takes one message, if a slot is free for it.
+  /// Receives one message, if a slot is free for it.
   private func receiveOne(_ channel: any RequestChannel) -> Receipt {
     guard let slot = pool.take() else {
       if !lacksSlots { counters.slotShortages += 1 }
@@ -281,13 +283,13 @@ public final class Reactor {
     let start = cm_monotonic_ns()
     service.begin(slot: slot)
     counters.countStep(cm_monotonic_ns() &- start)
-    // What could not be answered at once waits for the device.
+    // A request that was not answered at once waits for the device.
     if asked.finished.last != UInt32(truncatingIfNeeded: slot) {
       turns.wait(uid: service.requests[slot].uid, now: service.now.monotonic)
     }
   }
 
-  /// Tells the service the time.
+  /// Sets the service's time.
   @inline(__always)
   func tick() { service.now = Instant(monotonic: cm_monotonic_ns(), realtime: cm_realtime_ns()) }
 }

@@ -1,13 +1,13 @@
 import BlockProtocol
 import FileProtocol
 
-/// What a reactor has done since it was made.
+/// Counters of a reactor since it was made.
 public struct ReactorCounters: Sendable, Equatable {
-  /// Requests handed to the service.
+  /// Requests passed to the service.
   public var requests: UInt64 = 0
-  /// Commands the service gave for the device.
+  /// Commands from the service to the device.
   public var commands: UInt64 = 0
-  /// Reads among them, and the 4 KiB blocks they asked for.
+  /// Reads among them, and their 4 KiB blocks.
   public var reads: UInt64 = 0
   public var readBlocks: UInt64 = 0
   /// Writes among them, and their 4 KiB blocks.
@@ -23,11 +23,12 @@ public struct ReactorCounters: Sendable, Equatable {
   public var failedCommands: UInt64 = 0
   /// How often the reactor slept.
   public var sleeps: UInt64 = 0
-  /// How often every slot was under way, so that nothing could be received until one came free.
+  /// How often every slot was in use, so that nothing could be received until one became free.
   public var slotShortages: UInt64 = 0
   /// Requests that waited for their user's turn.
   public var heldRequests: UInt64 = 0
-  /// How often the service took longer than `Reactor.longStep` for a request or a step, and the longest time it took, in nanoseconds.
+  /// How often the service took longer than `Reactor.longStep` for a request or a step, and the longest time
+  /// it took, in nanoseconds.
   public var longSteps: UInt64 = 0
   public var longestStep: UInt64 = 0
 

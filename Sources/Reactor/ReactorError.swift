@@ -1,8 +1,8 @@
-/// Why the reactor could not begin or go on, and what mends it.
+/// Why the reactor could not start or continue, and the remedy.
 public struct ReactorError: Error, CustomStringConvertible, Sendable {
   /// What failed, in one line.
   public let problem: String
-  /// The act that mends it; empty where there is none.
+  /// The action that fixes it; empty where there is none.
   public let remedy: String
   /// The system's error number, 0 when there was none.
   public let errno: Int32

@@ -1,4 +1,4 @@
-/// The free slots, last used first, so that the memory at hand is the one in the processor's cache.
+/// The free slots, last used first, as its memory is still in the processor's cache.
 struct SlotPool: ~Copyable {
   private let slots: UnsafeMutablePointer<UInt32>
   private let capacity: Int
@@ -14,7 +14,7 @@ struct SlotPool: ~Copyable {
 
   deinit { slots.deallocate() }
 
-  /// Whether no slot is under way.
+  /// Whether no slot is in use.
   var isFull: Bool { free == capacity }
 
   /// Takes a slot, or nil when none is free.
@@ -25,7 +25,7 @@ struct SlotPool: ~Copyable {
     return Int(slots[free])
   }
 
-  /// Gives a slot back that `take` returned.
+  /// Frees a slot that `take` returned.
   @inline(__always)
   mutating func give(_ slot: Int) {
     precondition(free < capacity, "a slot was given back twice")

@@ -1,26 +1,28 @@
-/// Whose requests are begun when the device is the limit: several users take turns.
+/// Takes turns between users when the device is the bottleneck.
 ///
-/// A device takes commands in the order in which they come, so a user who keeps it busy with large requests has those of all others wait
-/// behind them. So while others wait for it too, a user's reads and writes that have been begun and not ended come to no more than the
-/// device does in `span`; what comes beyond that is held back, in its order, and begun when it is that user's turn. All else is begun at
-/// once, and so is everything while one user is alone.
+/// A device carries out commands in the order in which they arrive, so the requests of all other users would
+/// wait behind those of a user who keeps it busy with large ones. So while several users wait for the device,
+/// the outstanding reads and writes of each are limited to the bytes that the device transfers in `span`;
+/// further ones are held, in order, and begun when it is that user's turn. All other requests are begun at
+/// once, and so is everything while only one user is active.
 ///
 /// Allocates nothing after it was made.
 struct UserTurns: ~Copyable {
-  /// Users are told apart by their number modulo this; those that fall together count as one.
+  /// Users are distinguished by their id modulo this; those with the same remainder count as one.
   static let users = 64
-  /// What a request counts at least, in bytes: what the device can do meanwhile.
+  /// The minimum cost of a request, in bytes: what the device could transfer in the time of a small request.
   static let leastCost = 64 << 10
-  /// What a user may always have under way, in bytes; as much as a disk with moving heads needs to be kept busy.
+  /// The minimum share of a user, in bytes; as much as keeps a rotating disk busy.
   static let leastShare = 2 << 20
-  /// How long the device may take for what one user has under way, at least (ns).
+  /// The minimum of `span` (ns).
   static let leastSpan: UInt64 = 4_000_000
-  /// For how long after a request that had to wait a user counts as active (ns).
+  /// How long a user counts as active after a request that had to wait for the device (ns).
   static let activity: UInt64 = 100_000_000
-  /// Over what time the device's rate is measured (ns).
+  /// The interval over which the device's rate is measured (ns).
   static let measure: UInt64 = 20_000_000
 
-  /// Of each user: the bytes under way, when a request last had to wait (ns; 0 for never), and the first and last slot held back.
+  /// For each user: the outstanding bytes, when a request last had to wait (ns; 0 for never), and the first
+  /// and last held slot.
   private struct User {
     var underWay = 0
     var lastWait: UInt64 = 0
@@ -28,7 +30,7 @@ struct UserTurns: ~Copyable {
     var last: Int32 = -1
   }
 
-  /// Of each slot: whose request it has, what that counts, and the slot held back behind it.
+  /// For each slot: its request's user and cost, and the next held slot.
   private struct Slot {
     var user: UInt8 = 0
     var cost: Int32 = 0
@@ -37,13 +39,13 @@ struct UserTurns: ~Copyable {
 
   private let all: UnsafeMutablePointer<User>
   private let slots: UnsafeMutablePointer<Slot>
-  /// The users of whom requests are held back, a bit each.
+  /// The users with held requests, a bit each.
   private var holding: UInt64 = 0
-  /// Whose turn it is next.
+  /// The user whose turn is next.
   private var turn = 0
-  /// What a user may have under way while others are active, in bytes.
+  /// The limit of a user's outstanding bytes while others are active.
   private(set) var share = UserTurns.leastShare
-  /// How long the device takes for a read at least, with nothing else to do (ns); the largest number while that is not known.
+  /// The device's shortest latency of a read while idle (ns); `UInt64.max` while it is not known.
   private var latency = UInt64.max
   private var measured = 0
   private var measureStart: UInt64 = 0
@@ -60,14 +62,14 @@ struct UserTurns: ~Copyable {
     slots.deallocate()
   }
 
-  /// Whether requests are held back.
+  /// Whether requests are held.
   var isHolding: Bool { holding != 0 }
 
-  /// Takes note of a request that has come.
+  /// Records a new request.
   /// - Parameters:
-  ///   - bytes: what it moves to or from the device; 0 for one that is never held back.
+  ///   - bytes: what it moves to or from the device; 0 for one that is never held.
   ///   - now: ns, monotonic.
-  /// - Returns: whether it is to be begun; if not, `next` names its slot later.
+  /// - Returns: whether to begin it now; if not, `next` returns its slot later.
   @inline(__always)
   mutating func admit(_ slot: Int, uid: UInt32, bytes: Int, now: UInt64) -> Bool {
     let number = Int(uid) & (Self.users - 1)
@@ -88,14 +90,14 @@ struct UserTurns: ~Copyable {
     return false
   }
 
-  /// Takes note that a user's request has to wait for the device.
+  /// Records that a user's request has to wait for the device.
   @inline(__always)
   mutating func wait(uid: UInt32, now: UInt64) { all[Int(uid) & (Self.users - 1)].lastWait = now }
 
-  /// Records the time in which the device did a read with nothing else to do (ns).
+  /// Records the latency of a read while the device was otherwise idle (ns).
   mutating func record(latency time: UInt64) { latency = min(latency, time) }
 
-  /// A slot is free again: its request was answered, and the device is done with its data.
+  /// Records that a slot is free: its request was answered, and the device no longer uses its data.
   @inline(__always)
   mutating func end(_ slot: Int, now: UInt64) {
     let cost = Int(slots[slot].cost)
@@ -105,7 +107,7 @@ struct UserTurns: ~Copyable {
     measure(cost, now)
   }
 
-  /// The slot of a request that was held back and is to be begun now; nil when there is none.
+  /// The slot of a held request to begin now; nil when there is none.
   mutating func next(now: UInt64) -> Int? {
     guard holding != 0 else { return nil }
     for step in 0..<Self.users {
@@ -119,7 +121,7 @@ struct UserTurns: ~Copyable {
     return nil
   }
 
-  /// The slot of any request that was held back: all are to be begun.
+  /// The slot of any held request, regardless of turns.
   mutating func nextOfAll() -> Int? {
     guard holding != 0 else { return nil }
     let number = holding.trailingZeroBitCount
@@ -137,7 +139,8 @@ struct UserTurns: ~Copyable {
     return slot
   }
 
-  /// A user with nothing under way always may: so nobody waits for what does not come.
+  /// A user without outstanding requests always may begin one, so that no held request waits for an end that
+  /// never comes.
   private func mayBegin(_ slot: Int, _ number: Int, _ now: UInt64) -> Bool {
     let underWay = all[number].underWay
     return underWay == 0 || underWay + Int(slots[slot].cost) <= share || !isAnotherActive(than: number, now)
@@ -151,18 +154,19 @@ struct UserTurns: ~Copyable {
     return false
   }
 
-  /// How long the device may take for what one user has under way (ns). Less than twice its latency would leave a device idle that does
-  /// many commands side by side, and be measured as its rate.
+  /// The time of the device that one user's outstanding requests may take (ns). Less than twice the latency
+  /// would leave a device with parallel commands idle, and the low rate would then be measured as the
+  /// device's.
   private var span: UInt64 {
     latency == .max ? Self.leastSpan : max(Self.leastSpan, min(latency, Self.measure) * 2)
   }
 
-  /// Counts what was done, and sets the share to what the device does in `span`.
+  /// Counts transferred bytes, and sets the share to what the device transfers in `span`.
   private mutating func measure(_ bytes: Int, _ now: UInt64) {
     measured += bytes
     let time = now &- measureStart
     guard time >= Self.measure else { return }
-    // A longer time had pauses in it.
+    // A longer interval included pauses.
     if time < 2 * Self.measure { share = max(Self.leastShare, Int(UInt64(measured) * span / time)) }
     measured = 0
     measureStart = now

@@ -1,6 +1,6 @@
 import Glibc
 
-/// A process, named as a person looks for it.
+/// A process, by command and id.
 public struct ProcessName: Hashable, Sendable, CustomStringConvertible {
   /// Its id.
   public let id: Int32
@@ -10,9 +10,9 @@ public struct ProcessName: Hashable, Sendable, CustomStringConvertible {
   public var description: String { id == getpid() ? "this process" : "\(command) (process \(id))" }
 }
 
-/// Who has a file open, as far as the caller may look.
+/// The processes that have a file open, as far as the caller may see them.
 public enum OpenFiles {
-  /// The processes that have the file at `path` open. Those of other users are seen by root only.
+  /// The processes that have the file at `path` open. Only root sees those of other users.
   public static func holders(of path: String, in tree: SystemTree = SystemTree()) -> [ProcessName] {
     tree.names(in: tree.proc).compactMap { Int32($0) }.sorted().compactMap { id in
       let folder = "\(tree.proc)/\(id)/fd"

@@ -1,6 +1,6 @@
 import Glibc
 
-/// The kernel's pseudo file systems and device nodes, as folders that may lie elsewhere in a test.
+/// The kernel's pseudo file systems and device nodes, as folders that may be elsewhere in a test.
 public struct SystemTree: Sendable {
   /// Where sysfs is mounted.
   public let sys: String
@@ -16,7 +16,7 @@ public struct SystemTree: Sendable {
     dev = root + "/dev"
   }
 
-  /// Whether something has that path, even a link to nowhere.
+  /// Whether the path exists, even as a dangling link.
   package func exists(_ path: String) -> Bool {
     var status = stat()
     return lstat(path, &status) == 0
@@ -63,7 +63,7 @@ public struct SystemTree: Sendable {
     return names.sorted()
   }
 
-  /// What a symbolic link holds.
+  /// The target of a symbolic link.
   package func target(of link: String) -> String? {
     var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
     let count = readlink(link, &buffer, buffer.count)
@@ -71,13 +71,13 @@ public struct SystemTree: Sendable {
     return String(decoding: buffer[..<count], as: UTF8.self)
   }
 
-  /// The path of a device node without any symbolic link in it, as the system names it; the path itself where it leads nowhere.
+  /// The path of a device node with all symbolic links resolved; the path itself where it does not exist.
   package func canonical(_ path: String) -> String {
     let root = String(dev.dropLast("/dev".count))
     return resolved(root + path).map { String($0.dropFirst(root.count)) } ?? path
   }
 
-  /// The path without any symbolic link in it; nil when it leads nowhere.
+  /// The path with all symbolic links resolved; nil when it does not exist.
   package func resolved(_ path: String) -> String? {
     guard let resolved = realpath(path, nil) else { return nil }
     defer { free(resolved) }

@@ -1,27 +1,27 @@
-/// The addresses a device may use (IOVAs), and which of them are taken.
+/// The addresses that a device may use (IOVAs), and which of them are free.
 ///
-/// The IOMMU says which ranges there are: they have holes, such as the one for interrupt messages on x86.
+/// The IOMMU reports the valid ranges: they have holes, such as the one for interrupt messages on x86.
 struct AddressSpace {
-  /// What is free, by address; the ranges neither overlap nor touch.
+  /// The free ranges, by address; they neither overlap nor touch.
   private(set) var free: [ClosedRange<UInt64>] = []
   /// The granule, a power of two; every piece starts and ends on it.
   let granule: UInt64
 
-  /// The space of `ranges`, cut to whole granules and without address 0, which specifications use to say "none".
+  /// The space of `ranges`, cut to whole granules and without address 0, which specifications use for "none".
   init(ranges: [ClosedRange<UInt64>], granule: UInt64) {
     self.granule = granule
     for range in ranges.sorted(by: { $0.lowerBound < $1.lowerBound }) {
       let (rounded, overflow) = max(range.lowerBound, 1).addingReportingOverflow(granule - 1)
       let start = rounded & ~(granule - 1)
-      // The last byte's successor may not fit in 64 bits; the last granule of all is left out then.
+      // The end of a range may not fit in 64 bits; the last granule of the address space is left out then.
       let end = (range.upperBound == .max ? .max : range.upperBound + 1) & ~(granule - 1)
       guard !overflow, start < end else { continue }
       insert(start...(end - 1))
     }
   }
 
-  /// Takes `size` bytes, aligned to `alignment` (a power of two), from the lowest place that has them.
-  /// - Returns: the first address; nil when there is no such place.
+  /// Takes `size` bytes, aligned to `alignment` (a power of two), at the lowest free address.
+  /// - Returns: the first address; nil when no free range is large enough.
   mutating func allocate(_ size: UInt64, alignment: UInt64) -> UInt64? {
     guard size > 0, let length = rounded(size) else { return nil }
     let mask = max(alignment, granule) - 1
@@ -38,7 +38,7 @@ struct AddressSpace {
     return nil
   }
 
-  /// Gives back what `allocate` returned for `size`.
+  /// Frees what `allocate` returned for `size`.
   mutating func release(_ start: UInt64, _ size: UInt64) {
     guard size > 0, let length = rounded(size) else { return }
     insert(start...start + (length - 1))
@@ -49,7 +49,7 @@ struct AddressSpace {
     return overflow ? nil : sum & ~(granule - 1)
   }
 
-  /// Puts a range in its place and joins it with its neighbours.
+  /// Inserts a range in order and joins it with adjacent ones.
   private mutating func insert(_ range: ClosedRange<UInt64>) {
     var joined = range
     let index = free.firstIndex { $0.lowerBound > range.lowerBound } ?? free.count

@@ -3,14 +3,14 @@ import Glibc
 import PCI
 import SystemFiles
 
-/// A VFIO container: the IOMMU's view of memory for the groups in it, type 1 version 2.
+/// A VFIO container: the IOMMU mappings of the groups in it, type 1 version 2.
 struct Container: ~Copyable {
   private let descriptor: Descriptor
   private let name: String
   private var space: AddressSpace
 
   /// Opens a container and puts a group into it.
-  /// - Throws: `FunctionError` when VFIO is not there, may not be used, or the IOMMU is not fit.
+  /// - Throws: `FunctionError` when VFIO is not there, may not be used, or the IOMMU is not suitable.
   init(for group: borrowing Group, of name: String, in tree: SystemTree) throws(FunctionError) {
     let path = "\(tree.dev)/vfio/vfio"
     let number = open(path, O_RDWR | O_CLOEXEC)
@@ -61,18 +61,18 @@ struct Container: ~Copyable {
     return address
   }
 
-  /// Takes away what `map` gave.
+  /// Removes a mapping made by `map`.
   mutating func unmap(_ address: UInt64, _ size: Int) {
     var request = vfio_iommu_type1_dma_unmap()
     request.argsz = UInt32(MemoryLayout.size(ofValue: request))
     request.iova = address
     request.size = UInt64(size)
-    // Addresses that the kernel would not take back are never given out again.
+    // Addresses that the kernel did not unmap are never used again.
     guard cm_ioctl(descriptor.number, cm_vfio_iommu_unmap_dma, &request) == 0 else { return }
     space.release(address, UInt64(size))
   }
 
-  /// Asks the IOMMU for the addresses and the page sizes (a bit each) it knows.
+  /// Reads the IOMMU's valid addresses and page sizes (a bit each).
   private static func readLimits(
     _ descriptor: Int32, _ name: String
   ) throws(FunctionError) -> (ranges: [ClosedRange<UInt64>], pageSizes: UInt64) {
@@ -81,7 +81,7 @@ struct Container: ~Copyable {
     guard cm_ioctl(descriptor, cm_vfio_iommu_get_info, &info) == 0 else {
       throw FunctionError("the IOMMU of \(name) does not describe itself", errno: errno)
     }
-    // The kernel says how much room the capabilities need; asked again with that, it fills them in.
+    // The kernel returns the size of the capabilities; a second call with that size returns them.
     let room = max(Int(info.argsz), MemoryLayout.size(ofValue: info))
     let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: room, alignment: 8)
     defer { bytes.deallocate() }
@@ -119,7 +119,7 @@ struct Container: ~Copyable {
   }
 }
 
-// What went wrong, and what mends it.
+// The errors, with their remedies.
 extension Container {
   private static func openError(_ path: String, code: Int32) -> FunctionError {
     switch code {

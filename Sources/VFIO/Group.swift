@@ -4,15 +4,16 @@ import PCI
 import PCIHost
 import SystemFiles
 
-/// A VFIO group: the functions that the IOMMU cannot tell apart, which one process opens together.
+/// A VFIO group: the functions that the IOMMU cannot isolate from each other, which one process opens
+/// together.
 struct Group: ~Copyable {
   private let descriptor: Descriptor
   private let path: String
   private let name: String
 
   /// Opens the group of a function.
-  /// - Throws: `FunctionError` when the function is in no group or not bound to vfio-pci, or when the group is held
-  ///   by another process, not permitted, or has members with other drivers.
+  /// - Throws: `FunctionError` when the function is in no group or not bound to vfio-pci, or when the group
+  ///   is held by another process, not permitted, or has members with other drivers.
   init(of function: FunctionInfo, in tree: SystemTree) throws(FunctionError) {
     let name = function.address.description
     guard let group = function.group else {
@@ -55,7 +56,8 @@ struct Group: ~Copyable {
     return number
   }
 
-  /// A group can be used only when no member has a driver that could move data behind the IOMMU's back.
+  /// A group can be used only when all members are bound to vfio-pci or to no driver: another driver's DMA
+  /// would share the IOMMU's mappings.
   private static func checkViable(
     _ descriptor: borrowing Descriptor, _ path: String, _ function: FunctionInfo, in tree: SystemTree
   ) throws(FunctionError) {

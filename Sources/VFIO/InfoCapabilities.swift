@@ -4,7 +4,7 @@ import CMachine
 struct InfoCapabilities: Sequence, IteratorProtocol {
   private let bytes: UnsafeRawBufferPointer
   private var offset: Int
-  /// How many may still come: a chain longer than its bytes has a loop.
+  /// How many more capabilities are possible: a chain longer than its bytes has a loop.
   private var left: Int
 
   /// The chain in `bytes`, the whole structure, that begins at `offset`; 0 for none.

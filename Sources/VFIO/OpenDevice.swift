@@ -1,14 +1,14 @@
 import CMachine
 import Glibc
 
-/// An opened VFIO device: its regions, interrupts and reset, as the kernel names them.
+/// An open VFIO device: its regions, interrupts and reset, with the kernel's indices.
 struct OpenDevice: ~Copyable {
   /// The device's descriptor, for region access at offsets that `Region` gives.
   let descriptor: Descriptor
 
-  /// A stretch of the device that is read, written or mapped through its descriptor.
+  /// A range of the device that is read, written or mapped through its descriptor.
   struct Region {
-    /// The size in bytes; 0 when the region is not there.
+    /// The size in bytes; 0 when the region does not exist.
     var size = 0
     /// Where it begins for pread, pwrite and mmap.
     var offset = 0
@@ -30,7 +30,7 @@ struct OpenDevice: ~Copyable {
     return Region(size: size, offset: offset, isMappable: isMappable)
   }
 
-  /// Whether only parts of a region may be mapped, as where an old kernel keeps the MSI-X table to itself.
+  /// Whether only parts of a region may be mapped, as with old kernels, which exclude the MSI-X table.
   private func hasHoles(_ info: vfio_region_info) -> Bool {
     let room = Int(info.argsz)
     guard info.flags & UInt32(VFIO_REGION_INFO_FLAG_CAPS) != 0, room > MemoryLayout.size(ofValue: info) else {
@@ -85,7 +85,8 @@ struct OpenDevice: ~Copyable {
     return cm_ioctl(descriptor.number, cm_vfio_device_set_irqs, &request) == 0 ? 0 : errno
   }
 
-  /// Lets interrupts `0..<eventfds.count` of the kind `index` signal eventfds, one each; none turns the kind off.
+  /// Connects interrupts `0..<eventfds.count` of the kind `index` to eventfds, one each; an empty array turns
+  /// the kind off.
   /// - Returns: 0, or the system's error number.
   func signal(_ index: UInt32, through eventfds: [Int32]) -> Int32 {
     let fixed = MemoryLayout<vfio_irq_set>.size

@@ -1,7 +1,8 @@
 import Glibc
 import PCI
 
-/// Registers of a region that cannot be mapped, reached by pread and pwrite on the device's descriptor: slow, but right.
+/// Registers of a region that cannot be mapped, accessed by pread and pwrite on the device's descriptor:
+/// slow, but correct.
 final class RegionAccess: RegisterAccess, ValueAccess {
   private var descriptor: Int32
   private let offset: Int
@@ -12,7 +13,7 @@ final class RegionAccess: RegisterAccess, ValueAccess {
     self.offset = offset
   }
 
-  /// Forgets the descriptor, as it is about to be closed: from here on the region reads as one that is gone.
+  /// Drops the descriptor, which is about to be closed: the region reads as all ones from now on.
   func retire() { descriptor = -1 }
 
   func load32(at offset: Int) -> UInt32 { load(at: offset) }
@@ -20,7 +21,8 @@ final class RegionAccess: RegisterAccess, ValueAccess {
   func store32(_ value: UInt32, at offset: Int) { store(value, at: offset) }
   func store64(_ value: UInt64, at offset: Int) { store(value, at: offset) }
 
-  /// The value at a byte offset of the region; all ones when it cannot be read, as from a device that is gone.
+  /// The value at a byte offset of the region; all ones when it cannot be read, as from a device that is
+  /// gone.
   func load<Value: FixedWidthInteger>(at offset: Int) -> Value {
     var value: Value = 0
     let size = MemoryLayout<Value>.size
@@ -28,7 +30,7 @@ final class RegionAccess: RegisterAccess, ValueAccess {
       ? Value(littleEndian: value) : ~0
   }
 
-  /// Stores a value at a byte offset of the region; a device that is gone does not care.
+  /// Stores a value at a byte offset of the region; a failure is ignored, as with a device that is gone.
   func store<Value: FixedWidthInteger>(_ value: Value, at offset: Int) {
     var value = value.littleEndian
     _ = pwrite(descriptor, &value, MemoryLayout<Value>.size, self.offset &+ offset)

@@ -4,13 +4,13 @@ import PCI
 import PCIHost
 import SystemFiles
 
-/// A PCI function reached through kernel VFIO's group and container interface.
+/// A PCI function through kernel VFIO's group and container interface.
 ///
-/// The function is this process's alone from `init` to `close`. DMA addresses come from the ranges that the IOMMU
-/// reports; memory is mapped an arena at a time.
+/// The process has the function exclusively from `init` to `close`. DMA addresses come from the ranges that
+/// the IOMMU reports; memory is mapped an arena at a time.
 public final class VFIOFunction: PCIFunction {
   public let name: String
-  /// The NUMA node it hangs on, where that is known.
+  /// Its NUMA node, where that is known.
   private let numaNode: Int?
 
   /// Nil once closed. Closing goes from the device to the group to the container.
@@ -21,7 +21,7 @@ public final class VFIOFunction: PCIFunction {
   private let configuration: ConfigurationAccess<RegionAccess>
   /// The BARs that are mapped, by index.
   private var mappings: [Int: UnsafeMutableRawPointer] = [:]
-  /// What goes through the descriptor an access at a time, configuration space included.
+  /// The regions accessed by pread and pwrite, configuration space included.
   private var accesses: [RegionAccess] = []
   private var eventfds: [Int32] = []
   private var removal: Int32 = -1
@@ -29,8 +29,8 @@ public final class VFIOFunction: PCIFunction {
   /// `BusErrorGuard.count` when the BARs were mapped last.
   private var busErrors = BusErrorGuard.count
 
-  /// Opens the function at an address, lets it answer in memory space, and keeps it from DMA.
-  /// - Throws: `FunctionError` saying what is missing and the command that mends it.
+  /// Opens the function at an address, enables its memory space, and disables its DMA.
+  /// - Throws: `FunctionError` with what is missing and the command that fixes it.
   public init(at address: FunctionAddress, in tree: SystemTree = SystemTree()) throws(FunctionError) {
     let info = try Discovery.function(at: address, in: tree)
     name = address.description
@@ -96,7 +96,8 @@ extension VFIOFunction {
     enableMemorySpace()
   }
 
-  /// Has the kernel write the BARs anew, which a reset of the link has cleared, and maps again what bus errors took away.
+  /// Has the kernel restore the BARs, which a reset of the link has cleared, and maps again the pages that
+  /// `BusErrorGuard` has replaced.
   public func restoreChannel() {
     enableMemorySpace()
     guard BusErrorGuard.count != busErrors, let descriptor = device?.descriptor.number else { return }
@@ -115,7 +116,7 @@ extension VFIOFunction {
     try openBAR(index, mapped: true)
   }
 
-  /// Opens a BAR, mapped where that is wanted and possible, and otherwise by an access at a time.
+  /// Opens a BAR: mapped if `mapped` and the kernel allow it, otherwise by pread and pwrite.
   func openBAR(_ index: Int, mapped: Bool) throws(FunctionError) -> RegisterWindow {
     let region = (0...5).contains(index) ? device?.region(UInt32(index)) : nil
     guard let region, region.size > 0, let descriptor = device?.descriptor.number else {
@@ -140,7 +141,7 @@ extension VFIOFunction {
 // DMA.
 extension VFIOFunction {
   public func map(_ arena: DMAArena) throws(FunctionError) {
-    // The kernel gives the memory that is still missing while it maps it.
+    // The kernel allocates the missing pages while it maps them.
     if let numaNode { NUMA.prefer(numaNode, for: arena.base, size: arena.size) }
     guard let iova = try container?.map(arena.base, arena.size) else {
       throw FunctionError("\(name) is closed", errno: ENODEV)
@@ -184,7 +185,8 @@ extension VFIOFunction {
 
   public var errorDescriptor: Int32? { busError >= 0 ? busError : nil }
 
-  /// An eventfd for the only interrupt of a kind; negative where the kernel, or the function, has none such.
+  /// An eventfd for the only interrupt of a kind; negative where the kernel or the function has no such
+  /// interrupt.
   private func listen(for index: some BinaryInteger) -> Int32 {
     let kind = UInt32(truncatingIfNeeded: index)
     guard let count = device?.interruptCount(kind), count > 0 else { return -1 }
@@ -194,7 +196,7 @@ extension VFIOFunction {
     return -1
   }
 
-  /// Has the kernel do what it does when the bus reports an error of the function.
+  /// Triggers the kernel's notification of a bus error of the function.
   /// - Returns: 0, or the system's error number.
   func showBusError() -> Int32 { device?.fire(UInt32(VFIO_PCI_ERR_IRQ_INDEX)) ?? ENODEV }
 }

@@ -3,9 +3,10 @@ import EmulatedController
 import Glibc
 import PCI
 
-/// A DMA region of a client: memory of its own, mapped here, or room for copies of it where the client passed no descriptor.
+/// A DMA region of a client: the client's memory, mapped here, or room for copies of it where the client
+/// passed no descriptor.
 final class DMARegion {
-  /// Where the device finds it.
+  /// Its address for the device.
   let address: UInt64
   /// Its size in bytes.
   let size: UInt64
@@ -13,10 +14,11 @@ final class DMARegion {
   let isRemote: Bool
   let base: UnsafeMutableRawPointer
 
-  /// The largest region of remote memory: room is taken only as it is used, but addresses are not without end.
+  /// The largest region of remote memory: pages are allocated only when used, but the address space is
+  /// limited.
   private static let remoteLimit = 1 << 42
 
-  /// Maps `size` bytes from `offset` of a file on, which has to be memory (`PassedFile`).
+  /// Maps `size` bytes of a file from `offset` on; the file has to be memory (`PassedFile`).
   /// - Throws: the system's error number: EINVAL when the file does not have them.
   init(
     _ descriptor: Int32, offset: UInt64, size: UInt64, at address: UInt64, access: HostAccess
@@ -30,7 +32,7 @@ final class DMARegion {
     guard let base = mmap(nil, length, protection, MAP_SHARED, descriptor, start), base != MAP_FAILED else {
       throw DMARegionError(errno: errno)
     }
-    // The client may cut its file short at any time.
+    // The client may truncate its file at any time.
     guard BusErrorGuard.protect(base, size: length) else {
       munmap(base, length)
       throw DMARegionError(errno: ENOMEM)
@@ -41,7 +43,7 @@ final class DMARegion {
     isRemote = false
   }
 
-  /// Takes room for copies of `size` bytes.
+  /// Reserves room for copies of `size` bytes.
   init(remote size: UInt64, at address: UInt64) throws(DMARegionError) {
     guard let length = Int(exactly: size), length <= Self.remoteLimit else {
       throw DMARegionError(errno: EINVAL)
@@ -61,7 +63,7 @@ final class DMARegion {
     munmap(base, Int(size))
   }
 
-  /// Gives the memory of copies back; to be called while none is in use.
+  /// Frees the memory of copies; to be called while none is in use.
   func releaseCopies() {
     if isRemote { madvise(base, Int(size), MADV_DONTNEED) }
   }

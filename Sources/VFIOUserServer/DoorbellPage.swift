@@ -2,10 +2,10 @@ import CMachine
 import Glibc
 import PCI
 
-/// BAR 0's doorbells as memory that a client maps: a file as large as the BAR, of which the part from the doorbells on
-/// is used.
+/// BAR 0's doorbells as memory that a client maps: a file as large as the BAR, of which the part from the
+/// doorbells on is used.
 final class DoorbellPage {
-  /// The descriptor to pass on.
+  /// The descriptor to pass to the client.
   let descriptor: Int32
   /// The file's first byte.
   let base: UnsafeMutableRawPointer

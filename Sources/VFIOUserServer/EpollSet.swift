@@ -2,7 +2,7 @@ import CMachine
 import Glibc
 import PCI
 
-/// An epoll set: what the server sleeps on.
+/// An epoll set that the server sleeps on.
 struct EpollSet: ~Copyable {
   /// Readable while one of the set is.
   let descriptor: Int32
@@ -32,7 +32,8 @@ struct EpollSet: ~Copyable {
 
   func remove(_ other: Int32) { epoll_ctl(descriptor, EPOLL_CTL_DEL, other, nil) }
 
-  /// Sleeps until a descriptor is readable or `timeout` nanoseconds have passed; for ever when that is negative.
+  /// Sleeps until a descriptor is readable or `timeout` nanoseconds have passed; for ever when that is
+  /// negative.
   /// - Returns: the descriptors that are readable.
   func wait(timeout: Int64) -> [Int32] {
     let count = Int(cm_epoll_wait_ns(descriptor, events, Int32(Self.limit), timeout))

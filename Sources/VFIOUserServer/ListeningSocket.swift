@@ -3,16 +3,17 @@ import Glibc
 import PCI
 import VFIOUser
 
-/// The socket clients connect to. Its path is removed at the end.
+/// The socket that clients connect to. Its path is removed at the end.
 final class ListeningSocket {
-  /// How many clients may wait to be taken.
+  /// How many clients may wait to be accepted.
   static let backlog: Int32 = 8
 
   let descriptor: Int32
   private let path: String
 
-  /// Makes the socket; one that a server left behind that is no more is replaced.
-  /// - Throws: `FunctionError` when a server listens there, something else has that name, or the system refuses.
+  /// Makes the socket, replacing one left behind by a server that has ended.
+  /// - Throws: `FunctionError` when a server listens there, the path is another kind of file, or the kernel
+  ///   refuses.
   init(_ path: String, mode: UInt32) throws(FunctionError) {
     guard let address = SocketAddress(path) else {
       throw FunctionError(
@@ -27,7 +28,7 @@ final class ListeningSocket {
       close(descriptor)
       throw Self.error(path, code)
     }
-    // Nobody can connect before it listens, and then the permissions are right.
+    // Clients cannot connect before listen, and the permissions are set before that.
     guard chmod(path, mode) == 0, listen(descriptor, Self.backlog) == 0, cm_set_nonblocking(descriptor) == 0
     else {
       let code = errno
@@ -40,14 +41,15 @@ final class ListeningSocket {
   }
 
   deinit {
-    // In this order: a server that is started meanwhile finds this one, or nothing, and its own socket is not removed.
+    // Unlinked before it is closed: a server started meanwhile finds this one or no socket, so its own socket
+    // is not removed here.
     unlink(path)
     close(descriptor)
   }
 
   /// The next client; nil when none waits.
   /// - Parameters:
-  ///   - patience: how long the client may take to send or to take a message (ns).
+  ///   - patience: how long the client may take to send or to receive a message (ns).
   ///   - interruption: a descriptor that ends every wait for the client once it is readable.
   func accept(patience: UInt64, interruption: Int32) -> MessageSocket? {
     let client = Glibc.accept(descriptor, nil, nil)
@@ -58,7 +60,7 @@ final class ListeningSocket {
       patience: patience, interruption: interruption)
   }
 
-  /// Removes a socket that nobody listens at.
+  /// Removes a socket on which no process listens.
   private static func removeStale(_ path: String, _ address: SocketAddress) throws(FunctionError) {
     var status = stat()
     guard lstat(path, &status) == 0 else { return }

@@ -1,14 +1,14 @@
 import CMachine
 
-/// How a server divides its time between looking and sleeping.
+/// How a server divides its time between polling and sleeping.
 ///
-/// Doorbells in shared memory tell nobody of a store, so they are looked at: without a pause while there is work, and
-/// after `spinTime` without any with pauses that grow with the time since, up to 2 ms. A server without such doorbells,
-/// or whose controller is not enabled, sleeps until a descriptor wakes it.
+/// A store to a doorbell in shared memory wakes no thread, so doorbells are polled: without a pause while
+/// there is work, and after `spinTime` without work with pauses that grow with the time since, up to 2 ms. A
+/// server without such doorbells, or whose controller is not enabled, sleeps until a descriptor wakes it.
 struct PollSchedule {
-  /// When the controller wants `service`, in monotonic ns.
+  /// When the controller needs `service`, in monotonic ns.
   var due: UInt64 = .max
-  /// Whether it is time to look at the sockets although there is no time to sleep.
+  /// Whether to check the sockets now although the server does not sleep.
   private(set) var looksAtSockets = false
 
   private let spins: Bool
@@ -17,13 +17,13 @@ struct PollSchedule {
   private var lastLook: UInt64 = 0
   private var turns: UInt32 = 0
 
-  /// The clock is read once in so many turns without work.
+  /// The clock is read once in this many turns without work.
   private static let turnsPerLook: UInt32 = 32
-  /// The sockets are looked at once in so many nanoseconds.
+  /// The interval between checks of the sockets, in nanoseconds.
   private static let lookInterval: UInt64 = 50_000
   private static let shortestRest: UInt64 = 20_000
   private static let longestRest: UInt64 = 2_000_000
-  /// A rest is this part of the time without work.
+  /// A pause is the time since the last work divided by this.
   private static let restShare: UInt64 = 16
 
   init(_ options: ServerOptions) {
@@ -34,8 +34,8 @@ struct PollSchedule {
   /// How long to sleep, in nanoseconds: 0 not at all, negative until woken.
   /// - Parameters:
   ///   - isBusy: whether there was work in this turn.
-  ///   - isPolled: whether doorbells have to be looked at.
-  ///   - isAwaited: whether the controller waits for a time or a thread.
+  ///   - isPolled: whether doorbells have to be polled.
+  ///   - isAwaited: whether the controller waits for a due time or a worker thread.
   @inline(__always)
   mutating func sleepTime(after isBusy: Bool, isPolled: Bool, isAwaited: Bool) -> Int64 {
     turns &+= 1
@@ -53,7 +53,7 @@ struct PollSchedule {
   @inline(never)
   private mutating func considerSleep(_ isBusy: Bool, _ isPolled: Bool, _ isAwaited: Bool) -> Int64 {
     let now = cm_monotonic_ns()
-    // Work that was done in a turn that did not read the clock counts as done now.
+    // Work done in a turn that did not read the clock is dated now.
     if isBusy || lastWork == 0 { lastWork = now }
     let idle = now &- lastWork
     if isBusy || isPolled && idle < spinTime {

@@ -4,30 +4,30 @@ import Glibc
 import PCI
 import VFIOUser
 
-/// A client's memory that could not be mapped, reached by asking the client.
+/// A client's memory that could not be mapped, accessed by requests to the client.
 ///
-/// While an answer is awaited the client may send requests of its own; they are kept for later, in order.
+/// While the server waits for a reply the client may send requests; they are queued, in order.
 final class RemoteHost: RemoteMemory {
-  /// How many requests a client may send meanwhile.
+  /// How many requests a client may have queued.
   private static let delayedLimit = 64
 
   private unowned let session: Session
   private var identifier: UInt16 = 0
   private var delayed: [Message] = []
-  /// Bytes that went back and forth since the copies were last given back.
+  /// Bytes transferred since the copies were last freed.
   private(set) var traffic = 0
-  /// Whether the client has not answered, and so cannot be asked any more.
+  /// Whether the client has failed to reply, so that no more requests are sent.
   private(set) var isLost = false
 
   init(_ session: Session) { self.session = session }
 
-  /// The next request that came while an answer was awaited.
+  /// The next queued request.
   func takeDelayed() -> Message? { delayed.isEmpty ? nil : delayed.removeFirst() }
 
-  /// Whether such a request waits.
+  /// Whether a request is queued.
   var hasDelayed: Bool { !delayed.isEmpty }
 
-  /// To be called when the copies were given back.
+  /// To be called when the copies were freed.
   func forgetTraffic() { traffic = 0 }
 
   private var pieceLimit: Int { max(1, min(session.limits?.maximumTransfer ?? 1, Session.transferLimit)) }
@@ -49,7 +49,7 @@ final class RemoteHost: RemoteMemory {
     }
   }
 
-  /// A transfer in pieces of what the client can take, all of them in the time that a client has.
+  /// Splits a transfer into pieces within the client's limit, all with one deadline.
   private func pieces(_ count: Int, _ body: (Int, Int, Deadline) -> Bool) -> Bool {
     let deadline = Deadline(in: session.patience)
     var offset = 0
@@ -62,7 +62,7 @@ final class RemoteHost: RemoteMemory {
     return true
   }
 
-  /// Sends a request and waits for the answer; nil when there is none, or it is a refusal.
+  /// Sends a request and waits for the reply; nil when there is none, or it is an error.
   private func ask(_ command: MessageCommand, _ access: DMAAccess, by deadline: Deadline) -> DMAAccess? {
     guard !isLost else { return nil }
     identifier &+= 1
@@ -70,7 +70,8 @@ final class RemoteHost: RemoteMemory {
       try session.socket.send(
         identifier: identifier, command: command.rawValue, payload: access.encoded, by: deadline)
       while true {
-        // Even for an answer that is there already: one that always is keeps the server from ending no more than one that never comes.
+        // Waits even when a reply is there already, because the wait also checks for the server's end: a
+        // client that always replies at once must not prevent it.
         guard try session.socket.wait(until: deadline) else { return lose() }
         guard let message = try session.socket.receive() else { continue }
         if message.header.flags.isRequest {

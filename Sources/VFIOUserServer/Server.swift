@@ -7,7 +7,8 @@ import VFIOUser
 
 /// Serves an emulated controller at a socket, to one client at a time.
 ///
-/// The server belongs to the thread that calls `run`; `stop` may be called from any, and from a signal handler.
+/// The server belongs to the thread that calls `run`; `stop` may be called from any, and from a signal
+/// handler.
 public final class Server: @unchecked Sendable {
   /// The socket's path.
   public let path: String
@@ -16,21 +17,22 @@ public final class Server: @unchecked Sendable {
   private let doorbells: DoorbellPage?
   private let options: ServerOptions
   private let epoll: EpollSet
-  /// Readable once the server is to end.
+  /// Readable once the server has to end.
   private let ends: EpollSet
   private var session: Session?
-  /// Eventfds: that the server is to end, and that a thread's work has.
+  /// Eventfds: for `stop`, and for the end of a worker thread's job.
   private let stopDescriptor: Int32
   private let workDescriptor: Int32
   private var isStopped = false
 
-  /// Called on the server's thread with what happens: clients that come and go.
+  /// Called on the server's thread when a client connects or disconnects.
   public var report: (String) -> Void = { _ in }
-  /// Called on the server's thread with why a client cannot use the server, where the person who set it up has to mend that.
+  /// Called on the server's thread with the reason why a client cannot use the server, where the operator has
+  /// to fix it.
   public var warn: (String) -> Void = { _ in }
 
   /// Listens at a socket.
-  /// - Parameter controller: what is served; it is closed when `run` returns.
+  /// - Parameter controller: the controller to serve; it is closed when `run` returns.
   /// - Throws: `FunctionError` when the socket cannot be made.
   public init(
     _ controller: EmulatedController, socket path: String, options: ServerOptions = ServerOptions()
@@ -62,7 +64,7 @@ public final class Server: @unchecked Sendable {
     _ = write(stopDescriptor, &one, 8)
   }
 
-  /// Serves until `stop`. The controller is closed then, and its image may be used by others.
+  /// Serves until `stop`. The controller is closed then, and its image unlocked.
   /// - Parameter descriptor: a descriptor that ends the server too, once it is readable.
   public func run(until descriptor: Int32? = nil) {
     if let descriptor { ends.add(descriptor) }
@@ -76,10 +78,10 @@ public final class Server: @unchecked Sendable {
     controller.close()
   }
 
-  /// Whether somebody may store to doorbells that nothing else tells of.
+  /// Whether a client may store to shared doorbells, which have to be polled.
   private var isPolled: Bool { doorbells != nil && session != nil && controller.isRunning }
 
-  /// Does what the doorbells, the clock and the threads have brought.
+  /// Handles doorbells, due times and results of worker threads.
   /// - Returns: whether there was anything.
   @inline(__always)
   private func work(_ schedule: inout PollSchedule) -> Bool {
@@ -93,7 +95,7 @@ public final class Server: @unchecked Sendable {
     return isBusy
   }
 
-  /// Sleeps for so many nanoseconds at most, and sees to what has come in on the sockets.
+  /// Sleeps for `rest` nanoseconds at most, and handles what has arrived on the sockets.
   private func waitForMessages(for rest: Int64) {
     for descriptor in epoll.wait(timeout: limited(rest)) {
       switch descriptor {
@@ -106,34 +108,35 @@ public final class Server: @unchecked Sendable {
       default: receive()
       }
     }
-    // What the former client has said comes first: that it has left makes room for the next.
+    // The current client's messages come first: its end makes room for the next.
     if hasDelayed || session?.socket.isLate == true || session?.remote.isLost == true { receive() }
     acceptClients()
     releaseCopies()
   }
 
-  /// A rest that is over when the message that is coming in has to be there.
+  /// `rest`, limited by the deadline of the message being received.
   private func limited(_ rest: Int64) -> Int64 {
     guard let left = session?.socket.due?.nanoseconds else { return rest }
     return rest < 0 ? Int64(clamping: left) : min(rest, Int64(clamping: left))
   }
 
-  /// Whether the client has sent something while it was asked for memory.
+  /// Whether requests of the client were queued during a memory access.
   private var hasDelayed: Bool { session?.remote.hasDelayed == true }
 
   private func receive() {
     do throws(SocketError) { try session?.receive() } catch {
-      endSession(error == .closed ? "the client has left" : "the client was sent away: \(error)")
+      endSession(error == .closed ? "the client has left" : "the client was disconnected: \(error)")
     }
   }
 
   private func acceptClients() {
-    // No more at once than can wait: whoever connects without end does not keep the server from all else.
+    // No more at once than the backlog, so that clients that connect without end do not starve the rest of
+    // the server.
     for _ in 0..<ListeningSocket.backlog {
       guard let socket = listener.accept(patience: options.patience, interruption: ends.descriptor) else {
         return
       }
-      // One that has left without our hearing of it yet is no reason to turn the next away.
+      // The current client may have left unnoticed; the next must not be refused for it.
       if session != nil { receive() }
       guard session == nil else {
         Self.refuseClient(socket)
@@ -144,11 +147,11 @@ public final class Server: @unchecked Sendable {
       socket.expect()
       self.session = session
       epoll.add(socket.descriptor)
-      report("a client has come")
+      report("a client has connected")
     }
   }
 
-  /// Answers a client's first message, that may not have come yet, with EBUSY.
+  /// Answers a client's first message, which may not have arrived yet, with EBUSY.
   private static func refuseClient(_ socket: MessageSocket) {
     try? socket.send(
       identifier: 0, command: MessageCommand.version.rawValue, flags: [.reply, .error], errno: UInt32(EBUSY))
@@ -162,7 +165,7 @@ public final class Server: @unchecked Sendable {
     report(reason)
   }
 
-  /// Gives the memory of remote memory's copies back now and then, between commands.
+  /// Frees the copies of remote memory now and then, between commands.
   private func releaseCopies() {
     let limit = 64 << 20
     guard let session, session.remote.traffic > limit, !controller.awaitsService else { return }

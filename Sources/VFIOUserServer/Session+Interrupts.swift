@@ -16,7 +16,7 @@ extension Session {
   }
 
   func setInterrupts(_ request: SetInterrupts, _ descriptors: PassedDescriptors) throws(Refusal) -> Answer {
-    // Nothing of any other kind can be on, so there is nothing to turn off.
+    // Interrupts of other kinds are never on, so turning them off does nothing.
     guard request.index == InterruptKind.msix else {
       guard request.index < InterruptKind.count, request.count == 0 else { throw Refusal(EINVAL) }
       return Answer()
@@ -32,14 +32,14 @@ extension Session {
       guard descriptors.count == range.count || descriptors.count == 0 else { throw Refusal(EINVAL) }
       for vector in range { controller.connectInterrupt(vector, to: try eventfd(descriptors)) }
     default:
-      // To mask, or to raise an interrupt by hand, is not for eventfds that the client owns.
+      // Masking and triggering interrupts are not supported.
       throw Refusal(ENOTSUP)
     }
     return Answer()
   }
 
-  /// The next descriptor; -1 when there is none. Writing to anything but an eventfd that does not block could stop the
-  /// server or end it.
+  /// The next descriptor; -1 when there is none. It must be a non-blocking eventfd: a write to any other file
+  /// could block or end the server.
   private func eventfd(_ descriptors: PassedDescriptors) throws(Refusal) -> Int32 {
     guard let descriptor = descriptors.first else { return -1 }
     guard PassedFile.isEventfd(descriptor), cm_set_nonblocking(descriptor) == 0 else { throw Refusal(EINVAL) }

@@ -27,13 +27,13 @@ extension Session {
     do throws(DMARegionError) {
       guard let descriptor else { return try DMARegion(remote: request.length, at: request.address) }
       guard PassedFile.isMemory(descriptor) else { throw refuseFile() }
-      // The mapping keeps the file.
+      // The mapping keeps the file open.
       return try DMARegion(
         descriptor, offset: request.offset, size: request.length, at: request.address, access: access)
     } catch { throw Refusal(error.errno) }
   }
 
-  /// Says once what is wrong, as a client that shows its user the error number alone leaves them no way to find out.
+  /// Warns once with the reason, since a client may show its user only the error number.
   private func refuseFile() -> DMARegionError {
     warn(
       "the client's memory is refused: it is neither a memfd nor a file on tmpfs or hugetlbfs; with QEMU use memory-backend-memfd"
@@ -55,7 +55,7 @@ extension Session {
     guard request.flags == 0 else { throw Refusal(EINVAL) }
     let index = dmaRegions.firstIndex { $0.address == request.address && $0.size == request.length }
     guard let index else { throw Refusal(ENOENT) }
-    // What lies there is no longer touched when this returns.
+    // The controller no longer accesses the memory when this returns.
     controller.unmapMemory(at: request.address)
     dmaRegions.remove(at: index)
     return Answer(payload: request.encoded)

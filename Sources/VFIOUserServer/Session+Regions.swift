@@ -27,7 +27,7 @@ extension Session {
     }
     info.argumentSize = UInt32(info.fullSize)
     var payload = info.encoded
-    // A client with less room learns from argsz how much it needs.
+    // A client with less room gets the size it needs in argsz.
     if request.argumentSize < info.argumentSize {
       payload = Array(payload[..<RegionInfo.size])
       descriptors = []
@@ -63,7 +63,7 @@ extension Session {
         .encoded)
   }
 
-  /// Where an access lies, if it does so within its region.
+  /// The offset and size of an access; throws when it is not within its region.
   private func place(of request: RegionAccessMessage) throws(Refusal) -> (offset: Int, count: Int) {
     guard request.region < Region.count else { throw Refusal(EINVAL) }
     let (size, count) = (size(of: request.region), Int(request.count))
@@ -73,7 +73,7 @@ extension Session {
     return (offset, count)
   }
 
-  /// Registers are read and written in whole dwords; so long as they are aligned, several at once.
+  /// Registers are read and written in whole, aligned dwords, several at once.
   private func readRegisters(_ offset: Int, _ count: Int) throws(Refusal) -> [UInt8] {
     guard offset % 4 == 0, count % 4 == 0, count <= 4096 else {
       // Parts of a register, as a guest may read them.

@@ -5,35 +5,35 @@ import NVMeSpec
 import PCI
 import VFIOUser
 
-/// One client's use of the controller, from its connection to its end.
+/// One client's session with the controller, from connecting to disconnecting.
 ///
-/// A request that makes no sense is refused with an error reply; a client whose messages cannot be told apart any more
-/// loses the connection. Neither harms the server.
+/// An invalid request is refused with an error reply; a client whose byte stream no longer splits into
+/// messages is disconnected. Neither harms the server.
 final class Session {
-  /// The largest message in bytes: what a region or DMA access may carry, and a page for all else.
+  /// The largest message in bytes: the most data of a region or DMA access, and a page for all else.
   static let messageLimit: UInt32 = UInt32(transferLimit) + 4096
   /// The most data of a region or DMA access in bytes.
   static let transferLimit = 1 << 20
   /// The most descriptors of a message.
   static let descriptorLimit = 64
-  /// The most stretches of memory: a mapping more costs time at every access that misses.
+  /// The most memory mappings: each one more costs time at every access that misses the cached one.
   static let mappingLimit = 200
 
   let socket: MessageSocket
   let controller: EmulatedController
   /// The doorbells' memory; nil when it is not offered.
   let doorbells: DoorbellPage?
-  /// BAR 4, the MSI-X table, which is memory and nothing more.
+  /// BAR 4, the MSI-X table, which is plain memory.
   var table: [UInt8]
-  /// The client's memory, by where the device finds it.
+  /// The client's memory, by the device's addresses.
   var dmaRegions: [DMARegion] = []
-  /// What the client can take, once it has said so.
+  /// The client's limits, once it has sent its version.
   var limits: VersionMessage.Capabilities?
-  /// How long the client may take to give or take memory (ns).
+  /// How long the client may take to answer a memory access (ns).
   let patience: UInt64
-  /// Asks the client for memory that could not be mapped.
+  /// Accesses the client's memory that could not be mapped.
   private(set) lazy var remote = RemoteHost(self)
-  /// Called once with why the client's memory is refused, where the error number does not say it.
+  /// Called once with the reason why the client's memory is refused, where the error number does not show it.
   var warn: (String) -> Void = { _ in }
 
   init(
@@ -47,12 +47,12 @@ final class Session {
     controller.remoteMemory = remote
   }
 
-  /// How many messages are taken at once, so that a client which sends without end does not keep the server from all
-  /// else.
+  /// How many messages are handled at once, so that a client that sends without end does not starve the rest
+  /// of the server.
   private static let batch = 64
 
-  /// Takes what the client has sent so far and does it.
-  /// - Throws: what ends the session.
+  /// Handles the messages received so far.
+  /// - Throws: the error that ends the session.
   func receive() throws(SocketError) {
     for _ in 0..<Self.batch {
       guard let message = try next() else { break }
@@ -66,7 +66,7 @@ final class Session {
     return try socket.receive()
   }
 
-  /// Takes everything from the client: its memory is no longer touched and its eventfds are closed.
+  /// Ends the session: the client's memory is no longer accessed and its eventfds are closed.
   func end() {
     controller.detachHost()
     controller.remoteMemory = nil
@@ -75,7 +75,7 @@ final class Session {
 
   // MARK: Requests
 
-  /// How a request ended that was not refused.
+  /// The reply to a successful request.
   struct Answer {
     var payload: [UInt8] = []
     var descriptors: [Int32] = []
@@ -94,7 +94,7 @@ final class Session {
     do throws(Refusal) { answer = try self.answer(message) } catch {
       let flags: MessageHeader.Flags = [.reply, .error]
       if wantsReply { try send(message, flags: flags, errno: UInt32(error.errno)) }
-      // Without a version there is nothing to go on with.
+      // A client that did not agree on a version first is disconnected.
       guard limits != nil else { throw .closed }
       return
     }
@@ -117,7 +117,7 @@ final class Session {
     guard (limits == nil) == (command == .version) else { throw Refusal(EINVAL) }
     let payload = message.payload
     let descriptors = message.descriptors
-    // SPDK's client sends the file along when it takes memory back; it is not looked at.
+    // SPDK's client passes the file with `dmaUnmap` too, where it is ignored.
     guard descriptors.count == 0 || [.dmaMap, .dmaUnmap, .setInterrupts].contains(command) else {
       throw Refusal(EINVAL)
     }

@@ -11,8 +11,8 @@ import Testing
 
 /// Every status a controller can give, on every command the driver sends: what the caller sees of it.
 @Suite struct FaultMatrixTests {
-  /// The error number of a status code as Linux' `nvme_error_status` and block layer give it, by the numbers of the
-  /// specification.
+  /// The error number of a status code as Linux' `nvme_error_status` and block layer give it, by the numbers
+  /// of the specification.
   private static func errno(_ code: UInt16) -> Int32 {
     switch code {
     case 0x081: ENOSPC

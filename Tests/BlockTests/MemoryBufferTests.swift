@@ -62,8 +62,8 @@ import Testing
     device.close()
   }
 
-  /// After any reset, of the function too, the buffer gets its address again and the queues are made anew in it; what was
-  /// in flight is submitted there once more.
+  /// After any reset, of the function too, the buffer gets its address again and the queues are made anew in
+  /// it; what was in flight is submitted there once more.
   @Test(arguments: [FaultAction.fatal, .resetItself, .loseCompletion]) func itComesBackAfterAReset(
     _ fault: FaultAction
   ) throws {

@@ -8,8 +8,8 @@ import Testing
 
 @testable import Block
 
-/// A device that loses power while it is used: what was written and not flushed is looked for, and a flush succeeds only when all
-/// that it covers is there.
+/// A device that loses power while it is used: what was written and not flushed is looked for, and a flush
+/// succeeds only when all that it covers is there.
 @Suite struct PowerLossTests {
   private func open(
     _ configure: (inout EmulatedController.Configuration) -> Void = { _ in }
@@ -138,8 +138,8 @@ import Testing
     device.close()
   }
 
-  /// Writes, discards, flushes and losses of power in any order: a device that is taken for whole holds what was written to it last,
-  /// and one that is not lacks something.
+  /// Writes, discards, flushes and losses of power in any order: a device that is taken for whole holds what
+  /// was written to it last, and one that is not lacks something.
   @Test("Whatever is lost is found, and nothing else", arguments: 0..<100)
   func anything(seed: Int) throws {
     var random = SplitMix(seed: UInt64(seed))

@@ -188,8 +188,8 @@ import Testing
 
   // MARK: Links that go down
 
-  /// The time a link is down, whether that resets the controller, and whether it is noticed, being longer than the interval at
-  /// which the driver looks.
+  /// The time a link is down, whether that resets the controller, and whether it is noticed, being longer
+  /// than the interval at which the driver looks.
   @Test(arguments: [
     (100_000_000, false), (100_000_000, true), (3 * second, false), (3 * second, true), (20 * second, false),
     (20 * second, true), (599 * second, false), (599 * second, true),

@@ -69,8 +69,8 @@ import Testing
     device.close()
   }
 
-  /// A thread of the controller makes itself heard through the interrupt. Preparing to sleep takes that back, and so has
-  /// to look at what the thread has done.
+  /// A thread of the controller makes itself heard through the interrupt. Preparing to sleep takes that back,
+  /// and so has to look at what the thread has done.
   @Test func whatAThreadHasDoneMeanwhileIsSeen() throws {
     let path = "/var/tmp/varve-sleep-\(UInt64.random(in: .min ... .max)).img"
     let file = open(path, O_RDWR | O_CREAT, 0o600)

@@ -41,8 +41,8 @@ public final class BlockDriver {
     for completion in completions { ends[completion.tag] = completion.errno }
   }
 
-  /// Polls until everything submitted has ended, moving time to the device's next deadline whenever it has nothing
-  /// to say.
+  /// Polls until everything submitted has ended, moving time to the device's next deadline whenever it has
+  /// nothing to say.
   /// - Returns: false when the device would never have come back.
   @discardableResult
   public func drain() -> Bool {

@@ -4,8 +4,8 @@ import Glibc
 import NVMeSpec
 import PCI
 
-/// The emulated controller behind registers that lie in mapped memory, as those of hardware do, which can be taken
-/// away under the driver.
+/// The emulated controller behind registers that lie in mapped memory, as those of hardware do, which can be
+/// taken away under the driver.
 public final class MappedController: DeviceFunction {
   public let device: EmulatedController
   private let descriptor: Int32
@@ -22,7 +22,8 @@ public final class MappedController: DeviceFunction {
   ]
 
   /// Registers for a controller.
-  /// - Parameter needsService: whether the driver lends it its processor; otherwise the test does, by `service`.
+  /// - Parameter needsService: whether the driver lends it its processor; otherwise the test does, by
+  ///   `service`.
   public init(_ device: EmulatedController, needsService: Bool = true) throws(FunctionError) {
     self.device = device
     self.needsService = needsService

@@ -1,8 +1,9 @@
 import EmulatedController
 import PCI
 
-/// The emulated controller as hardware that works by itself, but only at the moments when a test lets it: `moment` is
-/// called whenever the driver touches the function, before and after, and whenever the test says so.
+/// The emulated controller as hardware that works by itself, but only at the moments when a test lets it:
+/// `moment` is called whenever the driver touches the function, before and after, and whenever the test says
+/// so.
 public final class StepwiseController: DeviceFunction, RegisterAccess {
   public let device: EmulatedController
   /// What may happen at a moment: nothing, or one or several calls of `step`.

@@ -43,7 +43,8 @@ import Testing
     #expect(error?.problem.contains(option.prefix(6)) == true)
   }
 
-  /// What mount(8) gives its helper at a remount without a line of fstab: the options that the kernel shows, and the new ones.
+  /// What mount(8) gives its helper at a remount without a line of fstab: the options that the kernel shows,
+  /// and the new ones.
   @Test func whatTheKernelShowsIsTaken() throws {
     let options = try MountOptions([
       "remount,rw,relatime,user_id=0,group_id=0,default_permissions,allow_other,max_read=524288,blksize=4096,ro"

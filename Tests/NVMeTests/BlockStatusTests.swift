@@ -4,7 +4,8 @@ import Testing
 
 @testable import NVMe
 
-/// Linux' `nvme_error_status` and `blk_status_to_errno`, by number: every code that is not here is an I/O error.
+/// Linux' `nvme_error_status` and `blk_status_to_errno`, by number: every code that is not here is an I/O
+/// error.
 private let linux: [UInt16: Int32] = [
   0x000: 0,
   0x001: EOPNOTSUPP, 0x002: EOPNOTSUPP, 0x00b: EOPNOTSUPP, 0x180: EOPNOTSUPP,

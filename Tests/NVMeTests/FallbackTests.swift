@@ -24,7 +24,8 @@ import Testing
     #expect(controller.failure == nil && machine.device.mappedArenas == 0)
   }
 
-  /// Whichever Identify it is that never ends, the bring-up takes seconds where it can do without, and fails in time otherwise.
+  /// Whichever Identify it is that never ends, the bring-up takes seconds where it can do without, and fails
+  /// in time otherwise.
   @Test func descriptorsThatNeverComeArePassedOver() throws {
     var passedOver = 0
     for skipping in 0..<6 {

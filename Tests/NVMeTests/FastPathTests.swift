@@ -8,8 +8,8 @@ import Testing
 
 @testable import NVMe
 
-/// Commands to a controller with registers in memory and a processor of its own, as hardware has: nearly all of them take
-/// the fast path, and everything else has to be told apart from them.
+/// Commands to a controller with registers in memory and a processor of its own, as hardware has: nearly all
+/// of them take the fast path, and everything else has to be told apart from them.
 @Suite struct FastPathTests {
   /// A controller, ready, whose queue pairs take the fast path where the machine's counter can be trusted.
   private final class Bench {
@@ -62,8 +62,8 @@ import Testing
     bench.controller.close()
   }
 
-  /// Any number of commands at a time, polled for with any limit, among completions that belong to none, come twice, are
-  /// errors or name a wrong head: each command ends once, as it should.
+  /// Any number of commands at a time, polled for with any limit, among completions that belong to none, come
+  /// twice, are errors or name a wrong head: each command ends once, as it should.
   @Test(arguments: 1...6 as ClosedRange<UInt64>)
   func everyCommandEndsOnceAsItShould(seed: UInt64) throws {
     var random = SplitMix(seed: seed)

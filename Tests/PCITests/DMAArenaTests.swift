@@ -47,7 +47,8 @@ import Testing
     #expect(try pageSize(DMAArena(frames: 1024)) == 2 << 20)
     #expect(try pageSize(DMAArena(frames: 1023)) == 4096)
     #expect(try pageSize(DMAArena(frames: 512 * 1024)) == 4096)
-    // Other tests take huge pages and give them back meanwhile, so one measurement may be off, and not all of them.
+    // Other tests take huge pages and give them back meanwhile, so one measurement may be off, and not all of
+    // them.
     let taken = try (0..<50).map { _ in
       let own = try DMAArena(frames: 1025, isShared: false)
       let free = try freeHugePages()

@@ -4,8 +4,8 @@ import CMachine
 import Glibc
 import Reactor
 
-/// A service as simple as can be over a device: request `node` is a block, written or read from its slot's frames;
-/// fsync is a flush. Each of them costs `rounds` commands one after the other.
+/// A service as simple as can be over a device: request `node` is a block, written or read from its slot's
+/// frames; fsync is a flush. Each of them costs `rounds` commands one after the other.
 final class BlockService: FileService {
   let requests: UnsafeMutablePointer<Request>
   let replies: UnsafeMutablePointer<Reply>

@@ -10,8 +10,8 @@ import Testing
 
 @testable import Reactor
 
-/// From polling to sleep and back: a completion may come at any moment between the last poll and the sleep, and none is
-/// slept through.
+/// From polling to sleep and back: a completion may come at any moment between the last poll and the sleep,
+/// and none is slept through.
 @Suite struct WakeupTests {
   private static let hour: UInt64 = 3_600_000_000_000
 
@@ -37,8 +37,9 @@ import Testing
     return device
   }
 
-  /// What every caller does that sleeps on the device's interrupt, with the controller at work at random moments in
-  /// between: while it sleeps the controller works on, and has to wake it with the first completion.
+  /// What every caller does that sleeps on the device's interrupt, with the controller at work at random
+  /// moments in between: while it sleeps the controller works on, and has to wake it with the first
+  /// completion.
   @Test(arguments: [1, 2, 3, 4] as [UInt64], [[], [("shadow", "1")], [("cmb", "64k")]])
   func noCompletionIsSleptThrough(seed: UInt64, options: [(String, String)]) throws {
     var random = SplitMix(seed: seed)
@@ -129,8 +130,8 @@ import Testing
   }
 }
 
-/// A device whose controller works at random moments around every call too, and always completes something at the very
-/// last one: when the caller has looked for completions, and for how long to sleep, and sleeps.
+/// A device whose controller works at random moments around every call too, and always completes something at
+/// the very last one: when the caller has looked for completions, and for how long to sleep, and sleeps.
 private final class LateDevice: BlockDevice {
   private let device: NamespaceDevice
   private let function: StepwiseController

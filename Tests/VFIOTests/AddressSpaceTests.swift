@@ -38,8 +38,8 @@ private let ranges: [ClosedRange<UInt64>] = [0...0xfedf_ffff, 0xfef0_0000...0x7f
     #expect(space.allocate(1, alignment: 4096) == 0x1000)
   }
 
-  /// Whatever is taken and given back: pieces are aligned, lie within the ranges and never overlap, and in the end
-  /// all is free again.
+  /// Whatever is taken and given back: pieces are aligned, lie within the ranges and never overlap, and in
+  /// the end all is free again.
   @Test(arguments: 1...20) func keepsPiecesApart(seed: UInt64) {
     var random = SplitMix(seed: seed)
     var space = AddressSpace(ranges: ranges, granule: 4096)

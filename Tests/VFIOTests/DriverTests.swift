@@ -9,8 +9,8 @@ import TestSupport
 import Testing
 @testable import VFIO
 
-/// The driver on a controller that is not ours, through VFIO: what the guest's tests run with several kinds of it.
-/// Namespace 1 is overwritten, so they run only when asked for by name.
+/// The driver on a controller that is not ours, through VFIO: what the guest's tests run with several kinds
+/// of it. Namespace 1 is overwritten, so they run only when asked for by name.
 @Suite(.serialized, .enabled(if: ProcessInfo.processInfo.environment["VARVE_GUEST_TEST"] == "driver"))
 struct DriverTests {
   private func open() throws -> NamespaceDevice {
@@ -115,8 +115,8 @@ struct DriverTests {
     #expect(try device.read(block: device.blockCount - 1, count: 1).count == 4096)
   }
 
-  /// Many commands at once, of scattered frames, with sleeps on the interrupt between: each comes back once, with its
-  /// own data.
+  /// Many commands at once, of scattered frames, with sleeps on the interrupt between: each comes back once,
+  /// with its own data.
   @Test func keepsManyCommandsApart() throws {
     let device = try open()
     defer { device.close() }

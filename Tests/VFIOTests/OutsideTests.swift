@@ -8,7 +8,8 @@ import PCIHost
 import Testing
 @testable import VFIO
 
-/// Tests that want something done to the controller from outside, which `Tests/guest` does and asks for by name.
+/// Tests that want something done to the controller from outside, which `Tests/guest` does and asks for by
+/// name.
 private func isAskedFor(_ name: String) -> Bool {
   ProcessInfo.processInfo.environment["VARVE_GUEST_TEST"] == name
 }
@@ -46,7 +47,8 @@ private func isAskedFor(_ name: String) -> Bool {
     usleep(200_000)
   }
 
-  /// A medium that cannot read block 101: the command ends with Linux's error for that, its neighbours with data.
+  /// A medium that cannot read block 101: the command ends with Linux's error for that, its neighbours with
+  /// data.
   @Test(.enabled(if: isAskedFor("medium"))) func reportsAMediumError() throws {
     let info = try #require(Discovery.functions().first { $0.isBoundToVFIO })
     let controller = try Controller.open(try VFIOFunction(at: info.address))
@@ -97,8 +99,8 @@ private func isAskedFor(_ name: String) -> Bool {
     #expect(setrlimit(__rlimit_resource_t(__RLIMIT_MEMLOCK.rawValue), &limit) == 0)
   }
 
-  /// Commands that are under way when the operator takes the controller out: each ends, and nothing is waited for
-  /// without end.
+  /// Commands that are under way when the operator takes the controller out: each ends, and nothing is waited
+  /// for without end.
   @Test(.enabled(if: isAskedFor("pulled"))) func endsCommandsOfAControllerThatIsPulled() throws {
     let info = try #require(Discovery.functions().first { $0.isBoundToVFIO })
     let controller = try Controller.open(try VFIOFunction(at: info.address))

@@ -12,8 +12,9 @@ import Testing
 import VFIOUserServer
 @testable import VFIOUser
 
-/// The driver at a server, its memory and doorbells shared, or by messages alone; and at a server that is not ours,
-/// where `VARVE_VFIO_USER` names its socket. That one's namespace 1 is overwritten; it has to be as large as ours.
+/// The driver at a server, its memory and doorbells shared, or by messages alone; and at a server that is not
+/// ours, where `VARVE_VFIO_USER` names its socket. That one's namespace 1 is overwritten; it has to be as
+/// large as ours.
 @Suite(.serialized, .oneAtATime) struct DriverTests {
   enum Way: CaseIterable {
     /// Doorbells in shared memory.

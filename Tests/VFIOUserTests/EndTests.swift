@@ -98,7 +98,8 @@ import Testing
     withExtendedLifetime(server) {}
   }
 
-  /// The file mode creation mask is the whole process's: what other threads make at that time has the mode they ask for.
+  /// The file mode creation mask is the whole process's: what other threads make at that time has the mode
+  /// they ask for.
   @Test func leavesTheMaskOfOtherThreadsAlone() async throws {
     let path = "/tmp/varve-mask-\(getpid())"
     let modes = Task.detached {

@@ -6,8 +6,8 @@ import VFIOUserServer
 
 @testable import VFIOUser
 
-/// Clients that mean no good, or are mistaken: each request is refused, or the client sent away, and the server
-/// serves the next one.
+/// Clients that mean no good, or are mistaken: each request is refused, or the client sent away, and the
+/// server serves the next one.
 @Suite(.serialized, .oneAtATime) struct HostileClientTests {
   /// Whether the server still does its work.
   private func isWell(_ server: RunningServer) -> Bool {
@@ -235,7 +235,8 @@ import VFIOUserServer
         var payload = random.bytes(Int(random.next() % 48))
         for index in payload.indices where random.next() % 3 > 0 { payload[index] = 0 }
         if payload.count >= 4 { payload[0] = UInt8(payload.count) }
-        // DMA in memory that would have to be asked for makes the server wait for answers; it is tested above.
+        // DMA in memory that would have to be asked for makes the server wait for answers; it is tested
+        // above.
         var command = UInt16(random.next() % 16)
         if command == MessageCommand.dmaMap.rawValue { command = MessageCommand.dmaUnmap.rawValue }
         let flags = MessageHeader.Flags(rawValue: random.next() % 8 == 0 ? UInt32(random.next() % 64) : 0x10)

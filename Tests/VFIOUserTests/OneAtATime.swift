@@ -1,7 +1,8 @@
 import Testing
 
-/// Has no other test of a suite with this trait run beside one. How many files wait to be closed is counted for the process, and when
-/// there are too many of them it takes no descriptors, from whatever peer: the test of that would make others fail.
+/// Has no other test of a suite with this trait run beside one. How many files wait to be closed is counted
+/// for the process, and when there are too many of them it takes no descriptors, from whatever peer: the test
+/// of that would make others fail.
 struct OneAtATime: SuiteTrait, TestTrait, TestScoping {
   private actor Turn {
     private var isTaken = false

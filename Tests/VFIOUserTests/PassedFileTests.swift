@@ -7,7 +7,8 @@ import VFIOUserServer
 
 @testable import VFIOUser
 
-/// Files that the other side passes: only those are mapped that are memory, and the others are not so much as looked at.
+/// Files that the other side passes: only those are mapped that are memory, and the others are not so much as
+/// looked at.
 @Suite(.serialized, .oneAtATime) struct PassedFileTests {
   private func onDisk() -> Int32 {
     let path = RunningServer.freshPath() + ".memory"
@@ -87,7 +88,8 @@ import VFIOUserServer
     #expect(cm_monotonic_ns() - started < 2_000_000_000)
   }
 
-  /// Whoever passes more and more of them is sent away at last, and they do not use the process's descriptors up.
+  /// Whoever passes more and more of them is sent away at last, and they do not use the process's descriptors
+  /// up.
   @Test(.enabled(if: StuckFile.isAvailable)) func filesThatAreStuckAreLimitedInNumber() throws {
     let stuck = try StuckFile()
     defer { stuck.release() }
@@ -103,7 +105,8 @@ import VFIOUserServer
     #expect(try server.connect().refusal(.deviceInfo, DeviceInfo().encoded) == 0)
   }
 
-  /// A server's BAR in a file on a disk, as SPDK has it where its folder is on one, or on a filesystem that is stuck.
+  /// A server's BAR in a file on a disk, as SPDK has it where its folder is on one, or on a filesystem that
+  /// is stuck.
   @Test(arguments: [false, true]) func aBARThatIsNoMemoryIsReachedByMessages(isStuck: Bool) throws {
     guard !isStuck || StuckFile.isAvailable else { return }
     let stuck = isStuck ? try StuckFile() : nil

@@ -7,8 +7,8 @@ import VFIOUserServer
 
 @testable import VFIOUser
 
-/// Peers that send or take a byte now and then: a message has its time as a whole, and such a peer keeps the other side neither from
-/// others nor from its end.
+/// Peers that send or take a byte now and then: a message has its time as a whole, and such a peer keeps the
+/// other side neither from others nor from its end.
 @Suite(.serialized, .oneAtATime) struct PatienceTests {
   /// Between two bytes: far less than the limits, and far more often than they would have to be (us).
   private static let pause: UInt32 = 20_000
@@ -170,7 +170,8 @@ import VFIOUserServer
 
   // MARK: The client
 
-  /// A server that answers as `HostileServerTests` has it until `command`, whose reply comes a byte at a time.
+  /// A server that answers as `HostileServerTests` has it until `command`, whose reply comes a byte at a
+  /// time.
   private func dripping(_ command: MessageCommand) -> String {
     HostileServerTests().serve { request, socket in
       guard request.header.command == command.rawValue else { return false }

@@ -44,7 +44,8 @@ final class RunningServer: @unchecked Sendable {
 
   deinit { stop() }
 
-  /// Where the sockets of this process lie. It goes when the process ends, with what servers that still run have there.
+  /// Where the sockets of this process lie. It goes when the process ends, with what servers that still run
+  /// have there.
   private static let folder: String = {
     let folder = "\(NSTemporaryDirectory())varve-sockets-\(getpid())"
     try? FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)

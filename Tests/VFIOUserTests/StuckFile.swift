@@ -5,8 +5,9 @@ import PCI
 
 @testable import VFIOUser
 
-/// A file on a FUSE filesystem whose server answers no more than it takes to open the file: whoever asks for anything else waits, in a
-/// sleep that no signal ends, until `release`, or for ten seconds, so that a test which fails ends too.
+/// A file on a FUSE filesystem whose server answers no more than it takes to open the file: whoever asks for
+/// anything else waits, in a sleep that no signal ends, until `release`, or for ten seconds, so that a test
+/// which fails ends too.
 final class StuckFile: @unchecked Sendable {
   let descriptor: Int32
   private let path: String
@@ -30,8 +31,8 @@ final class StuckFile: @unchecked Sendable {
     guard descriptor >= 0 else { throw POSIXError(.EIO) }
   }
 
-  /// What waits for the file gets an error. Returns when no process waits for such files that keeps others from passing descriptors,
-  /// or after ten seconds.
+  /// What waits for the file gets an error. Returns when no process waits for such files that keeps others
+  /// from passing descriptors, or after ten seconds.
   func release() {
     _ = umount2(path, Int32(MNT_FORCE))
     close(descriptor)

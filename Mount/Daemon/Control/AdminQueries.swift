@@ -5,8 +5,8 @@ import JSONValue
 import NVMe
 import NVMeSpec
 
-/// Questions to the controller, one after the other, whose answers are looked for by a timer while the reactor goes on
-/// with its work.
+/// Admin commands for tools, one after the other. A timer polls for their ends while the reactor continues
+/// its work.
 final class AdminQueries {
   private struct Query {
     let command: SubmissionEntry
@@ -18,11 +18,11 @@ final class AdminQueries {
   private let loop: ControlServer.Loop
   private let timer = cm_timerfd()
   private var waiting: [Query] = []
-  /// The query at the controller.
+  /// The outstanding query.
   private var current: Query?
   private var pause = firstPause
 
-  /// How long to wait before looking for an answer, at first and at most (ns).
+  /// How long to wait before polling for an answer, at first and at most (ns).
   private static let firstPause: UInt64 = 50_000
   private static let longestPause: UInt64 = 5_000_000
 
@@ -56,7 +56,7 @@ final class AdminQueries {
     let namespace: UInt32 = try request.integer("nsid", in: 0...UInt32.max)
     let offset: UInt64 = try request.integer("offset", in: 0...UInt64(UInt32.max))
     var command = SubmissionEntry(getLogPage: page, namespace: namespace, length: length, offset: offset)
-    // Reading for a person must not take an event away from the driver.
+    // Retains the asynchronous event, which is the driver's to clear.
     command.cdw10 |= 1 << 15
     ask(command, length, reply)
   }
@@ -66,7 +66,7 @@ final class AdminQueries {
     proceed()
   }
 
-  /// Looks for the answer of the query at the controller, and sends the next one when it is there.
+  /// Polls for the answer of the outstanding query, and sends the next one when it is there.
   private func proceed() {
     if let query = current {
       do throws(ControllerError) {
@@ -78,7 +78,7 @@ final class AdminQueries {
       current = nil
     }
     guard !waiting.isEmpty else { return }
-    // A controller being reset is waited for; one that cannot be used any more refuses.
+    // Waits for a controller that is being reset; one that has failed refuses the query.
     guard controller.canRequest || controller.lostErrno != nil else { return lookLater() }
     let query = waiting.removeFirst()
     do throws(ControllerError) {

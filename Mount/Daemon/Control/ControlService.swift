@@ -8,9 +8,9 @@ import MountSession
 import NVMe
 import Reactor
 
-/// Answers what tools ask of a daemon over the control socket, and other processes that want a namespace mounted.
-/// Belongs to the event loop's thread, and blocks it for no longer than queues are made: what the controller has to be
-/// asked goes through `AdminQueries`.
+/// Answers requests over the control socket: of tools, and of other processes that mount further namespaces.
+/// Belongs to the event loop's thread, and blocks it only while queues are created: admin commands go through
+/// `AdminQueries`.
 final class ControlService {
   private unowned let daemon: Daemon
   private let server: ControlServer
@@ -34,7 +34,7 @@ final class ControlService {
     }
   }
 
-  /// A mount has gone, with the reason when not all of it could be written.
+  /// Handles the end of a mount, with the error when not all of it could be written.
   func forget(_ mount: ServedMount, _ failure: MountError?) { mounting.forget(mount, failure) }
 
   private func answer(_ request: ControlRequest, _ reply: ControlReply) {
@@ -51,7 +51,7 @@ final class ControlService {
       case "mount": try mounting.prepare(request, reply)
       case "serve": try mounting.serve(request, reply)
       case "await": try mounting.await(request, reply)
-      default: reply.fail("the daemon knows no request '\(request.name)'; use the tools it came with")
+      default: reply.fail("the daemon does not support '\(request.name)'; use the tools it came with")
       }
     } catch {
       reply.fail(error.description)
@@ -60,7 +60,7 @@ final class ControlService {
 }
 
 extension ErrorRecord {
-  /// What went wrong since the last check in full.
+  /// The errors since the last full check.
   fileprivate var json: JSON {
     .object([
       ("damaged_blocks", .integer(count(of: .checksum))), ("failed_reads", .integer(count(of: .read))),
@@ -71,7 +71,7 @@ extension ErrorRecord {
 }
 
 extension ServedMount {
-  /// What `varve stat` shows of a mount.
+  /// The output of `varve stat` for a mount.
   fileprivate var statistics: JSON {
     .object([
       ("version", .text(varveVersion)), ("serves", served.json), ("time_ns", .integer(service.now.monotonic)),

@@ -7,12 +7,13 @@ import MountSession
 /// Mounts further namespaces for other processes of the daemon's user: `find`, `mount`, `serve` and `await`.
 final class MountService {
   private unowned let daemon: Daemon
-  /// Who waits for which mount's end.
+  /// The `await` requests, each with its mount.
   private var waiting: [(mount: ServedMount, reply: ControlReply)] = []
 
   init(_ daemon: Daemon) { self.daemon = daemon }
 
-  /// The namespace, not mounted, whose filesystem has a UUID or label; null where there is none. Reads a block of each.
+  /// The namespace, not mounted, whose filesystem has a UUID or label; null where there is none. Reads a
+  /// block of each.
   func find(_ request: ControlRequest) throws(ControlError) -> JSON {
     let uuid = request.members["uuid"]?.text
     let label = request.members["label"]?.text
@@ -27,12 +28,12 @@ final class MountService {
     return .null
   }
 
-  /// Prepares a filesystem to be mounted. The answer's `state` is `ready` once it can be served; `starting` while the
-  /// daemon's first mount is not usable, and `leaving` for what is going away: both mean to ask again. For what is mounted
-  /// already it is `mounted`, with where and how.
+  /// Prepares a filesystem to be mounted. The answer's `state` is `ready` once it can be served; `starting`
+  /// while the daemon's first mount is not usable, and `leaving` while a mount is ending: both mean to ask
+  /// again. For a filesystem that is mounted already it is `mounted`, with the mount point and options.
   func prepare(_ request: ControlRequest, _ reply: ControlReply) throws(ControlError) {
     guard !daemon.isLeaving else { return answer(reply, "leaving") }
-    // The daemon's own mount is made by the daemon itself, which must not wait for another mount that it serves.
+    // The daemon makes its own mount itself, and must not have to answer requests of another mount meanwhile.
     guard !daemon.mounts.contains(where: { $0.client == nil && $0.state == .starting }) else {
       return answer(reply, "starting")
     }
@@ -65,7 +66,8 @@ final class MountService {
     }
   }
 
-  /// Takes the kernel's mount of a filesystem that the same client had prepared, and answers when it can be used.
+  /// Attaches the kernel's mount to a filesystem that the same client had prepared, and answers when it can
+  /// be used.
   func serve(_ request: ControlRequest, _ reply: ControlReply) throws(ControlError) {
     let mount = try self.mount(request)
     guard mount.client == request.client else { throw ControlError("the mount is not this client's") }
@@ -81,17 +83,17 @@ final class MountService {
     } catch { throw ControlError(error.description) }
   }
 
-  /// Answers when a mount has gone.
+  /// Answers when a mount has ended.
   func await(_ request: ControlRequest, _ reply: ControlReply) throws(ControlError) {
     waiting.append((try mount(request), reply))
   }
 
-  /// A client has gone: what was not usable yet, nobody wants any more.
+  /// Ends the mounts of a client that has disconnected before they were usable.
   func leave(_ client: UInt64) {
     for mount in daemon.mounts where mount.client == client { mount.leave() }
   }
 
-  /// A mount has gone.
+  /// Handles the end of a mount.
   func forget(_ mount: ServedMount, _ failure: MountError?) {
     for (waited, reply) in waiting where waited === mount {
       if let failure { reply.fail(failure.description) } else { reply.succeed(.null) }
@@ -99,7 +101,7 @@ final class MountService {
     waiting.removeAll { $0.mount === mount }
   }
 
-  /// The mount that a request names.
+  /// The mount named in a request.
   func mount(_ request: ControlRequest) throws(ControlError) -> ServedMount {
     let namespace: UInt32 = try request.integer("nsid", in: 1...UInt32.max)
     guard let mount = daemon.mounts.first(where: { $0.namespace == namespace }) else {
@@ -112,7 +114,7 @@ final class MountService {
     reply.succeed(.object([("state", .text(state))]))
   }
 
-  /// An emulated controller is what its first user made it.
+  /// An emulated controller keeps the options of its first mount.
   private func requireSameController(_ place: ServedDevice) throws(ControlError) {
     guard case .image(_, _, let wanted) = try? DeviceName(place.device),
       case .image(_, _, let present) = try? DeviceName(daemon.place.device)

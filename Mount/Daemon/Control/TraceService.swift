@@ -2,24 +2,25 @@ import Block
 import Control
 import JSONValue
 
-/// Records the commands of a mounted device for one client at a time, until that stops it or leaves.
+/// Records the commands of a mounted device for one client at a time, until that client stops it or
+/// disconnects.
 final class TraceService {
   private let device: NamespaceDevice
   private var client: UInt64?
 
-  /// Commands kept until the client takes them.
+  /// Commands kept until the client reads them.
   private static let capacity = 8192
-  /// Commands of one answer, which has to fit into the socket.
+  /// Commands of one answer, which has to fit into the socket's buffer.
   private static let batch = 256
 
   init(_ device: NamespaceDevice) { self.device = device }
 
-  /// Begins a trace, hands out what was recorded, or ends it.
+  /// Starts a trace, returns the recorded commands, or stops it.
   func answer(_ request: ControlRequest) throws(ControlError) -> JSON {
     switch request.members["action"]?.text {
     case "start":
       guard client == nil || client == request.client else {
-        throw ControlError("somebody else is tracing this device")
+        throw ControlError("another client is tracing this device")
       }
       client = request.client
       device.startTrace(capacity: Self.capacity)
@@ -37,7 +38,7 @@ final class TraceService {
     }
   }
 
-  /// A client has gone.
+  /// Stops the trace of a client that has disconnected.
   func leave(_ client: UInt64) {
     guard self.client == client else { return }
     self.client = nil

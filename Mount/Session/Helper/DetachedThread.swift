@@ -1,13 +1,13 @@
 import Glibc
 
-/// A thread for one call that may wait long for the kernel.
+/// A thread for one call that may block long in the kernel.
 enum DetachedThread {
   private final class Body {
     let run: @Sendable () -> Void
     init(_ run: @escaping @Sendable () -> Void) { self.run = run }
   }
 
-  /// - Returns: false when there is no thread; `body` is not called then.
+  /// - Returns: false when no thread could be made; `body` is not called then.
   static func start(_ body: @escaping @Sendable () -> Void) -> Bool {
     let box = Unmanaged.passRetained(Body(body))
     let routine: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { argument in

@@ -3,23 +3,23 @@ import CMachine
 import Confinement
 import Glibc
 
-/// The process that has the kernel forget pages: orders come in through descriptor 0, tokens of what is done go out through
-/// 1, and 3 is the daemon's connection to the kernel.
+/// The process that invalidates the kernel's cached pages: it reads orders from descriptor 0, writes the
+/// tokens of finished ones to 1, and has the daemon's connection to the kernel as 3.
 ///
-/// It uses a connection of its own to the same mount, so that the daemon's is closed when the daemon ends, however it ends:
-/// then the kernel gives up all that the daemon had taken. What it had not taken yet is answered here, with ENOTCONN, so that
-/// no page stays locked and the call that waits for one returns. So this process always ends after the daemon, and with it the
-/// kernel's connection.
+/// It uses its own connection to the same mount, so that the daemon's is closed when the daemon ends, however
+/// it ends: the kernel then fails all requests that the daemon had received. Requests that the daemon had not
+/// received are answered here, with ENOTCONN, so that no page stays locked and a call that waits for one
+/// returns. So this process always ends after the daemon, and the kernel's connection with it.
 public enum ForgettingProcess {
   /// The descriptor of the daemon's connection.
   static let session: Int32 = 3
   private static let ordersAtATime = 64
-  /// _IOR(229, 0, uint32_t): a further connection to the mount of the one whose descriptor is given.
+  /// _IOR(229, 0, uint32_t): clones the connection of the given descriptor.
   private static let cloneConnection: UInt = 0x8004_E500
 
   /// Carries out orders until the daemon closes the pipe; never returns.
   public static func run() -> Never {
-    // Nothing else of the daemon's is to stay open in here.
+    // Closes all other descriptors inherited from the daemon.
     cm_close_from(session + 1)
     Secrecy.begin()
     guard (try? Capabilities.keep(0)) != nil else { exit(1) }
@@ -53,7 +53,8 @@ public enum ForgettingProcess {
     }
   }
 
-  /// A failure is ignored: the kernel does not know the file, or has unmounted, and has no pages of it then.
+  /// Invalidates pages. A failure is ignored: the kernel has no such inode in memory, or has unmounted, and
+  /// so has no cached pages of it.
   private static func tell(_ connection: Int32, _ pages: ForgottenPages) {
     struct Message {
       var header = fuse_out_header()
@@ -73,7 +74,7 @@ public enum ForgettingProcess {
   private static let watch: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = {
     argument in
     let connection = Int32(truncatingIfNeeded: Int(bitPattern: argument))
-    // Reports nothing but that the daemon's end of the pipe is closed.
+    // With no events requested, poll reports only that the daemon's end of the pipe is closed.
     var pipe = pollfd(fd: 0, events: 0, revents: 0)
     while poll(&pipe, 1, -1) < 0, errno == EINTR {}
     refuseAll(connection)
@@ -82,7 +83,7 @@ public enum ForgettingProcess {
 
   /// Answers every request with ENOTCONN, until the main thread ends the process.
   private static func refuseAll(_ connection: Int32) {
-    // The kernel refuses a reader whose buffer could not hold its largest request.
+    // The kernel refuses a read whose buffer cannot hold its largest request.
     let room = 2 << 20
     let buffer = UnsafeMutableRawPointer.allocate(byteCount: room, alignment: 8)
     while true {

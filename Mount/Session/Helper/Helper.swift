@@ -2,25 +2,26 @@ import CMachine
 import Glibc
 import Reactor
 
-/// A daemon's other process, which has the rights that the daemon gives up: it unmounts, remounts, starts the process that has the
-/// kernel forget pages, and passes on what is to be logged.
+/// A daemon's helper process, which has the rights that the daemon gives up: it unmounts, remounts, starts
+/// the process that invalidates cached pages, and writes log lines.
 ///
-/// It is started before the daemon confines itself, and ends with it. Belongs to the event loop's thread, except `log`.
+/// It is started before the daemon confines itself, and ends with it. Belongs to the event loop's thread,
+/// except `log`.
 public final class Helper {
-  /// How the command is told to be that process; the control socket's path follows.
+  /// The argument that starts the program as the helper; the control socket's path follows it.
   public static let flag = "--helper"
 
-  /// Where orders go. A line for the log can be sent from any thread.
+  /// The socket that orders are sent to. A line for the log can be sent from any thread.
   public let descriptor: Int32
-  /// In which its answers arrive, and those of the processes it starts.
+  /// The loop that receives its answers, and those of the processes it starts.
   let loop: EventLoop
   private var nextToken: UInt64 = 0
-  /// What was ordered and has not been answered.
+  /// Orders that are not answered yet.
   private var waiting: [UInt64: (Bool) -> Void] = [:]
 
-  /// Starts the process, from the program that this one runs.
+  /// Starts the process, with the same program as this one.
   /// - Parameters:
-  ///   - socket: the path of the control socket, which goes when the daemon has ended.
+  ///   - socket: the path of the control socket, which the helper removes when the daemon has ended.
   /// - Throws: `MountError` when it cannot be started.
   public init(removing socket: String, _ loop: EventLoop) throws(MountError) {
     var ends: [Int32] = [-1, -1]
@@ -44,12 +45,12 @@ public final class Helper {
     MountError("the helper process cannot be started: \(String(cString: strerror(code)))")
   }
 
-  /// What a line for the log begins with on its way, where the rest of the message is its text.
+  /// The header of a log message; the rest of the message is its text.
   public static func lead(ofPriority priority: Int32) -> [UInt8] {
     HelperMessage(.log, number: UInt64(UInt32(bitPattern: priority))).encoded
   }
 
-  /// Has a line logged. What the helper cannot take at once is lost.
+  /// Logs a line through the helper. A line that does not fit into the socket's buffer is lost.
   public static func log(_ line: String, priority: Int32, by descriptor: Int32) {
     let bytes = lead(ofPriority: priority) + line.utf8.prefix(HelperMessage.limit - HelperMessage.headSize)
     _ = cm_send(descriptor, bytes, bytes.count, nil, 0, Int32(MSG_DONTWAIT))
@@ -57,10 +58,10 @@ public final class Helper {
 
   // MARK: Orders
 
-  /// Unmounts everywhere it is seen. A mount in use is synced and detached.
+  /// Unmounts all mount points of a mount. A mount in use is synced and detached.
   /// - Parameters:
-  ///   - detaches: for a mount without a connection, which is taken out of the tree as it is.
-  ///   - whenDone: told whether the helper has done it.
+  ///   - detaches: whether to detach it at once, for a mount without a connection.
+  ///   - whenDone: called with whether the helper has done it.
   public func unmount(_ point: MountPoint, detaches: Bool, _ whenDone: @escaping (Bool) -> Void) {
     order(whenDone) { HelperMessage(.unmount, point, token: $0, number: detaches ? 1 : 0) }
   }
@@ -105,7 +106,7 @@ public final class Helper {
     }
   }
 
-  /// The process has ended: nothing that was ordered will be done.
+  /// Handles the end of the process: all outstanding orders fail.
   private func lose() {
     loop.unwatch(descriptor)
     let lost = waiting.sorted { $0.key < $1.key }
@@ -119,7 +120,7 @@ public final class Helper {
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }
-    // It keeps none of the daemon's descriptors, nor its caller's.
+    // The helper keeps no other descriptor of the daemon or its caller.
     posix_spawn_file_actions_adddup2(&actions, end, HelperProcess.channel)
     for stream: Int32 in 0...2 { posix_spawn_file_actions_addopen(&actions, stream, "/dev/null", O_RDWR, 0) }
     return SelfProgram.spawn([flag, socket], &actions)

@@ -1,30 +1,30 @@
 import CMachine
 import Glibc
 
-/// What a daemon tells its helper: a kind, the number of the order, a further number, and a text.
+/// A daemon's message to its helper: a kind, a token, a number, and a text.
 struct HelperMessage: Equatable {
   enum Kind: UInt8 {
     /// A line for the system's log. The number is its priority (syslog(3)).
     case log = 1
-    /// Unmount the filesystem that was mounted at the text's place. The number is 1 to take it out of the tree as it is.
+    /// Unmount the filesystem at the mount point in the text. The number is 1 to detach it at once.
     case unmount
-    /// Make the mount at the text's place read-only.
+    /// Make the mount in the text read-only.
     case becomeReadOnly
-    /// Raise the kernel's read-ahead for the mount at the text's place to so many bytes.
+    /// Raise the kernel's read-ahead for the mount in the text to `number` bytes.
     case raiseReadahead
-    /// Start a process that has the kernel forget pages; its three descriptors come along.
+    /// Start a process that invalidates cached pages; its three descriptors are passed along.
     case forgetPages
   }
 
   var kind: Kind
-  /// What the answer names; an order for the log has none.
+  /// Identifies the order in its answer; a log line has none.
   var token: UInt64 = 0
   var number: UInt64 = 0
   var text = ""
 
   /// The bytes before the text.
   static let headSize = 24
-  /// The most bytes that any has: a path, or a line that is cut there, and `major:minor`.
+  /// The largest message: a path and `major:minor`, or a log line, which is cut there.
   static let limit = 8192
 
   init(_ kind: Kind, token: UInt64 = 0, number: UInt64 = 0, text: String = "") {
@@ -34,7 +34,7 @@ struct HelperMessage: Equatable {
     self.text = text
   }
 
-  /// About what is mounted at a point.
+  /// A message about a mount.
   init(_ kind: Kind, _ point: MountPoint, token: UInt64, number: UInt64 = 0) {
     self.init(kind, token: token, number: number, text: "\(point.device ?? "") \(point.path)")
   }
@@ -59,7 +59,7 @@ struct HelperMessage: Equatable {
     text = String(decoding: bytes.dropFirst(Self.headSize), as: UTF8.self)
   }
 
-  /// The mount that it is about.
+  /// The mount in the text.
   var point: MountPoint? {
     guard let blank = text.firstIndex(of: " ") else { return nil }
     return MountPoint(path: String(text[text.index(after: blank)...]), device: String(text[..<blank]))

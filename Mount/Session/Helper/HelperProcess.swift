@@ -2,20 +2,21 @@ import CMachine
 import Confinement
 import Glibc
 
-/// The process behind a `Helper`. Orders come in, and answers go out, through one socket; the daemon's end is its own.
+/// The process behind a `Helper`. It receives orders and sends answers through one socket pair.
 ///
-/// It trusts the daemon as little as it can: it touches only what is mounted by FUSE for the daemon's user.
+/// It trusts the daemon as little as possible: it acts only on FUSE mounts of the daemon's user.
 public enum HelperProcess {
   /// The descriptor of the socket.
   static let channel: Int32 = 3
-  /// The descriptors that `forgetPages` comes with.
+  /// How many descriptors are passed with `forgetPages`.
   private static let forgettingDescriptors = 3
 
   /// Carries out orders until the daemon has ended, then removes its control socket; never returns.
   public static func run(removing socket: String) -> Never {
     cm_close_from(channel + 1)
     Secrecy.begin()
-    // The daemon decides when it is time: who stops a group of processes must not end this one before the last unmount.
+    // Ends only after the daemon: a signal to the whole process group must not end it before the last
+    // unmount.
     for number in [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE] { signal(number, SIG_IGN) }
     guard (try? Capabilities.keep(Capabilities.administration | Capabilities.search)) != nil else { exit(1) }
     Syslog.open()
@@ -51,12 +52,12 @@ public enum HelperProcess {
       mounted?.raiseReadahead(to: UInt32(clamping: message.number))
       answer(message, mounted != nil)
     case .unmount, .becomeReadOnly:
-      // Both take as long as the daemon needs to write.
+      // Unmounting and remounting take as long as the daemon needs to write.
       if !DetachedThread.start({ answer(message, carryOut(message)) }) { answer(message, false) }
     }
   }
 
-  /// What the message is about, if it is a FUSE mount of this user's.
+  /// The message's mount, if it is a FUSE mount of this user.
   private static func ownMount(_ message: HelperMessage) -> MountPoint? {
     guard let point = message.point, let device = point.device else { return nil }
     let isOwn = MountTable.entries().contains {
@@ -84,7 +85,7 @@ public enum HelperProcess {
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }
-    // They are above those they become, and closed when the program starts.
+    // The received descriptors have higher numbers than their targets, and are close-on-exec.
     for (target, descriptor) in zip([0, 1, ForgettingProcess.session], descriptors) {
       posix_spawn_file_actions_adddup2(&actions, descriptor, target)
     }

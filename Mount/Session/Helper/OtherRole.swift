@@ -1,6 +1,6 @@
-/// The roles beside the daemon's that its program has.
+/// The program's roles other than the daemon.
 public enum OtherRole {
-  /// Takes up the role that the command line names, if it does; does not return then.
+  /// Runs the role that the command line names, if any, and does not return then.
   public static func runIfMeant() {
     let arguments = CommandLine.arguments.dropFirst()
     switch arguments.first {

@@ -2,29 +2,30 @@ import CMachine
 import Glibc
 import Reactor
 
-/// Pages of a file that the kernel is to forget.
+/// Cached pages of a file that the kernel has to invalidate.
 struct ForgottenPages: BitwiseCopyable {
   var node: UInt64
-  /// In bytes; a length of 0 is up to the file's end, wherever that is.
+  /// In bytes; a length of 0 means up to the file's end.
   var offset: Int64
   var length: Int64
 }
 
-/// Has the kernel forget pages, without ever waiting for it.
+/// Has the kernel invalidate cached pages, without ever blocking.
 ///
-/// The kernel waits for pages that are being read or written, which may be until the daemon has answered; and nothing can
-/// interrupt it in that. So it is another process that asks, and the answer comes back through a pipe. It must not be a thread
-/// of the daemon: after a kill the daemon could not end while that thread waits for a page whose read the daemon had not
-/// answered. See `ForgettingProcess` for what that process does then.
+/// The kernel waits, uninterruptibly, for pages that are being read or written, which may be until the daemon
+/// has answered. So another process makes the call, and reports back through a pipe. It must not be a thread
+/// of the daemon: after a kill the daemon could not end while that thread waits for a page whose read the
+/// daemon had not answered. `ForgettingProcess` describes what the process does then.
 public final class PageForgetter {
-  /// How mount.varve is told to be that process.
+  /// The argument that starts mount.varve as that process.
   public static let flag = "--forget-pages"
 
-  /// How many may wait at a time. Beyond it answers go out at once, though the pages are still to be forgotten: the kernel
-  /// may be waiting for a page whose read it holds back because so much is unanswered.
+  /// How many orders may be outstanding. Beyond it replies are sent at once, before the pages are
+  /// invalidated: the kernel may be waiting for a page whose read it holds back because of too many
+  /// unanswered requests.
   static let limit = 256
 
-  /// What goes through the first pipe; the token alone comes back through the second.
+  /// The message in the first pipe; the token alone comes back through the second.
   struct Order: BitwiseCopyable {
     var token: UInt64
     var pages: ForgottenPages
@@ -35,7 +36,7 @@ public final class PageForgetter {
   private var orders: Int32 = -1
   private var tokens: Int32 = -1
   private var nextToken: UInt64 = 0
-  /// What was asked for and not yet done.
+  /// Outstanding orders.
   private var waiting: [UInt64: (pages: ForgottenPages, whenDone: (Bool) -> Void)] = [:]
   /// Tokens that the pipe had no room for.
   private var backlog: [UInt64] = []
@@ -48,8 +49,9 @@ public final class PageForgetter {
     self.helper = helper
   }
 
-  /// Asks the kernel to forget pages.
-  /// - Parameter whenDone: told when it has, or that it could not be asked.
+  /// Invalidates pages.
+  /// - Parameter whenDone: called with true when the kernel has invalidated them, or with false when there is
+  ///   no process for it.
   func forget(_ pages: ForgottenPages, _ whenDone: @escaping (Bool) -> Void) {
     guard orders >= 0 || start() else { return whenDone(false) }
     nextToken += 1
@@ -60,7 +62,7 @@ public final class PageForgetter {
     sendBacklog()
   }
 
-  /// Ends the process; what it was asked for is never told to be done.
+  /// Ends the process; its outstanding orders are never reported as done.
   func close() {
     waiting.removeAll()
     leave()
@@ -90,7 +92,7 @@ public final class PageForgetter {
     sendBacklog()
   }
 
-  /// The process has died. Another is tried, as long as they do something.
+  /// Handles the end of the process. Another is started, provided that this one has carried out an order.
   private func restart() {
     leave()
     backlog = waiting.keys.sorted()
@@ -132,7 +134,7 @@ public final class PageForgetter {
       Glibc.close(tokens)
     }
     if orders >= 0 { Glibc.close(orders) }
-    // The process ends by itself when its pipe does.
+    // The process ends by itself when its pipe is closed.
     (orders, tokens) = (-1, -1)
   }
 }

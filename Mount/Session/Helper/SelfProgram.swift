@@ -1,10 +1,10 @@
 import Glibc
 
-/// Starting the program that this process runs, in another role.
+/// Starts this process's program in another role.
 enum SelfProgram {
   /// - Parameters:
-  ///   - arguments: what follows the program's name.
-  ///   - actions: what becomes of its descriptors.
+  ///   - arguments: those after the program's name.
+  ///   - actions: the actions on its descriptors.
   /// - Returns: 0 or an errno.
   static func spawn(
     _ arguments: [String], _ actions: inout posix_spawn_file_actions_t,

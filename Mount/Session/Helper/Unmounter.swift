@@ -1,13 +1,14 @@
 import CMachine
 import Glibc
 
-/// Unmounts in a thread of its own, because the caller has signals and a socket to look at meanwhile.
+/// Unmounts in a thread of its own, because the caller handles signals and a socket meanwhile.
 public final class Unmounter: Sendable {
-  /// Readable when the mount is gone from the tree.
+  /// Readable when the mount is out of the mount tree.
   public let descriptor: Int32
   private let point: MountPoint
 
-  /// Begins to unmount. A mount in use is synced and detached: its users get ENOTCONN once the daemon has left.
+  /// Begins to unmount. A mount in use is synced and detached: its users get ENOTCONN once the daemon has
+  /// ended.
   public init(_ point: MountPoint) {
     self.point = point
     descriptor = cm_eventfd()
@@ -22,7 +23,7 @@ public final class Unmounter: Sendable {
   }
 
   /// The same, in this thread.
-  /// - Parameter detaches: for a mount without a connection, which is taken out of the tree as it is.
+  /// - Parameter detaches: whether to detach it at once, for a mount without a connection.
   static func unmount(_ point: MountPoint, detaches: Bool) {
     for place in point.places where place.isStillMounted {
       if detaches { place.detach() } else { unmount(place) }
@@ -37,7 +38,7 @@ public final class Unmounter: Sendable {
     point.detach()
   }
 
-  /// Has the kernel write what it still holds of a mount that stays in use.
+  /// Has the kernel write the dirty data of a mount that stays in use.
   private static func sync(_ path: String) {
     let directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard directory >= 0 else { return }
@@ -51,7 +52,7 @@ public final class Unmounter: Sendable {
   }
 }
 
-/// Has fusermount3 unmount for a user who may not call umount(2).
+/// Unmounts with fusermount3, for a user who may not call umount(2).
 /// - Returns: whether it did.
 func fusermount(_ path: String, lazily: Bool) -> Bool {
   let words: [String] = ["fusermount3", "-u", "-q"] + (lazily ? ["-z"] : []) + ["--", path]

@@ -1,9 +1,9 @@
 import JSONValue
 
-/// Counters by their names in Swift, for everything that prints them.
+/// Counters by their Swift names, for all output.
 public enum Counts {
-  /// The whole numbers and flags of a structure as members, named as there, with `_` for a change of case. What is
-  /// added to the structure is so added here.
+  /// The whole numbers and flags of a structure as members, with its property names in snake case. New
+  /// properties of the structure appear without a change here.
   public static func members(of counters: Any) -> [(name: String, value: JSON)] {
     Mirror(reflecting: counters).children.compactMap { child in
       guard let label = child.label, let value = value(child.value) else { return nil }

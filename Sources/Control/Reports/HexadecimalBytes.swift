@@ -8,7 +8,7 @@ extension JSON {
     return .text(String(decoding: digits, as: UTF8.self))
   }
 
-  /// The bytes that a text of hexadecimal digits stands for; nil for any other value.
+  /// The bytes of a text of hexadecimal digits; nil for any other value.
   public var bytes: [UInt8]? {
     guard let digits = text?.utf8, digits.count % 2 == 0 else { return nil }
     var bytes: [UInt8] = []

@@ -2,11 +2,11 @@ import Block
 import JSONValue
 import NVMe
 
-/// What a queue pair has done, as the control socket and `varve stat` tell it.
+/// The counters of a queue pair, for the control socket and `varve stat`.
 public struct QueueReport {
   /// The queue identifier; 0 is the admin queue pair.
   public let identifier: UInt16
-  /// Commands that can be under way at once.
+  /// Commands that can be in flight at once.
   public let depth: Int
   public let counters: QueueCounters
   public let latency: LatencyHistogram
@@ -30,7 +30,7 @@ public struct QueueReport {
       ])
   }
 
-  /// Quantiles, and the buckets that hold any command: their least latency, and how many.
+  /// Quantiles, and the non-empty buckets: their lowest latency, and the number of commands.
   private var latencyJSON: JSON {
     let shares = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999)]
     let buckets = latency.buckets.enumerated().filter { $0.element > 0 }.map { index, count in
@@ -63,7 +63,7 @@ extension QueueReport {
 }
 
 extension Controller {
-  /// What `varve stat` shows of a controller.
+  /// The controller's part of `varve stat`.
   public var report: JSON {
     .object([
       ("state", .text("\(state)")), ("resets", .integer(Int(clamping: counters.resets))),

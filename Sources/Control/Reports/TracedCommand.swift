@@ -2,22 +2,23 @@ import JSONValue
 import NVMe
 import NVMeSpec
 
-/// A command's life for whoever reads a trace: what it was, and when it went through which hands.
+/// A command of a trace in readable form: what it was, and the time of each step.
 public struct TracedCommand: Sendable, Equatable {
   public var queue: UInt16
   public var identifier: UInt16
-  /// The command's name, as the specification has it.
+  /// The command's name in the specification.
   public var name: String
   public var namespace: UInt32
   /// The logical blocks of a command that has some; nil for others.
   public var blocks: (first: UInt64, count: UInt32)?
-  /// `PRP` or `SGL` and what the command names; empty for a command without data.
+  /// `PRP` or `SGL` and the command's data pointer; empty for a command without data.
   public var data: String
-  /// In nanoseconds, monotonic: into the submission queue, at the doorbell, behind it, found completed, collected.
+  /// In nanoseconds, monotonic: put into the submission queue, doorbell store begun, doorbell store ended,
+  /// completion found, completion collected.
   public var submitted: UInt64
   public var doorbell: UInt64
   public var doorbellEnd: UInt64
-  /// 0 for a command that never completed: the controller was reset under it.
+  /// 0 for a command that never completed because the controller was reset.
   public var completed: UInt64
   public var reaped: UInt64
   /// How it ended.
@@ -76,7 +77,7 @@ extension TracedCommand {
     ])
   }
 
-  /// Reads what `json` has written; nil when it is not that.
+  /// Parses the form of `json`; nil when it is malformed.
   public init?(_ json: JSON) {
     guard let queue = json["queue"]?.integer(UInt16.self), let identifier = json["cid"]?.integer(UInt16.self),
       let name = json["command"]?.text, let namespace = json["nsid"]?.integer(UInt32.self),

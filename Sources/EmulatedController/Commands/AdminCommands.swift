@@ -24,7 +24,8 @@ extension ControllerModel {
     }
   }
 
-  /// Abort. A command that was not carried out yet never is; one that a thread works on goes on.
+  /// Abort. A command that has not been carried out is dropped; one that a worker thread executes is not
+  /// stopped.
   private mutating func abort(_ entry: SubmissionEntry) -> Outcome {
     let (identifier, queue) = (entry.abortIdentifier, entry.abortQueue)
     let found =
@@ -42,12 +43,12 @@ extension ControllerModel {
     return .pending
   }
 
-  /// Completes requests with the events that wait.
+  /// Completes Asynchronous Event Requests with the queued events.
   mutating func completeEventRequests() {
     while let (request, event) = events.next() { finish(request, .success, UInt64(event.rawValue)) }
   }
 
-  /// Takes in an event that is no command's doing; warnings and notices only if the host wants them.
+  /// Queues an event that no command has caused; warnings and notices only if the host has enabled them.
   @inline(never)
   mutating func report(_ event: AsynchronousEvent) {
     if event.log == .error {
@@ -63,8 +64,9 @@ extension ControllerModel {
     raiseInterrupts()
   }
 
-  /// Format NVM: a namespace loses its contents and may change its block size or the type of its protection information.
-  /// Whether data or the key to it is to be erased, the namespace reads as zeros afterwards.
+  /// Format NVM: a namespace loses its contents and may change its block size or the type of its protection
+  /// information. The namespace reads as zeros afterwards, whichever secure erase (data or cryptographic) the
+  /// command asks for.
   private mutating func format(_ entry: SubmissionEntry) -> Outcome {
     let identifiers =
       entry.namespace == SubmissionEntry.allNamespaces

@@ -6,7 +6,7 @@ extension ControllerModel {
     let entry = command.entry
     let selection = entry.featureSelection
     guard features.has(entry.feature) else { return .refused(.invalidField) }
-    // What a feature can is the same for all its values.
+    // A feature's capabilities are the same for all its values.
     if selection != .capabilities, let refusal = refusalToGet(entry) { return .refused(refusal) }
     guard let value = features.value(key(of: entry), selection) else { return .refused(.invalidField) }
     switch entry.feature {
@@ -42,7 +42,7 @@ extension ControllerModel {
       return .success
     case .volatileWriteCache:
       features.set(key(of: entry), entry.cdw11)
-      // What is in the cache goes to the medium before the cache is switched off.
+      // The cache is flushed to the medium before it is switched off.
       guard !features.writeCache else { return .success }
       return synchronize(namespaces.identifiers.compactMap { namespaces[$0]?.medium }, command)
     default:
@@ -62,7 +62,7 @@ extension ControllerModel {
     }
   }
 
-  /// Why the value that a command names cannot be read; nil when it can.
+  /// The status of a Get Features that is refused; nil when the value can be read.
   private func refusalToGet(_ entry: SubmissionEntry) -> StatusCode? {
     switch entry.feature {
     case .errorRecovery: return namespaces[entry.namespace] == nil ? .invalidNamespaceOrFormat : nil
@@ -74,14 +74,14 @@ extension ControllerModel {
     }
   }
 
-  /// Why the value that a command names cannot be what the command wants; nil when it can.
+  /// The status of a Set Features that is refused; nil when the value can be set.
   private func refusalToSet(_ entry: SubmissionEntry) -> StatusCode? {
     let isForAll = entry.namespace == SubmissionEntry.allNamespaces
     guard isForAll || entry.feature.isNamespaceSpecific || entry.namespace == 0 else {
       return namespaces[entry.namespace] == nil ? .invalidNamespaceOrFormat : .featureNotNamespaceSpecific
     }
     switch entry.feature {
-    // NPSS is 0: there is one power state.
+    // NPSS is 0: power state 0 is the only one.
     case .powerManagement: return entry.cdw11 & 0x1f == 0 ? nil : .invalidField
     case .errorRecovery:
       if !isForAll, namespaces[entry.namespace] == nil { return .invalidNamespaceOrFormat }
@@ -105,7 +105,7 @@ extension ControllerModel {
   private mutating func setQueueCounts(_ asked: QueueCounts) -> Outcome {
     guard asked.submission <= 65_535, asked.completion <= 65_535 else { return .refused(.invalidField) }
     guard !queues.hasMadeQueues else { return .refused(.commandSequenceError) }
-    // What was granted stays so until a reset.
+    // The number granted first is kept until a reset.
     guard !features.hasGrantedQueues else { return .done(.success, UInt64(features.queueCounts.rawValue)) }
     features.hasGrantedQueues = true
     let granted = QueueCounts(
@@ -115,7 +115,8 @@ extension ControllerModel {
     return .done(.success, UInt64(granted.rawValue))
   }
 
-  /// Asynchronous Event Configuration: a warning that holds already is told to a host that begins to listen.
+  /// Asynchronous Event Configuration: a critical warning that is already set is reported when the host
+  /// enables it.
   private mutating func configureEvents(_ value: UInt32) -> Outcome {
     let key = FeatureKey(feature: .asynchronousEventConfiguration)
     let news = value & ~(features.value(key) ?? 0)
@@ -150,7 +151,7 @@ extension ControllerModel {
     return .done(status, 0)
   }
 
-  /// Timestamp goes on from where it was set, or from 0 at the reset.
+  /// Timestamp counts on from the value that was set, or from 0 at the reset.
   private mutating func sendTimestamp(isCurrent: Bool, _ command: FetchedCommand) -> Outcome {
     var value = TimestampValue(milliseconds: 0)
     if isCurrent {
@@ -193,6 +194,6 @@ extension ControllerModel {
 }
 
 extension SubmissionEntry {
-  /// Bytes of the host identifier that the command gives or wants (EXHID; Base 2.0, section 5.27.1.25).
+  /// Bytes of the host identifier that the command transfers (EXHID; Base 2.0, section 5.27.1.25).
   fileprivate var hostIdentifierSize: Int { cdw11 & 1 != 0 ? 16 : 8 }
 }

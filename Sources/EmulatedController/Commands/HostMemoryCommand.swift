@@ -1,8 +1,8 @@
 import CMachine
 import NVMeSpec
 
-/// Set Features, Host Memory Buffer (Base 2.0, section 5.27.1.10). The controller keeps a mark in each page it is lent,
-/// which must be there as long as it has the page.
+/// Set Features, Host Memory Buffer (Base 2.0, section 5.27.1.10). The controller writes a mark into each
+/// page that the host lends it, and checks that the mark is still there when the page is returned.
 extension ControllerModel {
   mutating func setHostMemory(_ entry: SubmissionEntry) -> Outcome {
     let request = entry.hostMemory
@@ -29,7 +29,7 @@ extension ControllerModel {
     return .success
   }
 
-  /// The host wants its memory back: it must be as the controller has left it.
+  /// Returns the host memory buffer, after checking that the host has not changed it.
   private mutating func returnHostMemory() -> Outcome {
     for page in lentMemory {
       guard let memory = iommu.translate(page, 4096, write: false), cm_load64(memory) == page ^ Self.mark
@@ -46,7 +46,7 @@ extension ControllerModel {
   /// HMMAXD: the most descriptors that lend memory.
   static var hostMemoryDescriptors: UInt16 { 256 }
 
-  /// Get Features: sends what memory is lent.
+  /// Get Features: sends the attributes of the host memory buffer.
   mutating func sendHostMemory(
     _ attributes: HostMemoryAttributes, _ value: UInt32, _ command: FetchedCommand
   ) -> Outcome {
@@ -57,10 +57,10 @@ extension ControllerModel {
     return .done(status, UInt64(value))
   }
 
-  /// What each page of lent memory holds, beside its own address.
+  /// The mark in each page of the host memory buffer, combined (XOR) with the page's address.
   private static var mark: UInt64 { 0x6c65_6e74_2064_6174 }
 
-  /// The pages that a descriptor list names; nil when it is not sound.
+  /// The pages that a descriptor list names; nil when the list is invalid.
   private mutating func lentPages(_ list: UInt64, _ count: UInt32) -> [UInt64]? {
     guard list & 15 == 0, count >= 1, count <= UInt32(Self.hostMemoryDescriptors), pageShift == 12,
       let table = iommu.translate(list, Int(count) * HostMemoryDescriptor.size, write: false)

@@ -16,7 +16,7 @@ extension ControllerModel {
     }
   }
 
-  /// Carries out a command that the configuration may not offer.
+  /// Carries out an optional command, or refuses it when the configuration does not offer it.
   @inline(never)
   private mutating func executeOptional(_ command: inout FetchedCommand) -> Outcome {
     let offered = configuration.ioCommands
@@ -67,7 +67,7 @@ extension ControllerModel {
     return failure == EAGAIN ? readLater(command, medium, offset, length) : .done(Self.readError, 0)
   }
 
-  /// Leaves a read to a thread; the pieces are gathered anew, having been used up in part.
+  /// Hands a read to a worker thread; the pieces are gathered again, as the first attempt has consumed some.
   @inline(never)
   private mutating func readLater(
     _ command: FetchedCommand, _ medium: Medium, _ offset: Int, _ length: Int
@@ -91,7 +91,7 @@ extension ControllerModel {
     if records { recordWrite(command, length: length) }
     statistics.writes &+= 1
     statistics.bytesWritten &+= length
-    // In memory there is nothing to be made durable.
+    // A mapped image lies in memory, so FUA needs no flush.
     if isInService, case .mapped(let mapped) = namespace.medium {
       return write(to: mapped, offset..<offset + length, command)
     }
@@ -183,8 +183,8 @@ extension ControllerModel {
     return .success
   }
 
-  /// A command that reads with FUA: what it reads is made durable first.
-  /// - Returns: nil when it is.
+  /// Makes the blocks durable before a command with FUA reads them.
+  /// - Returns: nil when they are durable.
   @inline(never)
   private mutating func settle(_ namespace: NamespaceRecord, _ command: FetchedCommand) -> Outcome? {
     guard features.writeCache else { return nil }

@@ -1,4 +1,4 @@
-/// Identifiers that are always the same for the same name.
+/// Identifiers that are derived from a name, so that they are the same in every run.
 enum Identifiers {
   /// The PCI vendor, which the PCI-SIG has not assigned.
   static let vendor: UInt16 = 0xfff1
@@ -31,7 +31,7 @@ enum Identifiers {
     "VRV" + String(hash("serial \(name)"), radix: 16, uppercase: true)
   }
 
-  /// FNV-1a, 64 bits, mixed once more so that similar names lie apart.
+  /// FNV-1a, 64 bits, mixed once more so that similar names give unrelated values.
   private static func hash(_ name: String) -> UInt64 {
     let raw = name.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
     let mixed = (raw ^ raw >> 32) &* 0xd6e8_feb8_6659_fd93

@@ -65,9 +65,9 @@ extension ControllerModel {
     identity.completionEntrySizes = CompletionEntry.sizeExponent << 4 | CompletionEntry.sizeExponent
     identity.namespaceCount = UInt32(namespaces.count)
     identity.ioCommands = configuration.ioCommands
-    // Format and secure erase are each namespace's own, and cryptographic erase is offered.
+    // Format and secure erase apply to a single namespace, and cryptographic erase is offered.
     identity.formatAttributes = 1 << 2
-    // A cache, and Flush of all namespaces at once.
+    // A volatile write cache, and Flush with NSID FFFFFFFFh.
     identity.volatileWriteCache = (configuration.volatileWriteCache ? 1 : 0) | 3 << 1
     // SGLs of any alignment, whose length may exceed the data's.
     identity.sgl = SGLSupport(rawValue: configuration.sgl ? 1 | 1 << 18 : 0)
@@ -77,8 +77,8 @@ extension ControllerModel {
 
   static var firmwareRevision: String { "1.0" }
 
-  /// Identify Namespace; nil where there is no such namespace. What namespaces have in common is told of none, as there
-  /// is no Namespace Management.
+  /// Identify Namespace; nil where there is no such namespace. NSID FFFFFFFFh (capabilities common to all) is
+  /// refused, as there is no Namespace Management.
   private func namespaceIdentity(_ entry: SubmissionEntry) -> IdentifyNamespace? {
     guard let namespace = namespaces[entry.namespace] else { return nil }
     var identity = IdentifyNamespace()
@@ -90,14 +90,14 @@ extension ControllerModel {
     identity.formattedSize = UInt8(truncatingIfNeeded: index)
     // Deallocated blocks read as zeros, and Write Zeroes may deallocate.
     if let protection = namespace.protection {
-      // Metadata in a buffer of its own; every type, in the last bytes.
+      // Metadata in a separate buffer; every protection type, in the last bytes of the metadata.
       identity.metadataCapabilities = 1 << 1
       identity.protectionCapabilities = 1 << 4 | 7
       identity.protectionSettings = protection.type
     }
     identity.attributes = namespace.isWriteProtected ? 1 : 0
     identity.deallocateFeatures = 1 | 1 << 3
-    // The optimal write and deallocate sizes are told: 4 KiB.
+    // The optimal write and deallocate sizes are reported: 4 KiB.
     identity.features = 1 << 4
     let perPage = UInt16(truncatingIfNeeded: max(4096 >> namespace.shift, 1) - 1)
     identity.preferredWriteGranularity = perPage
@@ -130,7 +130,7 @@ extension ControllerModel {
 }
 
 extension NamespaceRecord {
-  /// The formats Format NVM offers.
+  /// The LBA formats that Format NVM can choose.
   var formats: [LBAFormat] {
     canReformat
       ? [LBAFormat(exponent: 9), LBAFormat(exponent: 12)]

@@ -8,18 +8,18 @@ extension ControllerModel {
     guard length <= UInt64(min(maximumBytes, 1 << 24)) else { return .refused(.invalidField) }
     if entry.logPage == .smart {
       readClock()
-      // What was told is never taken back, however the process ends.
+      // Counters that the host has read must not go back when the process is killed.
       keepCounters()
     }
     guard let page = page(entry.logPage) else { return .refused(.invalidLogPage) }
-    // Every page is the controller's: LPA does not offer SMART by namespace.
+    // All log pages cover the whole controller: LPA does not offer SMART by namespace.
     guard entry.namespace == 0 || entry.namespace == SubmissionEntry.allNamespaces else {
       return .refused(.invalidField)
     }
     guard entry.logOffset <= UInt64(page.count), entry.logOffset & 3 == 0 else {
       return .refused(.invalidField)
     }
-    // Beyond the page's end there are zeros.
+    // Bytes beyond the page's end are zeros.
     var bytes = Array(page[Int(entry.logOffset)...].prefix(Int(length)))
     bytes += repeatElement(0, count: Int(length) - bytes.count)
     let outcome = bytes.withUnsafeBytes { send($0, for: command) }
@@ -69,7 +69,7 @@ extension ControllerModel {
     return log
   }
 
-  /// The commands that are carried out, and no other.
+  /// Exactly the commands that this controller carries out.
   private var commandEffects: CommandEffectsLog {
     var log = CommandEffectsLog()
     let admin: [AdminOpcode] = [

@@ -1,11 +1,13 @@
 import Glibc
 import NVMeSpec
 
-/// Reads, writes, comparisons and verifications of namespaces with metadata (NVM Command Set 1.0, section 5.2).
+/// Reads, writes, comparisons and verifications of namespaces with metadata (NVM Command Set 1.0, section
+/// 5.2).
 ///
-/// Metadata goes over the bus in a buffer of its own, or not at all where the controller keeps the protection
-/// information to itself (PRACT). On the medium it lies behind the last block, protection information inverted, so that
-/// where nothing was written, or was deallocated, it reads as ones, which say that it is not to be checked.
+/// Metadata is transferred in a separate buffer, or not at all where the controller generates and strips the
+/// protection information (PRACT). On the medium it lies behind the last block, with the protection
+/// information inverted: zeros, as in blocks that were never written or were deallocated, then read as all
+/// ones, the value that disables checking.
 extension ControllerModel {
   @inline(never)
   mutating func readProtected(
@@ -59,8 +61,8 @@ extension ControllerModel {
     return entry.forceUnitAccess || !features.writeCache ? synchronize(namespace.medium, command) : .success
   }
 
-  /// Compare: both the blocks and what they are compared with are checked against their protection information, which is
-  /// itself not compared.
+  /// Compare: the blocks and the host's data are both checked against their protection information, which is
+  /// not itself compared.
   mutating func compareProtected(
     _ command: FetchedCommand, _ namespace: NamespaceRecord, _ offset: Int, _ length: Int
   ) -> Outcome {
@@ -102,7 +104,7 @@ extension ControllerModel {
 }
 
 extension NamespaceRecord {
-  /// Room for so many bytes of blocks, and for their metadata.
+  /// Buffers for `length` bytes of blocks, and for their metadata.
   fileprivate func buffers(_ length: Int) -> (data: [UInt8], metadata: [UInt8]) {
     (
       [UInt8](repeating: 0, count: length),
@@ -110,7 +112,7 @@ extension NamespaceRecord {
     )
   }
 
-  /// Why a command's protection information cannot be as it asks; nil when it can.
+  /// The status that refuses a command's protection information fields; nil when they are valid.
   fileprivate func refusal(of entry: SubmissionEntry) -> StatusCode? {
     let isCheck = [.compare, .verify].contains(IOOpcode(rawValue: entry.opcode))
     if isCheck, entry.protectionInformation.contains(.action) {
@@ -121,12 +123,12 @@ extension NamespaceRecord {
     return protection.type == 3 || protection.type == 1 && !isFirst ? .invalidProtectionInformation : nil
   }
 
-  /// Whether a command's metadata goes over the bus.
+  /// Whether a command transfers metadata between host and controller.
   fileprivate func transfersMetadata(_ entry: SubmissionEntry) -> Bool {
     !(protection?.isAllProtection == true && entry.protectionInformation.contains(.action))
   }
 
-  /// Whether the metadata of blocks is the same but for protection information.
+  /// Whether the metadata of blocks is equal, protection information aside.
   fileprivate func isSame(_ one: [UInt8], _ other: [UInt8]) -> Bool {
     guard let protection else { return one == other }
     return one.indices.allSatisfy { index in

@@ -33,12 +33,12 @@ extension ControllerModel {
     return .success
   }
 
-  /// Whether there may be an I/O completion queue with an identifier: Number of Queues grants it.
+  /// Whether Number of Queues allows an I/O completion queue with this identifier.
   private func mayComplete(_ queue: Int) -> Bool {
     queue >= 1 && queue <= min(features.queueCounts.completion, queues.count - 1)
   }
 
-  /// Deletes a submission queue, whose outstanding commands end before the deletion does.
+  /// Deletes a submission queue; its outstanding commands end before the deletion completes.
   mutating func deleteSubmissionQueue(_ entry: SubmissionEntry) -> Outcome {
     let queue = entry.queueIdentifier
     guard queue >= 1, Int(queue) < queues.count, queues.submission[Int(queue)].exists else {
@@ -63,7 +63,7 @@ extension ControllerModel {
     return .success
   }
 
-  /// Why a queue cannot be as a command wants it; nil when it can.
+  /// The outcome that refuses a queue's parameters; nil when they are valid.
   private mutating func refusal(ofQueue entry: SubmissionEntry, entrySize: Int) -> Outcome? {
     let size = entry.queueEntries
     guard size >= 2, size <= registers.capabilities.queueEntryLimit else {
@@ -76,7 +76,7 @@ extension ControllerModel {
     guard entry.physicallyContiguous else { return .refused(.invalidField) }
     guard entry.prp1 & ((1 << UInt64(pageShift)) - 1) == 0 else { return .refused(.invalidPRPOffset) }
     if memoryBuffer.overlaps(entry.prp1, size * entrySize) {
-      // All of a submission queue, and no completion queue.
+      // The buffer holds a submission queue as a whole, and no completion queue.
       let isSound =
         entrySize == SubmissionEntry.size && memoryBuffer.locate(entry.prp1, size * entrySize) != nil
       return isSound ? nil : .refused(.invalidUseOfMemoryBuffer)

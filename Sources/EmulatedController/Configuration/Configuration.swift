@@ -1,23 +1,25 @@
 import NVMeSpec
 
 extension EmulatedController {
-  /// What an emulated controller is to be like. The defaults are those of a plain, fast device.
+  /// The configuration of an emulated controller. The defaults describe a plain, fast device.
   public struct Configuration: Sendable {
-    /// How the controller gets its work done.
+    /// How the controller executes its work.
     public enum Mode: Sendable {
-      /// Single-threaded and deterministic: everything runs in the caller's thread, blocking or not, and time is
-      /// what `service(now:)` was last told.
+      /// Single-threaded and deterministic: everything runs in the caller's thread, blocking or not, and time
+      /// is the last argument of `service(now:)`.
       case stepped
-      /// As a device for a running filesystem: what may block runs in threads, and time is the monotonic clock.
+      /// As a device for a running filesystem: what may block runs in worker threads, and time is the
+      /// monotonic clock.
       case inService
     }
 
     public var mode = Mode.inService
     /// Namespaces 1, 2, …, in order.
     public var namespaces: [Namespace] = []
-    /// The serial number, at most 20 ASCII characters; empty for one derived from the first namespace's medium.
+    /// The serial number, at most 20 ASCII characters; empty for one derived from the first namespace's
+    /// medium.
     public var serialNumber = ""
-    /// What Identify Controller calls the model, 40 characters at most.
+    /// The model number in Identify Controller, 40 characters at most.
     public var modelNumber = "Varve emulated NVMe controller"
     /// MDTS: the most data of one command, `1 << value` pages of 4 KiB; 0 for no limit.
     public var maximumTransfer: UInt8 = 8
@@ -37,13 +39,15 @@ extension EmulatedController {
     ]
     /// Whether I/O commands may use SGLs.
     public var sgl = true
-    /// How much of the host's memory the controller asks for in bytes; half of it will do.
+    /// The preferred size of the host memory buffer (HMPRE) in bytes; the minimum (HMMIN) is half of it.
     public var hostMemory = 0
-    /// The size of the controller memory buffer (CMB), in which submission queues may lie, in bytes; whole pages of 4 KiB.
+    /// The size of the controller memory buffer (CMB), in which submission queues may lie, in bytes; whole
+    /// pages of 4 KiB.
     public var memoryBuffer = 0
-    /// Whether doorbells may have shadows in the host's memory (Doorbell Buffer Config).
+    /// Whether shadow doorbells in the host's memory are offered (Doorbell Buffer Config).
     public var shadowDoorbells = false
-    /// Whether writes are recorded, so that crash states can be rebuilt and `cutPower` knows what to lose.
+    /// Whether writes are recorded, so that crash states can be rebuilt and `cutPower` can drop unflushed
+    /// writes.
     public var records = false
     /// How long every I/O command takes, in nanoseconds, however many run at a time.
     public var latency: UInt64 = 0
@@ -63,7 +67,7 @@ extension EmulatedController {
     public enum Medium: Sendable {
       /// Memory of this many bytes, zeros at first, gone with the controller.
       case memory(bytes: Int)
-      /// Memory that holds what a sparse image says.
+      /// Memory that holds the contents of a sparse image at first.
       case contents(SparseImage)
       /// An existing regular file, whose size is the namespace's.
       case image(path: String)
@@ -72,12 +76,12 @@ extension EmulatedController {
     public var medium: Medium
     /// The size of a logical block in bytes: 512 or 4096.
     public var blockSize: Int
-    /// Metadata of a logical block in bytes: 0, 8, 16 or 64. It lies behind the blocks in the medium.
+    /// Metadata of a logical block in bytes: 0, 8, 16 or 64. The medium holds it behind the last block.
     public var metadataSize = 0
-    /// The type of protection information, 0...3; 0 for none, without metadata always. An image that Format NVM has
-    /// given another type keeps that.
+    /// The type of protection information, 0...3; 0 for none, which it must be without metadata. The type
+    /// that Format NVM has given an image takes precedence.
     public var protectionType: UInt8 = 0
-    /// Whether it may not be written. An image file that may not be written makes it so too.
+    /// Whether the namespace is write protected. It is so too when its image file may not be written.
     public var isWriteProtected = false
 
     public init(_ medium: Medium, blockSize: Int = 4096) {
@@ -88,7 +92,7 @@ extension EmulatedController {
 }
 
 extension EmulatedController.Configuration {
-  /// Refuses what no controller can be.
+  /// Refuses values that no controller can have.
   func check() throws(ConfigurationError) {
     if namespaces.isEmpty { throw ConfigurationError("an emulated controller needs a namespace") }
     for namespace in namespaces where namespace.blockSize != 512 && namespace.blockSize != 4096 {
@@ -122,7 +126,7 @@ extension EmulatedController.Configuration {
   }
 }
 
-/// Why a configuration makes no controller.
+/// Why a configuration is invalid.
 public struct ConfigurationError: Error, CustomStringConvertible, Sendable {
   public let description: String
 

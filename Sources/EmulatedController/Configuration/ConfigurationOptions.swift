@@ -1,5 +1,5 @@
 extension EmulatedController.Configuration {
-  /// The options a device's name may carry (`emulated:/path?key=value&…`), each with its form.
+  /// The options in a device's name (`emulated:/path?key=value&…`), each with the form of its value.
   public static let optionForms: [(key: String, form: String)] = [
     ("bandwidth", "bytes a second at most, with k, m or g: 2g"),
     ("block", "size of a logical block of images that were never formatted otherwise: 512 or 4096"),

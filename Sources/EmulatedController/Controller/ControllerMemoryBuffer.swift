@@ -1,8 +1,8 @@
 import NVMeSpec
 import PCI
 
-/// The controller memory buffer: memory of the controller's behind BAR 2, in which the host may put submission queues
-/// (Base 2.0, section 8.5). Its first page in the BAR is not part of it.
+/// The controller memory buffer: the controller's memory behind BAR 2, in which the host may place submission
+/// queues (Base 2.0, section 8.5). Its first page in the BAR is not part of it.
 struct ControllerMemoryBuffer {
   /// The BAR that holds it.
   static let bar = 2
@@ -17,7 +17,7 @@ struct ControllerMemoryBuffer {
   /// CMBMSC.
   private var control = MemoryBufferControl(rawValue: 0)
 
-  /// A buffer of so many bytes, whole pages; 0 for none.
+  /// A buffer of `bytes` bytes, whole pages; 0 for none.
   init(bytes: Int) {
     size = bytes
     var power = bytes == 0 ? 0 : Self.unit
@@ -36,7 +36,7 @@ struct ControllerMemoryBuffer {
   /// Whether the host has given it a usable address.
   var isEnabled: Bool { memory != nil && control.memorySpaceEnabled && !isMisplaced }
 
-  /// Whether the address is such that the buffer would reach beyond the last one.
+  /// Whether the buffer would reach beyond the end of the address space.
   private var isMisplaced: Bool { control.baseAddress > .max - UInt64(size) }
 
   // MARK: Registers
@@ -71,10 +71,10 @@ struct ControllerMemoryBuffer {
     return true
   }
 
-  /// A function-level reset; CMBMSC survives any other.
+  /// A function-level reset, the only reset that clears CMBMSC.
   mutating func reset() { control = MemoryBufferControl(rawValue: 0) }
 
-  /// After a reset the contents are undefined.
+  /// Overwrites the contents, which are undefined after a reset.
   func spoil() {
     guard isEnabled else { return }
     memory?.initializeMemory(as: UInt8.self, repeating: 0xa5, count: barSize)

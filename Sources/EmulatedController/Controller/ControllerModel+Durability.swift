@@ -1,32 +1,32 @@
 import Glibc
 import NVMeSpec
 
-/// Making data durable, and work that is left to threads.
+/// Making data durable, and work for the worker threads.
 extension ControllerModel {
-  /// A medium that cannot be read: perhaps it can the next time.
+  /// The medium cannot be read; a retry may succeed, so Do Not Retry is clear.
   static let readError = Status(.unrecoveredReadError)
 
-  /// A medium that cannot be written; a host disk that is full will be full the next time too.
+  /// The medium cannot be written; Do Not Retry is set for a full host disk, where a retry would fail too.
   static func writeError(_ code: Int32) -> Status {
     let isFull = [ENOSPC, EDQUOT, EFBIG].contains(code)
     return isFull ? Status(.capacityExceeded, doNotRetry: true) : Status(.writeFault)
   }
 
-  /// Makes all written so far durable, in a thread where that may block.
+  /// Makes all written so far durable, in a worker thread where that may block.
   mutating func synchronize(_ media: [Medium], _ command: FetchedCommand) -> Outcome {
     if cannotSynchronize { return .refused(.writeFault) }
     if isInService, media.contains(where: \.mayBlock) { return hand(.synchronize(media), command) }
     return outcome(of: .synchronize(media), media.reduce(0) { $0 == 0 ? $1.synchronize() : $0 })
   }
 
-  /// Makes all written to one medium so far durable; nothing to do where that lies in memory.
+  /// Makes all written to one medium so far durable; a medium in memory needs nothing.
   @inline(__always)
   mutating func synchronize(_ medium: Medium, _ command: FetchedCommand) -> Outcome {
     if case .image = medium { return synchronize([medium], command) }
     return .success
   }
 
-  /// Zeroes extents of a medium, in a thread where that may block.
+  /// Zeroes extents of a medium, in a worker thread where that may block.
   mutating func zero(
     _ medium: Medium, _ extents: [(offset: Int, length: Int)], _ durable: Bool, _ command: FetchedCommand
   ) -> Outcome {
@@ -36,7 +36,8 @@ extension ControllerModel {
     return outcome(of: work, work.perform())
   }
 
-  /// Zeroes extents of a mapped image; clearing pages and giving them back takes long and is left to a thread.
+  /// Zeroes extents of a mapped image; clearing pages and giving them back takes long, so a worker thread
+  /// does it.
   private mutating func deallocate(
     _ medium: MappedMedium, _ extents: [(offset: Int, length: Int)], _ command: FetchedCommand
   ) -> Outcome {
@@ -47,8 +48,8 @@ extension ControllerModel {
     return isInService ? hand(work, command) : outcome(of: work, work.perform())
   }
 
-  /// Carries out a write to a mapped image in service. A large one is copied by a thread, as a device would move the
-  /// data by itself; and pages are taken ahead of a writer that goes on and on.
+  /// Carries out a write to a mapped image in service. A worker thread copies a large one, as a device's DMA
+  /// would; and pages are allocated ahead of a sequential writer.
   mutating func write(to medium: MappedMedium, _ range: Range<Int>, _ command: FetchedCommand) -> Outcome {
     if let ahead = medium.rangeToPopulate(afterWriting: range),
       !begin(.populate(medium, ahead), for: -1, wake: -1)
@@ -67,12 +68,12 @@ extension ControllerModel {
       .copy(medium, Array(UnsafeBufferPointer(start: pieces.base, count: pieces.count)), range), command)
   }
 
-  /// A copy of so many bytes takes longer than handing it over.
+  /// From this size on, in bytes, a copy takes longer than handing it to a worker thread.
   private static let largeWrite = 128 << 10
 
-  /// Leaves work to a thread.
+  /// Hands work to a worker thread.
   mutating func hand(_ work: Work, _ command: FetchedCommand) -> Outcome {
-    // Remote memory is fetched and delivered by the thread that has the host's ear.
+    // Only the controller's own thread can reach remote memory.
     guard !iommu.remote.isNeeded else { return outcome(of: work, work.perform()) }
     let completion = queues.completion[Int(queues.submission[Int(command.queue)].completionQueue)]
     let signalled = completion.interrupts ? interrupts.descriptor(completion.vector) : -1
@@ -83,8 +84,8 @@ extension ControllerModel {
     return outcome(of: work, work.perform())
   }
 
-  /// Has a thread do work.
-  /// - Returns: false when there is no thread.
+  /// Queues work for a worker thread.
+  /// - Returns: false when there are no worker threads.
   @discardableResult
   private mutating func begin(_ work: Work, for slot: Int32, wake: Int32) -> Bool {
     guard let pool = workers ?? WorkerPool(threads: 4) else { return false }
@@ -93,13 +94,13 @@ extension ControllerModel {
     return true
   }
 
-  /// Completes the commands that threads are done with.
+  /// Completes the commands whose work the worker threads have finished.
   mutating func collectResults() {
     guard let workers, workers.hasResults else { return }
     complete(workers.takeResults())
   }
 
-  /// Waits for all work to end and completes what it was for.
+  /// Waits for all work to end and completes its commands.
   mutating func completeWork() {
     if let workers { complete(workers.waitForAll()) }
   }
@@ -113,9 +114,10 @@ extension ControllerModel {
     }
   }
 
-  /// Waits for all work to end; what it was for never completes.
+  /// Waits for all work to end and drops its commands without completing them.
   ///
-  /// A reset and an unmapping have to wait: work that goes on would touch memory that is no longer the device's.
+  /// A reset and an unmapping have to wait: a worker thread would otherwise access memory that the host has
+  /// taken back.
   mutating func finishWork() {
     guard let workers else { return }
     for result in workers.waitForAll() {
@@ -131,7 +133,7 @@ extension ControllerModel {
     }
   }
 
-  /// Takes down what came of work, and says how its command ends.
+  /// Counts finished work, and returns the outcome of its command.
   private mutating func outcome(of work: Work, _ failure: Int32) -> Outcome {
     switch work {
     case .populate(let medium, _):

@@ -3,18 +3,18 @@ import NVMeSpec
 /// How carrying out a command ended.
 enum Outcome {
   case done(Status, UInt64)
-  /// The completion comes later: from a thread, or when there is an event to tell.
+  /// The completion comes later: from a worker thread, or with an asynchronous event.
   case pending
 
   static let success = Outcome.done(.success, 0)
 
-  /// A command refused for what it asks; asking again would not help.
+  /// A command with invalid fields: refused with Do Not Retry.
   static func refused(_ code: StatusCode) -> Outcome { .done(Status(code, doNotRetry: true), 0) }
 }
 
-/// The way of a command from its fetch to its completion.
+/// A command's path from its fetch to its completion.
 extension ControllerModel {
-  /// Carries a command out and completes it, unless that comes later.
+  /// Carries a command out and completes it, unless its outcome is pending.
   @inline(__always)
   mutating func carryOut(_ fetched: FetchedCommand) {
     var command = fetched
@@ -28,7 +28,7 @@ extension ControllerModel {
     return command.queue == 0 ? executeAdmin(command) : executeIO(&command)
   }
 
-  /// Completes a command, in the way its fault rule wants.
+  /// Completes a command, with the fault of its fault rule.
   @inline(__always)
   mutating func finish(_ command: FetchedCommand, _ status: Status, _ result: UInt64 = 0) {
     if !status.isSuccess { recordError(command, status) }
@@ -62,7 +62,7 @@ extension ControllerModel {
     spoilCompletion(of: command)
   }
 
-  /// What tells that data is damaged.
+  /// The status codes that count as media and data integrity errors.
   private static let dataErrors: Set<StatusCode> = [
     .unrecoveredReadError, .guardCheckError, .applicationTagCheckError, .referenceTagCheckError,
   ]

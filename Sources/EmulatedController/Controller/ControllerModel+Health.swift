@@ -1,14 +1,14 @@
 import CMachine
 import NVMeSpec
 
-/// What the SMART log tells: the temperature, and the counters of the device's life.
+/// The contents of the SMART log: the temperature, and the counters over the device's life.
 extension ControllerModel {
   /// Whether the composite temperature is at or beyond one of its thresholds.
   var hasReachedThreshold: Bool {
     temperature >= features.threshold(isUnder: false) || temperature <= features.threshold(isUnder: true)
   }
 
-  /// The composite temperature changes, in kelvin.
+  /// Sets the composite temperature, in kelvin.
   mutating func setTemperature(_ new: UInt16) {
     let had = hasReachedThreshold
     temperature = new
@@ -28,10 +28,10 @@ extension ControllerModel {
     return counters
   }
 
-  /// Keeps the counters with the image.
+  /// Stores the counters with the image.
   func keepCounters() { namespaces.counters?.keep(counters) }
 
-  /// Power comes for the first time in this process: the counters go on from what the image kept.
+  /// Power on, for the first time in this process: the counters continue from those stored with the image.
   mutating func loadCounters() {
     readClock()
     start = now
@@ -42,14 +42,14 @@ extension ControllerModel {
     keepCounters()
   }
 
-  /// Power goes and comes back.
+  /// Counts a power cut.
   mutating func countPowerCut() {
     if !lifetime.isShutDown { statistics.unsafeShutdowns += 1 }
     lifetime.powerOn()
     keepCounters()
   }
 
-  /// Records, with the image too, whether the host has announced that power may go.
+  /// Records, with the image too, whether the host has sent a shutdown notification.
   mutating func recordShutdown(_ isShutDown: Bool) {
     guard lifetime.isShutDown != isShutDown else { return }
     lifetime.isShutDown = isShutDown

@@ -11,8 +11,8 @@ extension ControllerModel {
     guard offset == Register.doorbells + index << doorbellShift, queue < queues.count else {
       return report(.invalidDoorbellRegister)
     }
-    // Where there is a shadow it counts: it is never behind its doorbell, whose store may have been on its way for long.
-    // A shadow lies in the first page.
+    // A shadow takes precedence: it is never older than its doorbell, whose store may have been delayed. The
+    // shadows take one page.
     if shadows == nil || queue == 0 || index << doorbellShift + 4 > 1 << pageShift {
       if index & 1 == 0 { ring(submission: queue, value) } else { ring(completion: queue, value) }
     }
@@ -43,7 +43,7 @@ extension ControllerModel {
     if completion.pointee.isStalled { resume(queue) }
   }
 
-  /// Posts what waited for room in a completion queue and goes on fetching.
+  /// Posts the completions that waited for room in a completion queue, and resumes fetching.
   @inline(never)
   private mutating func resume(_ queue: Int) {
     var waiting = queues.backlog[UInt16(queue)] ?? []
@@ -64,7 +64,7 @@ extension ControllerModel {
     }
   }
 
-  /// Fetches and starts every command that waits in a submission queue.
+  /// Fetches and starts every command in a submission queue.
   @inline(__always)
   private mutating func fetch(_ queue: Int) {
     let submission = queues.submission + queue
@@ -90,7 +90,7 @@ extension ControllerModel {
     }
   }
 
-  /// Shows a command to the recorder, the fault rules and the timing model, and starts it or lets it wait.
+  /// Passes a command to the recorder, the fault rules and the timing model, and starts or defers it.
   @inline(never)
   private mutating func admit(_ fetched: FetchedCommand) {
     var command = fetched
@@ -164,7 +164,7 @@ extension ControllerModel {
     var last = UInt64(entry.submissionHead) | UInt64(entry.submissionQueue) << 16
     last |= UInt64(entry.commandIdentifier) << 32 | UInt64(entry.statusAndPhase) << 48
     if completion.pointee.phase { last |= 1 << 48 }
-    // What the completion tells of comes before it.
+    // The command's data is delivered before its completion.
     if iommu.remote.isNeeded { iommu.remote.deliver() }
     cm_store64(slot, UInt64(entry.result) | UInt64(entry.resultHigh) << 32)
     cm_release_fence()

@@ -26,7 +26,7 @@ extension ControllerModel {
     let old = registers.configuration
     let new = ControllerConfiguration(rawValue: new.rawValue & Self.definedConfiguration)
     registers.configuration = new
-    // A shutdown is taken back by who enables the controller anew, not while it is enabled.
+    // Clearing SHN ends the shutdown state only while the controller is disabled or being disabled.
     if !new.announcesShutdown, old.announcesShutdown, !new.enabled || !old.enabled {
       registers.status.shutdown = .none
     }
@@ -36,7 +36,7 @@ extension ControllerModel {
     raiseInterrupts()
   }
 
-  /// The bits of CC that mean something before version 2.0.
+  /// The bits of CC that version 1.4 defines.
   private static var definedConfiguration: UInt32 { 0x00ff_fff1 }
 
   /// CC.EN going to 1: checks what the host has set up and becomes ready.
@@ -71,7 +71,7 @@ extension ControllerModel {
       && registers.adminSubmissionQueue & pageMask == 0 && registers.adminCompletionQueue & pageMask == 0
   }
 
-  /// CC.EN going to 0: a controller reset. Commands not yet carried out never are.
+  /// CC.EN going to 0: a controller reset. Commands not yet carried out are dropped.
   private mutating func disable() {
     let action = faults.actionOnDisable()
     reset()
@@ -97,7 +97,7 @@ extension ControllerModel {
     statistics.resets += 1
   }
 
-  /// A function-level reset, or power coming back: registers too are as at the beginning.
+  /// A function-level reset, or power coming back: registers too get their initial values.
   mutating func resetFunction() {
     reset()
     registers.reset()
@@ -131,7 +131,7 @@ extension ControllerModel {
     if removal >= 0 { _ = Glibc.write(removal, &one, 8) }
   }
 
-  /// The link goes down: the host's accesses go nowhere, and what the controller completes is lost.
+  /// The link goes down: the host's accesses reach nothing, and the controller's completions are lost.
   mutating func dropLink(for duration: UInt64, resets: Bool) {
     finishWork()
     deferred.removeWaiting()
@@ -139,7 +139,7 @@ extension ControllerModel {
     linkReturn = (now.saturatingAdd(duration), resets)
   }
 
-  /// The link is up again. Doorbells that were rung meanwhile have not been heard.
+  /// The link is up again. Doorbell stores made meanwhile were lost.
   mutating func restoreLink() {
     if linkReturn?.resets == true {
       resetFunction()

@@ -1,13 +1,13 @@
 import CMachine
 import NVMeSpec
 
-/// Doorbells in memory that the host stores to and the controller looks at: a store calls nobody.
+/// Doorbells in memory shared with the host. The controller polls them, since a store causes no call.
 struct SharedDoorbells {
   /// The first doorbell.
   private let base: UnsafeMutableRawPointer
   private let size: Int
   private let shift: Int
-  /// What each doorbell said when last looked at.
+  /// The value of each doorbell at the last poll.
   private let seen: UnsafeMutablePointer<UInt32>
   private let count: Int
 
@@ -39,7 +39,7 @@ struct SharedDoorbells {
     cm_store32(base + index << shift, 0)
   }
 
-  /// The value of doorbell `index`, when it has changed since it was last looked at.
+  /// The value of doorbell `index`, when it has changed since the last poll.
   @inline(__always)
   func take(_ index: Int) -> UInt32? {
     guard index < count else { return nil }
@@ -51,13 +51,14 @@ struct SharedDoorbells {
 }
 
 extension ControllerModel {
-  /// Looks at the shared doorbells of every queue and does what they announce.
+  /// Polls the shared doorbells of every queue and handles those that have changed.
   /// - Returns: whether any had changed.
   mutating func pollDoorbells() -> Bool {
     guard isRunning, let shared = sharedDoorbells else { return false }
     var found = false
     for queue in 0..<queues.limit {
-      // The host takes completions before it submits: in this order none finds its queue full for nothing.
+      // Completion queue heads come first, as the host has consumed entries before it submitted more: so no
+      // completion queue looks full when it is not.
       if let head = shared.take(queue * 2 + 1) {
         found = true
         ring(Register.doorbells + (queue * 2 + 1) << doorbellShift, head)
@@ -68,7 +69,8 @@ extension ControllerModel {
         ring(Register.doorbells + (queue * 2) << doorbellShift, tail)
       }
     }
-    // A doorbell that is stored to once in a while may show what it showed before.
+    // With shadow doorbells the host stores to the doorbell only now and then, perhaps the same value as
+    // before.
     if shadows != nil, followShadows() {
       found = true
       if queues.interruptsDue { raiseInterrupts() }

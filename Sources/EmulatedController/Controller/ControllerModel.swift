@@ -3,13 +3,13 @@ import Glibc
 import NVMeSpec
 import PCI
 
-/// The model of an NVMe controller behind the function: what its registers, queues and commands do.
+/// The model of an NVMe controller behind the function: registers, queues and commands.
 ///
-/// It belongs to the thread that calls it. Every entry from outside is one call of a mutating method, and nothing
-/// calls back out, so that no state is ever seen half-changed. What may block is given to `workers`.
+/// The caller's thread owns it. Every entry from outside is one call of a mutating method, and nothing calls
+/// back out, so that no caller sees state half-changed. What may block goes to `workers`.
 struct ControllerModel: ~Copyable {
   var configuration: EmulatedController.Configuration
-  /// Whether time is the monotonic clock and blocking work goes to threads.
+  /// Whether time is the monotonic clock and blocking work goes to worker threads.
   let isInService: Bool
   /// Whether events are recorded.
   let records: Bool
@@ -26,13 +26,13 @@ struct ControllerModel: ~Copyable {
   var features: FeatureTable
   var events = AsynchronousEvents()
   var errorLog = ErrorLog()
-  /// What the log of changed namespaces tells.
+  /// The contents of the Changed Namespace List log.
   var changedNamespaces = ChangedNamespaceLog()
-  /// The SMART log's critical warning, but for what the temperature adds.
+  /// The SMART log's critical warning, without the bit for the temperature.
   var criticalWarning: UInt8 = 0
   /// The composite temperature in kelvin.
   var temperature: UInt16 = 300
-  /// What the SMART log has counted up to the beginning of this process, and whether power may go.
+  /// The SMART log's counters as of the start of this process, and whether the last shutdown was clean.
   var lifetime = LifetimeCounters()
   /// When the controller was made, in monotonic ns.
   var start: UInt64 = 0
@@ -46,38 +46,40 @@ struct ControllerModel: ~Copyable {
   var workers: WorkerPool?
   /// Doorbells that another process stores to, where there are such.
   var sharedDoorbells: SharedDoorbells?
-  /// The eventfd that tells of a thread's result when the host does not call `service` itself; -1 otherwise.
+  /// The eventfd that signals a worker thread's result where the host does not call `service` itself; -1
+  /// otherwise.
   var workDescriptor: Int32 = -1
 
-  /// The eventfd that tells of the function's removal; -1 when the system had none to give.
+  /// The eventfd that signals the function's removal; -1 when it could not be made.
   let removal: Int32
 
   /// The controller's own memory that the host may put submission queues into.
   var memoryBuffer: ControllerMemoryBuffer
   /// The pages of memory that the host has lent.
   var lentMemory: [UInt64] = []
-  /// What Get Features tells of that memory.
+  /// The attributes of that memory in Get Features.
   var hostMemory = HostMemoryAttributes()
-  /// Where the doorbells' shadows lie, once the host has said so.
+  /// Where the shadow doorbells lie, once the host has configured them.
   var shadows: ShadowDoorbells?
-  /// Whether the host calls `service` before it waits, so that no doorbell is needed.
+  /// Whether the host calls `service` before it sleeps, so that it need not store to doorbells.
   var isPolled = true
-  /// Whether commands are fetched: ready, and neither fatal, shut down nor gone.
+  /// Whether commands are fetched: the controller is ready, and neither failed (CFS), shut down nor removed.
   var isRunning = false
-  /// Whether the function is gone.
+  /// Whether the function was removed.
   var isRemoved = false
   /// When the link that is down comes back (ns), and whether it has been reset then; nil while it is up.
   var linkReturn: (due: UInt64, resets: Bool)?
-  /// Whether the function's configuration has yet to be as after a reset.
+  /// Whether the configuration space has still to be reset after a reset of the link.
   var linkWasReset = false
   /// Whether the BARs hold no address, as after a reset of the link, so that no access reaches the registers.
   var barsAreReset = false
-  /// Whether the host reaches nothing.
+  /// Whether no access of the host arrives.
   var isUnreachable: Bool { isRemoved || linkReturn != nil }
-  /// Whether a fault rule, the timing model or the recorder has to see commands before they are carried out.
+  /// Whether commands pass through the fault rules, the timing model or the recorder before they are carried
+  /// out.
   var isObserved = false
-  /// Whether making data durable has failed: the system may have dropped what it could not write, so that no
-  /// later success would mean anything.
+  /// Whether making data durable has failed: the kernel may have dropped the pages it could not write, so
+  /// that a later success would prove nothing.
   var cannotSynchronize = false
   /// A memory page of the host is `1 << pageShift` bytes.
   var pageShift = 12
@@ -121,15 +123,15 @@ struct ControllerModel: ~Copyable {
     if removal >= 0 { close(removal) }
   }
 
-  /// To be called after a change of rules.
+  /// To be called after the fault rules change.
   mutating func updateObservation() { isObserved = faults.isArmed || timing.isActive || records }
 
-  /// Learns the time where it is the monotonic clock.
+  /// Reads the clock, in service.
   mutating func readClock() {
     if isInService { now = max(now, cm_monotonic_ns()) }
   }
 
-  /// Whether commands wait for a time or a thread.
+  /// Whether commands wait for their due time or a worker thread.
   var awaitsService: Bool { deferred.nextDue != .max || workers?.isBusy == true }
 
   /// Does what is due at a time.
@@ -145,7 +147,7 @@ struct ControllerModel: ~Copyable {
     collectResults()
     while let command = deferred.takeDue(now: now) { carryOut(command) }
     raiseInterrupts()
-    // A queue without interrupts has only the caller's timer to tell of a thread's result.
+    // Without interrupts only the caller's timer leads to the results of the worker threads.
     let poll: UInt64 = workers?.isBusy == true && !interrupts.isEnabled ? now.saturatingAdd(50_000) : .max
     return min(deferred.nextDue, poll)
   }

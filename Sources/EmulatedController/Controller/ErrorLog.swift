@@ -9,10 +9,10 @@ struct ErrorLog {
   /// How many failures there were.
   private(set) var total: UInt64
 
-  /// A log without entries, after so many failures that are forgotten.
+  /// A log without entries, whose count starts at `total`.
   init(total: UInt64 = 0) { self.total = total }
 
-  /// Takes a failure down and numbers it.
+  /// Appends a failure and numbers it.
   mutating func append(_ entry: ErrorLogEntry) {
     total += 1
     var entry = entry

@@ -3,13 +3,14 @@ import NVMeSpec
 /// Names one value of a feature.
 struct FeatureKey: Hashable {
   let feature: Feature
-  /// The namespace, the interrupt vector, or the selectors of the threshold; 0 for a feature with a single value.
+  /// The namespace, the interrupt vector, or the selectors of the threshold; 0 for a feature with a single
+  /// value.
   var part: UInt32 = 0
 }
 
 /// The values of the features the host may read and change.
 struct FeatureTable {
-  /// The values at first, of every feature there is.
+  /// The default values of all supported features.
   private var initial: [Feature: UInt32] = [
     .arbitration: 0,
     .powerManagement: 0,
@@ -25,26 +26,26 @@ struct FeatureTable {
     .hostBehaviorSupport: 0,
     .hostIdentifier: 0,
   ]
-  /// The values that the host has given.
+  /// The values that the host has set.
   private var values: [FeatureKey: UInt32] = [:]
 
-  /// Whether the volatile write cache is on, for the path of a write.
+  /// Whether the volatile write cache is on; a copy of the feature's value for the write path.
   private(set) var writeCache = true
-  /// What the host said of itself. (The controller has no reason of its own to tell a retry delay; a fault rule's
-  /// status is shown as it is.)
+  /// The value of Host Behavior Support. (The controller itself sets no retry delay; the status of a fault
+  /// rule is returned unchanged.)
   var hostBehavior = HostBehavior()
 
   /// Whether the host has been granted queues since the reset.
   var hasGrantedQueues = false
   /// The host's identifier of 16 bytes, zeros for none.
   var hostIdentifier = [UInt8](repeating: 0, count: 16)
-  /// Timestamp as it was set, and when that was (ns); since the reset where no host has.
+  /// Timestamp as it was set, and when that was (ns); without a Set Features, 0 at the time of the reset.
   var timestamp = (value: TimestampValue(milliseconds: 0), at: UInt64(0))
 
-  /// WCTEMP, which is the composite temperature's threshold at first, in kelvin.
+  /// WCTEMP, which is also the default threshold of the composite temperature, in kelvin.
   static let warningTemperature: UInt16 = 343
 
-  /// Gives the controller's own values in place of the specification's.
+  /// Sets the defaults that depend on the configuration.
   init(_ configuration: EmulatedController.Configuration) {
     let pairs = configuration.queuePairs
     initial[.numberOfQueues] = QueueCounts(submission: pairs, completion: pairs).rawValue
@@ -54,7 +55,7 @@ struct FeatureTable {
     writeCache = configuration.volatileWriteCache
   }
 
-  /// Whether there is a feature.
+  /// Whether a feature is supported.
   func has(_ feature: Feature) -> Bool { initial[feature] != nil }
 
   /// A value of a feature; nil when there is none.
@@ -63,7 +64,7 @@ struct FeatureTable {
     switch selection {
     case .current: return values[key] ?? initial
     case .defaultValue, .saved: return initial
-    // All can be changed and nothing can be saved.
+    // All are changeable, none is saveable.
     case .capabilities: return 1 << 2 | (key.feature.isNamespaceSpecific ? 1 << 1 : 0)
     default: return nil
     }
@@ -81,7 +82,7 @@ struct FeatureTable {
     }
   }
 
-  /// Changes a value of a feature; bits that mean nothing are dropped.
+  /// Sets a value of a feature; reserved bits are dropped.
   mutating func set(_ key: FeatureKey, _ value: UInt32) {
     values[key] = value & key.feature.definedBits
     if key.feature == .volatileWriteCache { writeCache = value & 1 != 0 }
@@ -92,7 +93,7 @@ struct FeatureTable {
     QueueCounts(rawValue: value(FeatureKey(feature: .numberOfQueues)) ?? 0)
   }
 
-  /// Whether the host wants to be told of an event.
+  /// Whether the host has enabled an event.
   func reports(_ event: AsynchronousEvent) -> Bool {
     let configuration = value(FeatureKey(feature: .asynchronousEventConfiguration)) ?? 0
     return event.configurationBits.map { configuration & $0 != 0 } ?? true
@@ -107,8 +108,8 @@ struct FeatureTable {
 }
 
 extension AsynchronousEvent {
-  /// The bits of Asynchronous Event Configuration of which one has to be set for the event to be told; nil for one that
-  /// is always told.
+  /// The bits of Asynchronous Event Configuration, any of which enables the event; nil for one that is always
+  /// enabled.
   fileprivate var configurationBits: UInt32? {
     switch (type, information) {
     case (1, Self.reliability.information): 0x3c
@@ -124,7 +125,7 @@ extension Feature {
   /// Whether each namespace has a value of its own.
   var isNamespaceSpecific: Bool { self == .errorRecovery }
 
-  /// The bits of the value that mean something to this controller.
+  /// The bits of the value that this controller implements.
   fileprivate var definedBits: UInt32 {
     switch self {
     case .arbitration: 0xffff_ff07

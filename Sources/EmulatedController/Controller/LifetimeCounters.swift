@@ -1,7 +1,7 @@
 /// What the SMART log counts over the life of a device, which is longer than its process.
 struct LifetimeCounters: Hashable {
   var powerCycles = 0
-  /// Ends of power without a shutdown notification before.
+  /// Power losses without a shutdown notification before.
   var unsafeShutdowns = 0
   /// Seconds with power.
   var secondsOn = 0
@@ -10,12 +10,12 @@ struct LifetimeCounters: Hashable {
   var bytesRead = 0
   var bytesWritten = 0
   var mediaErrors = 0
-  /// Entries that the error log has had.
+  /// Entries added to the error log.
   var errors = 0
-  /// Whether the host has announced that power may go and has not used the device since.
+  /// Whether the host has sent a shutdown notification and has not used the device since.
   var isShutDown = true
 
-  /// Those of a new device.
+  /// The counters of a new device.
   init() {}
 
   private static let numbers: [WritableKeyPath<LifetimeCounters, Int> & Sendable] = [
@@ -23,10 +23,10 @@ struct LifetimeCounters: Hashable {
     \.mediaErrors, \.errors,
   ]
 
-  /// Beyond this a counter is not believed, so that none can overflow.
+  /// A stored counter above this is rejected, so that none can overflow.
   private static let limit = 1 << 60
 
-  /// Reads what `text` gave; nil when it is something else.
+  /// Parses the form of `text`; nil when it is malformed.
   init?(text: String) {
     let values = text.split(separator: " ").map { Int($0) ?? -1 }
     guard values.count == Self.numbers.count + 1, values.allSatisfy({ (0...Self.limit).contains($0) }) else {
@@ -42,7 +42,7 @@ struct LifetimeCounters: Hashable {
     return values.map { "\($0)" }.joined(separator: " ")
   }
 
-  /// Power comes.
+  /// Counts a power-on.
   mutating func powerOn() {
     powerCycles += 1
     if !isShutDown { unsafeShutdowns += 1 }

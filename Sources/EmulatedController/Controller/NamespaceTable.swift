@@ -6,25 +6,26 @@ struct NamespaceRecord {
   let medium: Medium
   /// A logical block is `1 << shift` bytes.
   var shift: Int
-  /// Whether the medium remembers what Format NVM has made of it.
+  /// Whether the medium stores the format that Format NVM has set.
   let keepsFormat: Bool
-  /// Whether commands that write are refused.
+  /// Whether write commands are refused.
   let isWriteProtected: Bool
 
-  /// Metadata of a logical block in bytes, and what it is for.
+  /// Metadata of a logical block in bytes.
   var metadataSize = 0
   var protection: ProtectionFormat?
 
-  /// Whether Format NVM may change the block size; not where the image would forget it.
+  /// Whether Format NVM may change the block size; not where the image cannot store it.
   var canReformat: Bool { metadataSize == 0 && keepsFormat }
 
-  /// Whether Format NVM may give it a type of protection information; no other where the image would forget it.
+  /// Whether Format NVM may set a type of protection information; only the present one where the image cannot
+  /// store another.
   func mayHave(protectionType type: UInt8) -> Bool {
     let isPossible = type == 0 || type <= 3 && metadataSize >= ProtectionFormat.tupleSize
     return isPossible && (keepsFormat || type == protection?.type ?? 0)
   }
 
-  /// Gives it blocks of another size, and protection information of another type.
+  /// Sets the block size and the type of protection information.
   mutating func setFormat(_ shift: Int, protectionType: UInt8) {
     self.shift = shift
     protection =
@@ -82,8 +83,8 @@ struct NamespaceTable: ~Copyable {
     identifier &- 1 < UInt32(truncatingIfNeeded: count) ? records[Int(identifier) - 1] : nil
   }
 
-  /// Gives a namespace another block size and type of protection information, for good.
-  /// - Returns: 0, or the errno of an image that did not keep them and so has its former format.
+  /// Sets and stores a namespace's block size and type of protection information.
+  /// - Returns: 0, or the errno of an image that could not store them; the format is unchanged then.
   mutating func setFormat(_ identifier: UInt32, _ shift: Int, protectionType: UInt8) -> Int32 {
     guard var namespace = self[identifier] else { return 0 }
     let index = Int(identifier) - 1
@@ -106,7 +107,7 @@ struct NamespaceTable: ~Copyable {
   /// The identifiers in use.
   var identifiers: Range<UInt32> { 1..<UInt32(truncatingIfNeeded: count) + 1 }
 
-  /// Gives image files back, and their locks; namespaces in memory stay.
+  /// Closes the image files and releases their locks; namespaces in memory stay.
   mutating func close() {
     guard backings.contains(where: { $0 is ImageBacking }) else { return }
     count = 0

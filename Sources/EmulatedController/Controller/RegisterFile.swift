@@ -1,6 +1,6 @@
 import NVMeSpec
 
-/// The controller properties below the doorbells, and which of them the host may change.
+/// The controller properties below the doorbells, and which of them are writable.
 struct RegisterFile {
   let capabilities: ControllerCapabilities
   var configuration = ControllerConfiguration(rawValue: 0)
@@ -45,7 +45,7 @@ struct RegisterFile {
     }
   }
 
-  /// Stores to a plain register; CC, which acts, is not among them.
+  /// Stores to a register without side effects; CC is handled elsewhere.
   mutating func store(_ value: UInt32, _ offset: Int) {
     // The queue registers must not change under an enabled controller; it keeps what it was enabled with.
     guard !configuration.enabled else { return }

@@ -18,7 +18,7 @@ public struct Statistics: Hashable, Sendable {
   public var mediaErrors = 0
   /// Controller resets, by CC.EN or of the function.
   public var resets = 0
-  /// Times a fault rule has acted.
+  /// How often a fault rule has acted.
   public var faultsShown = 0
   /// Power cuts without a shutdown before.
   public var unsafeShutdowns = 0

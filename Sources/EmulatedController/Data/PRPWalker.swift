@@ -23,7 +23,7 @@ enum PRPWalker {
       entry.prp2, length: length - first, pageShift: pageShift, write: write, iommu: &iommu, pieces: &pieces)
   }
 
-  /// What PRP2 leads to: the second page, or a list.
+  /// Follows PRP2: the second page, or a list.
   @inline(never)
   private static func walkRest(
     _ prp2: UInt64, length: Int, pageShift: Int, write: Bool, iommu: inout IOMMU, pieces: inout PieceList

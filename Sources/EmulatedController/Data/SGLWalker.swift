@@ -2,7 +2,7 @@ import NVMeSpec
 
 /// Follows an SGL to the memory it names (Base 2.0, section 4.1.2).
 enum SGLWalker {
-  /// Segments followed at most: a chain can be endless, no honest one is this long.
+  /// Segments followed at most: a chain can be endless, and no valid one is this long.
   private static let segmentLimit = 1024
 
   /// Appends the `length` bytes a command's SGL1 names to `pieces`.
@@ -33,7 +33,7 @@ enum SGLWalker {
     return Status(.invalidSGLDescriptorCount, doNotRetry: true)
   }
 
-  /// The descriptors of one segment; leaves the last one in `segment` where it leads to another segment.
+  /// Follows the descriptors of one segment; a last one that points to another segment is left in `segment`.
   private static func follow(
     _ segment: inout SGLDescriptor, _ rest: inout Int, _ write: Bool, _ iommu: inout IOMMU,
     _ pieces: inout PieceList
@@ -67,7 +67,7 @@ enum SGLWalker {
     return .success
   }
 
-  /// One data block; what it has beyond the command's data is left alone.
+  /// Appends one data block; bytes beyond the command's data are ignored.
   private static func append(
     _ descriptor: SGLDescriptor, _ rest: inout Int, _ write: Bool, _ iommu: inout IOMMU,
     _ pieces: inout PieceList

@@ -1,9 +1,9 @@
 import CMachine
 import NVMeSpec
 
-/// What fault rules do to a controller beside refusing its commands.
+/// The faults that act on the controller rather than on a command's status.
 extension ControllerModel {
-  /// Changes the completion entry that was just posted for a command, as its fault rule wants.
+  /// Changes the completion entry that was just posted for a command, as its fault rule says.
   mutating func spoilCompletion(of command: FetchedCommand) {
     let head: UInt16?
     switch command.fault {
@@ -12,7 +12,7 @@ extension ControllerModel {
     default: return
     }
     let queue = Int(queues.submission[Int(command.queue)].completionQueue)
-    // What waits for room, or lies in memory that is gone, is left as it is.
+    // An entry that waits for room, or whose queue is no longer mapped, is left unchanged.
     guard !queues.completion[queue].isStalled, let memory = queues.completion[queue].memory else { return }
     let tail = queues.completion[queue].tail
     let last = Int(tail == 0 ? queues.completion[queue].entries - 1 : tail - 1)
@@ -30,7 +30,7 @@ extension ControllerModel {
     resetFunction()
   }
 
-  /// Power goes and comes back.
+  /// Cuts the power and brings it back.
   mutating func losePower() {
     if records { return cutPower(PowerCut()) }
     countPowerCut()

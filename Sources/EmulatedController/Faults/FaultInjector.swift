@@ -8,7 +8,7 @@ struct FaultInjector {
   /// Whether there is any rule.
   private(set) var isArmed = false
 
-  /// Replaces the rules; their counts begin anew.
+  /// Replaces the rules; their counts restart.
   mutating func replace(_ rules: [FaultRule]) {
     self.rules = rules.map { ($0, 0) }
     isArmed = !rules.isEmpty
@@ -60,7 +60,7 @@ struct FaultInjector {
 }
 
 extension CommandMatch {
-  /// Whether a command is one of those meant.
+  /// Whether a command matches.
   func includes(_ entry: SubmissionEntry, queue number: UInt16) -> Bool {
     switch queue {
     case .any: break

@@ -1,8 +1,8 @@
 import NVMeSpec
 
-/// A fault to be shown: when, and what.
+/// A fault to inject: when, and what.
 ///
-/// Rules are looked at in order and the first that matches acts. Where there are none they cost nothing.
+/// Rules are tried in order and the first that matches acts. Without rules there is no cost.
 public struct FaultRule: Sendable {
   /// When a rule acts.
   public enum Trigger: Sendable {
@@ -20,7 +20,7 @@ public struct FaultRule: Sendable {
 
   public var trigger: Trigger
   public var action: FaultAction
-  /// How many matches go by before the rule acts: 2 makes it act on the third.
+  /// How many matches are skipped before the rule acts: 2 makes it act on the third.
   public var skipping: Int
   /// How often it acts; nil for always.
   public var limit: Int?
@@ -75,7 +75,7 @@ public struct CommandMatch: Sendable {
 
 /// What a fault rule does.
 public enum FaultAction: Sendable, Equatable {
-  /// Nothing out of the ordinary.
+  /// No fault.
   case none
   /// The command is not carried out and completes with this status.
   case status(Status)
@@ -87,34 +87,33 @@ public enum FaultAction: Sendable, Equatable {
   case duplicateCompletion
   /// The command is carried out and completes this much later, in nanoseconds.
   case completeLate(UInt64)
-  /// The command is carried out and completes under this identifier.
+  /// The command is carried out and completes with this command identifier.
   case completeAs(identifier: UInt16)
-  /// Before the command's own completion comes one under this identifier.
+  /// A completion with this command identifier precedes the command's own.
   case addCompletion(identifier: UInt16)
   /// The command is carried out and completes with this submission queue head (SQHD).
   case completeWithHead(UInt16)
-  /// The command is carried out and its completion entry bears the phase tag of the round before.
+  /// The command is carried out and its completion entry has the phase tag of the previous pass.
   case invertPhase
   /// The controller's access to the command's data is refused.
   case refuseDMA
-  /// One bit of the command's data changes on the way between the host's memory and the controller; only where
-  /// protection information would tell.
+  /// One bit of the command's data flips between the host's memory and the controller; only where protection
+  /// information detects it.
   case flipBit
   /// CSTS.CFS is set and the controller does nothing more until it is reset.
   case fatal
-  /// The function is gone: registers read as all ones and nothing is carried out.
+  /// The function is removed: registers read as all ones and nothing is carried out.
   case remove
-  /// The link is down for so many nanoseconds: registers read as all ones, and nothing is heard or answered. Then the controller
-  /// is as it was, or, if that `resets` it, as after a reset of the link.
+  /// The link is down for so many nanoseconds: registers read as all ones, and stores are lost. Then the
+  /// controller is as before, or, with `resets`, as after a reset of the link.
   case dropLink(UInt64, resets: Bool)
-  /// The controller resets itself: registers are as after power-on, what was under way is forgotten. Media and the
-  /// volatile cache stay.
+  /// The controller resets itself: registers are as after power-on, outstanding commands are dropped. Media
+  /// and the volatile cache stay.
   case resetItself
-  /// Power goes and comes back: as `resetItself`, and where the configuration asks for a recording, media hold
-  /// nothing that was not flushed.
+  /// A power cut: as `resetItself`, and with a recording the media lose everything that was not flushed.
   case losePower
-  /// The controller makes way for another with this serial number, whose namespaces hold the same.
+  /// The controller is replaced by another with this serial number and the same namespaces.
   case replace(serialNumber: String)
-  /// CSTS does not follow CC: RDY or SHST stays as it is. Of a function-level reset: it fails.
+  /// CSTS does not follow CC: RDY or SHST does not change. A function-level reset fails.
   case stuck
 }

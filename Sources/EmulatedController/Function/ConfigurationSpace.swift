@@ -1,5 +1,5 @@
-/// The PCI configuration space of an NVMe function, 4096 bytes: identity, BAR0 and BAR4, and the MSI-X, PCI Express
-/// and power management capabilities (PCIe Transport 1.0, section 3.8).
+/// The PCI configuration space of an NVMe function, 4096 bytes: identity, BAR0 and BAR4, and the MSI-X, PCI
+/// Express and power management capabilities (PCIe Transport 1.0, section 3.8).
 struct ConfigurationSpace {
   private static let size = 4096
   private static let commandOffset = 0x04
@@ -49,7 +49,7 @@ struct ConfigurationSpace {
     put(UInt32(Self.msixOffset), at: 0x34, width: 1)
     put(UInt32(Self.expressOffset) << 8 | 0x11, at: Self.msixOffset, width: 2)
     put(UInt32(max(vectors, 1) - 1), at: Self.msixOffset + 2, width: 2)
-    // Vectors are wired by the function, as under VFIO: the table is there to be written to.
+    // The function connects vectors to eventfds itself, as VFIO does; writes to the table have no effect.
     put(UInt32(Self.tableBAR), at: Self.msixOffset + 4, width: 4)
     let pending = UInt32(truncatingIfNeeded: Self.pendingOffset(vectors: vectors))
     put(pending | UInt32(Self.tableBAR), at: Self.msixOffset + 8, width: 4)
@@ -78,23 +78,23 @@ struct ConfigurationSpace {
     initial = bytes
   }
 
-  /// Everything becomes as after power-on.
+  /// Resets everything to the values after power-on.
   mutating func reset() { bytes = initial }
 
-  /// Whether a function-level reset was asked for; the request is taken back, as the bit reads 0.
+  /// Whether a function-level reset was requested; clears the request, as the bit reads 0.
   mutating func takeResetRequest() -> Bool {
     guard read(at: Self.deviceControlOffset, width: 2) & Self.resetBit != 0 else { return false }
     change(Self.resetBit, to: false, at: Self.deviceControlOffset)
     return true
   }
 
-  /// Whether the command register lets the function access memory.
+  /// Whether the command register enables bus mastering (DMA).
   var busMaster: Bool {
     get { read(at: Self.commandOffset, width: 2) & Self.busMasterBit != 0 }
     set { change(Self.busMasterBit, to: newValue, at: Self.commandOffset) }
   }
 
-  /// Whether the command register lets the function answer at its BARs.
+  /// Whether the command register enables accesses to the BARs.
   var answers: Bool { read(at: Self.commandOffset, width: 2) & Self.memorySpaceBit != 0 }
 
   /// Whether MSI-X is on.

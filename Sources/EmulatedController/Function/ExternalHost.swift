@@ -2,13 +2,13 @@ import Glibc
 import NVMeSpec
 import PCI
 
-/// A host in another process: what a server of the controller does on its behalf.
+/// A host in another process: the calls that a server of the controller makes for it.
 ///
-/// Memory lies where the host says, interrupts are eventfds it has passed, and doorbells are stored to in memory that
-/// both share. Between two calls nothing happens, as ever.
+/// The host chooses the addresses of its memory, passes eventfds as interrupts, and stores to doorbells in
+/// shared memory. As always, nothing happens between two calls.
 extension EmulatedController {
-  /// The size of BAR `index` in bytes; 0 where there is none. BAR 4 holds the MSI-X table, which is plain memory to a
-  /// host that has its interrupts by eventfd.
+  /// The size of BAR `index` in bytes; 0 where there is none. BAR 4 holds the MSI-X table, which is plain
+  /// memory to a host that has its interrupts by eventfd.
   public func size(ofBAR index: Int) -> Int {
     switch index {
     case 0: barSize
@@ -26,58 +26,59 @@ extension EmulatedController {
   public func mapMemory(
     _ base: UnsafeMutableRawPointer, size: UInt64, at address: UInt64, access: HostAccess, isRemote: Bool
   ) -> Bool {
-    // What threads were given before would not be there for remote memory.
+    // With remote memory, worker threads may have no work: work begun before is completed now.
     controller.completeWork()
     controller.isPolled = controller.sharedDoorbells != nil
     return controller.iommu.map(base, size, at: address, access, isRemote: isRemote)
   }
 
-  /// Takes the memory away that begins at an address; nothing touches it afterwards.
+  /// Unmaps the memory that begins at an address; the controller does not access it afterwards.
   public func unmapMemory(at address: UInt64) {
     controller.completeWork()
     controller.iommu.unmap(at: address)
   }
 
-  /// Who reaches remote memory. Not kept alive.
+  /// Carries out accesses to remote memory. A weak reference.
   public var remoteMemory: (any RemoteMemory)? {
     get { controller.iommu.remote.host }
     set { controller.iommu.remote.host = newValue }
   }
 
-  /// Lets an interrupt vector signal an eventfd, which is the controller's own from here on; -1 turns it off.
+  /// Connects an interrupt vector to an eventfd, which the controller owns from then on; -1 turns the vector
+  /// off.
   public func connectInterrupt(_ vector: Int, to descriptor: Int32) {
     controller.completeWork()
     controller.interrupts.connect(vector, to: descriptor)
     space.msixEnabled = controller.interrupts.isEnabled
   }
 
-  /// Takes doorbells from memory: `base` is where BAR 0's byte `Register.doorbells` lies, up to the BAR's end.
-  /// They are looked at by `pollDoorbells`.
+  /// Takes doorbells from memory: `base` is where BAR 0's byte `Register.doorbells` lies, up to the BAR's
+  /// end. `pollDoorbells` reads them.
   public func shareDoorbells(_ base: UnsafeMutableRawPointer) {
     controller.sharedDoorbells?.deallocate()
     controller.sharedDoorbells = SharedDoorbells(
       base: base, size: barSize - Register.doorbells, shift: controller.doorbellShift)
   }
 
-  /// Does what the shared doorbells announce.
+  /// Handles the shared doorbells that have changed.
   /// - Returns: whether any had changed.
   @inline(__always)
   public func pollDoorbells() -> Bool { controller.pollDoorbells() }
 
-  /// The eventfd, the caller's own, that tells when `service(now:)` has something to bring in; -1 for none.
+  /// The eventfd, owned by the caller, that signals when `service(now:)` has results to collect; -1 for none.
   public var workDescriptor: Int32 {
     get { controller.workDescriptor }
     set { controller.workDescriptor = newValue }
   }
 
-  /// Whether the host has the controller enabled, and it fetches commands.
+  /// Whether the controller is enabled and fetches commands.
   @inline(__always)
   public var isRunning: Bool { controller.isRunning }
 
   /// Whether commands wait for `service(now:)`.
   public var awaitsService: Bool { controller.awaitsService }
 
-  /// Forgets the host: a function-level reset, with no memory mapped and no interrupt connected afterwards.
+  /// Detaches the host: a function-level reset that also unmaps all memory and disconnects all interrupts.
   public func detachHost() {
     controller.resetFunction()
     controller.iommu.unmapAll()

@@ -1,7 +1,7 @@
 import CMachine
 import PCI
 
-/// An access by the controller that no mapping allowed.
+/// An access by the controller that the IOMMU has refused.
 public struct DMAFault: Hashable, Sendable {
   /// The first address asked for.
   public var address: UInt64
@@ -13,7 +13,7 @@ public struct DMAFault: Hashable, Sendable {
 
 /// Translates the addresses a controller uses, and refuses all that lie outside mapped memory.
 struct IOMMU: ~Copyable {
-  /// A stretch of host memory as the device sees it.
+  /// A range of host memory in the device's address space.
   private struct Mapping {
     var start: UInt64
     var size: UInt64
@@ -38,12 +38,13 @@ struct IOMMU: ~Copyable {
 
   private var mappings: [Mapping] = []
   private var next = firstAddress
-  /// Where the last access fell: most fall there again. Never remote, and never with less than all access.
+  /// The mapping of the last access, which most accesses hit again. Never a remote one, and always one that
+  /// allows both reads and writes.
   private var last: (start: UInt64, size: UInt64, base: UnsafeMutableRawPointer?) = (0, 0, nil)
   /// Remote memory, where there is any.
   var remote = RemoteAccess()
 
-  /// Changes whenever a mapping goes, so that pointers kept elsewhere can be told to be stale.
+  /// Changes whenever a mapping is removed, so that stale pointers kept elsewhere are recognized.
   private(set) var generation: UInt32 = 1
   /// Whether the function may access memory at all.
   var busMaster = false { didSet { invalidate() } }
@@ -66,7 +67,7 @@ struct IOMMU: ~Copyable {
     invalidate()
   }
 
-  /// Takes an arena's address away.
+  /// Removes the mapping of an arena.
   mutating func unmap(_ arena: DMAArena) {
     mappings.removeAll { $0.start == arena.iova }
     arena.iova = .max
@@ -87,14 +88,14 @@ struct IOMMU: ~Copyable {
     return true
   }
 
-  /// Takes the mapping away that begins at an address.
+  /// Removes the mapping that begins at an address.
   mutating func unmap(at address: UInt64) {
     mappings.removeAll { $0.start == address }
     remote.isNeeded = mappings.contains(where: \.isRemote)
     invalidate()
   }
 
-  /// Takes every mapping away.
+  /// Removes every mapping.
   mutating func unmapAll() {
     mappings = []
     remote.isNeeded = false
@@ -103,8 +104,7 @@ struct IOMMU: ~Copyable {
 
   /// Where `length` bytes from `address` lie; nil, with a fault recorded, unless one mapping holds them all.
   ///
-  /// Of remote memory that is to be read the bytes have been fetched then; what is written there is delivered with
-  /// `remote`.
+  /// For a read of remote memory the bytes are fetched first; `remote` delivers what is written there.
   @inline(__always)
   mutating func translate(_ address: UInt64, _ length: Int, write: Bool) -> UnsafeMutableRawPointer? {
     let offset = address &- last.start
@@ -114,7 +114,7 @@ struct IOMMU: ~Copyable {
     return search(address, length, write)
   }
 
-  /// Where a queue of `length` bytes lies, as `translate`; of remote memory nothing is fetched or delivered.
+  /// Where a queue of `length` bytes lies, as `translate`, but without fetching or delivering remote memory.
   @inline(never)
   mutating func locate(_ address: UInt64, _ length: Int, write: Bool) -> UnsafeMutableRawPointer? {
     guard let mapping = mapping(address, length, write) else {
@@ -169,7 +169,7 @@ struct IOMMU: ~Copyable {
     busMaster ? mappings.first { $0.allows(address, length, write: write) } : nil
   }
 
-  /// Has pointers kept elsewhere looked up anew.
+  /// Invalidates pointers kept elsewhere, which are then looked up again.
   mutating func forgetPlaces() { invalidate() }
 
   private mutating func invalidate() {

@@ -20,7 +20,7 @@ struct InterruptTable: ~Copyable {
     guard (1...vectors).contains(count) else {
       throw FunctionError("\(count) interrupt vectors asked for, the function has \(vectors)")
     }
-    // Eventfds handed out before stay what they are: the host sleeps on them.
+    // Eventfds handed out before are kept: the host sleeps on them.
     if descriptors.count > count { disable() }
     while descriptors.count < count {
       let descriptor = cm_eventfd()
@@ -35,7 +35,7 @@ struct InterruptTable: ~Copyable {
     return descriptors
   }
 
-  /// Lets a vector signal an eventfd, which is the table's own from here on; -1 turns the vector off.
+  /// Connects a vector to an eventfd, which the table owns from then on; -1 turns the vector off.
   mutating func connect(_ vector: Int, to descriptor: Int32) {
     guard (0..<vectors).contains(vector) else { return }
     while descriptors.count <= vector { descriptors.append(-1) }

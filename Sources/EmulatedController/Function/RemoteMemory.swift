@@ -1,4 +1,4 @@
-/// What a device may do with a stretch of host memory.
+/// How a device may access a range of host memory.
 public struct HostAccess: OptionSet, Sendable {
   public let rawValue: UInt32
 
@@ -8,7 +8,7 @@ public struct HostAccess: OptionSet, Sendable {
   public static let write = HostAccess(rawValue: 2)
 }
 
-/// Host memory that the controller cannot map: each access is asked for.
+/// Host memory that the controller cannot map: each access is a request to the host.
 public protocol RemoteMemory: AnyObject {
   /// Reads `count` bytes from `address` on; false when the host does not give them.
   func read(_ address: UInt64, into target: UnsafeMutableRawPointer, count: Int) -> Bool
@@ -16,10 +16,11 @@ public protocol RemoteMemory: AnyObject {
   func write(_ address: UInt64, from source: UnsafeRawPointer, count: Int) -> Bool
 }
 
-/// The controller's dealings with remote memory: bytes are fetched into a copy before they are read, and the copy's
-/// bytes delivered before a completion tells of them.
+/// The controller's accesses to remote memory: bytes are fetched into a copy before they are read, and
+/// written bytes are delivered from the copy before the command completes.
 ///
-/// It works as long as a command begins and ends in one go, so nothing is left to threads meanwhile.
+/// This requires that a command runs from start to end in one call, so worker threads are not used with
+/// remote memory.
 struct RemoteAccess {
   private struct Piece {
     var address: UInt64
@@ -27,11 +28,11 @@ struct RemoteAccess {
     var count: Int
   }
 
-  /// Who carries the accesses out.
+  /// Carries out the accesses.
   weak var host: (any RemoteMemory)?
   /// Whether any mapping is remote.
   var isNeeded = false
-  /// What was written to copies and not delivered.
+  /// Bytes that were written to copies and not yet delivered.
   private var written: [Piece] = []
 
   /// Fetches bytes into their copy.
@@ -44,7 +45,7 @@ struct RemoteAccess {
     written.append(Piece(address: address, pointer: copy, count: count))
   }
 
-  /// Sends what was written. A host that does not take it is about to be gone.
+  /// Sends what was written. A failure is ignored: the host's connection is about to end.
   mutating func deliver() {
     for piece in written { _ = host?.write(piece.address, from: piece.pointer, count: piece.count) }
     written.removeAll(keepingCapacity: true)

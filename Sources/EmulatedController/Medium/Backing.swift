@@ -1,7 +1,7 @@
 import Glibc
 import PCI
 
-/// Owns what a medium's bytes lie in, and gives it back at its end.
+/// Owns the storage of a medium's bytes, and releases it when it is deinitialized.
 protocol Backing: AnyObject {
   /// Access to the bytes, valid as long as the backing lives.
   var medium: Medium { get }
@@ -24,7 +24,7 @@ final class MemoryBacking: Backing {
     base = mapped
   }
 
-  /// Memory that holds what `image` says.
+  /// Memory with the contents of `image`.
   convenience init(_ image: SparseImage) throws(FunctionError) {
     try self.init(bytes: image.size)
     for (number, page) in image.pages {

@@ -2,10 +2,10 @@ import CMachine
 import Glibc
 import PCI
 
-/// An image file, held open and locked against every other who writes it; see `ImageLock`.
+/// An image file, held open and locked against other writers; see `ImageLock`.
 final class ImageBacking: Backing {
   private let file: ImageMedium
-  /// The file's mapping, where it lies in memory.
+  /// The file's mapping, where the file lies in memory (tmpfs).
   private let mapping: ImageMapping?
 
   /// Whether the file may only be read.
@@ -19,10 +19,10 @@ final class ImageBacking: Backing {
 
   var medium: Medium { mapping.map { .mapped($0.medium) } ?? .image(file) }
 
-  /// Opens and locks the image, for reading only where it may not be written.
-  /// - Parameter isReadOnly: whether it is to be read only in any case.
-  /// - Throws: `FunctionError` when it is missing, no regular file, too small, not permitted, or held by another
-  ///   process, which is then named.
+  /// Opens and locks the image, read-only where it may not be written.
+  /// - Parameter isReadOnly: whether to open it read-only in any case.
+  /// - Throws: `FunctionError` when it is missing, no regular file, too small, not permitted, or held by
+  ///   another process, which is then named.
   init(path: String, blockSize: Int, isReadOnly: Bool = false) throws(FunctionError) {
     var (opened, isReadOnly) = try Self.open(path, isReadOnly: isReadOnly)
     var isOpen = true

@@ -1,7 +1,8 @@
 import CMachine
 import Glibc
 
-/// The LBA format of an image, kept with the file in extended attributes so that it outlives the controller.
+/// The LBA format of an image, stored with the file in extended attributes so that it outlives the
+/// controller.
 struct ImageFormat {
   /// The size of a logical block in bytes, in decimal.
   private static let blockSize = "user.nvme.block_size"
@@ -12,10 +13,11 @@ struct ImageFormat {
 
   init(descriptor: Int32) { self.descriptor = descriptor }
 
-  /// Whether the filesystem that the image lies in keeps such attributes.
+  /// Whether the filesystem of the image supports such attributes.
   var isKept: Bool { fgetxattr(descriptor, Self.blockSize, nil, 0) >= 0 || errno == ENODATA }
 
-  /// The size of a logical block that Format NVM has given the image, as a power of two; nil when it never has.
+  /// The size of a logical block that Format NVM has given the image, as a power of two; nil when it never
+  /// has.
   var shift: Int? {
     guard let size = value(Self.blockSize) else { return nil }
     return size == 512 ? 9 : size == 4096 ? 12 : nil
@@ -27,11 +29,11 @@ struct ImageFormat {
     return UInt8(truncatingIfNeeded: type)
   }
 
-  /// Keeps a size.
+  /// Stores a block size.
   /// - Returns: 0 or an errno.
   func keep(shift: Int) -> Int32 { keep(1 << shift, Self.blockSize) }
 
-  /// Keeps a type of protection information.
+  /// Stores a type of protection information.
   /// - Returns: 0 or an errno.
   func keep(protectionType: UInt8) -> Int32 { keep(Int(protectionType), Self.protectionType) }
 

@@ -3,15 +3,17 @@ import Glibc
 import PCI
 import SystemFiles
 
-/// Keeps an image to one process by a lock on the file (flock(2)).
+/// Gives one process at a time the use of an image, by a lock on the file (flock(2)).
 ///
-/// A process that may only read the file can take that lock too, and must not keep the owner out by it. So where another process has
-/// the lock, it counts only if some process has the file open for writing. The kernel tells the file's owner and root: it grants a read
-/// lease (fcntl(2), F_SETLEASE) only where none has. Then the file is used without the lock, which is taken as soon as it is free.
+/// A process that may only read the file can take that lock too, and must not lock the owner out with it. So
+/// a lock of another process counts only if some process has the file open for writing. The file's owner and
+/// root can find that out: the kernel grants a read lease (fcntl(2), F_SETLEASE) only on a file that no
+/// process has open for writing. Where it does, the file is used without the lock, which is taken as soon as
+/// it is free.
 enum ImageLock {
   /// Takes the lock.
-  /// - Returns: false when another has it.
-  /// - Throws: `FunctionError` when there are no locks.
+  /// - Returns: false when another process has it.
+  /// - Throws: `FunctionError` when the filesystem has no locks.
   static func take(_ descriptor: Int32, _ path: String) throws(FunctionError) -> Bool {
     if cm_lock_exclusively(descriptor) == 0 { return true }
     let code = errno
@@ -22,7 +24,7 @@ enum ImageLock {
   }
 
   /// Refuses a file that is open for writing, by this process or another, or may be.
-  /// - Throws: `FunctionError` naming who has it.
+  /// - Throws: `FunctionError` naming the processes that have it open.
   static func requireNoWriter(_ path: String) throws(FunctionError) {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     let hasWriter = descriptor < 0 || fcntl(descriptor, setLease, F_RDLCK) != 0

@@ -6,7 +6,7 @@ final class ImageMapping {
   let medium: MappedMedium
   private let mapBytes: Int
 
-  /// Maps a file; nil when the system has no room for it, or nobody could tell of bus errors.
+  /// Maps a file; nil when the address space has no room for it, or bus errors cannot be caught.
   init?(_ file: ImageMedium, isReadOnly: Bool) {
     mapBytes = file.size / MappedMedium.pageSize / 8 + 1
     let shared = MAP_SHARED | MAP_NORESERVE
@@ -14,7 +14,7 @@ final class ImageMapping {
     guard let base = mmap(nil, file.size, access, shared, file.descriptor, 0),
       base != MAP_FAILED
     else { return nil }
-    // The maps in one piece: untouched parts take no memory.
+    // One allocation for all page maps: untouched parts take no memory.
     let anonymous = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
     guard let maps = mmap(nil, 3 * mapBytes, PROT_READ | PROT_WRITE, anonymous, -1, 0), maps != MAP_FAILED
     else {

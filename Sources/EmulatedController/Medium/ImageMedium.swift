@@ -3,13 +3,13 @@ import Glibc
 
 /// An open image file as a medium: the file of an `ImageBacking`.
 ///
-/// Blocks are transferred by preadv and pwritev rather than through a mapping: a full disk and a failing one are then an
-/// errno, which becomes a status, where a mapping would raise SIGBUS; and a read that would have to wait for the
-/// disk can be told from one that would not.
+/// Blocks are transferred by preadv and pwritev rather than through a mapping: a full or failing disk then
+/// gives an errno, which becomes a status, where a mapping would raise SIGBUS; and RWF_NOWAIT tells whether a
+/// read would have to wait for the disk.
 struct ImageMedium {
   let descriptor: Int32
   let size: Int
-  /// Whether the file lies on a disk, so that its data may be out of memory.
+  /// Whether the file lies on a disk, so that an access may have to wait for it.
   let mayBlock: Bool
 
   private static let vectorLimit = 1024
@@ -24,8 +24,8 @@ struct ImageMedium {
     return failure == EOPNOTSUPP ? EAGAIN : failure
   }
 
-  /// Writes within the file. A file that was cut short is not made longer again: what it lost would read as zeros
-  /// then, where it is an error now.
+  /// Writes within the file. A file that was truncated meanwhile is not extended again: the lost part would
+  /// then read as zeros instead of failing.
   func write(_ pieces: UnsafeMutablePointer<iovec>, _ count: Int, at offset: Int) -> Int32 {
     var end = offset
     for index in 0..<count { end += pieces[index].iov_len }
@@ -78,7 +78,7 @@ struct ImageMedium {
         if errno == EINTR { continue }
         return errno
       }
-      // The file ends before the namespace does: someone cut it.
+      // The file ends before the namespace does: another process has truncated it.
       if transferred == 0 { return EIO }
       position += transferred
       while index < count, transferred >= pieces[index].iov_len {

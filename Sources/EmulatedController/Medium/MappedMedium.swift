@@ -2,15 +2,16 @@ import CMachine
 import Glibc
 import PCI
 
-/// An image file that lies in memory anyway (tmpfs), mapped: blocks are copied without a system call.
+/// A mapped image file on tmpfs, which is in memory anyway: blocks are copied without a system call.
 ///
-/// A mapping is safe only over pages the file has: touching a hole would take memory, and raise SIGBUS when there
-/// is none. So the pages the file has are kept account of; reading a hole gives zeros, and writing one goes through
-/// pwrite, whose failure is an errno. What is left, a file cut short by somebody else, is told by `BusErrorGuard`.
+/// A mapping is safe only over pages the file has: an access to a hole would allocate memory, and raise
+/// SIGBUS when there is none. So the medium tracks which pages the file has; reading a hole gives zeros, and
+/// writing one goes through pwrite, whose failure is an errno. The remaining case, a file that another
+/// process has truncated, is caught by `BusErrorGuard`.
 ///
-/// Taking a new page costs far more than copying into one. So the file keeps pages that were deallocated, up to a
-/// limit, for whoever writes there next, and takes pages ahead of a writer that goes on and on (`populate`). They are
-/// filled with zeros, so that the file holds at any time what the namespace does, whoever reads it next.
+/// Allocating a page costs far more than copying into one. So the file keeps deallocated pages, up to a
+/// limit, for later writes, and allocates pages ahead of a sequential writer (`populate`). Both are filled
+/// with zeros, so that the file always has the namespace's contents, for any other program that reads it too.
 ///
 /// Everything but `populate`, `finish` and `copy` is for the controller's own thread.
 struct MappedMedium {
@@ -18,11 +19,11 @@ struct MappedMedium {
   let base: UnsafeMutableRawPointer
   /// How the file is mapped: PROT_READ, and PROT_WRITE where it may be written.
   let access: Int32
-  /// Pages that hold what was written; all others hold zeros, or are about to.
+  /// Pages that hold written data; all others hold zeros, or will when a pending deallocation is finished.
   let present: PageMap
-  /// Pages the file has, those that hold zeros among them.
+  /// Pages that the file has, including those that hold zeros.
   let resident: PageMap
-  /// Pieces of `chunk` pages whose pages the process has mapped.
+  /// Chunks of `chunk` pages that are in the process's page tables.
   let mapped: PageMap
   let account: UnsafeMutablePointer<PageAccount>
 
@@ -58,9 +59,10 @@ struct MappedMedium {
     return failure
   }
 
-  /// Whether the file has all pages of a range, which then can be copied into.
+  /// Whether the file has all pages of a range, so that bytes can be copied there.
   ///
-  /// They are mapped together with those around them: that takes a twelfth of the time of a page fault for each.
+  /// They are mapped together with those around them: that takes a twelfth of the time of a page fault for
+  /// each.
   @inline(__always)
   func hasAll(_ pages: Range<Int>) -> Bool {
     guard resident.containsAll(pages) else { return false }
@@ -72,10 +74,10 @@ struct MappedMedium {
   @inline(never)
   private func mapChunk(_ number: Int) {
     let pages = number * Self.chunk..<min((number + 1) * Self.chunk, size / Self.pageSize)
-    // Mapping a page that the file lacks would take one.
+    // Populating a page that the file lacks would allocate it.
     guard resident.containsAll(pages) else { return }
     mapped.insert(number)
-    // A system that cannot do it has page faults.
+    // A failure is ignored: page faults then map the pages.
     _ = cm_populate_read(base + pages.lowerBound * Self.pageSize, pages.count * Self.pageSize)
   }
 
@@ -93,7 +95,7 @@ struct MappedMedium {
 
   // MARK: Deallocation
 
-  /// What is left to do for a range that has been deallocated; nothing may be written there before.
+  /// The remaining work for a deallocated range; nothing may be written there before it is done.
   struct Deallocation {
     /// Bytes whose pages stay in the file, to be filled with zeros.
     var cleared: [Range<Int>] = []
@@ -101,12 +103,12 @@ struct MappedMedium {
     var punched: [Range<Int>] = []
   }
 
-  /// Takes down that a range reads as zeros from now on. Its pages stay in the file for the next writer while there
-  /// are not too many of them.
+  /// Records that a range reads as zeros from now on. Its pages stay in the file for later writes, up to
+  /// `PageAccount.limit`.
   func deallocate(at offset: Int, count: Int, _ rest: inout Deallocation) {
     let first = (offset + Self.pageSize - 1) / Self.pageSize
     let pages = first..<max((offset + count) / Self.pageSize, first)
-    // What fills a page in part is cleared, its neighbours stay.
+    // Partial pages at both ends are cleared, not punched.
     addPart(offset..<min(pages.lowerBound * Self.pageSize, offset + count), &rest)
     addPart(
       max(pages.upperBound * Self.pageSize, offset)..<max(offset + count, pages.upperBound * Self.pageSize),
@@ -126,7 +128,7 @@ struct MappedMedium {
     return finish(rest)
   }
 
-  /// Does what is left to do. For any thread.
+  /// Does the remaining work. For any thread.
   /// - Returns: 0 or an errno.
   func finish(_ rest: Deallocation) -> Int32 {
     let before = BusErrorGuard.count
@@ -139,13 +141,13 @@ struct MappedMedium {
     return 0
   }
 
-  /// Adds a part of a page, if that holds anything.
+  /// Adds a part of a page, if the page holds data.
   private func addPart(_ range: Range<Int>, _ rest: inout Deallocation) {
     guard !range.isEmpty, present.contains(range.lowerBound / Self.pageSize) else { return }
     rest.cleared.append(range)
   }
 
-  /// Adds the pages of a range that hold anything, which they do no longer.
+  /// Adds the pages of a range that hold data, and unmarks them.
   private func addPresent(_ pages: Range<Int>, _ rest: inout Deallocation) {
     var page = present.runEnd(from: pages.lowerBound, to: pages.upperBound, false)
     while page < pages.upperBound {
@@ -157,7 +159,7 @@ struct MappedMedium {
     }
   }
 
-  /// Takes pages that hold zeros off the account: they are about to be punched out.
+  /// Unmarks pages that hold zeros and are about to be punched out.
   private func forget(_ pages: Range<Int>) {
     for page in pages where resident.contains(page) {
       resident.remove(page)
@@ -169,7 +171,7 @@ struct MappedMedium {
     }
   }
 
-  /// Gives all pages back that hold zeros because nothing was written there.
+  /// Punches out all pages that hold zeros because nothing was written there.
   func releaseZeroPages() {
     guard !account.pointee.keepsAll else { return }
     let end = size / Self.pageSize
@@ -188,8 +190,8 @@ struct MappedMedium {
 
   // MARK: Pages ahead of a writer
 
-  /// Looks whether a write goes on where an earlier one ended and pages ahead of it are missing.
-  /// - Returns: bytes to be given to `populate` in a thread.
+  /// Checks whether a write continues an earlier one and the file lacks pages ahead of it.
+  /// - Returns: the bytes to pass to `populate` in a worker thread.
   @inline(__always)
   func rangeToPopulate(afterWriting range: Range<Int>) -> Range<Int>? {
     guard account.pointee.streams.extend(range), account.pointee.populating == nil else { return nil }
@@ -198,7 +200,7 @@ struct MappedMedium {
       account.pointee.kept < account.pointee.limit
     else { return nil }
     let from = (range.upperBound + Self.pageSize - 1) / Self.pageSize
-    // A writer that has caught up takes the next pages by itself: to be of use, those behind them are taken.
+    // A writer that has caught up allocates the next pages itself, so populating starts behind them.
     let step = PageAccount.populatedAtOnce / Self.pageSize
     let start =
       resident.contains(from) ? resident.runEnd(from: from, to: last, true) : min(from + step, last - 1)
@@ -208,13 +210,13 @@ struct MappedMedium {
     return start * Self.pageSize..<end * Self.pageSize
   }
 
-  /// Has the file take pages, without changing what they hold. For any thread.
+  /// Allocates pages of the file without changing their contents. For any thread.
   /// - Returns: 0 or an errno.
   func populate(_ range: Range<Int>) -> Int32 {
     cm_populate_write(base + range.lowerBound, range.count) == 0 ? 0 : errno
   }
 
-  /// `populate` has ended, well or not.
+  /// Records the end of `populate`, with its errno or 0.
   func populated(_ failure: Int32) {
     guard let pages = account.pointee.populating else { return }
     account.pointee.populating = nil
@@ -227,7 +229,7 @@ struct MappedMedium {
 
   // MARK: Account
 
-  /// Takes down that the file has the pages of a range, and that they hold something.
+  /// Records that the file has the pages of a range, and that they hold data.
   func markPresent(_ pages: Range<Int>) {
     for page in pages where !present.contains(page) {
       present.insert(page)
@@ -261,8 +263,8 @@ struct MappedMedium {
     }
   }
 
-  /// Maps the file anew, in place of what the guard laid over it, so that the next access fails again rather than
-  /// finding something made up.
+  /// Maps the file again in place of the guard's substitute pages, so that the next access fails again rather
+  /// than returning invented data.
   @inline(never)
   private func remap() -> Int32 {
     mmap(base, size, access, MAP_SHARED | MAP_FIXED, file.descriptor, 0)

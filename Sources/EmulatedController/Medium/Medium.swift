@@ -1,9 +1,9 @@
 import Glibc
 
-/// What holds a namespace's blocks: bytes that are read, written, zeroed and made durable.
+/// Storage of a namespace's blocks: bytes that are read, written, zeroed and made durable.
 ///
-/// Operations return 0 or an errno. Offsets and lengths were checked against `size` by the caller. The list of
-/// pieces may be changed by a call.
+/// Operations return 0 or an errno. The caller has checked offsets and lengths against `size`. A call may
+/// change the list of pieces.
 enum Medium {
   case memory(MemoryMedium)
   case image(ImageMedium)
@@ -36,7 +36,7 @@ enum Medium {
     }
   }
 
-  /// Reads if that needs no waiting, otherwise returns EAGAIN, having read nothing or a part.
+  /// Reads if that does not block, otherwise returns EAGAIN, having read nothing or a part.
   @inline(__always)
   func readNow(into pieces: UnsafeMutablePointer<iovec>, _ count: Int, at offset: Int) -> Int32 {
     switch self {
@@ -69,7 +69,7 @@ enum Medium {
   /// Makes all that was written durable.
   func synchronize() -> Int32 {
     switch self {
-    // A filesystem in memory keeps nothing anywhere else.
+    // Memory and tmpfs have nothing to flush to.
     case .memory, .mapped: 0
     case .image(let image): image.synchronize()
     }
@@ -96,7 +96,7 @@ enum Medium {
     return image
   }
 
-  /// Makes the medium, which holds `old`, hold `new`.
+  /// Changes the medium's contents from `old` to `new`.
   func restore(_ new: SparseImage, from old: SparseImage) {
     for number in old.pages.keys where new.pages[number] == nil {
       let offset = number * SparseImage.pageSize

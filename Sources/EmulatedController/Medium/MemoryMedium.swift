@@ -27,7 +27,7 @@ struct MemoryMedium {
     return 0
   }
 
-  /// Zeroes a range; whole pages go back to the system, which makes zeros of them.
+  /// Zeroes a range; whole pages go back to the kernel, and read as zeros.
   func zero(at offset: Int, count: Int) -> Int32 {
     let page = 4096
     let start = (offset + page - 1) / page * page

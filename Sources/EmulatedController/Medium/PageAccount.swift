@@ -1,19 +1,19 @@
-/// What a mapped image knows of its pages beside their maps.
+/// The page counts of a mapped image.
 struct PageAccount {
-  /// How far ahead of a writer pages are taken, and how many of them at once, in bytes.
+  /// How far ahead of a writer pages are allocated, and how much at once, in bytes.
   static let ahead = 16 << 20
   static let populatedAtOnce = 2 << 20
   private static let mostKept = 512 << 20
 
-  /// Pages the file has that hold zeros.
+  /// How many pages that hold zeros the file has.
   var kept = 0
-  /// How many of these it may have: beyond that, what is deallocated is given back.
+  /// The limit of `kept`: beyond it, deallocated pages are punched out.
   let limit: Int
-  /// The file had all its pages from the beginning: whoever made it so wants it to keep them.
+  /// Whether the file had all its pages when it was opened: a preallocated image keeps them.
   let keepsAll: Bool
-  /// Pages a thread is taking; nil for none.
+  /// Pages that a worker thread is allocating; nil for none.
   var populating: Range<Int>?
-  /// Some of them were given back meanwhile.
+  /// Whether some of these were punched out meanwhile.
   var isPopulatingForNothing = false
   var streams = WriteStreams()
 

@@ -17,7 +17,8 @@ struct PageMap {
     runEnd(from: pages.lowerBound, to: pages.upperBound, true) == pages.upperBound
   }
 
-  /// The first page from `start` on, before `end`, that is not as `isMember` says; `end` when all are.
+  /// The first page from `start` on, before `end`, whose membership is not `isMember`; `end` when there is
+  /// none.
   @inline(__always)
   func runEnd(from start: Int, to end: Int, _ isMember: Bool) -> Int {
     let uniform: UInt8 = isMember ? 0xff : 0

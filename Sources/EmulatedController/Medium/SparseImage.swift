@@ -1,6 +1,6 @@
 import Glibc
 
-/// The contents of a namespace as a value: pages of 4 KiB by number, those left out being zeros.
+/// The contents of a namespace as a value: pages of 4 KiB by number; absent pages are zeros.
 public struct SparseImage: Sendable, Equatable {
   /// The size of a page in bytes.
   public static let pageSize = 4096

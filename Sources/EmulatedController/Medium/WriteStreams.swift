@@ -1,10 +1,10 @@
-/// Where the last few writes ended: tells a writer that goes on from one that jumps about.
+/// Where the last few writes ended, to tell sequential from random writers.
 struct WriteStreams {
   private var ends: (Int, Int, Int, Int) = (-1, -1, -1, -1)
   private var oldest = 0
 
-  /// Adds a write of a range to the stream that it continues, or begins one with it.
-  /// - Returns: whether it goes on where one of the last writes ended.
+  /// Adds a write of a range to the stream that it continues, or starts a new stream.
+  /// - Returns: whether it continues one of the last writes.
   @inline(__always)
   mutating func extend(_ range: Range<Int>) -> Bool {
     if ends.0 == range.lowerBound {

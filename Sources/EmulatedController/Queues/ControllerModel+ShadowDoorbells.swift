@@ -1,7 +1,7 @@
 import CMachine
 import NVMeSpec
 
-/// Where the host keeps the shadows of its doorbells, a page of values and one of event indexes.
+/// The addresses of the shadow doorbells: a page of values and one of event indexes.
 struct ShadowDoorbells {
   var values: UInt64
   var events: UInt64
@@ -13,7 +13,7 @@ extension ControllerModel {
   mutating func configureDoorbells(_ entry: SubmissionEntry) -> Outcome {
     let mask = (UInt64(1) << UInt64(pageShift)) - 1
     guard (entry.prp1 | entry.prp2) & mask == 0 else { return .refused(.invalidField) }
-    // Copies of shadows would have to be fetched at every look.
+    // In remote memory the shadows would have to be fetched at every poll.
     guard !iommu.remote.isNeeded else { return .refused(.dataTransferError) }
     guard iommu.translate(entry.prp1, 1 << pageShift, write: false) != nil,
       iommu.translate(entry.prp2, 1 << pageShift, write: true) != nil
@@ -23,7 +23,7 @@ extension ControllerModel {
     return .success
   }
 
-  /// Does what the shadows announce. The admin queue has none that count.
+  /// Handles the shadows that have changed. The admin queue's shadows are ignored.
   /// - Returns: whether any had changed.
   @inline(never)
   @discardableResult
@@ -46,10 +46,10 @@ extension ControllerModel {
     return found
   }
 
-  /// Reads a doorbell's shadow and tells the host when it is to store to the doorbell again: never, for a host that
-  /// lends its processor, since the shadows are looked at whenever it does; at the next change otherwise.
-  /// - Parameter known: the value known so far.
-  /// - Returns: another value.
+  /// Reads a doorbell's shadow and sets its event index, which says when the host must store to the doorbell
+  /// again: never for a host that calls `service`, which polls the shadows; at the next change otherwise.
+  /// - Parameter known: the value at the last poll.
+  /// - Returns: the new value; nil when it is the same.
   private mutating func shadow(_ shadows: ShadowDoorbells, _ index: Int, _ known: UInt32) -> UInt32? {
     let offset = index << doorbellShift
     guard offset + 4 <= 1 << pageShift,
@@ -60,7 +60,8 @@ extension ControllerModel {
     while true {
       cm_store32(events + offset, isPolled ? value &- 1 : value)
       cm_full_fence()
-      // What the host has stored since, without a look at the new event index, it will not tell of.
+      // The host may have stored a value after the load above without seeing the new event index; it then
+      // rings no doorbell, so the shadow is read again.
       let last = cm_load32(values + offset)
       if last == value { return value == known ? nil : value }
       value = last

@@ -6,11 +6,11 @@ struct QueueTable: ~Copyable {
   let count: Int
   let submission: UnsafeMutablePointer<SubmissionQueue>
   let completion: UnsafeMutablePointer<CompletionQueue>
-  /// Completions that found their queue full, in order.
+  /// Completions that wait because their queue was full, in order.
   var backlog: [UInt16: [CompletionEntry]] = [:]
-  /// One more than the highest identifier a queue was made with since the last reset.
+  /// One more than the highest identifier of a queue created since the last reset.
   private(set) var limit = 1
-  /// The lowest and the highest completion queue that may need an interrupt; the lowest is above when none does.
+  /// The lowest and the highest completion queue that may need an interrupt; lowest > highest when none does.
   private var lowestDue = Int.max
   private var highestDue = -1
 
@@ -27,7 +27,7 @@ struct QueueTable: ~Copyable {
     completion.deallocate()
   }
 
-  /// Forgets every queue.
+  /// Removes every queue.
   mutating func removeAll() {
     submission.update(repeating: SubmissionQueue(), count: count)
     completion.update(repeating: CompletionQueue(), count: count)
@@ -36,10 +36,10 @@ struct QueueTable: ~Copyable {
     (lowestDue, highestDue) = (.max, -1)
   }
 
-  /// Raises `limit` above a queue that was made.
+  /// Raises `limit` above a queue that was created.
   mutating func recordCreation(of queue: Int) { limit = max(limit, queue + 1) }
 
-  /// Whether there has been an I/O queue since the reset.
+  /// Whether an I/O queue was created since the reset.
   var hasMadeQueues: Bool { limit > 1 }
 
   /// Whether any completion queue needs an interrupt.
@@ -52,7 +52,7 @@ struct QueueTable: ~Copyable {
     if queue > highestDue { highestDue = queue }
   }
 
-  /// The queues that may need an interrupt, which are forgotten.
+  /// Takes the range of queues that may need an interrupt, leaving it empty.
   mutating func takeInterruptRange() -> ClosedRange<Int> {
     let range = min(lowestDue, highestDue)...highestDue
     (lowestDue, highestDue) = (.max, -1)

@@ -1,6 +1,6 @@
 import NVMeSpec
 
-/// A submission queue as the controller keeps it.
+/// The controller's state of a submission queue.
 struct SubmissionQueue {
   /// The address of the first entry.
   var address: UInt64 = 0
@@ -8,9 +8,9 @@ struct SubmissionQueue {
   var entries: UInt32 = 0
   /// The next entry to fetch.
   var head: UInt32 = 0
-  /// The entry after the last one the host has filled, as its doorbell says.
+  /// The entry after the last one the host has filled, from its doorbell.
   var tail: UInt32 = 0
-  /// Where its commands complete.
+  /// The completion queue of its commands.
   var completionQueue: UInt16 = 0
   /// Where the entries lie, valid while `generation` is the IOMMU's.
   var memory: UnsafeMutableRawPointer?

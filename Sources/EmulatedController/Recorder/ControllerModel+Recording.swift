@@ -1,8 +1,9 @@
 import NVMeSpec
 
-/// What the controller tells the recorder.
+/// The controller's calls to the recorder.
 extension ControllerModel {
-  /// A command was fetched: those that change a medium or make changes durable become events.
+  /// Records the fetch of a command; only commands that change a medium or make changes durable become
+  /// events.
   mutating func recordFetch(_ command: inout FetchedCommand) {
     guard command.queue != 0 else { return }
     let entry = command.entry
@@ -12,7 +13,7 @@ extension ControllerModel {
     case .writeZeroes: kind = .writeZeroes
     case .datasetManagement: kind = .deallocate
     case .flush: kind = .flush
-    // What a read with FUA returns is on the medium: all written before is.
+    // A read with FUA makes all earlier writes durable, like a flush.
     case .read, .compare, .verify:
       guard entry.forceUnitAccess else { return }
       kind = .flush
@@ -26,7 +27,7 @@ extension ControllerModel {
         isDurable: !features.writeCache || (hasRange && entry.forceUnitAccess)) ?? -1
   }
 
-  /// A write is carried out, whose data is in `pieces`.
+  /// Records the execution of a write; its data is in `pieces`.
   mutating func recordWrite(_ command: FetchedCommand, length: Int) {
     guard command.event >= 0 else { return }
     let data = [UInt8](unsafeUninitializedCapacity: length) { bytes, count in
@@ -36,12 +37,12 @@ extension ControllerModel {
     recorder?.execute(command.event, data: data)
   }
 
-  /// A command without data is carried out.
+  /// Records the execution of a command without data.
   mutating func recordExecution(of command: FetchedCommand) {
     if command.event >= 0 { recorder?.execute(command.event) }
   }
 
-  /// A deallocation is carried out, whose ranges are now known.
+  /// Records the execution of a deallocation, with its ranges.
   mutating func recordDeallocation(_ command: inout FetchedCommand, _ ranges: [DatasetManagementRange]) {
     guard command.event >= 0, !ranges.isEmpty else { return }
     command.moreEvents =
@@ -51,7 +52,7 @@ extension ControllerModel {
     for event in command.moreEvents { recorder?.execute(event) }
   }
 
-  /// A command completed with success.
+  /// Records a successful completion.
   mutating func recordCompletion(of command: FetchedCommand) {
     guard command.event >= 0 else { return }
     recorder?.complete(command.event)

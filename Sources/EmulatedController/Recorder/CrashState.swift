@@ -1,12 +1,12 @@
 import NVMeSpec
 
-/// What of a recording a power cut at one moment must have kept and what it may have lost.
+/// The events of a recording that a power cut at one moment must keep, and those it may lose.
 struct CrashState {
   private let recorder: Recorder
   private let namespace: UInt32
   /// Events certain to be on the medium, in the order they were carried out.
   private var durable: [RecordedEvent] = []
-  /// Events that may be there, whole, in part or not at all, in the order they were carried out.
+  /// Events that may survive whole, in part or not at all, in the order they were carried out.
   private(set) var losable: [RecordedEvent] = []
 
   init(_ recorder: Recorder, namespace: UInt32, moment: Int) {
@@ -15,7 +15,7 @@ struct CrashState {
     let seen = recorder.events.filter {
       $0.issued <= moment && ($0.namespace == namespace || $0.namespace == SubmissionEntry.allNamespaces)
     }
-    // A flush covers what had completed before it was fetched.
+    // A flush covers the writes that had completed before it was fetched.
     let flushed =
       seen.filter { $0.kind == .flush && ($0.completed ?? .max) <= moment }.map(\.issued).max() ?? 0
     let changes = seen.filter { $0.kind != .flush && $0.executed != nil }
@@ -32,8 +32,8 @@ struct CrashState {
 
   /// The contents after a cut: of the changes to a block that survived, the one carried out last.
   ///
-  /// Single blocks may be lost and single blocks may survive, so that every order in which a device could have
-  /// brought its cache to the medium is among the outcomes.
+  /// Single blocks may be lost and single blocks may survive, so that every order in which a device could
+  /// have brought its cache to the medium is among the outcomes.
   func image(_ cut: PowerCut) -> SparseImage {
     let index = Int(namespace) - 1
     var surviving = durable.map { ($0, [Bool]?.none) }

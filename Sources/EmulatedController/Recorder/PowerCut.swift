@@ -1,14 +1,14 @@
-/// A power cut: when, and what of the unflushed writes had reached the medium.
+/// A power cut: when, and which of the unflushed writes had reached the medium.
 public struct PowerCut: Sendable, Hashable {
-  /// Which of the writes that need not have survived did.
+  /// Which of the unflushed writes survive.
   public enum Survivors: Sendable, Hashable {
     /// None: the volatile cache is lost whole.
     case none
     /// All that were carried out.
     case all
-    /// The first so many in the order they were carried out.
+    /// This many, the first in the order they were carried out.
     case first(Int)
-    /// Any, drawn from a seed.
+    /// A random subset, drawn from a seed.
     case seeded(UInt64)
   }
 

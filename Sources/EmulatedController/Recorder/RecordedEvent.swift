@@ -2,7 +2,7 @@ import NVMeSpec
 
 /// A command that changed a medium, or made changes durable, as the recorder saw it.
 ///
-/// Moments count whatever the recorder saw: every fetch and every completion is one later than the one before.
+/// Moments are numbered: every fetch and every completion is one later than the one before.
 public struct RecordedEvent: Sendable, Equatable {
   /// What it did.
   public enum Kind: Sendable, Equatable {
@@ -20,10 +20,10 @@ public struct RecordedEvent: Sendable, Equatable {
   public var isDurable: Bool
   /// The bytes of a write, empty until it was carried out.
   public var data: [UInt8]
-  /// The moment the command was fetched.
+  /// The moment at which the command was fetched.
   public var issued: Int
   /// Its place in the order in which commands were carried out; nil when it was not.
   public var executed: Int?
-  /// The moment it completed with success; nil when it did not.
+  /// The moment at which it completed successfully; nil when it did not.
   public var completed: Int?
 }

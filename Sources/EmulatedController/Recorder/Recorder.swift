@@ -1,6 +1,7 @@
 import NVMeSpec
 
-/// Keeps what an emulated controller did to its media, so that any state a power cut could leave can be rebuilt.
+/// Records what an emulated controller did to its media, so that any state a power cut could leave can be
+/// rebuilt.
 ///
 /// It is a value: a copy stays as it was while the controller goes on.
 public struct Recorder: Sendable {
@@ -32,7 +33,7 @@ public struct Recorder: Sendable {
     return events.count - 1
   }
 
-  /// Gives a deallocate, whose ranges are known only when it is carried out, one event a range.
+  /// Splits a deallocation into one event a range, as the ranges are known only when it is carried out.
   mutating func expand(_ index: Int, ranges: [(block: UInt64, count: UInt64)]) -> Range<Int> {
     guard let first = ranges.first else { return index..<index }
     events[index].block = first.block
@@ -47,14 +48,14 @@ public struct Recorder: Sendable {
     return rest
   }
 
-  /// A command was carried out; `data` is what a write wrote.
+  /// Records the execution of a command; `data` is that of a write.
   mutating func execute(_ index: Int, data: [UInt8] = []) {
     events[index].data = data
     events[index].executed = executions
     executions += 1
   }
 
-  /// A command completed with success.
+  /// Records a successful completion.
   mutating func complete(_ index: Int) {
     now += 1
     events[index].completed = now

@@ -1,19 +1,19 @@
 import NVMeSpec
 
-/// A command fetched from a queue, on its way through the controller.
+/// A command that was fetched and has not completed.
 struct FetchedCommand {
   var entry: SubmissionEntry
   /// The submission queue it came from.
   var queue: UInt16
-  /// What a fault rule does to it.
+  /// The fault to inject.
   var fault: FaultAction = .none
   /// Its first event in the recorder; -1 when it is not recorded.
   var event = -1
-  /// Further events, of a deallocation of several ranges.
+  /// The other events of a deallocation of several ranges.
   var moreEvents = 0..<0
 }
 
-/// Commands that wait for their time, or for a thread that works on them.
+/// Commands that wait for their due time or for a worker thread.
 struct DeferredCommands: ~Copyable {
   private struct Slot {
     var command = FetchedCommand(entry: SubmissionEntry(), queue: 0)
@@ -23,13 +23,13 @@ struct DeferredCommands: ~Copyable {
     var next: Int32 = -2
   }
 
-  /// A bit for every identifier of every queue: whether a command under it is here.
+  /// A bit for every identifier of every queue: whether a deferred command has it.
   private let identifiers: UnsafeMutablePointer<UInt64>
   private var slots: UnsafeMutablePointer<Slot>
   private var capacity: Int
   private var firstFree: Int32 = -1
   private var arrivals: UInt64 = 0
-  /// Slots of commands that wait for their time, as a binary heap, the earliest first.
+  /// Slots of commands that wait for their due time, as a binary heap, the earliest first.
   private var heap: [Int32] = []
 
   private static let wordsPerQueue = 65_536 / 64
@@ -49,7 +49,7 @@ struct DeferredCommands: ~Copyable {
   /// When the earliest waiting command is due; `UInt64.max` when none waits.
   var nextDue: UInt64 { heap.isEmpty ? .max : slots[Int(heap[0])].due }
 
-  /// Keeps a command while a thread works on it.
+  /// Stores a command while a worker thread executes it.
   mutating func keep(_ command: FetchedCommand) -> Int32 {
     if firstFree < 0 { grow() }
     let slot = firstFree
@@ -60,7 +60,7 @@ struct DeferredCommands: ~Copyable {
     return slot
   }
 
-  /// Gives a kept command back.
+  /// Removes and returns a stored command.
   mutating func release(_ slot: Int32) -> FetchedCommand {
     slots[Int(slot)].next = firstFree
     firstFree = slot
@@ -69,7 +69,7 @@ struct DeferredCommands: ~Copyable {
     return command
   }
 
-  /// Makes a command wait until `due`; those due at the same time keep their order.
+  /// Defers a command until `due`; commands due at the same time keep their order.
   mutating func schedule(_ command: FetchedCommand, due: UInt64) {
     let slot = keep(command)
     slots[Int(slot)].due = due
@@ -85,13 +85,13 @@ struct DeferredCommands: ~Copyable {
     return release(removeFromHeap(0))
   }
 
-  /// Takes out a waiting command that `matches` picks, if there is one.
+  /// Removes and returns a waiting command that `matches`, if there is one.
   mutating func take(where matches: (FetchedCommand) -> Bool) -> FetchedCommand? {
     guard let index = heap.firstIndex(where: { matches(slots[Int($0)].command) }) else { return nil }
     return release(removeFromHeap(index))
   }
 
-  /// Whether a command with this identifier of this queue is here.
+  /// Whether a command with this identifier of this queue is deferred.
   func contains(identifier: UInt16, queue: UInt16) -> Bool {
     identifiers[Self.word(identifier, queue)] & Self.bit(identifier) != 0
   }
@@ -112,7 +112,7 @@ struct DeferredCommands: ~Copyable {
 
   private static func bit(_ identifier: UInt16) -> UInt64 { 1 << UInt64(identifier & 63) }
 
-  /// Takes all commands out of the recording, which begins anew.
+  /// Detaches all commands from their events, as the recording restarts.
   mutating func forgetEvents() {
     for index in 0..<capacity {
       slots[index].command.event = -1

@@ -1,9 +1,10 @@
-/// When a command is done: a latency that commands spend side by side, and rates that they share.
+/// When a command is done: a latency that is the same for each of any number of commands, and rates that they
+/// share.
 struct TimingModel {
   private let latency: UInt64
   private let commandsPerSecond: UInt64
   private let bytesPerSecond: UInt64
-  /// When the shared part of the device is free.
+  /// When the device has served the rates of all commands so far.
   private var free: UInt64 = 0
 
   private static let second: UInt64 = 1_000_000_000
@@ -17,7 +18,7 @@ struct TimingModel {
   /// Whether commands take any time.
   var isActive: Bool { latency != 0 || commandsPerSecond != 0 || bytesPerSecond != 0 }
 
-  /// When a command of `bytes` bytes of data is done that arrives at `now` (ns).
+  /// When a command that arrives at `now` with `bytes` bytes of data is done (ns).
   mutating func due(now: UInt64, bytes: Int) -> UInt64 {
     let start = max(now, free)
     let perCommand = commandsPerSecond == 0 ? 0 : Self.second / commandsPerSecond
@@ -26,7 +27,7 @@ struct TimingModel {
     return free.saturatingAdd(latency)
   }
 
-  /// Nothing is under way any more.
+  /// Forgets all outstanding commands.
   mutating func reset() { free = 0 }
 
   private static func time(_ bytes: Int, _ rate: UInt64) -> UInt64 {
@@ -37,7 +38,7 @@ struct TimingModel {
 }
 
 extension UInt64 {
-  /// The sum, or the largest value where it would be larger.
+  /// The sum, or `UInt64.max` on overflow.
   func saturatingAdd(_ other: UInt64) -> UInt64 {
     let (sum, overflow) = addingReportingOverflow(other)
     return overflow ? .max : sum

@@ -2,16 +2,17 @@ import Glibc
 
 /// Work on a medium that may have to wait for a disk.
 ///
-/// It holds addresses of the host's memory; the controller waits for it to end before it lets that memory go.
+/// It holds addresses of the host's memory; the controller waits for it to end before that memory is
+/// unmapped.
 enum Work: @unchecked Sendable {
   case read(Medium, [iovec], Int)
   case synchronize([Medium])
   case zero(Medium, [(offset: Int, length: Int)], durable: Bool)
-  /// What a deallocation leaves to do.
+  /// The remaining work of a deallocation.
   case deallocate(MappedMedium, MappedMedium.Deallocation)
   /// A copy of whole pages into pages that the image has.
   case copy(MappedMedium, [iovec], Range<Int>)
-  /// Pages that a writer will want. No command waits for it.
+  /// Pages ahead of a sequential writer. No command waits for it.
   case populate(MappedMedium, Range<Int>)
 
   /// Does it.
@@ -40,10 +41,10 @@ enum Work: @unchecked Sendable {
 
 /// Work for a command.
 struct Job: Sendable {
-  /// Where the command is kept; -1 when it is for none.
+  /// The slot of the deferred command; -1 for work without a command.
   var slot: Int32
   var work: Work
-  /// The eventfd that tells the host's thread to call `service`; -1 for none.
+  /// The eventfd that wakes the host's thread, which then calls `service`; -1 for none.
   var wakeDescriptor: Int32
 }
 

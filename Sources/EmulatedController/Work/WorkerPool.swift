@@ -2,7 +2,7 @@ import CMachine
 import Glibc
 import Synchronization
 
-/// A few threads for work that may block. Results are fetched by the controller's own thread.
+/// A few threads for work that may block. The controller's own thread collects the results.
 final class WorkerPool: Sendable {
   private struct State {
     var jobs: [Job] = []
@@ -11,24 +11,24 @@ final class WorkerPool: Sendable {
   }
 
   private let state = Mutex(State())
-  /// Whether there are results, known without the lock.
+  /// Whether there are results, readable without the lock.
   private let resultsReady = Atomic<Bool>(false)
-  /// Jobs that are waiting or being done.
+  /// Jobs that are queued or running.
   private let unfinished = Atomic<Int>(0)
-  /// Counts jobs that no thread has taken.
+  /// A semaphore that counts the queued jobs.
   private let jobsWaiting: Int32
-  /// Readable when there were results since it was last read.
+  /// An eventfd that is readable when results came since it was last read.
   private let resultsWaiting: Int32
   private let threads: Mutex<[pthread_t]> = Mutex([])
 
-  /// Starts the threads; nil when the system has none to give.
+  /// Starts the threads; nil when the system refuses them.
   init?(threads count: Int) {
     jobsWaiting = cm_waitable_eventfd(1)
     resultsWaiting = cm_waitable_eventfd(0)
     guard jobsWaiting >= 0, resultsWaiting >= 0 else { return nil }
     for _ in 0..<count {
       var thread = pthread_t()
-      // The thread borrows the pool, whose end waits for the thread's.
+      // The pool's deinit joins the thread, so that an unretained reference is safe.
       guard pthread_create(&thread, nil, runWorker, Unmanaged.passUnretained(self).toOpaque()) == 0 else {
         break
       }
@@ -46,13 +46,13 @@ final class WorkerPool: Sendable {
     close(resultsWaiting)
   }
 
-  /// Whether work is under way or its results are not fetched.
+  /// Whether work is running or has results to collect.
   var isBusy: Bool { unfinished.load(ordering: .relaxed) > 0 || hasResults }
 
   /// Whether there are results.
   var hasResults: Bool { resultsReady.load(ordering: .acquiring) }
 
-  /// Has a thread do a job.
+  /// Queues a job.
   func start(_ job: Job) {
     unfinished.add(1, ordering: .relaxed)
     state.withLock { $0.jobs.append(job) }
@@ -75,7 +75,7 @@ final class WorkerPool: Sendable {
     return takeResults()
   }
 
-  /// The life of a thread.
+  /// The loop of a worker thread.
   fileprivate func work() {
     while true {
       wait(jobsWaiting)

@@ -4,8 +4,10 @@ import Glibc
 /// Applies log records to names, attributes and files. A request builds a record, recovery reads one from the
 /// log, and both apply it here, so that replay repeats exactly what the request did.
 ///
-/// Owns nothing; it is the one place in which names, attributes and files change together. `prepare` loads
-/// and allocates everything that `perform` needs, so that a record is performed whole or not at all.
+/// Owns nothing; it is the one place in which records change names, attributes and files. The size and times
+/// of a plain write do not come here: `Operations.write` sets them, and the log records them with its pages.
+/// `prepare` loads and allocates everything that `perform` needs, so that a record is performed whole or not
+/// at all.
 final class Changes {
   private let waiting: Waiting
   private let nodes: NodeStore

@@ -2,24 +2,6 @@ import BlockProtocol
 import FileProtocol
 import Format
 
-/// A live data block that the cleaner moves.
-struct Move {
-  var inode: UInt64
-  var generation: UInt32
-  var index: UInt64
-  var from: UInt64
-  var checksum: UInt32
-  /// Its new address; known when the log write is formed.
-  var to: UInt64 = 0
-  var frame: FrameIndex
-}
-
-/// A block of the victim, as its log header describes it.
-struct OwnedBlock {
-  var run: OwnerRun
-  var address: UInt64
-}
-
 /// The cleaner: moves the live blocks out of segments that hold few of them, so that later checkpoints find
 /// these segments empty and free them.
 ///
@@ -37,7 +19,6 @@ struct OwnedBlock {
 /// copy is on the device. Damaged blocks stay where they are, for fsck.varve.
 final class Cleaner {
   private let cache: Cache
-  private let event: Event
   private let waiting: Waiting
   private let condition: Condition
   private let errors: Errors
@@ -100,7 +81,6 @@ final class Cleaner {
     self.free = free
     self.effects = effects
     cache = checkpoint.cache
-    event = checkpoint.event
     waiting = checkpoint.waiting
     condition = checkpoint.condition
     errors = checkpoint.errors
@@ -437,7 +417,7 @@ final class Cleaner {
       writer.add(
         OwnerRun(kind: .data, number: move.inode, generation: move.generation, index: move.index),
         checksum: move.checksum)
-      write.moves.append(move)
+      writes.add(move, to: index)
     }
     seal(&writer, index, address)
     return true
@@ -535,4 +515,10 @@ final class Cleaner {
       invariants.expect(segments.isOpen(Int(segment)), "the cleaner's segment is not open")
     }
   }
+}
+
+/// A block of the victim, as its header describes it.
+struct OwnedBlock {
+  var run: OwnerRun
+  var address: UInt64
 }

@@ -16,7 +16,7 @@ final class Errors {
   private let volume: Volume
   private var account = ErrorAccount()
   /// Messages for the system log, oldest first; the daemon takes them.
-  var notices: [String] = []
+  private(set) var notices: [String] = []
   /// Messages about an inode whose path `PathFinder` still has to find, oldest first. They are few, because
   /// `ErrorAccount` limits their rate.
   private(set) var withoutPath: [Message] = []
@@ -40,6 +40,12 @@ final class Errors {
   }
 
   // MARK: Recording
+
+  /// People are to be told something that is no error of the filesystem's.
+  func notify(_ message: String) { notices.append(message) }
+
+  /// The daemon has told these messages, or tells others itself.
+  func setNotices(_ notices: [String]) { self.notices = notices }
 
   /// Records and reports an error that an administrator should know of and fsck.varve look for.
   /// - Parameter place: identifies the damaged block, so that it is reported once; nil to report each time.

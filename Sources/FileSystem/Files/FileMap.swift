@@ -1,28 +1,6 @@
 import Format
 import Glibc
 
-/// Where a map entry lies: in a map node, or in the inode itself.
-struct MapSlot {
-  let page: Page
-  let offset: Int
-
-  @inline(__always) var entry: Entry { Entry(page, at: offset) }
-}
-
-/// The lowest map node used last, remembered because blocks near each other are looked up in sequence.
-///
-/// It is valid while its frame still holds the node, until any node is freed or a tree is detached.
-private struct LeafMemo {
-  var root: UInt64 = 0
-  var height = 0
-  /// The blocks it maps: their index without its lowest 8 bits.
-  var blocks: UInt64 = 0
-  var key = NodeKey(raw: 0)
-  var frame = FrameIndex.none
-  /// `NodeStore.freedNodes` when it was remembered.
-  var freedNodes: UInt64 = 0
-}
-
 /// The map from a file's blocks to blocks of the device: lookup, growth of the tree, and changes of entries.
 ///
 /// Owns the map entries and the count of blocks reserved by fallocate. It promises that the segment table
@@ -30,8 +8,6 @@ private struct LeafMemo {
 /// keeps that promise itself when it changes an entry.)
 final class FileMap {
   let cache: Cache
-  let event: Event
-  let waiting: Waiting
   let volume: Volume
   let errors: Errors
   let segments: SegmentTable
@@ -44,8 +20,6 @@ final class FileMap {
   init(nodes: NodeStore) {
     self.nodes = nodes
     cache = nodes.cache
-    event = nodes.event
-    waiting = nodes.waiting
     volume = nodes.volume
     errors = nodes.errors
     segments = nodes.segments
@@ -244,4 +218,26 @@ final class FileMap {
 
   /// Forgets the lowest map node used last, because a map node is about to leave a tree.
   func forgetLeaf() { lastLeaf = LeafMemo() }
+}
+
+/// Where a map entry lies: in a map node, or in the inode itself.
+struct MapSlot {
+  let page: Page
+  let offset: Int
+
+  @inline(__always) var entry: Entry { Entry(page, at: offset) }
+}
+
+/// The lowest map node that was used last: blocks near each other are looked up together.
+///
+/// It counts while its frame still says that it holds the node, and until a map node leaves a tree.
+private struct LeafMemo {
+  var root: UInt64 = 0
+  var height = 0
+  /// The blocks it maps, by their index without its last 8 bits.
+  var blocks: UInt64 = 0
+  var key = NodeKey(raw: 0)
+  var frame = FrameIndex.none
+  /// `NodeStore.freedNodes` when it was remembered.
+  var freedNodes: UInt64 = 0
 }

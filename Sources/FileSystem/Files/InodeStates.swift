@@ -1,7 +1,8 @@
 import Format
 
 /// What is kept in memory for an inode that is in use: the kernel has looked it up, pages of it are cached,
-/// or changes of it are not in the log. Each part is written by the owner named at it.
+/// or changes of it are not in the log. `pages` and `lost` are written by `Pages`, `log` by `Uncommitted`,
+/// `kernel` by `Operations`, and by `Changes`, `Freeing` and `FileSystem.forget` where names and lookups go.
 struct InodeState {
   fileprivate(set) var id = NodeID(raw: 0)
   /// What the kernel has looked up and may have cached: written by `Operations` and, for lookups and orphans,
@@ -22,8 +23,8 @@ struct InodeState {
 /// States by inode number: places in an array, found through a hash of open addressing.
 ///
 /// Owns the array and the hash table, not the contents of the states. A place is valid until the state in it
-/// is released, so a request that is run again looks its place up again; obtaining a state may move the
-/// array.
+/// is released. An address is valid only until the next `obtain`, which may move the array; `Pages` and
+/// `Operations` obtain.
 final class InodeStates {
   private var places: UnsafeMutablePointer<InodeState>
   private var capacity: Int

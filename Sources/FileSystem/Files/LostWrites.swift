@@ -1,7 +1,8 @@
 import FileProtocol
 import Format
 
-/// Acknowledged writes to a file that were lost.
+/// Acknowledged writes to a file that were lost. `Log.commitPages`, which fsync and rename use, returns the
+/// error.
 struct LostWrites {
   /// Dirty pages were dropped because the file's inode or map is damaged.
   private(set) var hasPages = false

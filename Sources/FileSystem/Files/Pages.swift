@@ -2,22 +2,6 @@ import FileProtocol
 import Format
 import Glibc
 
-/// The cached pages of one file.
-struct FilePages {
-  /// The dirty ones, in the order in which they became dirty.
-  fileprivate(set) var dirty = FrameList()
-  /// The clean ones and those being written.
-  fileprivate(set) var clean = FrameList()
-  /// No page of the list `clean` lies at or after this block; `.max` when no such bound is known.
-  fileprivate(set) var cleanEnd = UInt64.max
-  /// The number of the truncation that is dropping clean pages in steps, 0 for none, and how many pages of
-  /// the list it has still to look at.
-  fileprivate(set) var cutWalk: UInt64 = 0
-  fileprivate(set) var cutLeft = 0
-
-  var isEmpty: Bool { dirty.count == 0 && clean.count == 0 }
-}
-
 /// Cached blocks of files: dirty ones on their way to the log, and clean ones.
 ///
 /// Owns each file's lists of pages, the counts of dirty and charged pages, which files have pages in frames
@@ -481,4 +465,20 @@ final class Pages {
       states[state].pages.dirty.count == 0 || states[state].log.isListed,
       "inode \(number) has dirty pages and is not listed to be committed")
   }
+}
+
+/// The cached pages of one file.
+struct FilePages {
+  /// The dirty ones, in the order in which they became dirty.
+  fileprivate(set) var dirty = FrameList()
+  /// The clean ones and those being written.
+  fileprivate(set) var clean = FrameList()
+  /// No page of the list `clean` lies at or after this block; `.max` when no such bound is known.
+  fileprivate(set) var cleanEnd = UInt64.max
+  /// The number of the truncation that is dropping clean pages in steps, 0 for none, and how many pages of
+  /// the list it has still to look at.
+  fileprivate(set) var cutWalk: UInt64 = 0
+  fileprivate(set) var cutLeft = 0
+
+  var isEmpty: Bool { dirty.count == 0 && clean.count == 0 }
 }

@@ -226,9 +226,9 @@ extension Log {
     if !selection.isInline { appendRecordBlocks(&writer, index) }
     for position in 0..<selection.end { appendPage(gathered[position], places[position], &writer, index) }
     let isLast = selection.end == gathered.count
-    writes[index].forcesUnitAccess =
-      mayForceUnitAccess && isLast && writes[index].count <= Self.blocksForcedAtMost
-      && self.mayForceUnitAccess
+    if mayForceUnitAccess, isLast, writes[index].count <= Self.blocksForcedAtMost, self.mayForceUnitAccess {
+      writes.forceUnitAccess(index)
+    }
     uncommitted.records.bytes.withUnsafeBytes {
       seal(&writer, index, records: $0, isInline: selection.isInline, flags: 0)
     }

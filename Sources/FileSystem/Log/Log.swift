@@ -24,7 +24,6 @@ final class Log {
   let errors: Errors
   let volume: Volume
   let segments: SegmentTable
-  let loader: Loader
   let requests: RequestSlots
   let writes: LogWrites
   let nodes: NodeStore
@@ -88,7 +87,6 @@ final class Log {
     errors = nodes.errors
     volume = nodes.volume
     segments = nodes.segments
-    loader = nodes.loader
     states = pages.states
     uncommitted = pages.uncommitted
   }

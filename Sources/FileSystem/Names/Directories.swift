@@ -1,22 +1,6 @@
 import Format
 import Glibc
 
-/// The path from the root index down to the leaf for a name's hash. Names of attributes are found in the same
-/// way as names in a directory.
-struct DirectoryPath {
-  struct Step {
-    let number: UInt64
-    let index: DirectoryIndex
-    /// How many indices lie above it.
-    let depth: Int
-    let slot: Int
-  }
-
-  var steps: [Step] = []
-  /// The leaf's number, 0 when the directory has no leaf there.
-  var leaf: UInt64 = 0
-}
-
 /// Names in directories: finding, inserting, removing, replacing and listing them. The names of a small
 /// directory lie in its inode, those of others in hashed leaves.
 ///
@@ -384,4 +368,20 @@ final class Directories {
     }
     return true
   }
+}
+
+/// The path from the root index down to the leaf for a name's hash. Names of attributes are found in the same
+/// way as names in a directory.
+struct DirectoryPath {
+  struct Step {
+    let number: UInt64
+    let index: DirectoryIndex
+    /// How many indices lie above it.
+    let depth: Int
+    let slot: Int
+  }
+
+  var steps: [Step] = []
+  /// The leaf's number, 0 when the directory has no leaf there.
+  var leaf: UInt64 = 0
 }

@@ -2,12 +2,6 @@ import FileProtocol
 import Format
 import Glibc
 
-/// The inode used last. It is valid while its frame still holds that inode.
-struct InodeMemo {
-  var key = NodeKey(raw: 0)
-  var frame = FrameIndex.none
-}
-
 /// Nodes by number: inodes, and the internal nodes of maps, directories and attributes, found through two
 /// tables.
 ///
@@ -482,4 +476,10 @@ final class NodeStore {
     invariants.expect(
       "numbers marked as allocated", marks, equals: newNodes + inodes.poolCount + internals.poolCount)
   }
+}
+
+/// The inode used last. It is valid while its frame still holds that inode.
+struct InodeMemo {
+  var key = NodeKey(raw: 0)
+  var frame = FrameIndex.none
 }

@@ -1,6 +1,7 @@
 import Format
 import Glibc
 
+/// Operations on attributes: getattr, setattr, open, opendir, readlink, and the extended attributes.
 extension Operations {
   /// All attributes as they are, for a record that changes some of them.
   func currentAttributes(of inode: Inode) -> LogRecord.SetAttributes {

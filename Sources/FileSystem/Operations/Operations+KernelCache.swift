@@ -6,7 +6,8 @@ import Format
 /// The kernel drops its cached pages of a direct write's range when it sends the write, and for an
 /// asynchronous write not again afterwards. A page that is read, or written through the cache, between that
 /// moment and the moment in which the write is carried out would show old data for as long as it is cached.
-/// So the reply to a direct write has the kernel's pages of that range dropped, if the file may have any.
+/// So the reply to a direct write has the kernel's pages of that range dropped, if the file may have any:
+/// it names the bytes (`staleBytes`), and Mount's `PageForgetter` has the kernel drop them.
 ///
 /// The kernel does not report reads from its cache. But before it reads up to a file's end it sends GETATTR
 /// for attributes that are no longer valid, with a flag that a read follows: that updates the access time.

@@ -2,6 +2,7 @@ import FileProtocol
 import Format
 import Glibc
 
+/// Operations on names: lookup, mknod, mkdir, symlink, create, link, unlink, rmdir, rename, readdir.
 extension Operations {
   private static let noReplace: UInt32 = 1
   private static let exchange: UInt32 = 2

@@ -2,6 +2,7 @@ import FileProtocol
 import Format
 import Glibc
 
+/// Reading: read, lseek, and the access time.
 extension Operations {
   /// read(2): holes and cached blocks are filled into the slot, the other blocks are read from the device
   /// into the slot.

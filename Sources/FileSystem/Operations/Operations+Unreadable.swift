@@ -2,7 +2,7 @@ import Format
 import Glibc
 
 /// Names of inodes that cannot be read. Every access to such an inode fails, but its name can be removed or
-/// replaced; the inode stays where it is, for fsck.varve.
+/// replaced; the inode stays where it is, for fsck.varve. The record is `dropName`.
 extension Operations {
   private static let directoryType: UInt8 = 4
 

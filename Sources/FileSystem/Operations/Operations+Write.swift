@@ -2,6 +2,7 @@ import FileProtocol
 import Format
 import Glibc
 
+/// Writing: write, fsync, syncfs, release, fallocate, and the privileges that a write takes away.
 extension Operations {
   /// Dirty pages at which a commit begins: enough for log writes of full size, few enough to be sorted
   /// quickly.

@@ -17,7 +17,6 @@ final class Operations {
   let event: Event
   let waiting: Waiting
   let condition: Condition
-  let errors: Errors
   let volume: Volume
   let loader: Loader
   let nodes: NodeStore
@@ -63,7 +62,6 @@ final class Operations {
     cache = nodes.cache
     event = nodes.event
     waiting = nodes.waiting
-    errors = nodes.errors
     volume = nodes.volume
     loader = nodes.loader
   }

@@ -1,12 +1,5 @@
 import Format
 
-/// A log write that recovery applies.
-struct ReplayEntry {
-  var header: LogHeader
-  /// The records from the header and the record blocks, joined.
-  var records: [UInt8]
-}
-
 /// Follows the log from the checkpoint on, header by header, until it ends.
 ///
 /// Owns the log writes found and the position in the log. It follows addresses. The log ends where a header
@@ -174,4 +167,11 @@ final class LogReader {
 
   /// Releases the entries, which `Replay` has taken over.
   func forget() { entries = [] }
+}
+
+/// A log write that recovery applies.
+struct ReplayEntry {
+  var header: LogHeader
+  /// The records from the header and the record blocks, joined.
+  var records: [UInt8]
 }

@@ -19,7 +19,6 @@ import Glibc
 final class Recovery {
   private enum Phase { case superblocks, packs, usage, log, apply, checkpoint, done }
 
-  private let cache: Cache
   private let event: Event
   private let waiting: Waiting
   private let condition: Condition
@@ -57,7 +56,6 @@ final class Recovery {
     self.cleaner = cleaner
     self.free = free
     self.pages = pages
-    cache = checkpoint.cache
     event = checkpoint.event
     waiting = checkpoint.waiting
     condition = checkpoint.condition
@@ -136,7 +134,7 @@ final class Recovery {
     let copies = (0...1).map { reads.code($0) == 0 ? reads.page($0) : nil }
     let (superblock, fault) = try Superblock.choose(first: copies[0], last: copies[1])
     if fault != nil {
-      errors.notices.append("the first superblock is damaged, the second is used; run fsck.varve")
+      errors.notify("the first superblock is damaged, the second is used; run fsck.varve")
     }
     return superblock
   }
@@ -261,7 +259,7 @@ final class Recovery {
     writes.begin(epoch: pack.epoch + 1)
     log.begin(after: last ?? pack.log.sequence - 1)
     guard !condition.isReadOnly else {
-      if last != nil { errors.notices.append("the log was replayed in memory only") }
+      if last != nil { errors.notify("the log was replayed in memory only") }
       return becomeReady()
     }
     beginWriting()

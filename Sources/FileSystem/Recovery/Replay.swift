@@ -8,7 +8,6 @@ import Glibc
 /// anything of it is applied (`checkPossible`), and applied by the code that requests use too (`Changes`).
 final class Replay {
   let cache: Cache
-  let waiting: Waiting
   let segments: SegmentTable
   let volume: Volume
   let nodes: NodeStore
@@ -38,7 +37,6 @@ final class Replay {
     map = pages.map
     nodes = map.nodes
     cache = nodes.cache
-    waiting = nodes.waiting
     segments = nodes.segments
     volume = nodes.volume
   }

@@ -1,19 +1,3 @@
-/// What a request (by its slot) or a job waits for, and the frames pinned for it.
-struct Waiter {
-  /// How many reads it waits for.
-  fileprivate(set) var missing = 0
-  /// Frames pinned until it has run, or its cursor has advanced: at most `Waiting.pinsPerWaiter`.
-  fileprivate var pins: [FrameIndex] = []
-  /// Why it waits, and since when (ns, monotonic); `since` is 0 when it does not wait.
-  fileprivate var reason = WaitReason.read
-  fileprivate var since: UInt64 = 0
-}
-
-/// Background work, done in steps by `FileSystem.advance`.
-enum Job: Int, CaseIterable {
-  case mount, commit, checkpoint, cleaner, freeing, paths
-}
-
 /// Scheduling: which requests and jobs wait for reads, which requests wait for room or for the next event,
 /// and what the checkpoint job and the cleaner are asked to do.
 ///
@@ -427,4 +411,20 @@ final class Waiting {
     }
     invariants.expect("pins of frames", cache.all.reduce(0) { $0 + Int(cache[$1].pins) }, equals: pins)
   }
+}
+
+/// What a request (by its slot) or a job waits for, and the frames pinned for it.
+struct Waiter {
+  /// How many reads it waits for.
+  fileprivate(set) var missing = 0
+  /// Frames pinned until it has run, or its cursor has advanced: at most `Waiting.pinsPerWaiter`.
+  fileprivate var pins: [FrameIndex] = []
+  /// Why it waits, and since when (ns, monotonic); `since` is 0 when it does not wait.
+  fileprivate var reason = WaitReason.read
+  fileprivate var since: UInt64 = 0
+}
+
+/// Background work, done in steps by `FileSystem.advance`.
+enum Job: Int, CaseIterable {
+  case mount, commit, checkpoint, cleaner, freeing, paths
 }

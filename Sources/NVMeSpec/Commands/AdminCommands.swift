@@ -1,6 +1,6 @@
 /// The command words of the other admin commands (Base 2.0, section 5).
 extension SubmissionEntry {
-  /// Identify: the structure `structure` names, 4096 bytes.
+  /// Identify: the 4096 bytes of `structure`.
   public init(identify structure: IdentifyStructure, namespace: UInt32 = 0) {
     self.init(.identify, namespace: namespace)
     cdw10 = UInt32(structure.rawValue)
@@ -29,7 +29,7 @@ extension SubmissionEntry {
   }
 
   /// Get Features: the value is the completion's result.
-  /// - Parameter value: CDW11, of a feature of which it names one of several values.
+  /// - Parameter value: CDW11, for features where it selects one of several values.
   public init(
     getFeature feature: Feature, select: FeatureSelection = .current, namespace: UInt32 = 0,
     value: UInt32 = 0
@@ -50,7 +50,7 @@ extension SubmissionEntry {
   ///   - secureErase: SES: 0 none, 1 user data erase, 2 cryptographic erase.
   ///   - protection: PI: the type of protection information, 0 for none.
   ///   - protectionFirst: PIL: protection information is the first 8 bytes of metadata rather than the last.
-  ///   - extendedMetadata: MSET: metadata follows each block's data rather than lying in a buffer of its own.
+  ///   - extendedMetadata: MSET: metadata follows each block's data rather than lying in a separate buffer.
   public init(
     formatNamespace namespace: UInt32, format: UInt8, secureErase: UInt8 = 0, protection: UInt8 = 0,
     protectionFirst: Bool = false, extendedMetadata: Bool = false

@@ -50,6 +50,6 @@ public struct AdminOpcode: RawRepresentable, Hashable, Sendable, CustomStringCon
     .sanitize: "Sanitize",
   ]
 
-  /// The name the specification gives the command.
+  /// The command's name in the specification.
   public var description: String { Self.names[self] ?? "admin command \(hex(rawValue))" }
 }

@@ -1,6 +1,6 @@
 /// The command words of Read, Write, Compare, Verify and Write Zeroes (NVM Command Set 1.0, section 3.2).
 extension SubmissionEntry {
-  /// A command on `count` logical blocks (1...65,536) from `block`; data pointers are left to the caller.
+  /// A command on `count` logical blocks (1...65,536) from `block`; the caller sets the data pointers.
   @inlinable
   public init(_ opcode: IOOpcode, namespace: UInt32, block: UInt64, count: UInt32) {
     self.init(opcode, namespace: namespace)
@@ -49,7 +49,7 @@ extension SubmissionEntry {
     set { cdw12.setFlag(30, newValue) }
   }
 
-  /// LR: the controller may give up sooner on errors.
+  /// LR (limited retry): the controller may give up sooner on errors.
   @inlinable
   public var limitedRetry: Bool {
     get { cdw12.flag(31) }

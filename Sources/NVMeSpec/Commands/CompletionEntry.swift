@@ -1,4 +1,4 @@
-/// A completion queue entry, 16 bytes as they lie in memory (Base 2.0, section 3.3.3.2).
+/// A completion queue entry, 16 bytes, in its memory layout (Base 2.0, section 3.3.3.2).
 public struct CompletionEntry: BitwiseCopyable, Hashable, Sendable {
   /// DW0: the command's result.
   public var result: UInt32 = 0

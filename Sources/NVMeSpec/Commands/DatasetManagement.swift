@@ -21,7 +21,7 @@ public struct DatasetManagementRange: BitwiseCopyable, Hashable, Sendable {
 
 /// The command words of Dataset Management.
 extension SubmissionEntry {
-  /// Dataset Management that deallocates `ranges` (1...256) ranges, which the data pointer leads to.
+  /// Dataset Management that deallocates `ranges` (1...256) ranges, which the data pointer names.
   @inlinable
   public init(deallocate ranges: Int, namespace: UInt32) {
     self.init(.datasetManagement, namespace: namespace)

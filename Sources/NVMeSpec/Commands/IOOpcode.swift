@@ -34,11 +34,11 @@ public struct IOOpcode: RawRepresentable, Hashable, Sendable, CustomStringConver
     .copy: "Copy",
   ]
 
-  /// The name the specification gives the command.
+  /// The command's name in the specification.
   public var description: String { Self.names[self] ?? "I/O command \(hex(rawValue))" }
 }
 
-/// A code as people look it up: two hexadecimal digits and an `h`.
+/// A code as the specification writes it: two hexadecimal digits and an `h`.
 package func hex(_ code: UInt8) -> String {
   let digits = String(code, radix: 16, uppercase: true)
   return (digits.count < 2 ? "0" : "") + digits + "h"

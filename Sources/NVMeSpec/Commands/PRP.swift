@@ -1,8 +1,8 @@
-/// Physical region pages: how a command names its data (Base 2.0, section 4.1.1).
+/// Physical region pages, the addresses of a command's data (Base 2.0, section 4.1.1).
 ///
-/// PRP1 is the first byte, anywhere in a page (a multiple of 4). What follows begins at page boundaries: PRP2 is
-/// the second page when that is the last, otherwise it leads to a list of 8-byte entries, whose last entry in a
-/// page leads to the next list page when more pages follow than the list page has room for.
+/// PRP1 is the address of the first byte, anywhere in a page (a multiple of 4). All others are page
+/// boundaries: PRP2 is the address of the second page when that is the last, otherwise that of a list of
+/// 8-byte entries. When a list page has no room for all, its last entry points to the next list page.
 public enum PRP {
   /// The size of a list entry in bytes.
   public static let entrySize = 8
@@ -22,7 +22,7 @@ public enum PRP {
   public static func listPages(entries: Int, pageSize: Int) -> Int {
     guard entries > 0 else { return 0 }
     let perPage = pageSize / entrySize
-    // Each page but the last gives its last entry to the pointer to the next.
+    // In each list page but the last, the last entry points to the next page.
     return max(1, (entries + perPage - 3) / (perPage - 1))
   }
 }

@@ -10,7 +10,8 @@ extension SubmissionEntry {
   }
 
   /// Create I/O Submission Queue `queue` of `entries` entries in contiguous memory at `address`.
-  /// - Parameter priority: QPRIO: 0 urgent, 1 high, 2 medium, 3 low; without weighted arbitration it is to be ignored.
+  /// - Parameter priority: QPRIO: 0 urgent, 1 high, 2 medium, 3 low; the controller ignores it without
+  ///   weighted arbitration.
   public init(
     createSubmissionQueue queue: UInt16, entries: Int, at address: UInt64, completionQueue: UInt16,
     priority: UInt8 = 0
@@ -43,7 +44,7 @@ extension SubmissionEntry {
   public var interruptsEnabled: Bool { cdw11.flag(1) }
   /// IV, of Create I/O Completion Queue: the interrupt vector.
   public var interruptVector: UInt16 { UInt16(truncatingIfNeeded: cdw11.field(16, 16)) }
-  /// CQID, of Create I/O Submission Queue: where its commands complete.
+  /// CQID, of Create I/O Submission Queue: the completion queue of its commands.
   public var completionQueueIdentifier: UInt16 { UInt16(truncatingIfNeeded: cdw11.field(16, 16)) }
 
   private static func queueWord(_ queue: UInt16, _ entries: Int) -> UInt32 {

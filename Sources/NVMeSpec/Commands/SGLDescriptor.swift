@@ -1,6 +1,6 @@
 /// An SGL descriptor, 16 bytes (Base 2.0, section 4.1.2).
 public struct SGLDescriptor: BitwiseCopyable, Hashable, Sendable {
-  /// The address it points at.
+  /// The address it points to.
   public var address: UInt64
   /// Length in the low 32 bits, the identifier in the top 8.
   public var word: UInt64
@@ -29,10 +29,10 @@ public struct SGLDescriptor: BitwiseCopyable, Hashable, Sendable {
   /// The length in bytes.
   @inlinable
   public var length: UInt32 { UInt32(truncatingIfNeeded: word) }
-  /// What the descriptor is.
+  /// The type of the descriptor.
   @inlinable
   public var type: SGLDescriptorType { SGLDescriptorType(rawValue: UInt8(truncatingIfNeeded: word &>> 60)) }
-  /// How `address` is meant; 0 for an address.
+  /// The subtype: 0 where `address` is an address.
   @inlinable
   public var subtype: UInt8 { UInt8(truncatingIfNeeded: word.field(56, 4)) }
 }
@@ -45,7 +45,7 @@ public struct SGLDescriptorType: RawRepresentable, Hashable, Sendable {
 
   /// Data.
   public static let dataBlock = SGLDescriptorType(rawValue: 0)
-  /// Bytes of a read that are thrown away.
+  /// Bytes of a read that are discarded (bit bucket).
   public static let bitBucket = SGLDescriptorType(rawValue: 1)
   /// More descriptors, with another segment after them.
   public static let segment = SGLDescriptorType(rawValue: 2)

@@ -86,18 +86,18 @@ public struct SubmissionEntry: BitwiseCopyable, Hashable, Sendable {
     set { cdw0.setField(14, 2, UInt32(newValue.rawValue)) }
   }
 
-  /// CID: names the command among those outstanding on its queue.
+  /// CID: identifies the command among those outstanding on its queue.
   @inlinable
   public var commandIdentifier: UInt16 {
     get { UInt16(truncatingIfNeeded: cdw0.field(16, 16)) }
     set { cdw0.setField(16, 16, UInt32(newValue)) }
   }
 
-  /// Points the command at its data with a single SGL data block descriptor, and says so in PSDT.
+  /// Sets the data pointer to a single SGL data block descriptor, and PSDT to SGL.
   @inlinable
   public mutating func setSGL(address: UInt64, length: UInt32) { setSGL(.dataBlock(address, length)) }
 
-  /// Points the command at its data with an SGL descriptor, and says so in PSDT.
+  /// Sets the data pointer to an SGL descriptor, and PSDT to SGL.
   @inlinable
   public mutating func setSGL(_ descriptor: SGLDescriptor) {
     prp1 = descriptor.address
@@ -110,7 +110,7 @@ public struct SubmissionEntry: BitwiseCopyable, Hashable, Sendable {
   public var sgl: SGLDescriptor { SGLDescriptor(address: prp1, word: prp2) }
 }
 
-/// PSDT: what the data pointer of a command is.
+/// PSDT: the kind of a command's data pointer.
 public struct DataPointerKind: RawRepresentable, Hashable, Sendable {
   public var rawValue: UInt8
   @inlinable

@@ -11,7 +11,7 @@ public struct AsynchronousEvent: RawRepresentable, Hashable, Sendable, CustomStr
   public var type: UInt8 { UInt8(truncatingIfNeeded: rawValue.field(0, 3)) }
   /// What happened; its meaning depends on the type.
   public var information: UInt8 { UInt8(truncatingIfNeeded: rawValue.field(8, 8)) }
-  /// The log page that tells more; reading it lets the next event of the type come.
+  /// The log page with details; reading it unmasks the next event of the type.
   public var log: LogPage { LogPage(rawValue: UInt8(truncatingIfNeeded: rawValue.field(16, 8))) }
 
   /// A doorbell of a queue that does not exist was written.
@@ -24,10 +24,10 @@ public struct AsynchronousEvent: RawRepresentable, Hashable, Sendable, CustomStr
   public static let temperature = AsynchronousEvent(type: 1, information: 1, log: .smart)
   /// Spare has fallen below its threshold.
   public static let spareLow = AsynchronousEvent(type: 1, information: 2, log: .smart)
-  /// A namespace came, went, or changed.
+  /// A namespace was added, removed or changed.
   public static let namespaceAttributeChanged = AsynchronousEvent(
     type: 2, information: 0, log: .changedNamespaces)
-  /// New firmware takes over; commands are not processed while CSTS.PP is set.
+  /// A firmware activation starts; commands are not processed while CSTS.PP is set.
   public static let firmwareActivationStarting = AsynchronousEvent(
     type: 2, information: 1, log: .firmwareSlots)
 
@@ -41,7 +41,7 @@ public struct AsynchronousEvent: RawRepresentable, Hashable, Sendable, CustomStr
     .firmwareActivationStarting: "firmware is being activated",
   ]
 
-  /// What happened, for people.
+  /// What happened, as text.
   public var description: String {
     Self.names[self]
       ?? "event of type \(type), information \(hex(information)), log page \(hex(log.rawValue))"

@@ -1,4 +1,5 @@
-/// FID: what Get and Set Features read and change (Base 2.0, section 5.27.1; NVM Command Set 1.0, section 4.1.3).
+/// FID: a feature that Get and Set Features read and change (Base 2.0, section 5.27.1; NVM Command Set 1.0,
+/// section 4.1.3).
 public struct Feature: RawRepresentable, Hashable, Sendable, CustomStringConvertible {
   public var rawValue: UInt8
   public init(rawValue: UInt8) { self.rawValue = rawValue }
@@ -44,11 +45,11 @@ public struct Feature: RawRepresentable, Hashable, Sendable, CustomStringConvert
     .namespaceWriteProtection: "Namespace Write Protection Config",
   ]
 
-  /// The name the specification gives the feature.
+  /// The feature's name in the specification.
   public var description: String { Self.names[self] ?? "feature \(hex(rawValue))" }
 }
 
-/// SEL, of Get Features: which value is asked for.
+/// SEL, of Get Features: which value is returned.
 public struct FeatureSelection: RawRepresentable, Hashable, Sendable {
   public var rawValue: UInt8
   public init(rawValue: UInt8) { self.rawValue = rawValue }

@@ -3,7 +3,7 @@ public struct HostBehavior: Hashable, Sendable {
   /// The size of the structure in bytes.
   public static let size = 512
 
-  /// ACRE: the host understands CRD; a controller tells retry delays only then.
+  /// ACRE: the host supports CRD; only then a controller returns retry delays.
   public var advancedRetry = false
 
   public init(advancedRetry: Bool = false) { self.advancedRetry = advancedRetry }

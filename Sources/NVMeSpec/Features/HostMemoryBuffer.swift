@@ -1,5 +1,5 @@
-/// A part of the memory that a host lends to a controller: a Host Memory Buffer Descriptor Entry (Base 2.0, section
-/// 5.27.1.10).
+/// A part of the memory that a host lends to a controller: a Host Memory Buffer Descriptor Entry (Base 2.0,
+/// section 5.27.1.10).
 public struct HostMemoryDescriptor: BitwiseCopyable, Hashable, Sendable {
   /// BADD: the address, a multiple of the memory page size.
   public var address: UInt64
@@ -16,8 +16,8 @@ public struct HostMemoryDescriptor: BitwiseCopyable, Hashable, Sendable {
   }
 }
 
-/// What Get Features returns of the memory lent, 4096 bytes: the Host Memory Buffer Attributes (Base 2.0, section
-/// 5.27.1.10).
+/// The data of Get Features, Host Memory Buffer, 4096 bytes: the Host Memory Buffer Attributes (Base 2.0,
+/// section 5.27.1.10).
 public struct HostMemoryAttributes: Hashable, Sendable {
   /// The size of the structure in bytes.
   public static let size = 4096
@@ -53,7 +53,8 @@ extension SubmissionEntry {
   ///   - pages: its size in memory pages.
   ///   - list: the address of the descriptor list, a multiple of 16.
   ///   - count: the descriptors in it.
-  ///   - isReturned: whether the controller has had the same memory before and its contents are as it left them (MR).
+  ///   - isReturned: whether the controller has had the same memory before and its contents are as it left
+  ///   them (MR).
   public init(enableHostMemory pages: UInt32, list: UInt64, count: UInt32, isReturned: Bool) {
     self.init(setFeature: .hostMemoryBuffer, value: isReturned ? 3 : 1)
     cdw12 = pages

@@ -3,7 +3,7 @@ public struct QueueCounts: RawRepresentable, Hashable, Sendable {
   public var rawValue: UInt32
   public init(rawValue: UInt32) { self.rawValue = rawValue }
 
-  /// As many I/O queues of both kinds, 1...65,535.
+  /// The numbers of I/O submission and completion queues, 1...65,535.
   public init(submission: Int, completion: Int) {
     let low = UInt32(truncatingIfNeeded: min(max(submission, 1), 65_535) - 1)
     let high = UInt32(truncatingIfNeeded: min(max(completion, 1), 65_535) - 1)
@@ -14,6 +14,6 @@ public struct QueueCounts: RawRepresentable, Hashable, Sendable {
   public var submission: Int { Int(rawValue.field(0, 16)) + 1 }
   /// I/O completion queues, as a count (the field itself is 0's based).
   public var completion: Int { Int(rawValue.field(16, 16)) + 1 }
-  /// The queue pairs both allow.
+  /// The queue pairs that both numbers allow.
   public var pairs: Int { min(submission, completion) }
 }

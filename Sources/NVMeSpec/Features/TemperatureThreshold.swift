@@ -1,4 +1,4 @@
-/// The value of Temperature Threshold, which also says whose threshold it is (Base 2.0, section 5.27.1.3).
+/// The value of Temperature Threshold, which includes the sensor it is for (Base 2.0, section 5.27.1.3).
 public struct TemperatureThreshold: RawRepresentable, Hashable, Sendable {
   public var rawValue: UInt32
   public init(rawValue: UInt32) { self.rawValue = rawValue }
@@ -22,6 +22,6 @@ public struct TemperatureThreshold: RawRepresentable, Hashable, Sendable {
   public var sensor: UInt8 { UInt8(truncatingIfNeeded: rawValue.field(16, 4)) }
   /// THSEL: 0 the threshold above which, 1 the one below which a temperature is reported.
   public var kind: UInt8 { UInt8(truncatingIfNeeded: rawValue.field(20, 2)) }
-  /// TMPSEL and THSEL, which name a threshold.
+  /// TMPSEL and THSEL, which together select a threshold.
   public var selectors: UInt32 { rawValue.field(16, 6) }
 }

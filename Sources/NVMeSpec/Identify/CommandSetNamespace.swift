@@ -1,5 +1,5 @@
-/// Identify Namespace for the NVM command set, CNS 05h (NVM Command Set 1.0, section 4.1.5.4): how each format's protection
-/// information is laid out.
+/// Identify Namespace for the NVM command set, CNS 05h (NVM Command Set 1.0, section 4.1.5.4): how each
+/// format's protection information is laid out.
 public struct CommandSetNamespace: Hashable, Sendable {
   /// ELBAF0...: the extended formats.
   public let extendedFormats: [UInt32]
@@ -12,7 +12,7 @@ public struct CommandSetNamespace: Hashable, Sendable {
     extendedFormats = (0..<Self.formatLimit).map { data.value(at: Self.formatTable + 4 * $0) }
   }
 
-  /// PIF: bits of the guard of format `index`; 16 for one that is not told of.
+  /// PIF: bits of the guard of format `index`; 16 where the structure does not describe it.
   public func guardBits(ofFormat index: Int) -> Int {
     guard extendedFormats.indices.contains(index) else { return 16 }
     switch extendedFormats[index].field(7, 2) {

@@ -22,13 +22,13 @@ public struct IdentifyController: Hashable, Sendable {
   public var controllerIdentifier: UInt16 = 0
   /// VER: as the VS register.
   public var version = Version(rawValue: 0)
-  /// RTD3E: how long an orderly shutdown may take, in microseconds; 0 when not told.
+  /// RTD3E: how long an orderly shutdown may take, in microseconds; 0 when not reported.
   public var shutdownLatency: UInt32 = 0
   /// OAES: optional asynchronous events.
   public var asynchronousEvents: UInt32 = 0
   /// CTRATT: controller attributes.
   public var attributes: UInt32 = 0
-  /// CNTRLTYPE: 1 I/O, 2 discovery, 3 administrative, 0 not told.
+  /// CNTRLTYPE: 1 I/O, 2 discovery, 3 administrative, 0 not reported.
   public var controllerType: UInt8 = 0
   /// CRDT1, CRDT2, CRDT3: what a status' CRD of 1, 2, 3 stands for, in units of 100 ms.
   public var retryDelays: (UInt16, UInt16, UInt16) {
@@ -50,19 +50,19 @@ public struct IdentifyController: Hashable, Sendable {
   public var logPageAttributes: UInt8 = 0
   /// ELPE, 0's based: entries of the error log, less one.
   public var errorLogEntries: UInt8 = 0
-  /// WCTEMP: the temperature that warns, in kelvin.
+  /// WCTEMP: the warning temperature, in kelvin.
   public var warningTemperature: UInt16 = 0
   /// CCTEMP: the critical temperature, in kelvin.
   public var criticalTemperature: UInt16 = 0
-  /// MTFA: how long the activation of firmware may pause the controller, in units of 100 ms; 0 when not told.
+  /// MTFA: how long a firmware activation may pause the controller, in units of 100 ms; 0 when not reported.
   public var firmwareActivationTime: UInt16 = 0
-  /// HMPRE: how much of the host's memory the controller would like, in 4 KiB; 0 for none.
+  /// HMPRE: the preferred size of the host memory buffer, in 4 KiB; 0 for none.
   public var preferredHostMemory: UInt32 = 0
-  /// HMMIN: how little of it is of use, in 4 KiB.
+  /// HMMIN: its minimum size, in 4 KiB.
   public var minimumHostMemory: UInt32 = 0
-  /// HMMAXD: descriptors of such memory that the controller can use; 0 for no limit.
+  /// HMMAXD: the most descriptors of it that the controller can use; 0 for no limit.
   public var hostMemoryDescriptorLimit: UInt16 = 0
-  /// TNVMCAP: total capacity in bytes, 0 when not told.
+  /// TNVMCAP: total capacity in bytes, 0 when not reported.
   public var totalCapacity: UInt128 = 0
   /// UNVMCAP: capacity in no namespace, in bytes.
   public var unallocatedCapacity: UInt128 = 0
@@ -70,7 +70,7 @@ public struct IdentifyController: Hashable, Sendable {
   public var submissionEntrySizes: UInt8 = 0
   /// CQES: completion entry sizes, required in the low and largest in the high four bits, as exponents.
   public var completionEntrySizes: UInt8 = 0
-  /// MAXCMD: commands outstanding on one queue, 0 when not told.
+  /// MAXCMD: the most commands outstanding on one queue, 0 when not reported.
   public var maximumCommands: UInt16 = 0
   /// NN: the highest namespace identifier.
   public var namespaceCount: UInt32 = 0
@@ -78,9 +78,9 @@ public struct IdentifyController: Hashable, Sendable {
   public var ioCommands = OptionalIOCommands()
   /// FUSES: fused operations.
   public var fusedOperations: UInt16 = 0
-  /// FNA: how far a format or an erase of one namespace reaches.
+  /// FNA: whether a format or an erase of one namespace affects all.
   public var formatAttributes: UInt8 = 0
-  /// VWC: bit 0 for a volatile write cache, bits 2:1 for what Flush does with all namespaces.
+  /// VWC: bit 0 for a volatile write cache, bits 2:1 for the behaviour of Flush with NSID FFFFFFFFh.
   public var volatileWriteCache: UInt8 = 0
   /// AWUN, 0's based: logical blocks written atomically in normal operation, less one.
   public var atomicWriteUnitNormal: UInt16 = 0
@@ -101,7 +101,7 @@ public struct IdentifyController: Hashable, Sendable {
   /// The most data of one command in bytes, nil for no limit; `minimumPageSize` is CAP.MPSMIN.
   public func maximumTransferBytes(minimumPageSize: UInt8) -> UInt64? {
     guard maximumTransfer != 0 else { return nil }
-    // Beyond 2^62 bytes there is no limit that could matter, and a hostile value must not shift out of range.
+    // A limit of 2^62 bytes or more has no effect, and a hostile value must not shift out of range.
     return 1 << UInt64(min(Int(maximumTransfer) + 12 + Int(minimumPageSize & 0xf), 62))
   }
 

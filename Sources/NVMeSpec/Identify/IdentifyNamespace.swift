@@ -6,9 +6,10 @@ public struct IdentifyNamespace: Hashable, Sendable {
   public var capacity: UInt64 = 0
   /// NUSE: logical blocks allocated now.
   public var utilization: UInt64 = 0
-  /// NSFEAT: bit 0 thin provisioning, 1 own atomicity, 2 deallocated error, 4 the optimal I/O fields are told.
+  /// NSFEAT: bit 0 thin provisioning, 1 own atomicity, 2 deallocated error, 4 the optimal I/O fields are
+  /// valid.
   public var features: UInt8 = 0
-  /// FLBAS: the format in use and where its metadata goes.
+  /// FLBAS: the format in use and the location of its metadata.
   public var formattedSize: UInt8 = 0
   /// MC: metadata capabilities.
   public var metadataCapabilities: UInt8 = 0
@@ -22,9 +23,11 @@ public struct IdentifyNamespace: Hashable, Sendable {
   public var reservationCapabilities: UInt8 = 0
   /// DLFEAT: what deallocated blocks read as, and whether Write Zeroes may deallocate.
   public var deallocateFeatures: UInt8 = 0
-  /// NAWUN, 0's based: logical blocks written atomically in normal operation, less one, where NSFEAT bit 1 is set.
+  /// NAWUN, 0's based: logical blocks written atomically in normal operation, less one, where NSFEAT bit 1 is
+  /// set.
   public var atomicWriteUnitNormal: UInt16 = 0
-  /// NAWUPF, 0's based: logical blocks written atomically across a power failure, less one, where NSFEAT bit 1 is set.
+  /// NAWUPF, 0's based: logical blocks written atomically across a power failure, less one, where NSFEAT bit
+  /// 1 is set.
   public var atomicWriteUnitPowerFail: UInt16 = 0
   /// NABSN, 0's based: atomic boundary in logical blocks, less one; 0 for none.
   public var atomicBoundaryNormal: UInt16 = 0
@@ -32,13 +35,14 @@ public struct IdentifyNamespace: Hashable, Sendable {
   public var atomicBoundaryPowerFail: UInt16 = 0
   /// NOIOB: the boundary I/O should not cross, in logical blocks; 0 for none.
   public var optimalBoundary: UInt16 = 0
-  /// NVMCAP: the capacity in bytes, 0 when not told.
+  /// NVMCAP: the capacity in bytes, 0 when not reported.
   public var byteCapacity: UInt128 = 0
   /// NPWG, 0's based: preferred write granularity in logical blocks, less one, where NSFEAT bit 4 is set.
   public var preferredWriteGranularity: UInt16 = 0
   /// NPWA, 0's based: preferred write alignment in logical blocks, less one, where NSFEAT bit 4 is set.
   public var preferredWriteAlignment: UInt16 = 0
-  /// NPDG, 0's based: preferred deallocate granularity in logical blocks, less one, where NSFEAT bit 4 is set.
+  /// NPDG, 0's based: preferred deallocate granularity in logical blocks, less one, where NSFEAT bit 4 is
+  /// set.
   public var preferredDeallocateGranularity: UInt16 = 0
   /// NPDA, 0's based: preferred deallocate alignment in logical blocks, less one, where NSFEAT bit 4 is set.
   public var preferredDeallocateAlignment: UInt16 = 0
@@ -55,7 +59,7 @@ public struct IdentifyNamespace: Hashable, Sendable {
 
   public init() {}
 
-  /// Takes the identifiers for none.
+  /// Clears the identifiers.
   public mutating func forgetIdentifiers() {
     nguid = [UInt8](repeating: 0, count: 16)
     eui64 = [UInt8](repeating: 0, count: 8)
@@ -64,10 +68,10 @@ public struct IdentifyNamespace: Hashable, Sendable {
   /// The index of the format in use.
   public var formatIndex: Int { Int(formattedSize & 0xf) | Int(formattedSize >> 5 & 0x3) << 4 }
 
-  /// The format in use; nil when the index leads to none.
+  /// The format in use; nil when the index is out of range.
   public var format: LBAFormat? { formatIndex < formats.count ? formats[formatIndex] : nil }
 
-  /// Whether metadata is interleaved with the data rather than in a buffer of its own.
+  /// Whether metadata is interleaved with the data rather than in a separate buffer.
   public var extendedMetadata: Bool { formattedSize & 0x10 != 0 }
 
   /// DLFEAT bits 2:0 equal to 1: deallocated blocks read as zeros.

@@ -3,7 +3,7 @@ public struct IdentifyStructure: RawRepresentable, Hashable, Sendable {
   public var rawValue: UInt8
   public init(rawValue: UInt8) { self.rawValue = rawValue }
 
-  /// What every Identify structure takes, in bytes.
+  /// The size of every Identify structure in bytes.
   public static let size = 4096
 
   /// Identify Namespace.
@@ -14,13 +14,13 @@ public struct IdentifyStructure: RawRepresentable, Hashable, Sendable {
   public static let activeNamespaces = IdentifyStructure(rawValue: 0x02)
   /// The namespace's identifiers (EUI-64, NGUID, UUID).
   public static let namespaceDescriptors = IdentifyStructure(rawValue: 0x03)
-  /// What an I/O command set adds to Identify Namespace.
+  /// The part of Identify Namespace that is specific to an I/O command set.
   public static let commandSetNamespace = IdentifyStructure(rawValue: 0x05)
-  /// What an I/O command set adds to Identify Controller.
+  /// The part of Identify Controller that is specific to an I/O command set.
   public static let commandSetController = IdentifyStructure(rawValue: 0x06)
   /// Active namespaces of an I/O command set.
   public static let commandSetActiveNamespaces = IdentifyStructure(rawValue: 0x07)
-  /// What is common to namespaces of every I/O command set.
+  /// The part of Identify Namespace that is common to all I/O command sets.
   public static let independentNamespace = IdentifyStructure(rawValue: 0x08)
   /// Namespaces that exist, attached or not.
   public static let allocatedNamespaces = IdentifyStructure(rawValue: 0x10)

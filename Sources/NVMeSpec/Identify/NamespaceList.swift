@@ -8,7 +8,8 @@ public struct NamespaceList: Hashable, Sendable {
 
   public init(_ identifiers: [UInt32]) { self.identifiers = identifiers }
 
-  /// Reads the list up to its end; entries out of order, which would make a reader go round for ever, end it too.
+  /// Reads the list up to its end. Entries out of order end it too: a caller that continues from the last one
+  /// would loop for ever.
   public init(decoding data: UnsafeRawBufferPointer) {
     identifiers = []
     for index in 0..<Self.limit {

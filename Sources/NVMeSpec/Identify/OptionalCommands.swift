@@ -34,7 +34,7 @@ public struct OptionalIOCommands: OptionSet, Hashable, Sendable {
   public static let copy = OptionalIOCommands(rawValue: 1 << 8)
 }
 
-/// SGLS: which SGLs a controller takes (Base 2.0, figure 275).
+/// SGLS: which SGLs a controller supports (Base 2.0, figure 275).
 public struct SGLSupport: RawRepresentable, Hashable, Sendable {
   public var rawValue: UInt32
   public init(rawValue: UInt32) { self.rawValue = rawValue }
@@ -45,6 +45,6 @@ public struct SGLSupport: RawRepresentable, Hashable, Sendable {
   public var supported: Bool { level == 1 || level == 2 }
   /// Whether data blocks must start at, and be, multiples of 4 bytes.
   public var dwordAligned: Bool { level == 2 }
-  /// Bit descriptors: bytes of a read may be thrown away.
+  /// Bit bucket descriptors: bytes of a read may be discarded.
   public var bitBucket: Bool { rawValue.flag(16) }
 }

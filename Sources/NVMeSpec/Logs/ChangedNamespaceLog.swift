@@ -1,5 +1,5 @@
-/// The Changed Namespace List log, 4096 bytes: what came, went or changed since it was last read (Base 2.0, section
-/// 5.16.1.5).
+/// The Changed Namespace List log, 4096 bytes: the namespaces added, removed or changed since it was last
+/// read (Base 2.0, section 5.16.1.5).
 public struct ChangedNamespaceLog: Hashable, Sendable {
   /// The size of the log in bytes.
   public static let size = 4096

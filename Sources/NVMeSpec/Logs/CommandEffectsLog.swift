@@ -3,7 +3,7 @@ public struct CommandEffectsLog: Hashable, Sendable {
   /// The size of the log in bytes.
   public static let size = 4096
 
-  /// What a command does beside its work.
+  /// The side effects of a command.
   public struct Effects: OptionSet, Hashable, Sendable {
     public var rawValue: UInt32
     public init(rawValue: UInt32) { self.rawValue = rawValue }
@@ -12,11 +12,11 @@ public struct CommandEffectsLog: Hashable, Sendable {
     public static let supported = Effects(rawValue: 1 << 0)
     /// LBCC: it may change the contents of logical blocks.
     public static let changesData = Effects(rawValue: 1 << 1)
-    /// NCC: it may change what Identify says of a namespace.
+    /// NCC: it may change a namespace's identify data.
     public static let changesNamespace = Effects(rawValue: 1 << 2)
-    /// NIC: it may change which namespaces there are.
+    /// NIC: it may add or remove namespaces.
     public static let changesInventory = Effects(rawValue: 1 << 3)
-    /// CCC: it may change what the controller says of itself.
+    /// CCC: it may change the controller's identify data.
     public static let changesController = Effects(rawValue: 1 << 4)
   }
 

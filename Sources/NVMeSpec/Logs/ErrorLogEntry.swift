@@ -11,7 +11,7 @@ public struct ErrorLogEntry: Hashable, Sendable {
   public var commandIdentifier: UInt16 = 0
   /// How the command completed.
   public var status = Status.success
-  /// The byte (bits 7:0) and bit (bits 10:8) of the command at fault; 0xffff when not told.
+  /// The byte (bits 7:0) and bit (bits 10:8) of the command at fault; 0xffff when not reported.
   public var parameterLocation: UInt16 = 0
   /// The first logical block at fault.
   public var block: UInt64 = 0

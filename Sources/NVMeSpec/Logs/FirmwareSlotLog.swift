@@ -3,9 +3,9 @@ public struct FirmwareSlotLog: Hashable, Sendable {
   /// The size of the log in bytes.
   public static let size = 512
 
-  /// The slot the running firmware came from, 1...7.
+  /// The slot of the running firmware, 1...7.
   public var activeSlot: UInt8 = 0
-  /// The slot to be activated at the next reset, 0 when not told.
+  /// The slot to be activated at the next reset, 0 when not reported.
   public var nextSlot: UInt8 = 0
   /// The revision in slots 1...7, empty where a slot holds none.
   public var revisions = [String](repeating: "", count: 7)

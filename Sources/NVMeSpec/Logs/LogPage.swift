@@ -3,7 +3,7 @@ public struct LogPage: RawRepresentable, Hashable, Sendable {
   public var rawValue: UInt8
   public init(rawValue: UInt8) { self.rawValue = rawValue }
 
-  /// Which log pages there are.
+  /// Supported Log Pages.
   public static let supported = LogPage(rawValue: 0x00)
   /// Error Information: `ErrorLogEntry` by `ErrorLogEntry`, newest first.
   public static let error = LogPage(rawValue: 0x01)

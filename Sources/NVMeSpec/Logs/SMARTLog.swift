@@ -9,7 +9,7 @@ public struct SMARTLog: Hashable, Sendable {
   public var temperature: UInt16 = 0
   /// Spare left, in percent.
   public var availableSpare: UInt8 = 0
-  /// The spare that warns, in percent.
+  /// The warning threshold of the spare, in percent.
   public var spareThreshold: UInt8 = 0
   /// Life used, in percent; may exceed 100.
   public var percentageUsed: UInt8 = 0
@@ -25,11 +25,11 @@ public struct SMARTLog: Hashable, Sendable {
   public var busyMinutes: UInt128 = 0
   public var powerCycles: UInt128 = 0
   public var powerOnHours: UInt128 = 0
-  /// Power lost without a shutdown.
+  /// Power losses without a shutdown notification.
   public var unsafeShutdowns: UInt128 = 0
-  /// Errors of data integrity that were not recovered.
+  /// Unrecovered data integrity errors.
   public var mediaErrors: UInt128 = 0
-  /// Entries the error log has had over the controller's life.
+  /// Entries added to the error log over the controller's life.
   public var errorLogEntries: UInt128 = 0
   /// Minutes above the warning temperature.
   public var warningMinutes: UInt32 = 0

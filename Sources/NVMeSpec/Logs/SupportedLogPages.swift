@@ -1,4 +1,5 @@
-/// The Supported Log Pages log, 1024 bytes: one entry of 4 bytes for each log page (Base 2.0, section 5.16.1.1).
+/// The Supported Log Pages log, 1024 bytes: one entry of 4 bytes for each log page (Base 2.0, section
+/// 5.16.1.1).
 public struct SupportedLogPages: Hashable, Sendable {
   /// The size of the log in bytes.
   public static let size = 1024

@@ -1,7 +1,8 @@
-/// What lies beside each logical block of a namespace with metadata, and how its protection information is made and
+/// The metadata of each logical block of a namespace, and how its protection information is generated and
 /// checked (NVM Command Set 1.0, section 5.2).
 public struct ProtectionFormat: Hashable, Sendable {
-  /// The bytes of protection information: guard, application tag and reference tag, most significant byte first.
+  /// The bytes of protection information: guard, application tag and reference tag, most significant byte
+  /// first.
   public static let tupleSize = 8
 
   /// The size of a logical block in bytes.
@@ -34,10 +35,11 @@ public struct ProtectionFormat: Hashable, Sendable {
       isFirst: namespace.protectionSettings & 8 != 0)
   }
 
-  /// Whether protection information is all of the metadata, so that the controller can keep it to itself.
+  /// Whether the metadata is nothing but protection information, so that the controller can generate and
+  /// strip it.
   public var isAllProtection: Bool { type != 0 && metadataSize == Self.tupleSize }
 
-  /// What to check of a block: the guard, and the reference tag where it tells the block.
+  /// What to check of a block: the guard, and the reference tag where it depends on the block's address.
   public var checks: ProtectionChecks {
     switch type {
     case 1, 2: [.guardTag, .reference]
@@ -71,12 +73,12 @@ public struct ProtectionFormat: Hashable, Sendable {
     tuple.storeBytes(of: reference.bigEndian, toByteOffset: 4, as: UInt32.self)
   }
 
-  /// Checks a block against its metadata. Tags that say "not checked" pass.
+  /// Checks a block against its metadata. Tags that disable checking pass.
   /// - Parameters:
   ///   - checks: which parts.
   ///   - reference: the expected reference tag.
   ///   - application: the expected application tag, where the bits of `mask` are set.
-  /// - Returns: what does not match; nil when all does.
+  /// - Returns: the check that failed; nil when all passed.
   public func mismatch(
     _ data: UnsafeRawPointer, _ metadata: UnsafeRawPointer, _ checks: ProtectionChecks, reference: UInt32,
     application: UInt16 = 0, mask: UInt16 = 0

@@ -24,7 +24,7 @@ public enum ProtectionGuard {
     return rest
   }
 
-  /// The CRC of `count` bytes, going on from `crc`.
+  /// The CRC of `count` bytes, continued from `crc`.
   public static func crc(_ bytes: UnsafeRawPointer, _ count: Int, from crc: UInt16 = 0) -> UInt16 {
     #if arch(x86_64)
       let folded = count & ~15
@@ -49,7 +49,7 @@ public enum ProtectionGuard {
     private static let high = UInt64(remainder(1, shifted: 192))
     private static let low = UInt64(remainder(1, shifted: 128))
 
-    /// The CRC of a multiple of 16 bytes: carry-less products bring them down to 16.
+    /// The CRC of a multiple of 16 bytes: carry-less products reduce them to 16.
     private static func fold(_ bytes: UnsafeRawPointer, _ count: Int) -> UInt16 {
       var rest: (UInt64, UInt64) = (0, 0)
       return withUnsafeMutableBytes(of: &rest) { rest in

@@ -48,7 +48,7 @@ public struct ControllerCapabilities: RawRepresentable, Hashable, Sendable {
     get { rawValue.flag(37) }
     set { rawValue.setFlag(37, newValue) }
   }
-  /// CSS bit 6: one or more I/O command sets, told by Identify CNS 1Ch.
+  /// CSS bit 6: one or more I/O command sets, listed by Identify CNS 1Ch.
   public var multipleCommandSets: Bool {
     get { rawValue.flag(43) }
     set { rawValue.setFlag(43, newValue) }
@@ -81,7 +81,7 @@ public struct ControllerCapabilities: RawRepresentable, Hashable, Sendable {
     get { rawValue.flag(56) }
     set { rawValue.setFlag(56, newValue) }
   }
-  /// CMBS: CMBLOC and CMBSZ tell of a memory buffer once CMBMSC.CRE is set.
+  /// CMBS: CMBLOC and CMBSZ describe a memory buffer once CMBMSC.CRE is set.
   public var memoryBufferSupported: Bool {
     get { rawValue.flag(57) }
     set { rawValue.setFlag(57, newValue) }

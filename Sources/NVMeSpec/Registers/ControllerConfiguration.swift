@@ -1,4 +1,4 @@
-/// CC: what the host asks of the controller (Base 2.0, section 3.1.3.5).
+/// CC: the controller configuration, set by the host (Base 2.0, section 3.1.3.5).
 public struct ControllerConfiguration: RawRepresentable, Hashable, Sendable {
   public var rawValue: UInt32
   public init(rawValue: UInt32) { self.rawValue = rawValue }
@@ -52,7 +52,7 @@ public struct ControllerConfiguration: RawRepresentable, Hashable, Sendable {
   }
 }
 
-/// CC.CSS: which I/O command sets the controller is to offer.
+/// CC.CSS: which I/O command sets the controller enables.
 public struct CommandSetSelection: RawRepresentable, Hashable, Sendable {
   public var rawValue: UInt8
   public init(rawValue: UInt8) { self.rawValue = rawValue }
@@ -65,7 +65,7 @@ public struct CommandSetSelection: RawRepresentable, Hashable, Sendable {
   public static let adminOnly = CommandSetSelection(rawValue: 7)
 }
 
-/// CC.SHN: how the host announces that power may go.
+/// CC.SHN: how the host announces a shutdown.
 public struct ShutdownNotification: RawRepresentable, Hashable, Sendable {
   public var rawValue: UInt8
   public init(rawValue: UInt8) { self.rawValue = rawValue }
@@ -73,6 +73,6 @@ public struct ShutdownNotification: RawRepresentable, Hashable, Sendable {
   public static let none = ShutdownNotification(rawValue: 0)
   /// An orderly shutdown: the controller makes everything durable.
   public static let normal = ShutdownNotification(rawValue: 1)
-  /// Power goes at once.
+  /// An abrupt shutdown: power is lost at once.
   public static let abrupt = ShutdownNotification(rawValue: 2)
 }

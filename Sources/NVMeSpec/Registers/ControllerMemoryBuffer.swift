@@ -49,7 +49,7 @@ public struct MemoryBufferSize: RawRepresentable, Hashable, Sendable {
   }
 }
 
-/// CMBMSC: gives the controller memory buffer its address for the controller (Base 2.0, section 3.1.3.16).
+/// CMBMSC: sets the address of the controller memory buffer for commands (Base 2.0, section 3.1.3.16).
 public struct MemoryBufferControl: RawRepresentable, Hashable, Sendable {
   public var rawValue: UInt64
   public init(rawValue: UInt64) { self.rawValue = rawValue }
@@ -64,7 +64,7 @@ public struct MemoryBufferControl: RawRepresentable, Hashable, Sendable {
     get { rawValue.flag(1) }
     set { rawValue.setFlag(1, newValue) }
   }
-  /// CBA: the buffer's address as commands name it, a multiple of 4096, above every IOVA in use.
+  /// CBA: the buffer's address in commands, a multiple of 4096, above every IOVA in use.
   public var baseAddress: UInt64 {
     get { rawValue & ~0xfff }
     set { rawValue = (rawValue & 0xfff) | (newValue & ~0xfff) }

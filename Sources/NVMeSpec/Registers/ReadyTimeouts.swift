@@ -1,4 +1,5 @@
-/// CRTO: how long the controller takes to become ready, where CAP.CRMS says so (Base 2.0, section 3.1.3.20).
+/// CRTO: how long the controller takes to become ready, valid where CAP.CRMS is set (Base 2.0, section
+/// 3.1.3.20).
 public struct ReadyTimeouts: RawRepresentable, Hashable, Sendable {
   public var rawValue: UInt32
   public init(rawValue: UInt32) { self.rawValue = rawValue }

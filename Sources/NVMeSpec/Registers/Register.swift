@@ -45,6 +45,6 @@ public enum Register {
   /// The first doorbell.
   public static let doorbells = 0x1000
 
-  /// What is stored to NSSR to reset the subsystem ("NVMe").
+  /// The value that resets the subsystem when stored to NSSR ("NVMe").
   public static let subsystemResetMagic: UInt32 = 0x4e56_4d65
 }

@@ -1,7 +1,7 @@
 /// Command specific status (Base 2.0, figure 95; NVM Command Set 1.0; Zoned Namespaces 1.1).
 ///
-/// Codes from 80h on mean different things in other I/O command sets and over fabrics; these are the NVM and
-/// zoned command sets' meanings.
+/// Codes from 80h on have other meanings in other I/O command sets and over fabrics; these are those of the
+/// NVM and zoned command sets.
 extension StatusCode {
   /// Completion Queue Invalid.
   public static let completionQueueInvalid = StatusCode(.commandSpecific, 0x00)

@@ -28,7 +28,7 @@ public struct Status: RawRepresentable, Hashable, Sendable, CustomStringConverti
     set { rawValue.setField(11, 2, UInt16(newValue)) }
   }
 
-  /// M: the error log has more to tell.
+  /// M: the error log has details.
   @inlinable
   public var more: Bool {
     get { rawValue.flag(13) }

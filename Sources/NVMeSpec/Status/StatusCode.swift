@@ -1,6 +1,7 @@
 /// A status code together with its type: SCT in bits 10:8, SC in bits 7:0 (Base 2.0, section 3.3.3.2.1).
 ///
-/// The codes are named in one file a type: `GenericStatus`, `CommandSpecificStatus`, `MediaStatus`, `PathStatus`.
+/// The codes are named in one file a type: `GenericStatus`, `CommandSpecificStatus`, `MediaStatus`,
+/// `PathStatus`.
 public struct StatusCode: RawRepresentable, Hashable, Sendable, CustomStringConvertible {
   public var rawValue: UInt16
 
@@ -25,10 +26,10 @@ public struct StatusCode: RawRepresentable, Hashable, Sendable, CustomStringConv
   private static let descriptions = Dictionary(
     uniqueKeysWithValues: (generic + commandSpecific + media + path).map { ($0.code, $0) })
 
-  /// The name the specification gives the code; its numbers where it has none.
+  /// The code's name in the specification; its numbers where it has none.
   public var name: String { Self.descriptions[self]?.name ?? "\(type) status \(hex(code))" }
 
-  /// What the code means to whoever sent the command; empty where it has no name.
+  /// What the code means to the sender of the command; empty where it has no name.
   public var text: String { Self.descriptions[self]?.text ?? "" }
 
   /// The name and the numbers: `LBA Out of Range (0h/80h)`.

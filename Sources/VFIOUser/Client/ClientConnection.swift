@@ -3,13 +3,13 @@ import Glibc
 import PCI
 import Synchronization
 
-/// The client's end of a connection: requests go out and wait for their replies, and what the server asks meanwhile,
-/// or at any other time, is answered by a thread of its own.
+/// The client's end of a connection: requests are sent and wait for their replies, and a listening thread
+/// answers the server's requests at any time.
 ///
-/// Once the server is gone, or has sent what makes no sense, every request fails at once with ENODEV, and
+/// Once the server is gone, or has sent an invalid message, every request fails at once with ENODEV, and
 /// `removalDescriptor` is readable.
 final class ClientConnection: @unchecked Sendable {
-  /// A reply that was no error.
+  /// A successful reply.
   struct Reply {
     let payload: [UInt8]
     let descriptors: PassedDescriptors
@@ -20,7 +20,7 @@ final class ClientConnection: @unchecked Sendable {
   let patience: UInt64
   /// An eventfd that fires when the server is gone.
   let removalDescriptor: Int32
-  /// The memory that the server may ask for.
+  /// The memory that the server may access.
   let memory: ClientMemory
 
   private let socket: MessageSocket
@@ -31,16 +31,16 @@ final class ClientConnection: @unchecked Sendable {
   private var thread = pthread_t()
 
   private struct State {
-    /// The request that waits: one at a time, as the function belongs to one thread.
+    /// The request that waits for its reply: one at a time, as the function belongs to one thread.
     var awaited: (identifier: UInt16, command: UInt16)?
     var reply: Message?
-    /// By when the exchange that is under way has to be over.
+    /// The deadline of the current exchange.
     var due: Deadline?
-    /// Why the connection cannot be used any more.
+    /// Why the connection has failed.
     var failure: String?
   }
 
-  /// Takes a connected socket over and begins to listen.
+  /// Takes ownership of a connected socket and starts the listening thread.
   init(
     _ socket: MessageSocket, path: String, memory: ClientMemory = ClientMemory(), patience: UInt64
   ) throws(FunctionError) {
@@ -93,7 +93,7 @@ final class ClientConnection: @unchecked Sendable {
     return Reply(payload: message.payload, descriptors: message.descriptors)
   }
 
-  /// Sends a request that the server does not answer.
+  /// Sends a request without a reply.
   func post(_ command: MessageCommand, _ payload: [UInt8]) {
     defer { state.withLock { $0.due = nil } }
     try? send(command, payload, [], awaits: false, by: Deadline(in: patience))
@@ -154,7 +154,7 @@ final class ClientConnection: @unchecked Sendable {
       remedy: "start it again, as with: varve serve IMAGE --socket \(path)", errno: ENODEV)
   }
 
-  /// Gives the connection up.
+  /// Fails the connection.
   /// - Parameter tells: whether `removalDescriptor` fires.
   func fail(_ reason: String, tells: Bool = true) {
     let isFirst = state.withLock { state in
@@ -175,7 +175,7 @@ final class ClientConnection: @unchecked Sendable {
 
   // MARK: On the listening thread
 
-  /// Takes a message.
+  /// Handles a message.
   fileprivate func handle(_ message: Message) throws(SocketError) {
     if message.header.flags.isRequest { return try answer(message) }
     let isAwaited = state.withLock { state in
@@ -193,7 +193,7 @@ final class ClientConnection: @unchecked Sendable {
     Self.signal(replied)
   }
 
-  /// Answers what the server asks: accesses to memory it could not map.
+  /// Answers the server's requests: accesses to memory that it could not map.
   private func answer(_ message: Message) throws(SocketError) {
     let access = DMAAccess(decoding: message.payload)
     var payload: [UInt8]?
@@ -210,7 +210,7 @@ final class ClientConnection: @unchecked Sendable {
     }
     guard !message.header.flags.contains(.noReply) else { return }
     let reply = payload
-    // A server that does not take it keeps no exchange waiting for longer than that may take.
+    // A server that does not receive the answer must not delay a waiting exchange beyond its deadline.
     let deadline = state.withLock { min($0.due ?? Deadline(in: patience), Deadline(in: patience)) }
     let failure: SocketError? = sending.withLock { _ in
       do throws(SocketError) {
@@ -225,7 +225,8 @@ final class ClientConnection: @unchecked Sendable {
   }
 }
 
-/// What the listening thread holds: the connection only while a message is handled, so that it can go.
+/// The listening thread's state: it retains the connection only while a message is handled, so that the
+/// connection can be released.
 private final class Listener: @unchecked Sendable {
   let socket: MessageSocket
   weak var connection: ClientConnection?
@@ -236,7 +237,7 @@ private final class Listener: @unchecked Sendable {
   }
 }
 
-/// Takes messages until the socket ends.
+/// Handles messages until the socket ends.
 private func listen(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
   guard let argument else { return nil }
   cm_drop_capabilities()

@@ -2,15 +2,16 @@ import CMachine
 import Glibc
 import PCI
 
-/// A part of a region that lies in this process's memory too.
+/// A part of a region that is mapped into this process.
 final class MappedRegion {
   /// The mapping's first byte.
   let base: UnsafeMutableRawPointer
   /// The region's offsets that it covers.
   let offsets: Range<Int>
 
-  /// Maps `offsets` of a region that begins at `start` of the file behind `descriptor`, which stays the caller's.
-  /// Nil when that is no whole number of pages, the file is no memory (``PassedFile``) or too small, or the system refuses.
+  /// Maps `offsets` of a region that begins at `start` of the file behind `descriptor`, which the caller
+  /// still owns. Nil when that is no whole number of pages, the file is no memory (``PassedFile``) or too
+  /// small, or the kernel refuses.
   init?(_ descriptor: Int32, start: UInt64, offsets: Range<Int>) {
     var status = stat()
     guard PassedFile.isMemory(descriptor), let start = Int(exactly: start), !offsets.isEmpty,
@@ -29,8 +30,8 @@ final class MappedRegion {
     self.offsets = offsets
   }
 
-  /// Maps the same offsets of another file in the same place.
-  /// - Returns: false when that cannot be done; stores to the place then reach nobody.
+  /// Maps the same offsets of another file at the same address.
+  /// - Returns: false when that fails; stores to the mapping are lost then.
   func replace(_ descriptor: Int32, start: UInt64) -> Bool {
     var status = stat()
     guard PassedFile.isMemory(descriptor), let start = Int(exactly: start),
@@ -42,7 +43,7 @@ final class MappedRegion {
     guard let mapping, mapping != MAP_FAILED else { return false }
     guard cm_replace_mapping(base, mapping, offsets.count) != 0 else { return true }
     munmap(mapping, offsets.count)
-    // Nothing else may come to lie there.
+    // Keeps the address range reserved.
     _ = mmap(
       base, offsets.count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
     return false

@@ -1,10 +1,10 @@
 import Glibc
 import PCI
 
-/// A region that is reached by a message an access.
+/// A region in which each access is a message.
 ///
-/// A server that is gone reads as all ones, as a device that was pulled out. Stores to doorbells need no answer and
-/// wait for none; every other store has reached the device when it returns.
+/// A server that is gone reads as all ones, as a device that was pulled out. Stores to doorbells are sent
+/// without waiting for a reply; every other store has reached the device when it returns.
 final class MessageRegion: RegisterAccess, ValueAccess {
   private let link: ServerLink
   private let index: UInt32
@@ -22,7 +22,7 @@ final class MessageRegion: RegisterAccess, ValueAccess {
   func store32(_ value: UInt32, at offset: Int) { store(value, at: offset) }
   func store64(_ value: UInt64, at offset: Int) { store(value, at: offset) }
 
-  /// The value at a byte offset of the region; all ones when the server does not give it.
+  /// The value at a byte offset of the region; all ones when the server does not return it.
   func load<Value: FixedWidthInteger>(at offset: Int) -> Value {
     let size = MemoryLayout<Value>.size
     let request = RegionAccessMessage(

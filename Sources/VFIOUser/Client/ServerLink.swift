@@ -1,9 +1,9 @@
 import PCI
 
-/// The connection to a server: the present one, after one that was lost the next.
+/// The connection to a server, replaced by a new one after it is lost.
 final class ServerLink {
   let path: String
-  /// The memory that the server may ask for.
+  /// The memory that the server may access.
   let memory: ClientMemory
   private(set) var connection: ClientConnection
 
@@ -13,7 +13,7 @@ final class ServerLink {
     self.connection = connection
   }
 
-  /// Goes on with another connection, over the same memory.
+  /// Replaces the connection by another, over the same memory.
   func replace(by other: ClientConnection) {
     connection.close()
     connection = other

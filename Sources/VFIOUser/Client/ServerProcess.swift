@@ -3,9 +3,10 @@ import Glibc
 
 /// The process that listens at the other end of a socket.
 ///
-/// It has the memory that was shared with it until it ends: only then, or when the same process has taken a new connection, which
-/// ends the former, may another be given that memory. Where another process made the socket listen, as process 1 does for a server
-/// that it starts when it is wanted, or one that has ended since, the server is not known, and cannot be watched.
+/// It keeps the shared memory until it ends. Only then, or when the same process has accepted a new
+/// connection, which ends the former, may a server get that memory again. Where another process made the
+/// socket listen (process 1 with socket activation, or a process that has ended since), the server is not
+/// known and cannot be watched.
 struct ServerProcess: ~Copyable {
   /// The process identifier; 0 where it is in a namespace that this process does not see.
   let identifier: pid_t
@@ -23,7 +24,7 @@ struct ServerProcess: ~Copyable {
 
   deinit { if descriptor >= 0 { close(descriptor) } }
 
-  /// Whether it can be told that the process has ended.
+  /// Whether the end of the process can be detected.
   var canBeWatched: Bool { descriptor >= 0 }
 
   /// Whether the process is known to have ended.
@@ -34,6 +35,6 @@ struct ServerProcess: ~Copyable {
     return descriptor >= 0 && poll(&entry, 1, 0) > 0
   }
 
-  /// Whether what this process had of the memory is given up once `other` serves.
+  /// Whether this process no longer uses the shared memory once `other` serves.
   func isReplaced(by other: borrowing ServerProcess) -> Bool { hasEnded || identifier == other.identifier }
 }

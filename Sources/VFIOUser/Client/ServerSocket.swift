@@ -4,12 +4,12 @@ import PCI
 
 /// Reaching a server: connecting to its socket and agreeing on a version.
 enum ServerSocket {
-  /// How long a server may take to answer the first message (ns). One that serves somebody else may leave the connection
-  /// unanswered.
+  /// How long a server may take to answer the first message (ns). One that serves another client may not
+  /// answer.
   static let patience: UInt64 = 5_000_000_000
 
   /// Connects to the socket at `path`.
-  /// - Parameter patience: how long the server may take to send or to take a message (ns).
+  /// - Parameter patience: how long the server may take to send or to receive a message (ns).
   static func connect(_ path: String, patience: UInt64) throws(FunctionError) -> MessageSocket {
     guard let address = SocketAddress(path) else {
       throw FunctionError(
@@ -46,7 +46,7 @@ enum ServerSocket {
     }
   }
 
-  /// Sends the version and takes the server's.
+  /// Sends the version and receives the server's.
   /// - Parameter patience: how long all of that may take (ns).
   static func negotiate(
     _ socket: MessageSocket, _ path: String, patience: UInt64
@@ -61,11 +61,11 @@ enum ServerSocket {
     } catch {
       throw FunctionError(
         "\(path): the server left during the negotiation: \(error)",
-        remedy: "it may be serving somebody else: unmount that", errno: EBUSY)
+        remedy: "it may be serving another client: unmount that", errno: EBUSY)
     }
     guard let answer else {
       throw FunctionError(
-        "\(path): the server does not answer; it may be serving somebody else",
+        "\(path): the server does not answer; it may be serving another client",
         remedy: "unmount what it serves, or start another", errno: EBUSY)
     }
     return try agree(answer, path)
@@ -86,7 +86,7 @@ enum ServerSocket {
       let code = Int32(truncatingIfNeeded: message.header.errno)
       if code == EBUSY {
         throw FunctionError(
-          "\(path): the server serves somebody else", remedy: "unmount that", errno: EBUSY)
+          "\(path): the server serves another client", remedy: "unmount that", errno: EBUSY)
       }
       throw FunctionError(
         "\(path): the server refused the connection: \(String(cString: strerror(code)))",

@@ -2,19 +2,19 @@ import CMachine
 import Glibc
 import PCI
 
-/// A server that ended and is started again: the function is taken up at the new one, with the memory, registers and interrupts that
-/// the former had.
+/// Reconnecting after the server has ended and was restarted: the function continues at the new server with
+/// the same memory, registers and interrupts.
 extension VFIOUserFunction {
-  /// How often a server that is gone is looked for (ns).
+  /// How often reconnecting is tried (ns).
   private static let interval: UInt64 = 100_000_000
-  /// How long one that is there again may take to answer the first message (ns).
+  /// How long a restarted server may take to answer the first message (ns).
   private static let patience: UInt64 = 1_000_000_000
 
   public func restoreChannel() {
     guard !isClosed, link.connection.isLost, server.canBeWatched, cm_monotonic_ns() >= nextAttempt else {
       return
     }
-    // A server that is not there yet, or is not ready, is tried again.
+    // A failure is ignored: reconnecting is tried again later.
     try? takeUp()
     nextAttempt = cm_monotonic_ns() + Self.interval
   }
@@ -48,7 +48,7 @@ extension VFIOUserFunction {
     if vectorsInUse > 0 { _ = try? enableInterrupts(count: vectorsInUse) }
   }
 
-  /// Puts a region of the new server where that of the former one was.
+  /// Maps a region of the new server at the address of the former one's.
   private func remap(_ region: OpenRegion, _ connection: ClientConnection) throws(FunctionError) {
     let reply = try connection.request(.regionInfo, RegionInfo(index: region.index).encoded)
     guard let found = RegionInfo(decoding: reply.payload), found.index == region.index,

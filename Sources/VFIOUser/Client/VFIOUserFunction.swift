@@ -4,8 +4,9 @@ import PCI
 
 /// A PCI function behind a vfio-user socket.
 ///
-/// The server has the function's registers; memory is shared with it, arena by arena, and interrupts are eventfds
-/// passed to it. Doorbells are stored to in memory where the server offers that, and go by message otherwise.
+/// The server has the function's registers; memory is shared with it, arena by arena, and interrupts are
+/// eventfds passed to it. Doorbells are stored to in shared memory where the server offers that, and are
+/// messages otherwise.
 public final class VFIOUserFunction: PCIFunction {
   public let name: String
 
@@ -20,7 +21,7 @@ public final class VFIOUserFunction: PCIFunction {
   /// Interrupt vectors that are enabled.
   private(set) var vectorsInUse = 0
   private(set) var isClosed = false
-  /// When a server that is gone is next looked for (ns, monotonic).
+  /// When reconnecting is tried next (ns, monotonic).
   var nextAttempt: UInt64 = 0
 
   private let configuration: ConfigurationAccess<MessageRegion>
@@ -28,7 +29,7 @@ public final class VFIOUserFunction: PCIFunction {
   private let sharesMemory: Bool
   private var eventfds: [Int32] = []
 
-  /// A region that was opened, as far as a server that is started again has to have it too.
+  /// An open region, with the properties that a restarted server must have too.
   struct OpenRegion {
     let index: UInt32
     /// In bytes.
@@ -36,15 +37,16 @@ public final class VFIOUserFunction: PCIFunction {
     let mapping: MappedRegion?
   }
 
-  /// Connects to a server, agrees on a version, and finds out what it has.
+  /// Connects to a server, agrees on a version, and reads its device information.
   /// - Parameters:
   ///   - path: the socket's path.
-  ///   - mapsRegions: whether regions are mapped that the server offers for that; otherwise every access to them
-  ///     is a message.
-  ///   - sharesMemory: whether the server gets the memory itself; otherwise it asks for every byte.
-  ///   - patience: how long the server may take for an exchange, from the request's first byte to the reply's last (ns). A reset
-  ///     may have to wait for a disk.
-  /// - Throws: `FunctionError` saying what is missing and what mends it; EBUSY when the server serves somebody else.
+  ///   - mapsRegions: whether regions are mapped where the server offers it; otherwise every access to them
+  ///   is a message.
+  ///   - sharesMemory: whether the server can map the memory; otherwise it requests every byte.
+  ///   - patience: how long the server may take for an exchange, from the request's first byte to the reply's
+  ///     last (ns). A reset may have to wait for a disk.
+  /// - Throws: `FunctionError` with what is missing and the remedy; EBUSY when the server serves another
+  ///   client.
   public init(
     socket path: String, mapsRegions: Bool = true, sharesMemory: Bool = true,
     patience: UInt64 = 30_000_000_000
@@ -67,7 +69,7 @@ public final class VFIOUserFunction: PCIFunction {
     prepare()
   }
 
-  /// Asks a server what it has.
+  /// Reads a server's device information.
   static func askDevice(_ connection: ClientConnection) throws(FunctionError) -> DeviceInfo {
     let reply = try connection.request(.deviceInfo, DeviceInfo().encoded)
     guard let info = DeviceInfo(decoding: reply.payload), info.flags & DeviceInfo.isPCI != 0,
@@ -78,7 +80,8 @@ public final class VFIOUserFunction: PCIFunction {
     return info
   }
 
-  /// Makes the function as a driver expects to find it: a server keeps the device's state from client to client.
+  /// Puts the function into the state that a driver expects: a server may keep the device's state from client
+  /// to client.
   func prepare() {
     setInterrupts(enabled: false)
     enableMemorySpace()
@@ -98,7 +101,7 @@ public final class VFIOUserFunction: PCIFunction {
     eventfds = []
   }
 
-  /// A server that is gone may be started again, where it can be seen that it is gone.
+  /// Nil where the end of the server can be detected: it may be restarted, so its end is no removal.
   public var removalDescriptor: Int32? {
     isClosed || server.canBeWatched ? nil : link.connection.removalDescriptor
   }
@@ -156,7 +159,7 @@ extension VFIOUserFunction {
 
 // Registers.
 extension VFIOUserFunction {
-  /// Where doorbells begin in BAR 0, and with them what needs no answer.
+  /// Where doorbells begin in BAR 0; stores from there on need no reply.
   private static let doorbells = 0x1000
 
   public func openBAR(_ index: Int) throws(FunctionError) -> RegisterWindow {
@@ -179,8 +182,9 @@ extension VFIOUserFunction {
     return RegisterWindow(mapping: mapping.base, at: mapping.offsets, access: access, size: size)
   }
 
-  /// Maps what may be mapped of a region: of several areas the one with the doorbells, or else the first. Where the server's file is
-  /// not memory, as one on a disk, nothing is mapped, and all accesses are messages.
+  /// Maps the mappable part of a region: of several areas the one with the doorbells, or else the first.
+  /// Where the server's file is not memory, as one on a disk, nothing is mapped, and all accesses are
+  /// messages.
   private func map(_ region: RegionInfo, _ size: Int, _ descriptor: Int32?) -> MappedRegion? {
     guard let descriptor, mapsRegions, region.flags & RegionInfo.mappable != 0 else { return nil }
     let areas =
@@ -215,13 +219,13 @@ extension VFIOUserFunction {
     arena.iova = address
   }
 
-  /// Gives a server an arena.
+  /// Shares an arena with a server.
   func share(_ arena: DMAArena, at address: UInt64, _ connection: ClientConnection) throws(FunctionError) {
     let descriptors = sharesMemory ? arena.descriptor.map { [$0] } : []
     guard let descriptors else {
       throw FunctionError("\(name) cannot be given memory that this process does not share", errno: EINVAL)
     }
-    // The server must not be able to cut the memory short under us.
+    // The server must not be able to truncate memory that this process uses.
     for descriptor in descriptors { _ = cm_seal_size(descriptor) }
     let message = DMAMap(offset: 0, address: address, length: UInt64(arena.size))
     _ = try connection.request(.dmaMap, message.encoded, descriptors: descriptors)
@@ -275,7 +279,7 @@ extension VFIOUserFunction {
     return chosen
   }
 
-  /// Takes all eventfds back from the server.
+  /// Disconnects all eventfds from the server.
   private func disconnectInterrupts() {
     guard !eventfds.isEmpty else { return }
     let message = SetInterrupts(

@@ -2,13 +2,14 @@ import Glibc
 
 /// Descriptors as ancillary data of a socket (unix(7), SCM_RIGHTS).
 ///
-/// A control message is a header of 16 bytes (length with header, level, type) and its data, padded to 8 bytes.
+/// A control message is a header of 16 bytes (length with header, level, type) and its data, padded to 8
+/// bytes.
 enum ControlData {
   private static let headerSize = 16
   private static let rights: Int32 = 1
   /// The most descriptors the kernel passes at once.
   static let limit = 253
-  /// Room for so many, in bytes.
+  /// The room for `count` descriptors, in bytes.
   static func room(for count: Int) -> Int { headerSize + (min(max(count, 0), limit) * 4 + 7) / 8 * 8 }
 
   /// Writes descriptors as one control message.

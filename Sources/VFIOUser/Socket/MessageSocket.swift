@@ -2,7 +2,7 @@ import CMachine
 import Glibc
 import PCI
 
-/// A message as it came.
+/// A received message.
 public struct Message: Sendable {
   public let header: MessageHeader
   public let payload: [UInt8]
@@ -11,8 +11,8 @@ public struct Message: Sendable {
 
 /// A UNIX stream socket as a stream of messages.
 ///
-/// Sending and receiving may happen on two threads at once, each on one at a time. Neither blocks but where it says so. Limits of time
-/// hold for a message as a whole, however few bytes of it the peer sends or takes at once.
+/// One thread may send while another receives. Only methods that say so block. Time limits are for a message
+/// as a whole, however few bytes the peer sends or receives at once.
 public final class MessageSocket {
   /// The descriptor, to wait on.
   public let descriptor: Int32
@@ -21,10 +21,10 @@ public final class MessageSocket {
   /// The most descriptors of a message that are accepted.
   public let descriptorLimit: Int
 
-  /// By when the message that is coming in has to be whole; nil between messages.
+  /// The deadline of the message being received; nil between messages.
   public private(set) var due: Deadline?
 
-  /// How long the peer may take to send or to take a message, from its first byte to its last (ns).
+  /// How long the peer may take to send or to receive a message, from its first byte to its last (ns).
   private let patience: UInt64
   /// A descriptor that ends every wait once it is readable; -1 for none.
   private let interruption: Int32
@@ -32,16 +32,17 @@ public final class MessageSocket {
   private let received: UnsafeMutableRawBufferPointer
   private let sent = UnsafeMutableRawBufferPointer.allocate(
     byteCount: ControlData.room(for: ControlData.limit), alignment: 8)
-  /// The message that is coming in.
+  /// The message being received.
   private var bytes = [UInt8](repeating: 0, count: MessageHeader.size)
   private var filled = 0
   private var header: MessageHeader?
   private var passed = PassedDescriptors()
 
-  /// Takes a connected socket over.
+  /// Takes ownership of a connected socket.
   /// - Parameters:
-  ///   - patience: how long the peer may take to send or to take a message (ns).
-  ///   - interruption: a descriptor, the caller's own, that ends every wait once it is readable; -1 for none.
+  ///   - patience: how long the peer may take to send or to receive a message (ns).
+  ///   - interruption: a descriptor, owned by the caller, that ends every wait once it is readable; -1 for
+  ///   none.
   public init(
     owning descriptor: Int32, sizeLimit: UInt32 = (1 << 20) + 4096, descriptorLimit: Int = 253,
     patience: UInt64 = 30_000_000_000, interruption: Int32 = -1
@@ -61,12 +62,12 @@ public final class MessageSocket {
     close(descriptor)
   }
 
-  /// Ends the connection for both sides; the descriptor stays until the value goes.
+  /// Shuts the connection down in both directions; the descriptor stays open until deinit.
   public func shutDown() { shutdown(descriptor, Int32(SHUT_RDWR)) }
 
-  /// Waits until something has come in.
+  /// Waits until the socket is readable.
   /// - Parameter deadline: nil for ever.
-  /// - Returns: false when that is over.
+  /// - Returns: false when the deadline has passed.
   /// - Throws: `interrupted`.
   public func wait(until deadline: Deadline?) throws(SocketError) -> Bool {
     try wait(for: POLLIN, until: deadline)
@@ -79,7 +80,7 @@ public final class MessageSocket {
     )
     while true {
       let rest = deadline?.milliseconds ?? -1
-      // Whatever has come by then: a peer that always sends another byte gets no more time for that.
+      // Checked before the socket, so that a peer that keeps sending single bytes gets no more time.
       guard rest != 0 else { return false }
       let count = withUnsafeMutableBytes(of: &watched) {
         poll($0.assumingMemoryBound(to: pollfd.self).baseAddress, 2, rest)
@@ -93,8 +94,8 @@ public final class MessageSocket {
 
 // Sending.
 extension MessageSocket {
-  /// Sends a message with descriptors. Blocks until the peer has taken it, or that has taken too long.
-  /// - Parameter deadline: by when it has to be taken; nil for as long as the peer may take for any message.
+  /// Sends a message with descriptors. Blocks until the peer has received it or the deadline has passed.
+  /// - Parameter deadline: by when the peer has to receive it; nil for the limit of any message.
   public func send(
     identifier: UInt16, command: UInt16, flags: MessageHeader.Flags = [], errno code: UInt32 = 0,
     payload: [UInt8] = [], descriptors: [Int32] = [], by deadline: Deadline? = nil
@@ -107,7 +108,7 @@ extension MessageSocket {
     try send(writer.bytes, descriptors, by: deadline)
   }
 
-  /// Sends bytes as they are, whatever the peer makes of them.
+  /// Sends bytes unchanged, valid message or not.
   public func send(
     _ bytes: [UInt8], _ descriptors: [Int32] = [], by deadline: Deadline? = nil
   ) throws(SocketError) {
@@ -145,15 +146,15 @@ extension MessageSocket {
 
 // Receiving.
 extension MessageSocket {
-  /// Gives the peer no longer for the next message than for one that has begun.
+  /// Starts the deadline of the next message now, not with its first byte.
   public func expect() { due = Deadline(in: patience) }
 
-  /// Whether the message that is coming in should be whole by now.
+  /// Whether the deadline of the message being received has passed.
   public var isLate: Bool { due?.nanoseconds == 0 }
 
-  /// Takes a message, if one has come in whole.
-  /// - Returns: nil when not all of it is there.
-  /// - Throws: what ends the conversation.
+  /// Returns the next message, if all of it has been received.
+  /// - Returns: nil when it is incomplete.
+  /// - Throws: the error that ends the connection.
   public func receive() throws(SocketError) -> Message? {
     if header == nil {
       guard try fill() else { return nil }
@@ -177,7 +178,7 @@ extension MessageSocket {
   }
 
   /// Reads until `bytes` is full.
-  /// - Returns: false when the rest has not come yet.
+  /// - Returns: false when more bytes are needed.
   private func fill() throws(SocketError) -> Bool {
     while filled < bytes.count {
       let count = readPart()
@@ -199,7 +200,8 @@ extension MessageSocket {
     return true
   }
 
-  /// Reads what there is, with its descriptors; ENOBUFS when some of those were lost, or could not be closed if they had to be.
+  /// Reads the available bytes, with their descriptors; ENOBUFS when descriptors were lost, or when no more
+  /// can be accepted because too many could not be closed.
   private func readPart() -> Int {
     let start = filled
     return bytes.withUnsafeMutableBytes { bytes in

@@ -1,8 +1,9 @@
-/// Descriptors that came with a message: whatever nobody takes is closed, without waiting for anybody (``PassedFile``).
+/// Descriptors received with a message: those that the receiver does not take are closed, without blocking
+/// (``PassedFile``).
 ///
 /// They belong to one thread at a time, with their message.
 public final class PassedDescriptors: @unchecked Sendable {
-  /// What was not taken, in order.
+  /// Descriptors that were not taken, in order.
   public private(set) var numbers: [Int32] = []
 
   public init() {}
@@ -12,10 +13,10 @@ public final class PassedDescriptors: @unchecked Sendable {
   /// How many were not taken.
   public var count: Int { numbers.count }
 
-  /// The next descriptor, which stays with the message; nil when there is none.
+  /// The next descriptor, which the message still owns; nil when there is none.
   public var first: Int32? { numbers.first }
 
-  /// The next descriptor, which becomes the caller's own; nil when there is none.
+  /// Takes the next descriptor, which the caller then owns; nil when there is none.
   public func take() -> Int32? { numbers.isEmpty ? nil : numbers.removeFirst() }
 
   func append(_ number: Int32) { numbers.append(number) }

@@ -2,12 +2,13 @@ import CMachine
 import Glibc
 import Synchronization
 
-/// Files that another process has passed. One may lie on a filesystem that does not answer, and whoever asks for anything of it then
-/// waits without end, in a sleep that no signal ends: even closing the file asks.
+/// Files that another process has passed. A file may be on a filesystem that does not respond; every call on
+/// it then blocks for ever in uninterruptible sleep, even close.
 public enum PassedFile {
-  /// Whether the file is the kernel's own memory: a memfd, or a file on tmpfs or hugetlbfs. No access to it waits for anybody.
+  /// Whether the file is the kernel's own memory: a memfd, or a file on tmpfs or hugetlbfs. No access to it
+  /// blocks.
   ///
-  /// Of all files only these can have seals, and the kernel tells so without asking a filesystem.
+  /// Only these files can have seals, and the kernel checks that without calling a filesystem.
   public static func isMemory(_ descriptor: Int32) -> Bool { cm_has_seals(descriptor) != 0 }
 
   /// Whether it is an eventfd.
@@ -17,11 +18,11 @@ public enum PassedFile {
     return count > 0 && String(decoding: name[..<count], as: UTF8.self).hasPrefix("anon_inode:[eventfd")
   }
 
-  /// The most processes that wait for filesystems at once.
+  /// The most processes that may be blocked in close at once.
   private static let limit = 4
   private static let closing = Mutex<[Int32]>([])
 
-  /// Whether so many files could not be closed that no more are to be taken.
+  /// Whether the limit of blocked processes is reached, so that no more files are to be accepted.
   static var isFull: Bool {
     closing.withLock { processes in
       forgetEnded(&processes)
@@ -33,8 +34,8 @@ public enum PassedFile {
     processes.removeAll { cm_has_ended($0) != 0 }
   }
 
-  /// Closes files without waiting for anybody: those that are neither memory nor eventfds in a process of its own, which may
-  /// outlive this one. They stay open where none can be made.
+  /// Closes files without blocking: those that are neither memory nor eventfds are closed by a helper
+  /// process, which may outlive this one. They stay open where no process can be made.
   static func close(_ descriptors: [Int32]) {
     var others: [Int32] = []
     for descriptor in descriptors {

@@ -13,8 +13,8 @@ public struct SocketAddress {
     withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
   }
 
-  /// A socket that never blocks: a server that takes no client in time does not keep one waiting. Negative with `errno` when the
-  /// system has none.
+  /// A non-blocking socket, so that a server that does not accept in time does not block the caller. Negative
+  /// with `errno` on failure.
   public static func makeSocket() -> Int32 {
     socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0)
   }

@@ -1,22 +1,22 @@
 import Glibc
 
-/// Why the two sides of a socket cannot go on understanding each other.
+/// Why a connection has to end.
 public enum SocketError: Error, Equatable, Sendable {
   /// The peer closed the socket between two messages.
   case closed
   /// The peer closed the socket within a message.
   case truncated
-  /// A message says it is smaller than its header, or larger than is allowed.
+  /// A message's size field is smaller than its header, or larger than is allowed.
   case badSize(UInt32)
   /// More descriptors came than are allowed.
   case tooManyDescriptors
-  /// The peer took too long to take a message.
+  /// The peer took too long to receive a message.
   case notTaken
-  /// The peer took too long to send a message it had begun, or had to begin.
+  /// The peer took too long to send a message that it had begun, or had to begin.
   case notSent
   /// The wait was interrupted.
   case interrupted
-  /// The system's error.
+  /// A system call failed with this errno.
   case system(Int32)
 }
 

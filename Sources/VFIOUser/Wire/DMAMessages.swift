@@ -1,15 +1,15 @@
-/// The payload of `dmaMap`, 32 bytes. Its descriptor, if any, is what the server maps.
+/// The payload of `dmaMap`, 32 bytes. The server maps its descriptor, if it has one.
 public struct DMAMap: MessagePayload, Equatable, Sendable {
   /// The payload's size in bytes.
   public static let size = 32
 
-  /// What the server may do there: bit 0 to read, bit 1 to write.
+  /// The server's access rights: bit 0 to read, bit 1 to write.
   public var access: UInt32
-  /// Where the stretch begins in the descriptor's file, in bytes.
+  /// Where the range begins in the descriptor's file, in bytes.
   public var offset: UInt64
-  /// Where the device finds it.
+  /// Its address for the device.
   public var address: UInt64
-  /// How long it is in bytes.
+  /// Its length in bytes.
   public var length: UInt64
 
   public init(access: UInt32 = 3, offset: UInt64, address: UInt64, length: UInt64) {
@@ -46,9 +46,9 @@ public struct DMAUnmap: MessagePayload, Equatable, Sendable {
 
   /// 0, or `all`.
   public var flags: UInt32
-  /// Where the device found the stretch.
+  /// Its address for the device.
   public var address: UInt64
-  /// How long it is in bytes.
+  /// Its length in bytes.
   public var length: UInt64
 
   public init(flags: UInt32 = 0, address: UInt64, length: UInt64) {

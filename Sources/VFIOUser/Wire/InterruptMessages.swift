@@ -43,12 +43,12 @@ public struct InterruptInfo: MessagePayload, Equatable, Sendable {
   }
 }
 
-/// The payload of `setInterrupts`, 20 bytes and perhaps data, as Linux's `vfio_irq_set`. Its descriptors are the
-/// eventfds.
+/// The payload of `setInterrupts`, 20 bytes and perhaps data, as Linux's `vfio_irq_set`. Its descriptors are
+/// the eventfds.
 public struct SetInterrupts: MessagePayload, Equatable, Sendable {
   /// The size without data in bytes.
   public static let size = 20
-  /// The flags: what the data is, and what is to be done.
+  /// The flags: the form of the data, and the action.
   public static let noData: UInt32 = 1
   public static let booleans: UInt32 = 2
   public static let eventfds: UInt32 = 4

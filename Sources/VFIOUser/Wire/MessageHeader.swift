@@ -1,4 +1,4 @@
-/// What every message begins with, 16 bytes: identifier, command, size, flags, error number.
+/// The header of every message, 16 bytes: identifier, command, size, flags, error number.
 public struct MessageHeader: Equatable, Sendable {
   /// The size in bytes.
   public static let size = 16
@@ -9,7 +9,7 @@ public struct MessageHeader: Equatable, Sendable {
   public var command: UInt16
   /// The size of the whole message in bytes, this header among them.
   public var messageSize: UInt32
-  /// What the message is.
+  /// The message's type and flags.
   public var flags: Flags
   /// The system's error number, where `flags` has `.error`.
   public var errno: UInt32
@@ -23,7 +23,7 @@ public struct MessageHeader: Equatable, Sendable {
     public static let reply = Flags(rawValue: 0x1)
     /// A request that is not to be answered.
     public static let noReply = Flags(rawValue: 0x10)
-    /// An answer that says why there is none.
+    /// A reply with an error number instead of a result.
     public static let error = Flags(rawValue: 0x20)
 
     /// The bits of the type.

@@ -19,7 +19,7 @@ public struct RegionInfo: MessagePayload, Equatable, Sendable {
   private static let hasCapabilities: UInt32 = 8
   /// The capability that lists the parts which can be mapped, version 1.
   private static let sparseCapability: UInt16 = 1
-  /// More areas than this are not believed.
+  /// A longer list of areas is rejected.
   private static let areaLimit = 64
 
   /// A part of a region that can be mapped, in bytes from the region's beginning.
@@ -33,7 +33,7 @@ public struct RegionInfo: MessagePayload, Equatable, Sendable {
     }
   }
 
-  /// The most a reply may have in bytes (argsz); in a reply, what it would need.
+  /// The largest reply that the client accepts in bytes (argsz); in a reply, the size it needs.
   public var argumentSize: UInt32
   public var flags: UInt32
   public var index: UInt32
@@ -119,7 +119,8 @@ public struct RegionInfo: MessagePayload, Equatable, Sendable {
   }
 }
 
-/// The payload of `regionRead` and `regionWrite`: 16 bytes, and the data in a write's request and a read's reply.
+/// The payload of `regionRead` and `regionWrite`: 16 bytes, and the data in a write's request and a read's
+/// reply.
 public struct RegionAccessMessage: MessagePayload, Equatable, Sendable {
   /// The size without data in bytes.
   public static let size = 16

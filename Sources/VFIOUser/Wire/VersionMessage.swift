@@ -1,8 +1,8 @@
 import JSONValue
 
-/// The payload of `version`: the protocol's version, and what the sender can take.
+/// The payload of `version`: the protocol's version, and the sender's limits.
 public struct VersionMessage: MessagePayload, Equatable, Sendable {
-  /// The version spoken here.
+  /// The supported version.
   public static let major: UInt16 = 0
   public static let minor: UInt16 = 1
 
@@ -10,7 +10,7 @@ public struct VersionMessage: MessagePayload, Equatable, Sendable {
   public var minor: UInt16
   public var capabilities: Capabilities
 
-  /// What the sender of a version can take. Names that are not known are passed over.
+  /// The limits of the sender of a version. Unknown names are ignored.
   public struct Capabilities: Equatable, Sendable {
     /// The most descriptors of one message.
     public var maximumDescriptors = 1
@@ -57,7 +57,7 @@ public struct VersionMessage: MessagePayload, Equatable, Sendable {
 
 extension VersionMessage.Capabilities {
   /// Takes the limits from an object, as far as it has them.
-  /// - Returns: false when one is there and makes no sense.
+  /// - Returns: false when one is present and invalid.
   fileprivate mutating func read(_ object: JSON?) -> Bool {
     guard let object else { return true }
     guard case .object = object else { return false }

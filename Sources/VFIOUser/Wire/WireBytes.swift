@@ -5,7 +5,7 @@ public struct WireReader {
 
   public init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
-  /// What was not taken.
+  /// The remaining bytes.
   public var rest: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: bytes[offset...]) }
 
   public mutating func uint16() -> UInt16? { integer() }
@@ -33,7 +33,7 @@ public struct WireWriter {
   public mutating func append(contentsOf other: some Collection<UInt8>) { bytes.append(contentsOf: other) }
 }
 
-/// What a message carries after its header.
+/// The part of a message after its header.
 public protocol MessagePayload {
   /// The payload in `bytes`; nil when they do not hold one.
   init?(decoding bytes: UnsafeRawBufferPointer)

@@ -2,32 +2,6 @@ import BlockProtocol
 import FileProtocol
 import Format
 
-/// A log write being filled or at the device: a header and the blocks that follow it.
-final class LogWrite {
-  static let maximumBlocks = 258
-
-  fileprivate(set) var head = LogHead.foreground
-  fileprivate(set) var sequence: UInt64 = 0
-  fileprivate(set) var segment: UInt32 = 0
-  /// The address of its header; nil before it is known, and again once the device has written it.
-  fileprivate(set) var address: UInt64?
-  /// Arena frames of the header and of the blocks that follow it.
-  fileprivate let frames: UnsafeMutablePointer<UInt32>
-  fileprivate(set) var count = 0
-  /// Frames to give back when the write has ended.
-  fileprivate var buffers: [FrameIndex] = []
-  /// Data pages written from where they are cached.
-  fileprivate(set) var pages: [FrameIndex] = []
-  /// Of the cleaner's: the blocks that it moves.
-  var moves: [Move] = []
-  /// The write has ended, with or without an error.
-  fileprivate(set) var isDone = false
-  var forcesUnitAccess = false
-
-  init() { frames = .allocate(capacity: Self.maximumBlocks) }
-  deinit { frames.deallocate() }
-}
-
 /// The log writes of all three heads (foreground, nodes, cleaner) from `take` to `release`.
 ///
 /// Owns the log writes and the frames in them, the number at the device, and the epoch that their headers
@@ -117,6 +91,12 @@ final class LogWrites {
     write.pages.append(frame)
   }
 
+  /// The log write is to be durable when it ends.
+  func forceUnitAccess(_ index: Int) { writes[index].forcesUnitAccess = true }
+
+  /// Adds a block that the cleaner moves to the list of the log write's moves.
+  func add(_ move: Move, to index: Int) { writes[index].moves.append(move) }
+
   /// Submits a filled log write to the device.
   func submit(_ index: Int) {
     let write = writes[index]
@@ -177,6 +157,32 @@ final class LogWrites {
         "log write \(write.sequence) of \(write.head) has lost a frame")
     }
   }
+}
+
+/// A log write being filled or at the device: a header and the blocks that follow it.
+final class LogWrite {
+  static let maximumBlocks = 258
+
+  fileprivate(set) var head = LogHead.foreground
+  fileprivate(set) var sequence: UInt64 = 0
+  fileprivate(set) var segment: UInt32 = 0
+  /// The address of its header; nil before it is known, and again once the device has written it.
+  fileprivate(set) var address: UInt64?
+  /// Arena frames of the header and of the blocks that follow it.
+  fileprivate let frames: UnsafeMutablePointer<UInt32>
+  fileprivate(set) var count = 0
+  /// Frames to give back when the write has ended.
+  fileprivate var buffers: [FrameIndex] = []
+  /// Data pages written from where they are cached.
+  fileprivate(set) var pages: [FrameIndex] = []
+  /// Of the cleaner's: the blocks that it moves.
+  fileprivate(set) var moves: [Move] = []
+  /// The write has ended, with or without an error.
+  fileprivate(set) var isDone = false
+  fileprivate(set) var forcesUnitAccess = false
+
+  init() { frames = .allocate(capacity: Self.maximumBlocks) }
+  deinit { frames.deallocate() }
 }
 
 /// The position of one of the three heads.

@@ -1,32 +1,5 @@
 import Format
 
-/// An inode's changes that the log does not hold.
-struct LogView {
-  /// The file's size as replaying the log would give it, in bytes. It follows `Inode.size` when pages are
-  /// written out.
-  fileprivate(set) var loggedSize: UInt64 = 0
-  /// Data or times have changed since they were last recorded.
-  fileprivate(set) var hasUnloggedWrites = false
-  /// The inode is in `Uncommitted.inodes`.
-  fileprivate(set) var isListed = false
-  /// The file was truncated to nothing: its data is committed when it is closed.
-  fileprivate(set) var commitsOnClose = false
-  /// The last commit that has reached the inode, and how many of its pages that commit still has to write.
-  fileprivate(set) var commitNumber: UInt64 = 0
-  fileprivate(set) var commitShare = 0
-
-  var isPending: Bool { hasUnloggedWrites || isListed || commitsOnClose }
-
-  /// Sets the size that the log has.
-  mutating func setLoggedSize(_ size: UInt64) { loggedSize = size }
-}
-
-/// Identifies a page: an inode's number and the block's index in it.
-struct PageName: Equatable {
-  var inode: UInt64
-  var index: UInt64
-}
-
 /// Changes that are not in the log: records, and which inodes have pages, sizes or times to be written.
 ///
 /// Owns the records made since the last log write, the urgent pages (which must be in the same log write),
@@ -218,4 +191,31 @@ final class Uncommitted {
     invariants.expect(
       isEmpty || oldestChange != 0, "something is to be committed, and the oldest change has no time")
   }
+}
+
+/// An inode's changes that the log does not hold.
+struct LogView {
+  /// The file's size as replaying the log would give it, in bytes. It follows `Inode.size` when pages are
+  /// written out.
+  fileprivate(set) var loggedSize: UInt64 = 0
+  /// Data or times have changed since they were last recorded.
+  fileprivate(set) var hasUnloggedWrites = false
+  /// The inode is in `Uncommitted.inodes`.
+  fileprivate(set) var isListed = false
+  /// The file was truncated to nothing: its data is committed when it is closed.
+  fileprivate(set) var commitsOnClose = false
+  /// The last commit that has reached the inode, and how many of its pages that commit still has to write.
+  fileprivate(set) var commitNumber: UInt64 = 0
+  fileprivate(set) var commitShare = 0
+
+  var isPending: Bool { hasUnloggedWrites || isListed || commitsOnClose }
+
+  /// Sets the size that the log has.
+  mutating func setLoggedSize(_ size: UInt64) { loggedSize = size }
+}
+
+/// Identifies a page: an inode's number and the block's index in it.
+struct PageName: Equatable {
+  var inode: UInt64
+  var index: UInt64
 }
