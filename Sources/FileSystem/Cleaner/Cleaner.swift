@@ -517,7 +517,7 @@ final class Cleaner {
   }
 }
 
-/// A block of the victim, as its header describes it.
+/// A block of the victim, as its log header describes it.
 struct OwnedBlock {
   var run: OwnerRun
   var address: UInt64

@@ -228,13 +228,13 @@ struct MapSlot {
   @inline(__always) var entry: Entry { Entry(page, at: offset) }
 }
 
-/// The lowest map node that was used last: blocks near each other are looked up together.
+/// The lowest map node used last, remembered because blocks near each other are looked up in sequence.
 ///
-/// It counts while its frame still says that it holds the node, and until a map node leaves a tree.
+/// It is valid while its frame still holds the node, until any node is freed or a tree is detached.
 private struct LeafMemo {
   var root: UInt64 = 0
   var height = 0
-  /// The blocks it maps, by their index without its last 8 bits.
+  /// The blocks it maps: their index without its lowest 8 bits.
   var blocks: UInt64 = 0
   var key = NodeKey(raw: 0)
   var frame = FrameIndex.none
