@@ -57,10 +57,10 @@ class Log:
         self._block, self._sequence = checkpoint.log_block, checkpoint.log_sequence
         self._previous, self._next_segment = checkpoint.log_previous, checkpoint.log_next
         self.writes = []
+        self._follow()
         if not checkpoint.flags & CLEAN:
-            self._follow()
             self._look_for_more()
-            self._cut_torn()
+        self._cut_torn()
 
     def _header(self, address):
         """A block as a header, or None."""
