@@ -20,7 +20,6 @@ from layout import (
     node_id,
     require,
 )
-from siphash import name_hash
 
 INLINE, DIRECT, TREE, NODE = range(4)
 DIRECT_BYTES = 2048

@@ -12,13 +12,13 @@ class LogWrite:
     def __init__(self, block):
         self.__dict__.update(vars(LOG_HEADER.read(block)))
         self._block = block
+        self._checksums_offset = LOG_RUNS + OWNER_RUN.size * self.run_count
+        self._records_offset = self._checksums_offset + 4 * self.block_count
 
     def is_valid(self, nonce, address):
         """A header is valid for the place it was read from."""
         if self.magic != b"VARVELG1" or self.nonce != nonce or self.address != address:
             return False
-        self._checksums_offset = LOG_RUNS + 24 * self.run_count
-        self._records_offset = self._checksums_offset + 4 * self.block_count
         return (
             self.checksum == crc32c_without(self._block, CHECKSUM_OFFSET, nonce)
             and 1 <= self.head <= 3
