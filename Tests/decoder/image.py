@@ -4,7 +4,7 @@ import mmap
 import struct
 
 from checksum import BLOCK, crc32c, crc32c_without
-from layout import CHECKPOINT, INODES, INTERNALS, SELECTION, SELECTIONS, SUPERBLOCK, TABLE_ROOT, Damage, require
+from layout import CHECKPOINT, INODES, INTERNALS, SELECTION, SELECTIONS, SUPERBLOCK, TABLE_ROOT, require
 
 ATTRIBUTE_NODES = 1  # The only incompatible feature of version 1.
 

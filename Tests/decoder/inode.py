@@ -20,7 +20,6 @@ from layout import (
     node_id,
     require,
 )
-from siphash import name_hash
 
 INLINE, DIRECT, TREE, NODE = range(4)
 DIRECT_BYTES = 2048
@@ -243,7 +242,7 @@ def read_inode(nodes, number, generation, block):
     what = f"inode {number}"
     require(fields.magic == b"VINO" and fields.number == number, f"{what}: another block")
     require(fields.generation == generation < 2**24, f"{what}: generation {fields.generation}")
-    require(_has_known_type(fields.mode), f"{what}: mode {fields.mode:o}")
+    require(has_known_type(fields.mode), f"{what}: mode {fields.mode:o}")
     require(_is_layout_possible(fields), f"{what}: layout {fields.layout}")
     require(fields.inline_length + fields.attribute_length <= INLINE_ROOM, f"{what}: more than fits")
     require(fields.size <= LARGEST_SIZE or stat.S_ISDIR(fields.mode) and fields.size < 2**63, f"{what}: size")
@@ -256,7 +255,7 @@ def read_inode(nodes, number, generation, block):
     return inode
 
 
-def _has_known_type(mode):
+def has_known_type(mode):
     return stat.S_IFMT(mode) in (
         stat.S_IFIFO,
         stat.S_IFCHR,

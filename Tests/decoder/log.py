@@ -12,13 +12,13 @@ class LogWrite:
     def __init__(self, block):
         self.__dict__.update(vars(LOG_HEADER.read(block)))
         self._block = block
+        self._checksums_offset = LOG_RUNS + OWNER_RUN.size * self.run_count
+        self._records_offset = self._checksums_offset + 4 * self.block_count
 
     def is_valid(self, nonce, address):
         """A header is valid for the place it was read from."""
         if self.magic != b"VARVELG1" or self.nonce != nonce or self.address != address:
             return False
-        self._checksums_offset = LOG_RUNS + 24 * self.run_count
-        self._records_offset = self._checksums_offset + 4 * self.block_count
         return (
             self.checksum == crc32c_without(self._block, CHECKSUM_OFFSET, nonce)
             and 1 <= self.head <= 3
@@ -57,10 +57,10 @@ class Log:
         self._block, self._sequence = checkpoint.log_block, checkpoint.log_sequence
         self._previous, self._next_segment = checkpoint.log_previous, checkpoint.log_next
         self.writes = []
+        self._follow()
         if not checkpoint.flags & CLEAN:
-            self._follow()
             self._look_for_more()
-            self._cut_torn()
+        self._cut_torn()
 
     def _header(self, address):
         """A block as a header, or None."""

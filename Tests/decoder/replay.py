@@ -15,10 +15,13 @@ from inode import (
     Inode,
     Name,
     attribute_length,
+    has_known_type,
 )
 from layout import DIRECTORY_RECORD, INLINE_ROOM, INODE, Layout, node_id, require
 
+FIRST_NUMBER, LIMIT_OF_NUMBERS = 3, 1 << 40
 MOST_LINKS = 65000
+MOST_ALLOCATED = 256  # Blocks that one record allocates.
 LARGEST_NEAR_VALUE = 1024  # A longer one lies apart when it does not fit the inode.
 KEEP_SIZE, PUNCH, ZERO = 1, 2, 16
 
@@ -177,12 +180,13 @@ class Replay:
         name, target = record.name(), record.counted()
         record.end()
         number, generation = node_id(fields.node)
+        require(FIRST_NUMBER <= number < LIMIT_OF_NUMBERS - 1 and has_known_type(fields.mode), f"inode {number}")
         former = self._nodes.find(number)
         require(former is None or former.links == 0, f"inode {number} is in use")
         parent = self._directory(fields.parent)
         inode = self._new_inode(number, generation, fields)
         if inode.type == stat.S_IFLNK:
-            require(0 < len(target) < 4096, "a target")
+            require(len(target) < BLOCK, "a target")
             inode.inline, inode.size = bytearray(target), len(target)
         else:
             require(not target, "a target of no symlink")
@@ -332,7 +336,8 @@ class Replay:
         fields = record.take(ALLOCATE)
         record.end()
         inode, end = self._file(fields.node), fields.offset + fields.length
-        require(end <= LARGEST_SIZE, "a range")
+        blocks = range(fields.offset // BLOCK, -(-end // BLOCK))
+        require(end <= LARGEST_SIZE and len(blocks) <= MOST_ALLOCATED, "a range")
         inode.change_time = inode.modification_time = fields.time
         if fields.mode & (PUNCH | ZERO):
             self._clear_range(inode, fields.offset, end)
@@ -340,7 +345,7 @@ class Replay:
             return
         if inode.layout != INLINE or end > INLINE_ROOM:
             self._give_map(inode)
-            for index in range(fields.offset // BLOCK, -(-end // BLOCK)):
+            for index in blocks:
                 if index not in inode.map:
                     self._set_block(inode, index, PROMISED)
         if not fields.mode & KEEP_SIZE and end > inode.size:
