@@ -127,7 +127,7 @@ enum AllowedCalls {
   static let refused: [(call: AllowedCall, errno: Int32)] = [
     // The C library then makes threads by clone, whose flags the filter can check.
     (AllowedCall("clone3"), ENOSYS),
-    // The C library looks for time zones, processors and messages in files.
+    // The C library reads time zones, processor counts and messages from files.
     (AllowedCall("openat"), EACCES), (AllowedCall("readlink"), EACCES), (AllowedCall("access"), EACCES),
     (AllowedCall("newfstatat", .init(argument: 3, mask: emptyPath, value: 0)), EACCES),
     // The helper removes the control socket.

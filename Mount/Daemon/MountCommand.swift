@@ -19,21 +19,21 @@ package struct MountCommand: ParsableCommand {
 
       OPTIONS, separated by commas:
         ro                    change nothing
-        noatime, relatime     never or seldom note that a file was read (relatime)
-        commit=SECONDS        write what nobody synced after this time at the latest (5)
+        noatime, relatime     never, or only when it is old, update the access time (relatime)
+        commit=SECONDS        commit unsynced changes within this time (5)
         cache=SIZE            memory for cached blocks (128M)
-        reserve=PERCENT       of the room for files, what only root may take (5 where root mounts, else 0)
+        reserve=PERCENT       part of the space for files that is reserved for root (5 where root mounts, else 0)
         device_timeout=SECONDS  how long to wait for a device that does not answer (600)
-        health=warn|ro        what to do when the device warns of its own end (warn)
-        nodiscard             do not tell the device of freed space
-        allow_other           let other users in (the default for root)
+        health=warn|ro        what to do at a critical warning of the device (warn)
+        nodiscard             do not deallocate freed space on the device
+        allow_other           allow other users (the default for root)
         nofuseblk             let umount and sync return before everything is written
         confine=yes|no        whether the daemon gives up rights it does not need (yes)
         dev, suid, exec, sync, dirsync and their opposites, as for any filesystem; nodev and nosuid are the default
-                              where others than root can write what root mounts
+                              where root mounts a device that other users can write
 
       Returns when the mount is usable. The exit status is 0 then, 1 when the command was not understood and 32 when
-      the mount failed, as mount(8) has it.
+      the mount failed, as for mount(8).
       """, version: "mount.varve \(varveVersion)")
 
   @Argument(help: "What to mount.") var device: String

@@ -28,7 +28,7 @@ struct Mounting {
   }
 
   /// Mounts, and then serves and unmounts where this process is the daemon or stays.
-  /// - Parameter whenUsable: called once the mount is usable; returns false when nobody wants it any more.
+  /// - Parameter whenUsable: called once the mount is usable; returns false when the caller has ended.
   /// - Throws: why the mount failed, or that not everything could be written.
   func run(whenUsable: @escaping () -> Bool) throws {
     let signals = SignalDescriptor()

@@ -74,7 +74,7 @@ public final class MountSession: RequestChannel {
     unknown.deallocate()
   }
 
-  /// Mounts at a directory that `MountPoint.prepare` has looked at.
+  /// Mounts at a directory checked by `MountPoint.prepare`.
   /// - Throws: `MountError` when the kernel or fusermount3 refuses.
   public func mount(at point: MountPoint) throws(MountError) {
     let mount = try KernelMount(at: point, options)
@@ -248,7 +248,7 @@ public final class MountSession: RequestChannel {
   }
 
   /// Invalidates cached pages in the kernel.
-  /// - Parameter whenDone: told when it has, or that it could not be asked.
+  /// - Parameter whenDone: called with true when it has, or with false when that was not possible.
   func forget(_ pages: ForgottenPages, _ whenDone: @escaping (Bool) -> Void) {
     if pageForgetter == nil, let helper { pageForgetter = PageForgetter(descriptor, helper) }
     guard let pageForgetter else { return whenDone(false) }

@@ -199,7 +199,7 @@ extension BlockQueue {
   /// Posts a command for the next `count` blocks of a request.
   /// - Parameters:
   ///   - frames: the numbers of their frames, whose memory begins at `base` for the device, at `memory` for
-  ///   the processor.
+  ///     the processor.
   private mutating func postPart(
     _ opcode: IOOpcode, _ request: UnsafeMutablePointer<BlockRequest>, _ index: UInt32,
     _ frames: UnsafePointer<UInt32>, _ count: UInt32, _ base: UInt64, _ memory: UnsafeMutableRawPointer

@@ -4,7 +4,7 @@ import Glibc
 /// The clock of a queue pair, which reads it twice for a command: the processor's own counter where the
 /// kernel uses it as its clock too, synchronized with the time source every few milliseconds.
 ///
-/// It never goes back, and differs from the time source by no more than that is corrected within `interval`.
+/// It never goes back, and differs from the time source by at most the correction of that within `interval`.
 @usableFromInline
 struct Clock {
   /// How long the counter is used before it is synchronized again (ns), and how long its rate is measured

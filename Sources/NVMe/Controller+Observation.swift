@@ -1,6 +1,6 @@
 /// Counters of the admin queue pair.
 extension Controller {
-  /// How many admin commands can be under way at once.
+  /// How many admin commands can be in flight at once.
   public var adminDepth: Int { admin.depth }
   /// What happened in the admin queue pair.
   public var adminCounters: QueueCounters { admin.counters }

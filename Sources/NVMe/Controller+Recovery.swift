@@ -69,7 +69,7 @@ extension Controller {
     return tracker.history.abortSent && aborts.takeEnd(command: tracker.commandID, queue: queue)
   }
 
-  /// Sends an Abort, if no more than ACL allows are under way.
+  /// Sends an Abort, if no more than ACL allows are outstanding.
   private func sendAbort(_ command: UInt16, queue: UInt16) -> Bool {
     guard aborts.count <= Int(identity.abortLimit) else { return false }
     let abort = SubmissionEntry(abort: command, queue: queue)

@@ -1,6 +1,6 @@
 /// How long commands took from the doorbell to the poll that found them completed.
 ///
-/// One completion of each poll is counted, the last: all of them while few commands are under way, a sample
+/// One completion of each poll is counted, the last: all of them while few commands are in flight, a sample
 /// of them otherwise. Buckets are a quarter of a power of two wide.
 public struct LatencyHistogram: Sendable, Equatable {
   /// How many buckets there are.

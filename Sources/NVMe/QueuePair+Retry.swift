@@ -22,7 +22,7 @@ extension QueuePair {
   ) {
     counts.errors &+= 1
     errors.append(CommandError(queue: identifier, command: tracker.pointee.command, status: status, end: end))
-    // Full only where nobody takes the ends: then there is nobody to miss this one.
+    // Full only where the caller has stopped taking ended commands; this one is dropped then.
     guard finishedCount < finishedCapacity else { return trackers.give(tracker) }
     finish(tracker, end, status: status, result: result)
   }
@@ -90,7 +90,7 @@ extension QueuePair {
     firstDelayed = Tracker.none
     nextDue = .max
     for index in 0..<trackers.count where trackers[index].pointee.state == .delayed {
-      // Full only where nobody takes the ends: then there is nobody to miss this one.
+      // Full only where the caller has stopped taking ended commands; this one is dropped then.
       if finishedCount < finishedCapacity {
         finish(trackers[index], .recalled, status: .success, result: 0)
       } else {

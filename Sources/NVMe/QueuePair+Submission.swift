@@ -19,10 +19,10 @@ extension QueuePair {
   ///   - lbaCount: the number of logical blocks, 1...65,536.
   ///   - forceUnitAccess: the data is to be on the medium at completion (FUA).
   ///   - frames: the arena frames that hold the data, at least one, no more than the list pages have room
-  ///   for.
+  ///     for.
   ///   - count: how many frames.
   ///   - base: the address of the arena's frame 0 for the device.
-  ///   - context: given back with the end.
+  ///   - context: returned with the command's end.
   /// - Returns: false when there is no room.
   @inlinable
   public mutating func postTransfer(
@@ -40,7 +40,7 @@ extension QueuePair {
   /// Puts any other command into the submission queue.
   /// - Parameters:
   ///   - command: the command; its command identifier is filled in.
-  ///   - context: given back with the end.
+  ///   - context: returned with the command's end.
   /// - Returns: the command's identifier, or nil when there is no room.
   @discardableResult
   public mutating func post(_ command: SubmissionEntry, context: UInt64) -> UInt16? {
@@ -71,7 +71,7 @@ extension QueuePair {
   /// - Parameters:
   ///   - namespace: the namespace identifier.
   ///   - ranges: 1...256 ranges; copied.
-  ///   - context: given back with the end.
+  ///   - context: returned with the command's end.
   /// - Returns: false when there is no room.
   public mutating func postDeallocate(
     namespace: UInt32, ranges: UnsafeBufferPointer<DatasetManagementRange>, context: UInt64

@@ -10,7 +10,7 @@ import PCI
 public struct QueuePair: ~Copyable {
   /// The queue identifier, the same for both queues; 0 is the admin queue pair.
   public var identifier: UInt16 { memory.identifier }
-  /// How many commands can be under way at once.
+  /// How many commands can be in flight at once.
   public var depth: Int { trackers.count }
   /// How many commands have not ended, including those that wait for a retry. Counts them, so it is too slow
   /// to call for every command.

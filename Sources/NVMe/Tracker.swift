@@ -21,7 +21,7 @@ struct Tracker: BitwiseCopyable {
 
   /// The command as it was submitted, kept so that it can be submitted again.
   @usableFromInline var command = SubmissionEntry()
-  /// The caller's own value, given back at the end.
+  /// The caller's value, returned with the end.
   @usableFromInline var context: UInt64 = 0
   /// When the command was submitted last (in flight) or is to be submitted again (delayed): ns, monotonic.
   @usableFromInline var time: UInt64 = 0

@@ -13,7 +13,7 @@ import Testing
 @Suite struct CheckTests {
   private static let blocks = 256
 
-  /// A device over which requests are split in many ways.
+  /// A device on which requests are split in many ways.
   private func open(
     _ configure: (inout EmulatedController.Configuration) -> Void
   ) throws -> (TestMachine, NamespaceDevice, SynchronousDevice) {
@@ -21,7 +21,7 @@ import Testing
       $0.maximumTransfer = 3
       configure(&$0)
     }
-    // Waiting is the machine's own.
+    // Real time: waits use the system's clock.
     machine.options.time = .system
     let device = try machine.openDevice()
     return (machine, device, SynchronousDevice(device))
@@ -31,7 +31,7 @@ import Testing
     (4096, 0, 0), (512, 0, 0), (4096, 8, 1), (512, 8, 2), (4096, 64, 3), (512, 16, 0),
   ]
 
-  @Test(arguments: formats) func compareTellsWhatDiffers(_ format: (lba: Int, metadata: Int, type: UInt8))
+  @Test(arguments: formats) func compareFindsDifferences(_ format: (lba: Int, metadata: Int, type: UInt8))
     throws
   {
     let (_, device, driver) = try open {
@@ -55,7 +55,7 @@ import Testing
     driver.close()
   }
 
-  /// A block that the medium cannot give, or that bears a wrong guard, is found without being transferred.
+  /// Verify finds a block that cannot be read, or has a wrong guard, without transferring it.
   @Test(arguments: [StatusCode.unrecoveredReadError, .guardCheckError]) func verifyFindsABadBlock(
     _ code: StatusCode
   ) throws {
@@ -90,7 +90,7 @@ import Testing
     #expect(capabilities.verifyLimits(for: Namespace(identifier: 1, identity: namespace)).maximum == 16)
   }
 
-  @Test func whatIsNotOfferedIsRefusedAndReadsTakeItsPlace() throws {
+  @Test func unsupportedCompareIsRefusedAndVerifyReads() throws {
     let (machine, device, driver) = try open { $0.ioCommands = [] }
     #expect(!device.canVerify && !device.canCompare)
     let error = #expect(throws: BlockDeviceError.self) {

@@ -62,12 +62,12 @@ import Testing
     device.close()
   }
 
-  /// A block's content: its number and a stamp, so that a misplaced one is noticed; zeros for stamp 0.
+  /// A block's content: its number and a stamp, so that a misplaced one is detected; zeros for stamp 0.
   private func word(_ block: Int, _ stamp: UInt8) -> UInt64 {
     stamp == 0 ? 0 : UInt64(block) << 8 | UInt64(stamp)
   }
 
-  /// The words looked at: one in every 512 bytes, and the last.
+  /// The words compared: one in every 512 bytes, and the last.
   private let places = Array(stride(from: 0, to: 512, by: 64)) + [511]
 
   private func fill(_ arena: DMAArena, _ frame: UInt32, _ block: Int, _ stamp: UInt8) {
@@ -101,7 +101,7 @@ import Testing
     device.close()
   }
 
-  @Test func refusesWhatLiesOutside() throws {
+  @Test func refusesBlocksOutsideTheNamespace() throws {
     let machine = try TestMachine(blocks: 16)
     let device = try machine.openDevice()
     let driver = BlockDriver(device, machine.time)

@@ -70,7 +70,7 @@ import Testing
     device.close()
   }
 
-  @Test func foreignCompletionsAreCountedAndIgnored() throws {
+  @Test func unknownCompletionsAreCountedAndIgnored() throws {
     let (machine, device, driver) = try open()
     machine.device.faultRules = [FaultRule(io: .read, .duplicateCompletion)]
     for _ in 0..<600 { #expect(driver.run(.read, block: 0, count: 1, frames: [0]) == 0) }
@@ -104,7 +104,7 @@ import Testing
     device.close()
   }
 
-  @Test func aCommandThatIsSlowButInTimeIsLeftAlone() throws {
+  @Test func aSlowCommandWithinTheLimitIsNotAborted() throws {
     let (machine, device, driver) = try open()
     driver.poll()
     machine.device.faultRules = [FaultRule(io: .read, .delay(29_000_000_000), limit: 1)]

@@ -8,14 +8,14 @@ import NVMe
 import NVMeSpec
 import Testing
 
-/// Asynchronous events, as a caller who sleeps gets to know them.
+/// Asynchronous events, with a sleeping caller.
 @Suite struct EventTests {
   private func isReadable(_ descriptor: Int32) -> Bool {
     var watched = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
     return poll(&watched, 1, 0) == 1
   }
 
-  /// Polls for as long as the device says that it has something to say.
+  /// Polls as long as the device reports an event.
   private func settle(_ device: NamespaceDevice) {
     var completions: [BlockCompletion] = []
     while !device.prepareToSleep() { device.poll(&completions, limit: 1) }
@@ -35,7 +35,7 @@ import Testing
     #expect(device.controller.events.entries == [.temperature])
     #expect(device.controller.health?.criticalWarning == 2)
     #expect(device.nextDeadline == .max)
-    // The log was read, so the next one comes too.
+    // The log was read, so the next event comes too.
     machine.device.report(.spareLow, warning: 3)
     settle(device)
     #expect(device.controller.events.entries == [.temperature, .spareLow])
@@ -43,7 +43,7 @@ import Testing
     device.close()
   }
 
-  @Test func aNamespaceThatChangedIsLookedAtAgain() throws {
+  @Test func aChangedNamespaceIsIdentifiedAgain() throws {
     let machine = try TestMachine(namespaces: 2)
     let device = try machine.openDevice()
     let controller = device.controller
@@ -60,7 +60,7 @@ import Testing
     device.close()
   }
 
-  @Test func commandsMayTakeLongerWhileFirmwareTakesOver() throws {
+  @Test func commandsMayTakeLongerDuringAFirmwareActivation() throws {
     let machine = try TestMachine()
     machine.options.commandTimeout = 500_000_000
     machine.options.abortTimeout = 100_000_000
@@ -75,7 +75,7 @@ import Testing
     machine.device.faultRules = [FaultRule(io: .read, .delay(900_000_000), limit: 1)]
     #expect(driver.run(.read, block: 0, count: 1, frames: [0]) == 0)
     #expect(device.counters.timeouts == 0)
-    // One that never ends its pause is not waited for.
+    // A pause that never ends is not waited for.
     machine.device.report(.firmwareActivationStarting)
     settle(device)
     machine.device.faultRules = [FaultRule(io: .read, .delay(900_000_000_000), limit: 1)]
@@ -84,7 +84,7 @@ import Testing
     device.close()
   }
 
-  @Test func aControllerThatReportsWithoutEndIsHeardSoManyTimesASecond() throws {
+  @Test func eventsTakenASecondAreLimited() throws {
     let machine = try TestMachine()
     machine.device.faultRules = [FaultRule(admin: .asynchronousEventRequest, .status(.success))]
     let device = try machine.openDevice()
@@ -99,7 +99,7 @@ import Testing
     device.close()
   }
 
-  @Test func anErrandThatDoesNotComeBackCostsAReset() throws {
+  @Test func aFollowUpThatDoesNotCompleteLeadsToAReset() throws {
     let machine = try TestMachine()
     let device = try machine.openDevice()
     settle(device)

@@ -9,10 +9,11 @@ import NVMeSpec
 import PCI
 import Testing
 
-/// Every status a controller can give, on every command the driver sends: what the caller sees of it.
+/// Every status that a controller can return, on every command that the driver sends: the result for the
+/// caller.
 @Suite struct FaultMatrixTests {
-  /// The error number of a status code as Linux' `nvme_error_status` and block layer give it, by the numbers
-  /// of the specification.
+  /// The errno of a status code in Linux' `nvme_error_status` and block layer, by the specification's
+  /// numbers.
   private static func errno(_ code: UInt16) -> Int32 {
     switch code {
     case 0x081: ENOSPC
@@ -113,7 +114,7 @@ import Testing
         }
         if errno != Self.errno(code.rawValue) { Issue.record("\(opcode): \(code) gave \(errno)") }
       }
-      // Admin commands are the caller's to try again.
+      // Admin commands are not retried by the driver.
       machine.device.faultRules = []
       _ = try controller.execute(command, receiving: length)
     }
@@ -140,7 +141,7 @@ import Testing
     #expect(machine.device.mappedArenas == 0)
   }
 
-  /// The errno of making a queue pair, which is given back at once.
+  /// The errno of making a queue pair, which is deleted at once.
   private static func makeAndDelete(_ controller: Controller) -> Int32 {
     do throws(ControllerError) {
       let queue = try controller.makeQueuePair()
@@ -162,7 +163,7 @@ import Testing
         machine.device.faultRules = [
           FaultRule(admin: opcode, .status(Status(code)), skipping: skipping, limit: 1)
         ]
-        // It comes up, or says what stood in the way; and the next attempt has all it needs.
+        // The bring-up succeeds or throws; and the next attempt succeeds.
         do {
           try machine.openDevice(frames: 1).close()
         } catch {

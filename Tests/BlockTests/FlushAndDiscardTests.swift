@@ -79,7 +79,7 @@ import Testing
     device.close()
   }
 
-  /// Whatever the limits, ranges cover exactly what was asked for.
+  /// Under any limits, ranges cover exactly the discarded blocks.
   @Test func deallocationCoversEveryBlockOnce() {
     var random = SplitMix(seed: 21)
     for _ in 0..<500 {

@@ -8,7 +8,7 @@ import Testing
 @testable import Block
 @testable import NVMe
 
-/// Limits that the emulated controller does not have, told to the driver all the same.
+/// Limits that the emulated controller does not have, reported to the driver all the same.
 @Suite struct LimitsTests {
   @Test(arguments: [512, 4096]) func noCommandCrossesTheOptimalBoundary(_ lbaSize: Int) throws {
     let machine = try TestMachine(blocks: 256, lbaSize: lbaSize) { $0.records = true }
@@ -79,7 +79,7 @@ import Testing
     controller.close()
   }
 
-  @Test func aDeviceThatCannotDiscardSaysSo() throws {
+  @Test func aDeviceThatCannotDiscardReportsIt() throws {
     let machine = try TestMachine()
     let controller = try machine.open()
     controller.capabilities.canDeallocate = false

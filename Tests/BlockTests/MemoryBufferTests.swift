@@ -19,7 +19,7 @@ import Testing
     return machine
   }
 
-  /// Writes blocks, each with a byte of its own, and reads them back, so that queues wrap many times.
+  /// Writes blocks, each with a different byte, and reads them back, so that queues wrap many times.
   private func work(_ driver: BlockDriver, seed: UInt64) {
     var random = SplitMix(seed: seed)
     let arena = driver.device.arena
@@ -62,8 +62,8 @@ import Testing
     device.close()
   }
 
-  /// After any reset, of the function too, the buffer gets its address again and the queues are made anew in
-  /// it; what was in flight is submitted there once more.
+  /// After any reset, of the function too, the buffer gets its address again and the queues are created in it
+  /// again; commands in flight are submitted there once more.
   @Test(arguments: [FaultAction.fatal, .resetItself, .loseCompletion]) func itComesBackAfterAReset(
     _ fault: FaultAction
   ) throws {
@@ -76,7 +76,7 @@ import Testing
       work(driver, seed: UInt64(round))
     }
     #expect(device.controller.counters.resets >= 4)
-    // One that has reset itself is not enabled, and obeys.
+    // A controller that has reset itself is disabled, so it needs no function reset.
     #expect(fault == .resetItself || device.controller.counters.functionResets > 0)
     #expect(device.counters.requeues > 0)
     #expect(device.counters.bufferedCommands >= device.counters.submitted)
@@ -84,7 +84,7 @@ import Testing
     #expect(machine.device.dmaFaultCount == 0)
   }
 
-  /// Queues that find no room lie in the host's memory; room that is given back is used again.
+  /// Queues for which there is no room lie in the host's memory; freed room is used again.
   @Test func queuesThatDoNotFitLieInTheHostsMemory() throws {
     let machine = try machine(8 << 10)
     machine.options.queueEntries = 64
@@ -109,7 +109,7 @@ import Testing
     controller.close()
   }
 
-  /// The registers tell of a buffer, but its BAR cannot be opened.
+  /// The registers report a buffer, but its BAR cannot be opened.
   @Test func withoutItsBARItIsNotUsed() throws {
     let machine = try machine(64 << 10)
     let controller = try Controller.open(try MappedController(machine.device), options: machine.options)

@@ -8,8 +8,8 @@ import Testing
 
 @testable import Block
 
-/// A device that loses power while it is used: what was written and not flushed is looked for, and a flush
-/// succeeds only when all that it covers is there.
+/// A device that loses power while it is used: unflushed writes are read back, and a flush succeeds only when
+/// all the writes that it covers are there.
 @Suite struct PowerLossTests {
   private func open(
     _ configure: (inout EmulatedController.Configuration) -> Void = { _ in }
@@ -27,7 +27,7 @@ import Testing
     memset(device.arena.pointer(frame), Int32(byte), 4096)
   }
 
-  @Test("What the device lost is not flushed as if it were there; what it holds can still be read")
+  @Test("A flush fails after a write was lost; reads still succeed")
   func lost() throws {
     let (machine, device, driver) = try open()
     fill(device, 0, 7)
@@ -47,7 +47,7 @@ import Testing
     again.close()
   }
 
-  @Test("A loss of power that lost nothing goes unnoticed", arguments: [true, false])
+  @Test("A loss of power that lost no data causes no error", arguments: [true, false])
   func kept(hasCache: Bool) throws {
     let (machine, device, driver) = try open { $0.volatileWriteCache = hasCache }
     for block in 0..<100 {
@@ -62,20 +62,20 @@ import Testing
     #expect(machine.device.mappedArenas == 0)
   }
 
-  @Test("A flush that a loss of power overtakes does not succeed for what it should have covered")
+  @Test("A flush that a loss of power interrupts fails when a write it covers was lost")
   func overtaken() throws {
     let (machine, device, driver) = try open()
     fill(device, 0, 7)
     #expect(driver.run(.write, block: 9, count: 1, frames: [0]) == 0)
     machine.device.faultRules = [FaultRule(io: .flush, .losePower, limit: 1)]
-    // The count of a flush means nothing.
+    // The count of a flush is ignored.
     #expect(driver.run(.flush, count: 3) == EIO)
     #expect(device.loss == "block 9")
     device.close()
   }
 
   @Test(
-    "A flush that is carried out again ends once, whatever count it came with", arguments: [0, 3] as [UInt32])
+    "A flush that is carried out again ends once, whatever its count", arguments: [0, 3] as [UInt32])
   func anyCount(count: UInt32) throws {
     let (machine, device, driver) = try open { $0.records = false }
     fill(device, 0, 7)
@@ -86,7 +86,7 @@ import Testing
     device.close()
   }
 
-  @Test("A write of several commands, of which power took the first, is carried out again as a whole")
+  @Test("A write of several commands whose first was lost is carried out again as a whole")
   func halfDone() throws {
     let machine = try TestMachine {
       $0.records = true
@@ -108,7 +108,7 @@ import Testing
   }
 
   @Test(
-    "A write that was done and not reported when power went is no loss of what it wrote over",
+    "A write that was carried out but not reported does not make the blocks it replaced count as lost",
     arguments: [false, true])
   func overwritten(isFlushed: Bool) throws {
     let (machine, device, driver) = try open()
@@ -128,7 +128,7 @@ import Testing
     device.close()
   }
 
-  @Test("A device that loses power each time it is asked for something is not asked for ever")
+  @Test("A request fails after a bounded number of losses of power")
   func again() throws {
     let (machine, device, driver) = try open()
     machine.device.faultRules = [FaultRule(io: .write, .losePower)]
@@ -138,13 +138,13 @@ import Testing
     device.close()
   }
 
-  /// Writes, discards, flushes and losses of power in any order: a device that is taken for whole holds what
-  /// was written to it last, and one that is not lacks something.
-  @Test("Whatever is lost is found, and nothing else", arguments: 0..<100)
+  /// Writes, discards, flushes and losses of power in any order: a device that passes the proof holds the
+  /// last data written, and one that does not lacks some.
+  @Test("A proof fails exactly when a write was lost", arguments: 0..<100)
   func anything(seed: Int) throws {
     var random = SplitMix(seed: UInt64(seed))
     let (machine, device, driver) = try open { $0.maximumTransfer = seed % 2 == 0 ? 1 : 5 }
-    // What each block must hold; nil after a discard.
+    // The expected content of each block; nil after a discard.
     var model = [UInt8?](repeating: nil, count: 64)
     var byte: UInt8 = 0
     for _ in 0..<200 where device.loss == nil {
@@ -165,7 +165,7 @@ import Testing
         for offset in 0..<count { model[block + offset] = nil }
       default:
         let survivors: PowerCut.Survivors = random.next() % 3 == 0 ? .seeded(random.next()) : .all
-        // Some writes are under way, of which the device may have carried out any.
+        // Writes in flight, any of which the device may have carried out.
         var underWay: [(tag: UInt64, block: Int, byte: UInt8)] = []
         for number in 0..<Int(random.next() % 4) {
           byte = byte == 255 ? 1 : byte + 1
@@ -201,7 +201,7 @@ import Testing
     #expect(machine.device.mappedArenas == 0)
   }
 
-  @Test("Another controller in the same place is not taken for the one that was there")
+  @Test("Another controller in the same place is not accepted")
   func replaced() throws {
     let (machine, device, driver) = try open()
     #expect(driver.run(.write, block: 0, count: 1, frames: [0]) == 0)
@@ -212,7 +212,7 @@ import Testing
   }
 }
 
-/// The account of what was written.
+/// The record of unflushed writes.
 @Suite struct UnflushedWritesTests {
   private func entry(_ block: UInt64, _ count: UInt32 = 1, isData: Bool = true) -> UnflushedWrites.Entry {
     UnflushedWrites.Entry(block: block, count: count, checksum: 0, isData: isData)
@@ -244,7 +244,7 @@ import Testing
     #expect(outdated == [true, true, false])
   }
 
-  @Test("What leaves no checksum has to be flushed first")
+  @Test("A write without a checksum has to be flushed first")
   func unprovable() {
     var writes = UnflushedWrites()
     writes.appendUnprovable(3, 4)

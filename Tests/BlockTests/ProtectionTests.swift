@@ -34,7 +34,7 @@ import Testing
     }
   }
 
-  @Test(arguments: formats) func whatIsWrittenIsRead(_ format: Format) throws {
+  @Test(arguments: formats) func writtenDataReadsBack(_ format: Format) throws {
     var random = SplitMix(seed: 21)
     let machine = try machine(format)
     let device = try machine.openDevice(frames: 64)
@@ -68,14 +68,14 @@ import Testing
     #expect(machine.device.dmaFaultCount == 0)
   }
 
-  /// Fills a block with words that all follow from one; 0 makes zeros.
+  /// Fills a block with words derived from a seed; 0 gives zeros.
   private func fill(_ block: UnsafeMutableRawPointer, _ seed: UInt64) {
     for index in 0..<512 {
       block.storeBytes(of: seed &* UInt64(index + 1), toByteOffset: 8 * index, as: UInt64.self)
     }
   }
 
-  /// The word that a block was filled with; nil where it is not so filled.
+  /// The seed that a block was filled with; nil where it was not filled so.
   private func value(_ block: UnsafeMutableRawPointer) -> UInt64? {
     let seed = block.load(as: UInt64.self)
     let isWhole = (0..<512).allSatisfy {
@@ -94,7 +94,7 @@ import Testing
     #expect(driver.run(operation, block: 0, count: 4, frames: [4, 5, 6, 7]) == EILSEQ)
     #expect(device.errors.last?.status.code == .guardCheckError)
     #expect((device.counters.protectionErrors > 0) == (operation == .read))
-    // One that is flipped once is right at the next try.
+    // A bit that flips once is right at the retry.
     machine.device.faultRules = [FaultRule(io: operation == .read ? .read : .write, .flipBit, limit: 1)]
     let retries = device.counters.retries
     #expect(driver.run(operation, block: 0, count: 4, frames: [4, 5, 6, 7]) == 0)
@@ -102,7 +102,7 @@ import Testing
     device.close()
   }
 
-  @Test func aBlockInAnotherPlaceIsFound() throws {
+  @Test func aMisplacedBlockIsFound() throws {
     let path = FileManager.default.temporaryDirectory.appending(path: "varve-protection-\(getpid()).img").path
     defer { unlink(path) }
     #expect(FileManager.default.createFile(atPath: path, contents: Data(count: 64 * 4096)))

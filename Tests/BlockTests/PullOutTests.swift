@@ -6,7 +6,7 @@ import Testing
 
 @testable import Block
 
-/// A device whose registers go away under the driver: every access to them is a bus error.
+/// A device whose registers disappear while the driver uses them: every access to them is a bus error.
 @Suite struct PullOutTests {
   private func open() throws -> (TestMachine, MappedController, NamespaceDevice, BlockDriver) {
     let machine = try TestMachine { $0.latency = 1_000_000 }
@@ -16,7 +16,7 @@ import Testing
     return (machine, function, device, BlockDriver(device, machine.time))
   }
 
-  @Test func mappedRegistersServeAsAnyOthers() throws {
+  @Test func mappedRegistersWorkLikeOthers() throws {
     let (machine, _, device, driver) = try open()
     #expect(driver.run(.write, block: 1, count: 2, frames: [0, 1]) == 0)
     machine.device.faultRules = [FaultRule(io: .read, .fatal, limit: 1)]
@@ -25,7 +25,7 @@ import Testing
     device.close()
   }
 
-  @Test func whatIsInFlightEndsWithENODEV() throws {
+  @Test func commandsInFlightEndWithENODEV() throws {
     let (machine, function, device, driver) = try open()
     for index in 0..<20 { _ = driver.submit(.write, block: UInt64(index), count: 1, frames: [UInt32(index)]) }
     device.ring()
@@ -39,7 +39,7 @@ import Testing
     #expect(machine.device.mappedArenas == 0)
   }
 
-  @Test func anIdleDeviceIsClosedAllTheSame() throws {
+  @Test func anIdleRemovedDeviceCanBeClosed() throws {
     let (machine, function, device, driver) = try open()
     #expect(driver.run(.write, block: 1, count: 1, frames: [0]) == 0)
     function.pullOut()

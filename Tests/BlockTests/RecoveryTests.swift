@@ -8,7 +8,7 @@ import Testing
 
 @testable import Block
 
-/// The ladder from a command that does not come back to a controller that is reset, or given up.
+/// Recovery: from a command that does not complete to a controller that is reset, or fails.
 @Suite struct RecoveryTests {
   private static let second: UInt64 = 1_000_000_000
 
@@ -21,7 +21,7 @@ import Testing
     return (machine, device, BlockDriver(device, machine.time))
   }
 
-  /// What was found and counted, for each way a completion can be wrong; the command succeeds all the same.
+  /// The counter of each kind of wrong completion; the command succeeds all the same.
   @Test(arguments: [
     FaultAction.completeAs(identifier: 0xffff), .completeAs(identifier: 77), .addCompletion(identifier: 3),
     .duplicateCompletion, .completeWithHead(200), .completeWithHead(.max), .invertPhase, .loseCompletion,
@@ -63,7 +63,7 @@ import Testing
     device.close()
   }
 
-  @Test func anAbortThatAbortedNothingIsBelieved() throws {
+  @Test func anAbortThatAbortedNothingLeadsToAReset() throws {
     let (machine, device, driver) = try open { $0.options.abortTimeout = 20 * Self.second }
     machine.device.faultRules = [FaultRule(io: .write, .loseCompletion, limit: 1)]
     let start = machine.time.now
@@ -73,7 +73,7 @@ import Testing
     device.close()
   }
 
-  @Test func abortsAreNoMoreAtOnceThanTheControllerTakes() throws {
+  @Test func abortsAtOnceAreLimitedByACL() throws {
     let (machine, device, driver) = try open()
     machine.device.faultRules = [
       FaultRule(io: .read, .loseCompletion, limit: 20), FaultRule(admin: .abort, .loseCompletion),
@@ -85,7 +85,7 @@ import Testing
     device.close()
   }
 
-  @Test func aControllerThatDoesNotComeBackIsResetAsAFunction() throws {
+  @Test func aControllerThatDoesNotBecomeReadyGetsAFunctionReset() throws {
     let (machine, device, driver) = try open()
     machine.device.faultRules = [
       FaultRule(io: .read, .fatal, limit: 1), FaultRule(.enable, .stuck, limit: 1),
@@ -106,7 +106,7 @@ import Testing
     device.close()
   }
 
-  @Test func anInnocentCommandOutlivesSeveralResets() throws {
+  @Test func aCommandThatCausedNoResetSurvivesSeveral() throws {
     let (machine, device, driver) = try open()
     driver.poll()
     machine.device.faultRules = [FaultRule(io: .read, .fatal, limit: 4)]
@@ -134,13 +134,13 @@ import Testing
     device.close()
   }
 
-  @Test func aRemovedDeviceLeavesNothingToWaitFor() throws {
+  @Test func commandsOfARemovedDeviceEnd() throws {
     let (machine, device, driver) = try open()
     machine.device.surpriseRemove()
     for index in 0..<2000 { _ = driver.submit(.write, block: UInt64(index % 256), count: 1, frames: [0]) }
     #expect(driver.drain())
     #expect(driver.ends.values.allSatisfy { $0 == ENODEV })
-    // What is submitted afterwards ends although nothing would wake a sleeper.
+    // A later command ends although no interrupt would wake a sleeper.
     _ = driver.submit(.read, block: 0, count: 1, frames: [0])
     device.ring()
     #expect(!device.prepareToSleep() || device.nextDeadline == 0)
@@ -162,7 +162,7 @@ import Testing
     device.close()
   }
 
-  @Test func aPathLostForGoodIsNotTriedAgain() throws {
+  @Test func aPersistentlyLostPathIsNotRetried() throws {
     let (machine, device, driver) = try open()
     machine.device.faultRules = [FaultRule(io: .read, .status(Status(.asymmetricAccessPersistentLoss)))]
     #expect(driver.run(.read, block: 0, count: 1, frames: [0]) == EIO)
@@ -170,7 +170,7 @@ import Testing
     device.close()
   }
 
-  @Test func aRetryDelayThatWasNotAgreedOnIsNotWaitedFor() throws {
+  @Test func aRetryDelayThatIsNotEnabledIsIgnored() throws {
     let machine = try TestMachine { $0.retryDelays = (5, 5, 5) }
     machine.device.faultRules = [
       FaultRule(admin: .setFeatures, .status(Status(.invalidField, doNotRetry: true)), limit: 1)
@@ -188,8 +188,8 @@ import Testing
 
   // MARK: Links that go down
 
-  /// The time a link is down, whether that resets the controller, and whether it is noticed, being longer
-  /// than the interval at which the driver looks.
+  /// The time a link is down, whether that resets the controller, and whether the driver notices it, because
+  /// it is longer than the driver's checking interval.
   @Test(arguments: [
     (100_000_000, false), (100_000_000, true), (3 * second, false), (3 * second, true), (20 * second, false),
     (20 * second, true), (599 * second, false), (599 * second, true),
@@ -249,7 +249,7 @@ import Testing
     device.close()
   }
 
-  @Test func aControllerThatIsTakenAwayIsNotWaitedFor() throws {
+  @Test func aRemovedControllerIsNotWaitedFor() throws {
     let (machine, device, driver) = try open { $0.options.offlineTimeout = 600 * Self.second }
     machine.device.faultRules = [FaultRule(io: .write, .remove, limit: 1)]
     let start = machine.time.now
@@ -258,7 +258,7 @@ import Testing
     device.close()
   }
 
-  @Test func closingADeviceThatIsOfflineWaitsForNothing() throws {
+  @Test func closingAnOfflineDeviceDoesNotWait() throws {
     let (machine, device, driver) = try open { $0.options.offlineTimeout = 600 * Self.second }
     #expect(driver.run(.write, block: 0, count: 1, frames: [0]) == 0)
     machine.device.show(.dropLink(1000 * Self.second, resets: false))

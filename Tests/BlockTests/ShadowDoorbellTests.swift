@@ -43,7 +43,7 @@ import Testing
     device.close()
   }
 
-  @Test func theyBeginAnewAfterAResetAndWithANewQueue() throws {
+  @Test func shadowsAreClearedAfterAResetAndForANewQueue() throws {
     let machine = try TestMachine { $0.shadowDoorbells = true }
     machine.options.queueEntries = 8
     let controller = try machine.open()

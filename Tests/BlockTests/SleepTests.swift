@@ -7,14 +7,14 @@ import Glibc
 import NVMe
 import Testing
 
-/// How a caller sleeps until a device has something to say.
+/// How a caller sleeps until a device has a completion or an event.
 @Suite struct SleepTests {
   private func isReadable(_ descriptor: Int32) -> Bool {
     var watched = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
     return poll(&watched, 1, 0) == 1
   }
 
-  @Test func anInterruptTellsOfACompletion() throws {
+  @Test func anInterruptSignalsACompletion() throws {
     let machine = try TestMachine { $0.latency = 1_000_000 }
     let device = try machine.openDevice()
     let driver = BlockDriver(device, machine.time)
@@ -36,7 +36,7 @@ import Testing
     device.close()
   }
 
-  @Test func anIdleDeviceWantsNothing() throws {
+  @Test func anIdleDeviceHasNoDeadline() throws {
     let machine = try TestMachine()
     let device = try machine.openDevice()
     let driver = BlockDriver(device, machine.time)
@@ -69,9 +69,9 @@ import Testing
     device.close()
   }
 
-  /// A thread of the controller makes itself heard through the interrupt. Preparing to sleep takes that back,
-  /// and so has to look at what the thread has done.
-  @Test func whatAThreadHasDoneMeanwhileIsSeen() throws {
+  /// A worker thread of the controller signals the interrupt. Preparing to sleep clears that, and so has to
+  /// collect the thread's results.
+  @Test func resultsOfThreadsAreCollectedBeforeSleeping() throws {
     let path = "/var/tmp/varve-sleep-\(UInt64.random(in: .min ... .max)).img"
     let file = open(path, O_RDWR | O_CREAT, 0o600)
     defer { unlink(path) }

@@ -10,7 +10,7 @@ import Testing
       + [Transport.emulated, .vfio, .vfioUser].flatMap { AllowedCalls.special(to: $0) }
   }
 
-  @Test("libseccomp knows each, and none is there twice") func known() {
+  @Test("libseccomp supports each call, and none is listed twice") func known() {
     let calls = Self.groups.flatMap { group in group.calls.map(\.name) }
     for name in calls + AllowedCalls.refused.map(\.call.name) {
       #expect(seccomp_syscall_resolve_name(name) >= 0, "\(name)")
@@ -19,7 +19,7 @@ import Testing
     #expect(Set(whole).count == whole.count)
   }
 
-  @Test("the article has each, with what it is for") func documented() throws {
+  @Test("the article lists each call with its purpose") func documented() throws {
     let article = URL(filePath: #filePath).deletingLastPathComponent()
       .appending(path: "../../Mount/Confinement/Confinement.docc/Confinement.md")
     let rows = try String(contentsOf: article, encoding: .utf8).split(separator: "\n").filter {
@@ -32,7 +32,7 @@ import Testing
     }
   }
 
-  @Test("nothing names a file, starts a program or reaches another process")
+  @Test("no call names a file, starts a program or affects another process")
   func harmless() {
     let never = [
       "open", "openat", "openat2", "creat", "unlink", "unlinkat", "rename", "renameat2", "link", "symlink",
@@ -53,7 +53,7 @@ import Testing
 }
 
 @Suite("Who can do what to whom") struct WhoCanDoWhatTests {
-  @Test("each line names tests that are there") func tests() throws {
+  @Test("each line names existing tests") func tests() throws {
     let root = URL(filePath: #filePath).appending(path: "../../..").standardized
     let article = root.appending(path: "Mount/Confinement/Confinement.docc/WhoCanDoWhat.md")
     let rows = try String(contentsOf: article, encoding: .utf8).split(separator: "\n")

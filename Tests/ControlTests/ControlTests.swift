@@ -8,7 +8,7 @@ import TestSupport
 @testable import Control
 
 @Suite(.serialized) struct ControlTests {
-  /// Answers `echo` with the request, `wait` never, and everything else with an error.
+  /// Answers `echo` with the request, `wait` never, and all others with an error.
   private func server() throws -> TestServer {
     let kept = Kept()
     return try TestServer { request, reply in
@@ -37,7 +37,7 @@ import TestSupport
     #expect(throws: Never.self) { try client.ask("echo") }
   }
 
-  @Test func theSocketIsItsUsersAlone() throws {
+  @Test func onlyItsUserCanUseTheSocket() throws {
     let server = try server()
     defer { server.stop() }
     let attributes = try FileManager.default.attributesOfItem(atPath: server.folder.socket(of: getpid()))
@@ -46,7 +46,7 @@ import TestSupport
     #expect(folder[.posixPermissions] as? Int == 0o700)
   }
 
-  @Test func aSocketGoesWithItsServer() throws {
+  @Test func aSocketIsRemovedWithItsServer() throws {
     let server = try server()
     let folder = server.folder
     #expect(folder.processes == [getpid()])
@@ -55,7 +55,7 @@ import TestSupport
     #expect(ControlClient(to: getpid(), in: folder) == nil)
   }
 
-  @Test func theSocketOfADeadProcessIsTakenAway() throws {
+  @Test func theSocketOfADeadProcessIsRemoved() throws {
     let folder = ControlFolder(path: NSTemporaryDirectory() + "varve-dead-\(UUID().uuidString.prefix(8))")
     try folder.prepare()
     defer { try? FileManager.default.removeItem(atPath: folder.path) }
@@ -67,8 +67,8 @@ import TestSupport
     #expect(folder.processes == [])
   }
 
-  /// The limit holds over all of an answer, however many bytes come in time.
-  @Test func anAnswerThatDripsIsGivenUp() throws {
+  /// The deadline is for the whole answer, even if single bytes keep coming.
+  @Test func aSlowAnswerIsGivenUp() throws {
     let folder = ControlFolder(path: NSTemporaryDirectory() + "varve-drips-\(UUID().uuidString.prefix(8))")
     try folder.prepare()
     defer { try? FileManager.default.removeItem(atPath: folder.path) }
@@ -88,7 +88,7 @@ import TestSupport
     close(listener)
   }
 
-  @Test func anotherUsersFolderIsNotAsked() throws {
+  @Test func anotherUsersFolderIsNotContacted() throws {
     let server = try server()
     defer { server.stop() }
     #expect(ControlClient(to: getpid(), in: server.folder, of: geteuid() + 1) == nil)
@@ -116,7 +116,7 @@ import TestSupport
     let connection = try server.connection()
     defer { close(connection) }
     #expect(exchange(connection, Array(line.utf8)).contains("\"error\""))
-    // The connection goes on.
+    // The connection stays open.
     #expect(exchange(connection, Array("{\"varve\":1,\"do\":\"echo\"}\n".utf8)).contains("\"result\""))
   }
 
@@ -133,7 +133,7 @@ import TestSupport
     #expect(throws: Never.self) { try server.client().ask("echo") }
   }
 
-  @Test func whoAsksAgainBeforeTheAnswerIsCutOff() throws {
+  @Test func aSecondRequestBeforeTheAnswerEndsTheConnection() throws {
     let server = try server()
     defer { server.stop() }
     let connection = try server.connection()
@@ -145,20 +145,20 @@ import TestSupport
     #expect(throws: Never.self) { try server.client().ask("echo") }
   }
 
-  @Test func anAnswerThatNobodyReadsCostsTheConnection() throws {
+  @Test func anUnreadAnswerEndsTheConnection() throws {
     let server = try server()
     defer { server.stop() }
     let connection = try server.connection()
     defer { close(connection) }
     let large = Array("{\"varve\":1,\"do\":\"large\"}\n".utf8)
     #expect(send(connection, large, large.count, 0) == large.count)
-    // A client that reads meanwhile makes room for more than the socket holds.
+    // A client that reads meanwhile lets more pass than the socket's buffer holds.
     usleep(200_000)
     #expect(throws: Never.self) { try server.client().ask("echo") }
     #expect(!exchange(connection, []).hasSuffix("\n"))
   }
 
-  @Test func aNewConnectionTakesTheLongestSilentOnesPlace() throws {
+  @Test func aNewConnectionReplacesTheLongestSilentOne() throws {
     let server = try server()
     defer { server.stop() }
     let first = try server.client()
@@ -173,7 +173,7 @@ import TestSupport
     #expect(server.clientsGone == 1)
   }
 
-  @Test func whoWaitsForAnAnswerKeepsThePlace() throws {
+  @Test func aWaitingClientKeepsItsConnection() throws {
     let server = try server()
     defer { server.stop() }
     let waiting = try server.client()
@@ -186,7 +186,7 @@ import TestSupport
     #expect(nothing == nil)
   }
 
-  /// A descriptor that can be read from at once, and for ever.
+  /// A descriptor that is always readable.
   private func readable() -> Int32 { open("/dev/zero", O_RDONLY) }
 
   @Test func aDescriptorIsPassedAlong() throws {
@@ -207,7 +207,7 @@ import TestSupport
       #expect(try client.answer(until: ends[0]) != nil || client.answer(until: silentForever()) != nil)
       var bytes: [UInt8] = [0, 0]
       #expect(read(ends[0], &bytes, 2) == 1)
-      // The server has closed its own, taken or not.
+      // The server has closed its copies, taken or not.
       #expect(read(ends[0], &bytes, 2) == 0)
       close(ends[0])
     }

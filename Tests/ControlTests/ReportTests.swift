@@ -7,7 +7,7 @@ import Testing
 @testable import Control
 
 @Suite struct ReportTests {
-  @Test func namesAreSpelledTheUsualWay() {
+  @Test func namesAreInSnakeCase() {
     #expect(Counts.name("submitted") == "submitted")
     #expect(Counts.name("badCommandIDs") == "bad_command_ids")
     #expect(Counts.name("submissionDoorbells") == "submission_doorbells")
@@ -34,11 +34,11 @@ import Testing
     #expect(try JSON(reading: JSON.bytes(bytes).line).bytes == bytes)
   }
 
-  @Test func whatAreNoBytesIsRefused() {
+  @Test func malformedBytesAreRefused() {
     for value in [JSON.text("0"), .text("0g"), .null, .integer(5)] { #expect(value.bytes == nil) }
   }
 
-  @Test func aTracedCommandComesBack() throws {
+  @Test func aTracedCommandReadsBack() throws {
     var trace = CommandTrace()
     trace.queue = 1
     trace.command = SubmissionEntry(.write, namespace: 1, block: 8, count: 16)
@@ -56,7 +56,7 @@ import Testing
     #expect(readFlush == flush)
   }
 
-  @Test func aServedDeviceComesBack() throws {
+  @Test func aServedDeviceReadsBack() throws {
     let device = ServedDevice(
       process: 7, device: "LABEL=x", kind: .function, location: "0000:01:00.0", namespace: 2,
       mountPoint: "/mnt \"1\"", uuid: "u", label: "x")

@@ -4,7 +4,7 @@ import JSONValue
 
 @testable import Control
 
-/// A control server in a folder of its own, with a thread that calls it as an event loop would.
+/// A control server in a temporary folder, with a thread that calls it as an event loop would.
 final class TestServer: @unchecked Sendable {
   let folder = ControlFolder(
     path: FileManager.default.temporaryDirectory.path(percentEncoded: false)
@@ -14,7 +14,7 @@ final class TestServer: @unchecked Sendable {
   private var server: ControlServer?
   private var isStopped = false
   private let ended = DispatchSemaphore(value: 0)
-  /// The clients that have gone.
+  /// The clients that have disconnected.
   private var gone: [UInt64] = []
 
   init(_ answer: @escaping @Sendable (ControlRequest, ControlReply) -> Void) throws {
@@ -62,7 +62,7 @@ final class TestServer: @unchecked Sendable {
   var clientsGone: Int { lock.withLock { gone.count } }
 }
 
-/// Sends bytes and reads until the server hangs up or has sent a line.
+/// Sends bytes and reads until the server disconnects or has sent a line.
 func exchange(_ descriptor: Int32, _ bytes: [UInt8]) -> String {
   _ = send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL))
   var answer: [UInt8] = []

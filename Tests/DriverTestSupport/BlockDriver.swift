@@ -1,7 +1,7 @@
 import Block
 import BlockProtocol
 
-/// Submits commands to a block device and waits for their ends, turning a machine's clock as far as needed.
+/// Submits commands to a block device and waits for their ends, advancing a machine's clock as far as needed.
 public final class BlockDriver {
   public let device: NamespaceDevice
   private let time: TestTime
@@ -41,9 +41,9 @@ public final class BlockDriver {
     for completion in completions { ends[completion.tag] = completion.errno }
   }
 
-  /// Polls until everything submitted has ended, moving time to the device's next deadline whenever it has
-  /// nothing to say.
-  /// - Returns: false when the device would never have come back.
+  /// Polls until everything submitted has ended, advancing the time to the device's next deadline whenever it
+  /// has no completion.
+  /// - Returns: false when some commands would never have ended.
   @discardableResult
   public func drain() -> Bool {
     device.ring()

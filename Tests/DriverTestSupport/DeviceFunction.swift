@@ -1,7 +1,7 @@
 import EmulatedController
 import PCI
 
-/// A function that stands before the emulated controller and passes on what it does not do itself.
+/// A function that wraps the emulated controller and forwards what it does not implement itself.
 public protocol DeviceFunction: PCIFunction {
   var device: EmulatedController { get }
 }

@@ -4,8 +4,8 @@ import Glibc
 import NVMeSpec
 import PCI
 
-/// The emulated controller behind registers that lie in mapped memory, as those of hardware do, which can be
-/// taken away under the driver.
+/// The emulated controller behind registers in mapped memory, as in hardware, which can be removed while the
+/// driver uses them.
 public final class MappedController: DeviceFunction {
   public let device: EmulatedController
   private let descriptor: Int32
@@ -22,8 +22,7 @@ public final class MappedController: DeviceFunction {
   ]
 
   /// Registers for a controller.
-  /// - Parameter needsService: whether the driver lends it its processor; otherwise the test does, by
-  ///   `service`.
+  /// - Parameter needsService: whether the driver runs it by calling `service`; otherwise the test does.
   public init(_ device: EmulatedController, needsService: Bool = true) throws(FunctionError) {
     self.device = device
     self.needsService = needsService
@@ -43,13 +42,13 @@ public final class MappedController: DeviceFunction {
     Glibc.close(descriptor)
   }
 
-  /// Takes the registers away: every access to them raises SIGBUS.
+  /// Removes the registers: every access to them raises SIGBUS.
   public func pullOut() {
     isGone = true
     ftruncate(descriptor, 0)
   }
 
-  /// Hands on what the driver has stored.
+  /// Forwards the driver's stores to the controller.
   private func takeIn() {
     for offset in Self.settings + Self.doorbells {
       let value = cm_load32(base + offset)
@@ -67,7 +66,7 @@ public final class MappedController: DeviceFunction {
     }
   }
 
-  /// Lets the driver see what the controller says.
+  /// Copies the controller's registers for the driver to read.
   private func show() {
     for offset in stride(from: 0, to: 0x40, by: 4) {
       let value = device.load32(at: offset)

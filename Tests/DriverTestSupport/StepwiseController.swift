@@ -1,9 +1,8 @@
 import EmulatedController
 import PCI
 
-/// The emulated controller as hardware that works by itself, but only at the moments when a test lets it:
-/// `moment` is called whenever the driver touches the function, before and after, and whenever the test says
-/// so.
+/// The emulated controller as hardware that runs by itself, but only at moments that a test chooses: `moment`
+/// is called before and after each access of the driver to the function, and whenever the test wants.
 public final class StepwiseController: DeviceFunction, RegisterAccess {
   public let device: EmulatedController
   /// What may happen at a moment: nothing, or one or several calls of `step`.
@@ -13,14 +12,14 @@ public final class StepwiseController: DeviceFunction, RegisterAccess {
 
   public init(_ device: EmulatedController) { self.device = device }
 
-  /// Whether commands have not been carried out.
+  /// Whether some commands are not carried out yet.
   public var isBusy: Bool {
-    // Commands whose doorbells are shadows are not known before.
+    // Commands announced by shadow doorbells are not counted before.
     _ = device.service(now: time)
     return device.awaitsService
   }
 
-  /// The controller carries out, and completes, the commands that are due next.
+  /// Carries out, and completes, the commands that are due next.
   public func step() {
     let due = device.service(now: time)
     guard due != .max else { return }
@@ -55,7 +54,7 @@ public final class StepwiseController: DeviceFunction, RegisterAccess {
     return access()
   }
 
-  // MARK: The function as it is
+  // MARK: Forwarded to the function
 
   public func openBAR(_ index: Int) throws(FunctionError) -> RegisterWindow {
     RegisterWindow(access: self, size: try device.openBAR(index).size)

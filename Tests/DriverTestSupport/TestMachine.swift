@@ -3,17 +3,17 @@ import EmulatedController
 import NVMe
 import PCI
 
-/// Time that moves only when the driver sleeps or a test says so.
+/// A clock that advances only when the driver sleeps or a test calls `pass`.
 public final class TestTime {
   public var now: UInt64 = 1_000_000_000
 
   public init() {}
 
-  /// Lets time pass.
+  /// Advances the time.
   public func pass(_ nanoseconds: UInt64) { now += nanoseconds }
 }
 
-/// An emulated controller in a machine of its own, whose clock the test turns.
+/// An emulated controller with a clock that the test advances.
 public final class TestMachine {
   public let device: EmulatedController
   public let time: TestTime

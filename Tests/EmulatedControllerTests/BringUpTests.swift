@@ -38,7 +38,7 @@ struct BringUpTests {
   }
 
   @Test(
-    "settings no controller can have are refused with CFS",
+    "unsupported settings of CC are refused with CFS",
     arguments: [0x0046_0011, 0x0046_0781, 0x0046_0801] as [UInt32])
   func unsoundConfiguration(raw: UInt32) throws {
     let host = try TestHost.memory()
@@ -60,7 +60,7 @@ struct BringUpTests {
     #expect(host.status.ready && host.data(SubmissionEntry(identify: .controller)) != nil)
   }
 
-  @Test("clearing SHN takes nothing back while the controller is enabled")
+  @Test("clearing SHN has no effect while the controller is enabled")
   func shutdownStays() throws {
     let host = try TestHost.memory()
     host.announceShutdown(.normal)
@@ -89,7 +89,7 @@ struct BringUpTests {
     #expect(host.window.load32(at: Register.configuration) == value)
   }
 
-  @Test("configuration space tells of an NVMe function")
+  @Test("configuration space describes an NVMe function")
   func configurationSpace() throws {
     let host = try TestHost.memory()
     #expect(host.controller.readConfiguration(at: 8, width: 4) >> 8 == 0x01_0802)
@@ -100,7 +100,7 @@ struct BringUpTests {
     #expect(host.controller.readConfiguration(at: 4095, width: 4) == .max)
   }
 
-  @Test("a function-level reset forgets queues and registers")
+  @Test("a function-level reset clears queues and registers")
   func functionReset() throws {
     let host = try TestHost.memory()
     try host.controller.reset()
@@ -110,7 +110,7 @@ struct BringUpTests {
     #expect(host.status.ready)
   }
 
-  @Test("a controller that cannot be is refused")
+  @Test("an invalid configuration is refused")
   func refusedConfiguration() {
     #expect(throws: FunctionError.self) { try EmulatedController(.init()) }
     var configuration = EmulatedController.Configuration(namespaces: [.init(.memory(bytes: 1 << 20))])

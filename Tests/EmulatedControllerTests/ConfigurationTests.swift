@@ -25,7 +25,7 @@ struct ConfigurationTests {
     #expect(configuration.namespaces.map(\.isWriteProtected) == [true, true])
   }
 
-  @Test("an unknown option is named, with those that are known")
+  @Test("the error of an unknown option names it and lists the known ones")
   func unknown() {
     let error = #expect(throws: ConfigurationError.self) {
       try Configuration(image: "/a", options: [("latncy", "1us")])
@@ -35,7 +35,7 @@ struct ConfigurationTests {
   }
 
   @Test(
-    "values that make no sense are refused, naming the option",
+    "invalid values are refused, naming the option",
     arguments: [
       ("latency", "80"), ("latency", "us"), ("latency", "99999999999999s"), ("iops", "-1"), ("iops", "k"),
       ("bandwidth", "99999999999999999g"), ("block", "1024"), ("depth", "1"), ("depth", "70000"),

@@ -4,7 +4,7 @@ import Glibc
 import NVMeSpec
 import Testing
 
-@Suite("Counters of a device's life")
+@Suite("Lifetime counters")
 struct CounterTests {
   private func host(_ image: TemporaryImage, isWriteProtected: Bool = false) throws -> TestHost {
     var configuration = EmulatedController.Configuration(namespaces: [.init(.image(path: image.path))])
@@ -15,7 +15,7 @@ struct CounterTests {
     return host
   }
 
-  @Test("SMART goes on counting after a restart", arguments: [true, false])
+  @Test("SMART continues counting after a restart", arguments: [true, false])
   func restart(isClosed: Bool) throws {
     let image = try TemporaryImage(bytes: 1 << 20, folder: "/var/tmp")
     let before = try image.contents()
@@ -78,7 +78,7 @@ struct CounterTests {
   }
 
   @Test(
-    "what is kept of them is not believed blindly",
+    "malformed stored counters are ignored",
     arguments: ["", "x", "1 2 3", "-1", "9999999999999999999"])
   func nonsense(text: String) throws {
     let image = try TemporaryImage(bytes: 1 << 20, folder: "/var/tmp")
@@ -88,7 +88,7 @@ struct CounterTests {
     #expect(host.health()?.powerCycles == 1 && host.health()?.unsafeShutdowns == 0)
   }
 
-  @Test("an image that may not be written keeps none")
+  @Test("a read-only image stores no counters")
   func writeProtected() throws {
     let image = try TemporaryImage(bytes: 1 << 20, folder: "/var/tmp")
     for _ in 0..<2 { #expect(try host(image, isWriteProtected: true).health()?.powerCycles == 1) }

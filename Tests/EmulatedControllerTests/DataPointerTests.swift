@@ -14,7 +14,7 @@ struct DataPointerTests {
     let count = Int.random(in: 1...(seed.isMultiple(of: 8) ? 6000 : 200), using: &random)
     let length = count * 512
     let data = random.pattern(length)
-    // The data lies in frames in no order, from some dword of the first on.
+    // The data is in frames in random order, from a random dword of the first on.
     let offset = Int.random(in: 0..<1024, using: &random) * 4
     let frames = (0..<(offset + length + 4095) / 4096).map { _ in host.allocate() }.shuffled(using: &random)
     func spread(_ body: (Int, Int, Int) -> Void) {
@@ -52,7 +52,7 @@ struct DataPointerTests {
     #expect(host.controller.dmaFaultCount == 0)
   }
 
-  @Test("offsets that a place does not allow are refused")
+  @Test("offsets are refused in entries that allow none")
   func offsets() throws {
     let host = try TestHost.memory()
     let queue = host.makeQueue()
@@ -74,7 +74,7 @@ struct DataPointerTests {
     #expect(code(frame, list, count: 3) == .success)
   }
 
-  @Test("memory that is not mapped is refused, recorded, and left alone")
+  @Test("an access to unmapped memory is refused and recorded")
   func unmapped() throws {
     let host = try TestHost.memory(bytes: 1 << 20)
     let queue = host.makeQueue()
@@ -103,7 +103,7 @@ struct DataPointerTests {
     #expect(fault.address == 0x1000 && fault.length == 32 && !fault.isWrite)
   }
 
-  @Test("a list page that leads to itself ends with the data")
+  @Test("a list page that points to itself ends with the data")
   func circularList() throws {
     let host = try TestHost.memory(bytes: 64 << 20) { $0.maximumTransfer = 0 }
     let queue = host.makeQueue()

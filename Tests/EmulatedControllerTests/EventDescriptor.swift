@@ -1,6 +1,6 @@
 import Glibc
 
-/// Looks at eventfds.
+/// Checks eventfds.
 enum EventDescriptor {
   /// Whether a read would return at once, within `milliseconds`.
   static func isReadable(_ descriptor: Int32, milliseconds: Int32 = 0) -> Bool {

@@ -4,7 +4,7 @@ import Testing
 
 @Suite("Fault rules")
 struct FaultTests {
-  @Test("any status is shown, on the command asked for, as often as asked for")
+  @Test("a rule injects any status, on the selected command, as often as its limit")
   func status() throws {
     let host = try TestHost.memory()
     let queue = host.makeQueue()
@@ -16,7 +16,7 @@ struct FaultTests {
     #expect(host.status(SubmissionEntry(.flush, namespace: 1), queue).isSuccess)
   }
 
-  @Test("a rule for a range acts on every command that touches it, and on nothing else")
+  @Test("a rule for a range acts exactly on the commands that touch it")
   func range() throws {
     let host = try TestHost.memory()
     let queue = host.makeQueue()
@@ -31,7 +31,7 @@ struct FaultTests {
     #expect(host.status(SubmissionEntry(identify: .controller)).code == .dataTransferError)
   }
 
-  @Test("a failed write leaves the medium as it was")
+  @Test("a failed write does not change the medium")
   func failedWrite() throws {
     let host = try TestHost.memory()
     let queue = host.makeQueue()
@@ -43,7 +43,7 @@ struct FaultTests {
     #expect(host.bytes(frame, 4096).allSatisfy { $0 == 0 })
   }
 
-  @Test("completions are lost, doubled, or under another identifier")
+  @Test("completions are lost, duplicated, or have another identifier")
   func completions() throws {
     let host = try TestHost.memory()
     let queue = host.makeQueue()
@@ -74,7 +74,7 @@ struct FaultTests {
     #expect(host.status(entry, queue).isSuccess)
   }
 
-  @Test("a delayed command waits for its time, and Abort takes it back")
+  @Test("a delayed command waits for its due time, and Abort ends it")
   func delay() throws {
     let host = try TestHost.memory()
     let queue = host.makeQueue()
@@ -97,7 +97,7 @@ struct FaultTests {
     #expect(host.poll(queue)?.commandIdentifier == 3)
   }
 
-  @Test("two commands under one identifier conflict while both are outstanding")
+  @Test("two commands with one identifier conflict while both are outstanding")
   func identifierConflict() throws {
     let host = try TestHost.memory { $0.latency = 1000 }
     let queue = host.makeQueue()
@@ -123,7 +123,7 @@ struct FaultTests {
     #expect(host.poll(queue) == nil)
   }
 
-  @Test("RDY and SHST stay as they are when stuck")
+  @Test("RDY and SHST do not change when stuck")
   func stuck() throws {
     let host = try TestHost.memory()
     host.controller.faultRules = [
@@ -158,7 +158,7 @@ struct FaultTests {
     #expect(host.status(SubmissionEntry(.flush, namespace: 1), host.makeQueue()).isSuccess)
   }
 
-  @Test("a function that is gone reads as all ones and says so")
+  @Test("a removed function reads as all ones and signals its removal")
   func removal() throws {
     let host = try TestHost.memory()
     let queue = host.makeQueue()

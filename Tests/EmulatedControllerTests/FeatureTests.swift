@@ -104,7 +104,7 @@ struct FeatureTests {
     }
   }
 
-  @Test("a temperature that reaches a threshold is a warning, and an event to a host that wants it")
+  @Test("a temperature that reaches a threshold is a warning, and an event if the host has enabled it")
   func temperatureEvents() throws {
     let host = try TestHost.memory()
     func event() -> AsynchronousEvent? {
@@ -137,7 +137,7 @@ struct FeatureTests {
     var attributes = HostMemoryAttributes()
   }
 
-  @Test("Get Features tells what memory is lent")
+  @Test("Get Features returns the attributes of the host memory buffer")
   func hostMemory() throws {
     let host = try TestHost.memory { $0.hostMemory = 16 << 12 }
     let page = try #require(host.data(SubmissionEntry(identify: .controller)))
@@ -177,7 +177,7 @@ struct FeatureTests {
     #expect(attributes() == Lent())
   }
 
-  @Test("without use for the host's memory there is no such feature")
+  @Test("a controller that asks for no host memory does not support the feature")
   func noHostMemory() throws {
     let host = try TestHost.memory()
     #expect(host.status(SubmissionEntry(getFeature: .hostMemoryBuffer)).code == .invalidField)
@@ -193,7 +193,7 @@ struct FeatureTests {
     return host.status(entry)
   }
 
-  @Test("Timestamp goes on from what was set")
+  @Test("Timestamp counts on from the value set")
   func timestamp() throws {
     let host = try TestHost.memory()
     func value() throws -> TimestampValue {
@@ -220,7 +220,7 @@ struct FeatureTests {
     #expect(value(1, 16) == [9] + [UInt8](repeating: 0, count: 15))
   }
 
-  @Test("Timestamp that no host has set counts from the reset, and goes on with the clock")
+  @Test("Timestamp that no host has set counts from the reset")
   func timestampClock() throws {
     var configuration = EmulatedController.Configuration(namespaces: [.init(.memory(bytes: 1 << 20))])
     configuration.mode = .inService
@@ -237,7 +237,7 @@ struct FeatureTests {
     #expect(try milliseconds() < 250)
   }
 
-  @Test("a warning that holds already is told to a host that begins to listen")
+  @Test("a warning that is already set is reported when the host enables it")
   func lateListener() throws {
     let host = try TestHost.memory { $0.criticalWarning = 1 << 2 }
     host.place(SubmissionEntry(.asynchronousEventRequest), host.admin)
@@ -251,7 +251,7 @@ struct FeatureTests {
     #expect(answers.contains { AsynchronousEvent(rawValue: $0.result) == .reliability })
   }
 
-  @Test("the queues that were granted stay so until a reset, and are not asked for once there was one")
+  @Test("the number of queues granted is kept until a reset, and cannot be set once a queue exists")
   func grantStays() throws {
     let host = try TestHost.memory()
     func ask(_ pairs: Int) -> SubmissionEntry {
@@ -267,7 +267,7 @@ struct FeatureTests {
     #expect(host.status(ask(6)).code == .commandSequenceError)
   }
 
-  @Test("features of no effect keep what they are set to")
+  @Test("features without effect keep the values set")
   func keptValues() throws {
     let host = try TestHost.memory()
     for (feature, value) in [

@@ -35,13 +35,13 @@ struct HostileTests {
     #expect(host.controller.statistics.errors >= 0)
   }
 
-  /// A small number as often as any.
+  /// A small number half of the time, otherwise any number.
   private func noisy(_ random: inout SplitMix) -> UInt32 {
     Bool.random(using: &random)
       ? UInt32.random(in: 0..<70, using: &random) : UInt32(truncatingIfNeeded: random.next())
   }
 
-  /// An entry that is nearly right.
+  /// A nearly valid entry.
   private func noisyEntry(_ random: inout SplitMix, _ host: TestHost) -> SubmissionEntry {
     var entry = SubmissionEntry()
     let opcodes: [UInt8] = [0, 1, 2, 4, 5, 6, 8, 9, 0x0a, 0x0c, 0x80]

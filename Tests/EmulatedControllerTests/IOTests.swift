@@ -9,7 +9,7 @@ struct IOTests {
     host.bytes(frame, bytes.count).copyBytes(from: bytes)
   }
 
-  @Test("what is written reads back, in both formats", arguments: [512, 4096], 0..<4)
+  @Test("written data reads back, in both formats", arguments: [512, 4096], 0..<4)
   func readBack(blockSize: Int, seed: Int) throws {
     var random = SplitMix(seed: UInt64(seed))
     let host = try TestHost.memory(bytes: 1 << 20, blockSize: blockSize)
@@ -63,7 +63,8 @@ struct IOTests {
     #expect(host.status(fused, queue).code == .invalidField)
   }
 
-  @Test("deallocated and zeroed blocks read as zeros, their neighbours as before", arguments: [512, 4096])
+  @Test(
+    "deallocated and zeroed blocks read as zeros, their neighbours are unchanged", arguments: [512, 4096])
   func deallocate(blockSize: Int) throws {
     var random = SplitMix(seed: 5)
     let host = try TestHost.memory(bytes: 1 << 20, blockSize: blockSize)
@@ -95,7 +96,7 @@ struct IOTests {
     #expect(host.controller.statistics.blocksDeallocated == 4)
   }
 
-  @Test("256 ranges are taken at once, and one out of range refuses all")
+  @Test("256 ranges are accepted at once, and one out of range makes all fail")
   func manyRanges() throws {
     let host = try TestHost.memory(bytes: 4 << 20)
     let queue = host.makeQueue()
@@ -133,7 +134,7 @@ struct IOTests {
     #expect(host.status(beyond, queue).code == .lbaOutOfRange)
   }
 
-  @Test("Flush is taken for one namespace and for all")
+  @Test("Flush works for one namespace and for all")
   func flush() throws {
     let host = try TestHost.memory()
     let queue = host.makeQueue()
@@ -189,7 +190,7 @@ struct IOTests {
     #expect(try #require(host.health()).dataUnitsRead == 33)
   }
 
-  @Test("protection information is made with the application tag asked for, and Verify makes none")
+  @Test("protection information has the command's application tag, and Verify writes none")
   func applicationTag() throws {
     let host = try TestHost.memory {
       $0.namespaces[0].metadataSize = 16
@@ -213,7 +214,7 @@ struct IOTests {
     var verify = SubmissionEntry(.verify, namespace: 1, block: 0, count: 1)
     verify.protectionInformation = .action
     #expect(host.status(verify, queue).code == .invalidField)
-    // Of a block with zeros, metadata that is no protection information is zero.
+    // After Write Zeroes, metadata other than protection information is zero.
     #expect(host.status(SubmissionEntry(.writeZeroes, namespace: 1, block: 0, count: 1), queue).isSuccess)
     var read = host.transfer(.read, block: 0, count: 1, frame: frame)
     read.metadata = host.arena.address(frame + 1)

@@ -4,7 +4,7 @@ import Testing
 
 @Suite("Identify, features and logs")
 struct IdentifyTests {
-  @Test("Identify Controller tells what was configured")
+  @Test("Identify Controller reports the configuration")
   func controller() throws {
     let host = try TestHost.memory {
       $0.serialNumber = "ABC123"
@@ -21,7 +21,7 @@ struct IdentifyTests {
     #expect(identity.ioCommands.contains([.datasetManagement, .writeZeroes]))
   }
 
-  @Test("namespaces of both block sizes are listed and told apart")
+  @Test("namespaces of both block sizes are listed with their formats")
   func namespaces() throws {
     let host = try TestHost.memory {
       $0.namespaces = [
@@ -57,7 +57,7 @@ struct IdentifyTests {
     }
   }
 
-  @Test("the vendor is the same wherever it is told, and so is the OUI")
+  @Test("vendor and OUI are the same wherever they are reported")
   func vendor() throws {
     let host = try TestHost.memory()
     let page = try #require(host.data(SubmissionEntry(identify: .controller)))
@@ -74,7 +74,7 @@ struct IdentifyTests {
     #expect(descriptors.first { $0.type == NamespaceDescriptor.nguidType }?.value == nguid)
   }
 
-  @Test("Number of Queues grants what there is, and only before there are queues")
+  @Test("Number of Queues grants up to the configured number, and only before queues exist")
   func queueCounts() throws {
     let host = try TestHost.memory { $0.queuePairs = 3 }
     let asked = QueueCounts(submission: 2, completion: 64)
@@ -106,7 +106,7 @@ struct IdentifyTests {
     #expect(host.run(SubmissionEntry(getFeature: .volatileWriteCache))?.result == 1)
   }
 
-  @Test("without a volatile cache there is none to ask for")
+  @Test("without a volatile cache its feature is not supported")
   func noCache() throws {
     let host = try TestHost.memory { $0.volatileWriteCache = false }
     let page = try #require(host.data(SubmissionEntry(identify: .controller)))
@@ -126,7 +126,7 @@ struct IdentifyTests {
     #expect(HostBehavior(decoding: page).advancedRetry)
   }
 
-  @Test("a failed command is found in the error log, and counted by SMART")
+  @Test("a failed command is in the error log, and counted by SMART")
   func errorLog() throws {
     let host = try TestHost.memory()
     let queue = host.makeQueue()
@@ -155,7 +155,7 @@ struct IdentifyTests {
     #expect(host.status(beyond).code == .invalidField)
   }
 
-  @Test("an asynchronous event is told once, until its log page is read")
+  @Test("an asynchronous event is reported once, until its log page is read")
   func asynchronousEvents() throws {
     let host = try TestHost.memory()
     for _ in 0..<4 { #expect(host.run(SubmissionEntry(.asynchronousEventRequest)) == nil) }

@@ -47,9 +47,9 @@ struct ImageTests {
     #expect(host.bytes(frame, data.count).elementsEqual(data))
   }
 
-  /// What the file itself holds counts before the controller is closed: a kill leaves no more than that.
+  /// The file is compared before the controller is closed: after a kill, the file alone remains.
   @Test(
-    "holes, writes, zeroes and restarts in any order leave what a model has, in the file too",
+    "holes, writes, zeroes and restarts in any order match a model, in the file too",
     arguments: ["/dev/shm", "/var/tmp"], [512, 4096])
   func model(folder: String, blockSize: Int) throws {
     var random = SplitMix(seed: UInt64(blockSize))
@@ -61,7 +61,7 @@ struct ImageTests {
       let queue = host.makeQueue(vector: round & 1 == 0 ? nil : 1)
       let frame = host.allocate(48)
       for _ in 0..<60 {
-        // The larger ones are copied by a thread.
+        // A worker thread copies the larger ones.
         let count = Int.random(in: 1...((48 << 12) / blockSize), using: &random)
         let block = Int.random(in: 0...(blocks - count), using: &random)
         let range = block * blockSize..<(block + count) * blockSize
@@ -100,7 +100,7 @@ struct ImageTests {
     _ = try host(image)
   }
 
-  @Test("what is no image is refused with a reason")
+  @Test("a file that is no image is refused with a reason")
   func refused() throws {
     func error(_ path: String) -> FunctionError? {
       #expect(throws: FunctionError.self) {
@@ -133,14 +133,14 @@ struct ImageTests {
     #expect(host.status(host.transfer(.read, block: 512, count: 256, frame: frame), queue).isSuccess)
     #expect(host.bytes(frame, 1 << 20).loadUnaligned(as: UInt64.self) == 0)
     #expect(memcmp(host.arena.pointer(frame), host.arena.pointer(frame) + 8, (1 << 20) - 8) == 0)
-    // In memory some of it is kept for the next writer, until the end.
+    // An image in memory keeps some of it for later writes, until it is closed.
     #expect(image.allocated < (folder == "/dev/shm" ? 4 << 20 : 1 << 20))
     host.controller.close()
     #expect(image.allocated < 1 << 20)
   }
 
   @Test(
-    "what an image in memory keeps of deallocated pages is bounded, and pages ahead of a writer come with it")
+    "the deallocated pages that an image in memory keeps, and the pages ahead of a writer, are bounded")
   func kept() throws {
     let image = try TemporaryImage(bytes: 128 << 20)
     let host = try host(image)
@@ -168,7 +168,7 @@ struct ImageTests {
     #expect(image.allocated < 1 << 20)
   }
 
-  @Test("an image written in full beforehand keeps its pages, and deallocated blocks read as zeros")
+  @Test("a preallocated image keeps its pages, and deallocated blocks read as zeros")
   func full() throws {
     let image = try TemporaryImage(bytes: 4 << 20)
     let descriptor = open(image.path, O_WRONLY)
@@ -192,7 +192,7 @@ struct ImageTests {
     #expect(image.allocated >= 4 << 20)
   }
 
-  @Test("an image cut short is an error, not a crash", arguments: ["/dev/shm", "/var/tmp"])
+  @Test("access to a truncated image is an error, not a crash", arguments: ["/dev/shm", "/var/tmp"])
   func truncated(folder: String) throws {
     let image = try TemporaryImage(bytes: 1 << 20, folder: folder)
     let host = try host(image, mode: .stepped)
@@ -206,7 +206,7 @@ struct ImageTests {
     let again = host.status(host.transfer(.read, block: 200, count: 1, frame: frame), queue)
     #expect(again.code == .unrecoveredReadError)
     #expect(host.status(host.transfer(.read, block: 0, count: 1, frame: frame), queue).isSuccess)
-    // Neither what was there nor what never was can be written, and the file stays as it is.
+    // Neither former blocks nor former holes can be written, and the file is not extended.
     for block: UInt64 in [200, 240] {
       let refused = host.status(host.transfer(.write, block: block, count: 1, frame: frame), queue)
       #expect(refused.code == .writeFault)
@@ -219,7 +219,8 @@ struct ImageTests {
   }
 
   @Test(
-    "a write protected image says so, refuses what writes, and is read", arguments: ["/dev/shm", "/var/tmp"])
+    "a write protected image is reported as such, refuses write commands, and can be read",
+    arguments: ["/dev/shm", "/var/tmp"])
   func writeProtected(folder: String) throws {
     var random = SplitMix(seed: 9)
     let image = try TemporaryImage(bytes: 1 << 20, folder: folder)
@@ -276,7 +277,7 @@ struct ImageTests {
     #expect(host.status(host.transfer(.read, block: 0, count: 1, frame: frame), queue).isSuccess)
   }
 
-  @Test("protection information that Format NVM has given an image is there after a restart")
+  @Test("the protection type that Format NVM has set is kept over a restart")
   func keptProtection() throws {
     let image = try TemporaryImage(bytes: 1 << 20, folder: "/var/tmp")
     var configuration = EmulatedController.Configuration(namespaces: [.init(.image(path: image.path))])
@@ -294,7 +295,7 @@ struct ImageTests {
     }
   }
 
-  @Test("threads' completions raise the queue's interrupt and come in with service")
+  @Test("completions of worker threads raise the queue's interrupt and are posted by service")
   func threads() throws {
     let image = try TemporaryImage(bytes: 8 << 20, folder: "/var/tmp")
     let host = try host(image)
@@ -321,7 +322,7 @@ struct ImageTests {
     }
   }
 
-  @Test("a reset and an unmapping wait for the threads")
+  @Test("a reset and an unmapping wait for the worker threads")
   func resetWithThreads() throws {
     let image = try TemporaryImage(bytes: 8 << 20, folder: "/var/tmp")
     let host = try host(image)

@@ -19,13 +19,13 @@ struct LogTests {
     }
   }
 
-  @Test("what came with version 2.0 is not there")
+  @Test("log pages of version 2.0 are not supported")
   func version() throws {
     let host = try TestHost.memory()
     #expect(host.window.load32(at: Register.version) == Version(1, 4).rawValue)
     let page = try #require(host.data(SubmissionEntry(identify: .controller)))
     let identity = IdentifyController(decoding: page)
-    // LPA bit 5 tells of the log page that lists log pages.
+    // LPA bit 5 reports the Supported Log Pages log.
     #expect(identity.version == Version(1, 4) && identity.logPageAttributes & 1 << 5 == 0)
     let supported = SubmissionEntry(getLogPage: .supported, length: 1024)
     #expect(host.status(supported).code == .invalidLogPage)
@@ -33,8 +33,9 @@ struct LogTests {
     #expect(!host.capabilities.subsystemShutdownSupported)
   }
 
-  /// Every opcode is tried: one that is carried out, or refused for what it asks, is supported.
-  @Test("the effects log names the commands there are and no other", arguments: [true, false])
+  /// Every opcode is tried: one that succeeds, or fails with anything but Invalid Command Opcode, is
+  /// supported.
+  @Test("the effects log lists exactly the supported commands", arguments: [true, false])
   func effects(isRich: Bool) throws {
     let host = try TestHost.memory {
       $0.shadowDoorbells = isRich
@@ -58,7 +59,7 @@ struct LogTests {
     #expect(log.admin[.formatNVM] == [.supported, .changesData, .changesNamespace])
   }
 
-  @Test("more changed namespaces than the list holds are all")
+  @Test("more changed namespaces than the list holds are reported as all")
   func tooManyChanges() throws {
     let host = try TestHost.memory()
     for identifier in 1...1025 as ClosedRange<UInt32> {

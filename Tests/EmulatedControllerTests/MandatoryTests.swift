@@ -4,7 +4,7 @@ import Testing
 
 @Suite("Mandatory commands, features and log pages")
 struct MandatoryTests {
-  @Test("the registers tell what the specification asks of a PCIe controller")
+  @Test("the registers have the values that the specification requires of a PCIe controller")
   func registers() throws {
     let host = try TestHost.memory()
     let capabilities = host.capabilities
@@ -46,7 +46,7 @@ struct MandatoryTests {
     }
   }
 
-  @Test("every mandatory structure of Identify and every mandatory log page is there")
+  @Test("every mandatory structure of Identify and every mandatory log page is supported")
   func structures() throws {
     let host = try TestHost.memory()
     for structure in [
@@ -69,7 +69,7 @@ struct MandatoryTests {
     #expect(identity.abortLimit >= 3 && identity.asynchronousEventLimit >= 3)
   }
 
-  @Test("admin commands use PRPs and are not fused, and one that is not there says so")
+  @Test("admin commands with SGLs or fused are refused, and so is an unknown opcode")
   func adminCommands() throws {
     let host = try TestHost.memory()
     let identify = SubmissionEntry(identify: .controller)

@@ -37,7 +37,7 @@ struct PowerCutTests {
     }
   }
 
-  @Test("what was read with FUA is on the medium", arguments: [IOOpcode.read, .compare, .verify])
+  @Test("blocks read with FUA are on the medium", arguments: [IOOpcode.read, .compare, .verify])
   func forcedReads(opcode: IOOpcode) throws {
     let bench = try Bench()
     bench.write(0, 7)
@@ -47,7 +47,7 @@ struct PowerCutTests {
     #expect(bench.host.controller.contents(namespace: 1)?.bytes(at: 0, count: 1) == [7])
   }
 
-  @Test("a power cut loses what was not flushed, and nothing else")
+  @Test("a power cut loses exactly the unflushed writes")
   func losesUnflushed() throws {
     let bench = try Bench()
     bench.write(0, 1)
@@ -68,7 +68,7 @@ struct PowerCutTests {
     #expect(bench.host.bytes(bench.frame, 4096).allSatisfy { $0 == 1 })
   }
 
-  @Test("without a volatile cache nothing that completed is lost")
+  @Test("without a volatile cache no completed write is lost")
   func writeThrough() throws {
     let bench = try Bench { $0.volatileWriteCache = false }
     bench.write(0, 1)
@@ -78,7 +78,7 @@ struct PowerCutTests {
     #expect(bench.firstBytes(contents, 2) == [1, 2])
   }
 
-  @Test("deallocation and zeroes are lost or kept as writes are")
+  @Test("deallocation and zeroes are lost or kept like writes")
   func deallocation() throws {
     let bench = try Bench()
     bench.write(0, 1, count: 4)
@@ -105,7 +105,7 @@ struct PowerCutTests {
     #expect(bench.firstBytes(flushed.image(namespace: 1, after: PowerCut()), 4) == [0, 1, 0, 1])
   }
 
-  @Test("a flush covers only what had completed before it was sent")
+  @Test("a flush covers only the writes that had completed before it was sent")
   func flushCoversCompleted() throws {
     let bench = try Bench { $0.latency = 1000 }
     bench.host.bytes(bench.frame, 4096).initializeMemory(as: UInt8.self, repeating: 1)
@@ -159,7 +159,7 @@ struct PowerCutTests {
     }
   }
 
-  @Test("any moment of the past can be cut at, and the first so many survive")
+  @Test("power can be cut at any past moment, keeping the first writes")
   func moments() throws {
     let bench = try Bench()
     var moments: [Int] = []
@@ -191,7 +191,7 @@ struct PowerCutTests {
     #expect(sawTorn)
   }
 
-  @Test("a crash state is a namespace to start from")
+  @Test("a crash state can be a namespace's contents")
   func restart() throws {
     let bench = try Bench()
     bench.write(5, 9)

@@ -6,7 +6,7 @@ import Testing
 
 @Suite("Queues and interrupts")
 struct QueueTests {
-  @Test("queues that cannot be are refused, each with its own status")
+  @Test("invalid queue parameters are refused, each with its own status")
   func refusals() throws {
     let host = try TestHost.memory {
       $0.queuePairs = 2
@@ -43,7 +43,7 @@ struct QueueTests {
     #expect(host.status(SubmissionEntry(deleteCompletionQueue: 1)).code == .invalidQueueIdentifier)
   }
 
-  @Test("the memory buffer holds submission queues, whole ones, and nothing else")
+  @Test("the memory buffer holds whole submission queues and nothing else")
   func memoryBuffer() throws {
     let host = try TestHost.memory { $0.memoryBuffer = 8192 }
     let address: UInt64 = 1 << 60
@@ -63,7 +63,7 @@ struct QueueTests {
     }
     let queue = host.makeQueue(entries: 16)
     #expect(host.status(SubmissionEntry(deleteSubmissionQueue: 1)).isSuccess)
-    // It has no address yet; then one that it does not fit behind.
+    // Without an address; then with one too close to the end of the address space.
     #expect(create(1, 16, address) == .dataTransferError)
     control.memorySpaceEnabled = true
     control.baseAddress = ~0xfff
@@ -78,7 +78,7 @@ struct QueueTests {
       #expect(create(1, entries, address &+ offset) == .invalidUseOfMemoryBuffer)
     }
     #expect(create(1, 16, address + 4096) == .success)
-    // Data does not lie there.
+    // Data must not lie there.
     var read = host.transfer(.read, block: 0, count: 1, frame: 0)
     read.prp1 = address
     read.commandIdentifier = 7
@@ -91,7 +91,8 @@ struct QueueTests {
     #expect(host.controller.statistics.commandsFromMemoryBuffer == 1)
   }
 
-  @Test("rings wrap, the phase turns, and a full completion queue loses nothing", arguments: [2, 3, 8, 64])
+  @Test(
+    "queues wrap, the phase is inverted, and a full completion queue loses nothing", arguments: [2, 3, 8, 64])
   func wrap(entries: Int) throws {
     let host = try TestHost.memory()
     let queue = host.makeQueue(entries: entries)
@@ -99,7 +100,7 @@ struct QueueTests {
     var expected: [UInt16] = []
     var seen: [UInt16] = []
     for round in 0..<200 {
-      // At times the host leaves completions lying, so that the controller has to wait.
+      // At times the host does not consume completions, so that the controller has to wait.
       let batch = 1 + round % (entries - 1)
       for _ in 0..<batch {
         var entry = host.transfer(.read, block: 0, count: 1, frame: frame)
@@ -129,13 +130,13 @@ struct QueueTests {
       }
       host.ring(queue)
     }
-    // Three entries fit; the others follow as these are taken.
+    // Three entries fit; the others follow when these are consumed.
     var queues: [UInt16] = []
     while let completion = host.poll(first) { queues.append(completion.submissionQueue) }
     #expect(queues == [1, 1, 1, 2, 2, 2])
   }
 
-  @Test("a completion raises the eventfd of its queue's vector, and none without interrupts")
+  @Test("a completion signals the eventfd of its queue's vector, and none without interrupts")
   func interrupts() throws {
     var configuration = EmulatedController.Configuration(namespaces: [.init(.memory(bytes: 1 << 20))])
     configuration.mode = .stepped
@@ -156,7 +157,7 @@ struct QueueTests {
     #expect(count(1) == 0 && count(3) == 0 && count(0) == 0)
   }
 
-  @Test("doorbells keep their distance when there is a stride")
+  @Test("doorbells follow the stride")
   func stride() throws {
     let host = try TestHost.memory { $0.doorbellStride = 3 }
     #expect(host.capabilities.doorbellStride == 3)
@@ -164,7 +165,7 @@ struct QueueTests {
     #expect(host.status(host.transfer(.read, block: 0, count: 1, frame: 0), queue).isSuccess)
   }
 
-  @Test("a queue whose memory is unmapped is fatal, not followed")
+  @Test("a queue whose memory is unmapped is a fatal error")
   func unmappedQueue() throws {
     let host = try TestHost.memory()
     let queue = host.makeQueue()

@@ -1,7 +1,7 @@
 import Glibc
 import PCI
 
-/// A file that goes with its owner, in memory or on a disk.
+/// A file that is removed with its owner, in memory or on a disk.
 final class TemporaryImage {
   let path: String
 
@@ -17,7 +17,7 @@ final class TemporaryImage {
 
   deinit { unlink(path) }
 
-  /// What the file holds, though other descriptors may be open on it.
+  /// The file's contents, read through another descriptor.
   func contents() throws -> [UInt8] {
     let descriptor = open(path, O_RDONLY)
     defer { close(descriptor) }
@@ -30,7 +30,7 @@ final class TemporaryImage {
     return bytes
   }
 
-  /// What the file takes of its disk, in bytes.
+  /// The file's allocated size in bytes.
   var allocated: Int {
     var status = stat()
     return stat(path, &status) == 0 ? Int(status.st_blocks) * 512 : -1

@@ -4,7 +4,7 @@ import Glibc
 import NVMeSpec
 import PCI
 
-/// A host that drives a controller by hand: memory, registers, the admin queue and I/O queues.
+/// A host without the driver: memory, registers, the admin queue and I/O queues.
 final class TestHost {
   let controller: EmulatedController
   let window: RegisterWindow
@@ -40,7 +40,7 @@ final class TestHost {
     return host
   }
 
-  /// Takes frames of the arena that nothing else uses; they lie side by side.
+  /// Allocates contiguous unused frames of the arena.
   func allocate(_ count: Int = 1) -> UInt32 {
     defer { nextFrame += UInt32(count) }
     return nextFrame
@@ -103,7 +103,7 @@ final class TestHost {
     return queue
   }
 
-  /// Puts a command into a queue without telling the controller.
+  /// Puts a command into a queue without ringing the doorbell.
   func place(_ entry: SubmissionEntry, _ queue: TestQueue) {
     let slot = arena.pointer(queue.submission) + queue.tail * SubmissionEntry.size
     slot.storeBytes(of: entry, as: SubmissionEntry.self)
@@ -133,7 +133,7 @@ final class TestHost {
     return entry
   }
 
-  /// Sends one command and returns its completion; nil when none came.
+  /// Sends one command and returns its completion; nil when there is none.
   func run(_ entry: SubmissionEntry, _ queue: TestQueue? = nil) -> CompletionEntry? {
     let queue = queue ?? admin
     var entry = entry
@@ -141,7 +141,7 @@ final class TestHost {
     place(entry, queue)
     ring(queue)
     if let completion = poll(queue) { return completion }
-    // A thread may be at work; its end is brought in by the service call.
+    // A worker thread may be running; the service call collects its result.
     for _ in 0..<(isInService ? 5000 : 1) {
       _ = controller.service(now: isInService ? cm_monotonic_ns() : 0)
       if let completion = poll(queue) { return completion }
@@ -150,12 +150,12 @@ final class TestHost {
     return nil
   }
 
-  /// The status of one command; a made-up path error when no completion came.
+  /// The status of one command; a path error stands for a missing completion.
   func status(_ entry: SubmissionEntry, _ queue: TestQueue? = nil) -> Status {
     run(entry, queue)?.status ?? Status(.abortedByHost)
   }
 
-  /// Runs an admin command that returns data, and gives the data; nil when it failed.
+  /// Runs an admin command and returns its data; nil when it failed.
   func data(_ entry: SubmissionEntry, _ count: Int = 4096) -> UnsafeRawBufferPointer? {
     var entry = entry
     let frame = allocate((count + 4095) / 4096)
@@ -198,7 +198,7 @@ final class TestHost {
     entry.prp2 = pages == 1 ? second : makeList((0..<pages).map { second + UInt64($0) * 4096 })
   }
 
-  /// Writes a PRP list of page addresses, chained over as many list pages as it takes.
+  /// Writes a PRP list of page addresses, chained over as many list pages as needed.
   /// - Parameter room: how many entries the first list page has, counted from its end.
   func makeList(_ pages: [UInt64], room: Int = 512) -> UInt64 {
     var rest = pages[...]
@@ -227,7 +227,7 @@ final class TestHost {
   }
 }
 
-/// A queue pair as the host keeps it.
+/// The host's state of a queue pair.
 final class TestQueue {
   let number: UInt16
   let submission: UInt32

@@ -31,7 +31,7 @@ struct TimingTests {
     return now - start
   }
 
-  @Test("latency is spent side by side: depth 32 is 32 times as fast as depth 1")
+  @Test("latencies overlap: depth 32 is 32 times as fast as depth 1")
   func parallelLatency() throws {
     let one = elapsed(try TestHost.memory { $0.latency = 80_000 }, depth: 1, count: 320)
     let many = elapsed(try TestHost.memory { $0.latency = 80_000 }, depth: 32, count: 320)
@@ -39,13 +39,13 @@ struct TimingTests {
     #expect(many == 10 * 80_000)
   }
 
-  @Test("commands a second are a limit whatever the depth", arguments: [1, 8, 32])
+  @Test("the limit of commands a second holds at any depth", arguments: [1, 8, 32])
   func commandsPerSecond(depth: Int) throws {
     let host = try TestHost.memory { $0.commandsPerSecond = 100_000 }
     #expect(elapsed(host, depth: depth, count: 500) == 500 * 10_000)
   }
 
-  @Test("bytes a second are a limit whatever the size", arguments: [1, 4, 16] as [UInt32])
+  @Test("the limit of bytes a second holds at any size", arguments: [1, 4, 16] as [UInt32])
   func bytesPerSecond(blocks: UInt32) throws {
     let host = try TestHost.memory { $0.bytesPerSecond = 4_096_000_000 }
     #expect(elapsed(host, depth: 8, count: 64, blocks: blocks) == 64 * 1000 * UInt64(blocks))

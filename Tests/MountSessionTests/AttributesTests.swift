@@ -24,7 +24,7 @@ import Testing
     }
   }
 
-  @Test func aWriteByAnotherUserTakesSetuid() throws {
+  @Test func aWriteByAnotherUserClearsSetuid() throws {
     try TestMount.with { mount in
       let path = mount.path + "/f"
       close(open(path, O_CREAT | O_WRONLY, 0o666))
@@ -34,13 +34,13 @@ import Testing
       #expect(
         try run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c", "echo >> \(path)")
           == 0)
-      // Asking for the mode alone does not make the kernel ask again by itself.
+      // A stat of the mode alone does not make the kernel send another GETATTR.
       try #expect(run("sh", "-c", "[ $(stat -c %a \(path)) = 777 ]") == 0)
       #expect(mount.traffic.value.writesThatKillPrivileges == 1)
     }
   }
 
-  @Test func whoMayNotIsRefused() throws {
+  @Test func accessWithoutPermissionIsRefused() throws {
     try TestMount.with { mount in
       let path = mount.path + "/f"
       close(open(path, O_CREAT | O_WRONLY, 0o600))
@@ -93,11 +93,11 @@ import Testing
   func timesKeepTheirNanoseconds(nanoseconds: Int64) {
     let time = KernelTime.split(nanoseconds)
     #expect((0..<1_000_000_000).contains(time.tv_nsec))
-    // The very first nanosecond's second cannot be multiplied; it comes back as the nearest that can.
+    // The second of Int64.min nanoseconds overflows when multiplied; the nearest time is returned.
     #expect(KernelTime.join(time) == nanoseconds || nanoseconds == .min)
   }
 
-  @Test func timesBeyondAreTheNearest() {
+  @Test func timesOutOfRangeAreClamped() {
     #expect(KernelTime.join(timespec(tv_sec: .max, tv_nsec: 0)) == .max)
     #expect(KernelTime.join(timespec(tv_sec: .min, tv_nsec: 0)) == .min)
   }

@@ -7,7 +7,8 @@ import Testing
   /// O_DIRECT, which Swift cannot import.
   private static let direct: Int32 = 0o40000
 
-  /// Random writes, truncations and holes, by the page cache and around it, against an array of bytes.
+  /// Random writes, truncations and holes, through the page cache and bypassing it, against an array of
+  /// bytes.
   @Test(arguments: [0, direct], [true, false]) func aFileHoldsWhatWasWritten(
     flags: Int32, opensInKernel: Bool
   ) throws {
@@ -65,7 +66,7 @@ import Testing
     }
   }
 
-  @Test func opensThatTheKernelKeepsToItselfCostNothing() throws {
+  @Test func opensHandledByTheKernelSendNoRequest() throws {
     try TestMount.with { mount in
       close(open(mount.path + "/f", O_CREAT | O_WRONLY, 0o600))
       close(open(mount.path + "/f", O_RDONLY))
@@ -102,7 +103,7 @@ import Testing
     }
   }
 
-  @Test func ioctlsAreNotForThisFileSystem() throws {
+  @Test func ioctlsAreRefused() throws {
     try TestMount.with { mount in
       let descriptor = open(mount.path + "/f", O_CREAT | O_RDWR, 0o600)
       defer { close(descriptor) }
@@ -111,7 +112,7 @@ import Testing
   }
 }
 
-/// What a file should hold.
+/// The expected contents of a file.
 private struct Model: ~Copyable {
   private let bytes: UnsafeMutableRawPointer
   private(set) var size = 0

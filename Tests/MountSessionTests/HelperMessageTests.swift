@@ -2,9 +2,10 @@ import Testing
 
 @testable import MountSession
 
-@Suite("What a daemon tells its helper") struct HelperMessageTests {
-  @Test(arguments: ["", "/mnt", "/mnt/with blanks\nand lines", "/mnt/ä"]) func whatIsSentArrives(path: String)
-  {
+@Suite("A daemon's messages to its helper") struct HelperMessageTests {
+  @Test(arguments: ["", "/mnt", "/mnt/with blanks\nand lines", "/mnt/ä"]) func sentMessagesReadBack(
+    path: String
+  ) {
     let point = MountPoint(path: path, device: "0:57")
     let message = HelperMessage(.unmount, point, token: 0x0123_4567_89AB_CDEF, number: 1)
     let decoded = HelperMessage(decoding: message.encoded[...])
@@ -17,7 +18,7 @@ import Testing
     #expect(message.encoded.count == HelperMessage.limit)
   }
 
-  @Test func whatIsNoMessageIsNone() {
+  @Test func malformedMessagesAreRejected() {
     #expect(HelperMessage(decoding: []) == nil)
     #expect(HelperMessage(decoding: [UInt8](repeating: 1, count: HelperMessage.headSize - 1)[...]) == nil)
     #expect(HelperMessage(decoding: [UInt8](repeating: 0, count: 64)[...]) == nil)

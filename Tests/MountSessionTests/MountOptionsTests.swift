@@ -22,7 +22,7 @@ import Testing
     #expect(Set(options.mountFlags) == ["nodev", "nosuid", "noexec", "noatime"])
   }
 
-  @Test func theLaterWins() throws {
+  @Test func laterOptionsTakePrecedence() throws {
     try #expect(MountOptions(["ro,rw"]).readOnly == false)
     try #expect(MountOptions(["ro"]).mountFlags.contains("ro"))
     try #expect(MountOptions(["noexec,exec"]).mountFlags.contains("noexec") == false)
@@ -43,9 +43,9 @@ import Testing
     #expect(error?.problem.contains(option.prefix(6)) == true)
   }
 
-  /// What mount(8) gives its helper at a remount without a line of fstab: the options that the kernel shows,
-  /// and the new ones.
-  @Test func whatTheKernelShowsIsTaken() throws {
+  /// The options that mount(8) passes to its helper at a remount without a line in fstab: those that the
+  /// kernel shows, and the new ones.
+  @Test func optionsShownByTheKernelAreAccepted() throws {
     let options = try MountOptions([
       "remount,rw,relatime,user_id=0,group_id=0,default_permissions,allow_other,max_read=524288,blksize=4096,ro"
     ])
@@ -54,7 +54,7 @@ import Testing
     #expect(options.kernelFlags & 1 == 1)
   }
 
-  /// What mount(8) gives its helper of a user's line in fstab.
+  /// The options that mount(8) passes to its helper for a line in fstab with `user`.
   @Test(arguments: ["user", "users", "user=somebody", "owner", "group"])
   func usersLinesAreTaken(word: String) throws {
     let options = try MountOptions(["rw,noexec,nosuid,nodev,\(word)"])
@@ -67,8 +67,8 @@ import Testing
     #expect(error?.problem.contains("stored on the disk") == true && error?.remedy.contains("chown") == true)
   }
 
-  /// What is not trusted is left out, but for what was asked for.
-  @Test func distrustHeedsWhatWasSaid() throws {
+  /// `nosuid` and `nodev` are added, unless the opposite was given.
+  @Test func distrustRespectsExplicitOptions() throws {
     for (words, flags) in [
       ("rw,noatime", ["noatime", "nosuid", "nodev"]), ("suid", ["suid", "nodev"]),
       ("dev", ["nosuid", "dev"]),

@@ -21,7 +21,7 @@ import Testing
     #expect(throws: MountError.self) { try MountPoint.prepare(path) }
   }
 
-  @Test func whatADeadDaemonLeftIsTakenAway() throws {
+  @Test func aMountOfADeadDaemonIsUnmounted() throws {
     let folder = try TestMount.makeFolder()
     defer { rmdir(folder) }
     let layout = SlotLayout(count: 1)
@@ -62,6 +62,6 @@ import Testing
 }
 
 extension MountPoint {
-  /// What is mounted at a path now.
+  /// The present mount at a path.
   fileprivate static func at(_ path: String) -> MountPoint { MountPoint(path: path).mounted() }
 }

@@ -3,7 +3,7 @@ import Testing
 @testable import MountSession
 
 @Suite struct MountTableTests {
-  @Test func aLineIsTakenApart() throws {
+  @Test func aLineIsParsed() throws {
     let line =
       "36 35 0:39 / /mnt/with\\040blank rw,relatime shared:1 - fuse.varve /tmp/a\\134b.img rw,user_id=0"
     let entry = try #require(MountEntry(line: line[...]))

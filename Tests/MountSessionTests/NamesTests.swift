@@ -6,7 +6,7 @@ import Testing
 @Suite(.enabled(if: Fuse.isThere, Fuse.absence)) struct NamesTests {
   @Test func namesAreBytes() throws {
     try TestMount.with { mount in
-      // Not UTF-8; and two spellings of é that a String takes for one name.
+      // Not UTF-8; and two encodings of é that are equal as Strings.
       let names: [[UInt8]] = [
         [0xFF, 0xFE], [0x65, 0xCC, 0x81], [0xC3, 0xA9], Array(repeating: 0x61, count: 255),
       ]
@@ -23,7 +23,7 @@ import Testing
     }
   }
 
-  @Test func aNameThatIsNotThereIsRemembered() throws {
+  @Test func negativeEntriesAreCached() throws {
     try TestMount.with { mount in
       for _ in 0..<5 { #expect(code(access(mount.path + "/none", F_OK)) == ENOENT) }
       #expect(mount.traffic.value.count(.lookup) == 1)

@@ -4,7 +4,7 @@ import Testing
 
 @Suite struct SourceDeviceTests {
   @Test(
-    "The link is called as the device is, as far as a file's name can",
+    "The link's name is derived from the device's",
     arguments: [
       ("/srv/disk.img", "srv-disk.img"), ("nvme://0000:01:00.0/1", "nvme:-0000:01:00.0-1"),
       ("vfio-user:///run/ctl/cntrl?nsid=1", "vfio-user:-run-ctl-cntrl-nsid=1"), ("UUID=ab-cd", "UUID=ab-cd"),
@@ -12,6 +12,6 @@ import Testing
     ])
   func names(device: String, name: String) { #expect(SourceDevice.fileName(device) == name) }
 
-  @Test("A name is never longer than a file's may be")
+  @Test("A name is never longer than a file name may be")
   func longNames() { #expect(SourceDevice.fileName(String(repeating: "a/", count: 4000)).utf8.count <= 240) }
 }

@@ -14,10 +14,10 @@ enum Fuse {
   static let absence: Comment = "these tests need root and /dev/fuse"
 }
 
-/// What the kernel has sent, noted on its way to the service.
+/// Counts of the kernel's requests, recorded on their way to the service.
 struct Traffic: Sendable {
   var operations: [Operation] = []
-  /// Writes whose payload did not begin on a page.
+  /// Writes whose payload was not page-aligned.
   var misalignedWrites = 0
   var writesThatKillPrivileges = 0
   var largestWrite: UInt64 = 0
@@ -25,7 +25,7 @@ struct Traffic: Sendable {
   func count(_ operation: Operation) -> Int { operations.count { $0 == operation } }
 }
 
-/// A session that notes what passes.
+/// A session that records the requests.
 private final class Tap: RequestChannel {
   private let session: MountSession
   private let service: any FileService
@@ -70,7 +70,7 @@ final class TrafficLog: Sendable {
   }
 }
 
-/// The memory service mounted at a folder of its own, served by a thread, until `unmount`.
+/// The memory service mounted at a temporary folder, served by a thread, until `unmount`.
 final class TestMount: Sendable {
   let path: String
   let traffic = TrafficLog()
@@ -80,7 +80,7 @@ final class TestMount: Sendable {
   init(opensInKernel: Bool = true) throws {
     path = try Self.makeFolder()
     self.opensInKernel = opensInKernel
-    // The folder's own links are resolved, as the mount table shows it.
+    // The folder's links are resolved, as in the mount table.
     var thread = pthread_t()
     let box = Unmanaged.passRetained(self).toOpaque()
     try #require(pthread_create(&thread, nil, serveTestMount, box) == 0)
@@ -101,7 +101,7 @@ final class TestMount: Sendable {
     return String(cString: made)
   }
 
-  /// Unmounts and waits until the daemon's thread has left.
+  /// Unmounts and waits until the daemon's thread has ended.
   func unmount() {
     if umount2(path, 0) != 0 { umount2(path, Int32(MNT_DETACH)) }
     waitForEnd()

@@ -4,7 +4,7 @@ import Testing
 
 @Suite("Queue entries")
 struct EntryTests {
-  @Test("a submission entry lies in memory as the specification draws it")
+  @Test("a submission entry has the specification's layout in memory")
   func submissionLayout() {
     #expect(MemoryLayout<SubmissionEntry>.size == SubmissionEntry.size)
     #expect(MemoryLayout<SubmissionEntry>.stride == SubmissionEntry.size)
@@ -16,7 +16,7 @@ struct EntryTests {
     #expect(MemoryLayout<SubmissionEntry>.offset(of: \.cdw15) == 60)
   }
 
-  @Test("a completion entry lies in memory as the specification draws it")
+  @Test("a completion entry has the specification's layout in memory")
   func completionLayout() {
     #expect(MemoryLayout<CompletionEntry>.size == CompletionEntry.size)
     #expect(MemoryLayout<CompletionEntry>.offset(of: \.submissionHead) == 8)
@@ -24,7 +24,7 @@ struct EntryTests {
     #expect(MemoryLayout<CompletionEntry>.offset(of: \.statusAndPhase) == CompletionEntry.phaseOffset)
   }
 
-  @Test("fields of command word 0 do not disturb each other", arguments: 0..<50)
+  @Test("fields of command word 0 do not overlap", arguments: 0..<50)
   func commandWord(seed: Int) {
     var generator = SplitMix(seed: UInt64(seed))
     var entry = SubmissionEntry()
@@ -66,7 +66,7 @@ struct EntryTests {
     #expect(entry.status == status && !entry.phase)
   }
 
-  @Test("a single SGL descriptor says so in PSDT")
+  @Test("a single SGL descriptor sets PSDT")
   func sgl() {
     var entry = SubmissionEntry(.read, namespace: 1)
     entry.setSGL(address: 0x1234_5678_9000, length: 12_288)
@@ -75,7 +75,7 @@ struct EntryTests {
     #expect(entry.sgl.type == .dataBlock && entry.sgl.length == 12_288)
   }
 
-  @Test("log lengths and offsets survive their split into words")
+  @Test("log lengths and offsets read back from their command words")
   func logWords() {
     let entry = SubmissionEntry(getLogPage: .error, length: 1 << 20, offset: 0x1_0000_0040)
     #expect(entry.logLength == 1 << 20 && entry.logOffset == 0x1_0000_0040)

@@ -16,7 +16,7 @@ import Testing
     #expect(crc([UInt8](repeating: 0xff, count: 32)) == 0xa293)
   }
 
-  /// Bit by bit, as the polynomial is divided on paper.
+  /// Bit by bit, by polynomial division.
   private func slow(_ bytes: [UInt8]) -> UInt16 {
     var rest: UInt16 = 0
     for byte in bytes {

@@ -3,7 +3,7 @@ import Testing
 
 @Suite("Registers")
 struct RegisterTests {
-  @Test("fields of CAP and CC lie where the specification puts them")
+  @Test("fields of CAP and CC are at the specification's bits")
   func fields() {
     var capabilities = ControllerCapabilities(rawValue: 0)
     capabilities.maximumQueueEntries = 1023

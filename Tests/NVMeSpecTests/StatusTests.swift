@@ -3,7 +3,7 @@ import Testing
 
 @Suite("Status codes")
 struct StatusTests {
-  @Test("every named code has a name and a text of its own")
+  @Test("every named code has a unique name and a text")
   func names() {
     #expect(StatusCode.all.count > 110)
     #expect(Set(StatusCode.all.map(\.name)).count == StatusCode.all.count)
@@ -12,7 +12,7 @@ struct StatusTests {
     }
   }
 
-  @Test("every status survives its parts")
+  @Test("every status equals the one made of its parts")
   func parts() {
     for raw in UInt16(0)..<0x8000 {
       let status = Status(rawValue: raw)
@@ -27,7 +27,7 @@ struct StatusTests {
     }
   }
 
-  @Test("raw values are the ones other tools print")
+  @Test("raw values are those that other tools print")
   func raw() {
     #expect(Status(.lbaOutOfRange, doNotRetry: true).rawValue == 0x4080)
     #expect(Status(.unrecoveredReadError).rawValue == 0x281)

@@ -5,11 +5,11 @@ import Testing
 
 @testable import NVMe
 
-/// Admin commands of callers that do not wait.
+/// Admin commands of non-blocking callers.
 @Suite struct AdminRequestTests {
   private let smart = SubmissionEntry(getLogPage: .smart, length: SMARTLog.size)
 
-  /// Looks for the end of the request under way as often as a patient caller would.
+  /// Polls for the end of the outstanding request, for long enough.
   private func result(_ controller: Controller, _ machine: TestMachine) throws -> [UInt8]? {
     for _ in 0..<100 {
       if let (_, data) = try controller.requestResult() { return data }
@@ -18,7 +18,7 @@ import Testing
     return nil
   }
 
-  @Test func bringsData() throws {
+  @Test func returnsData() throws {
     let machine = try TestMachine()
     let controller = try machine.open()
     #expect(controller.canRequest)
@@ -32,7 +32,7 @@ import Testing
     #expect(machine.device.dmaFaultCount == 0)
   }
 
-  @Test func goesBesideCommandsThatWait() throws {
+  @Test func runsBesideBlockingCommands() throws {
     let machine = try TestMachine()
     let controller = try machine.open()
     try controller.request(SubmissionEntry(identify: .controller), receiving: IdentifyStructure.size)
@@ -43,7 +43,7 @@ import Testing
     controller.close()
   }
 
-  @Test func tellsOfARefusal() throws {
+  @Test func reportsAnErrorStatus() throws {
     let machine = try TestMachine()
     let controller = try machine.open()
     try controller.request(SubmissionEntry(getLogPage: LogPage(rawValue: 0xfe), length: 4), receiving: 4)
@@ -67,7 +67,7 @@ import Testing
     controller.close()
   }
 
-  @Test func oneThatDoesNotComeBackIsGivenUpUntilAReset() throws {
+  @Test func oneThatDoesNotCompleteIsAbandonedUntilAReset() throws {
     let machine = try TestMachine()
     let controller = try machine.open()
     machine.device.faultRules = [FaultRule(admin: .getLogPage, .loseCompletion, limit: 1)]

@@ -6,7 +6,7 @@ import Testing
 @testable import NVMe
 
 @Suite struct BringUpTests {
-  @Test func comesUpAndKnowsTheController() throws {
+  @Test func comesUpAndIdentifiesTheController() throws {
     let machine = try TestMachine(blocks: 64, lbaSize: 512, namespaces: 3)
     let controller = try machine.open()
     #expect(controller.state == .ready)
@@ -21,8 +21,8 @@ import Testing
     #expect(machine.device.dmaFaultCount == 0)
   }
 
-  /// After a reset too, which takes both away.
-  @Test(arguments: [false, true]) func tellsTimeAndHost(afterReset: Bool) throws {
+  /// After a reset too, which clears both.
+  @Test(arguments: [false, true]) func setsTimestampAndHostIdentifier(afterReset: Bool) throws {
     let machine = try TestMachine()
     let controller = try machine.open()
     if afterReset {
@@ -50,7 +50,7 @@ import Testing
     let machine = try TestMachine()
     let first = try machine.open()
     let resets = machine.device.statistics.resets
-    // A second owner, as after a crash of the first one.
+    // A second driver, as after a crash of the first one.
     let second = try machine.open()
     #expect(second.state == .ready)
     #expect(machine.device.statistics.resets > resets)
@@ -58,7 +58,7 @@ import Testing
     _ = first
   }
 
-  @Test func tellsWhatAControllerLacks() throws {
+  @Test func reportsWhatAControllerLacks() throws {
     let machine = try TestMachine { $0.queueDepth = 2 }
     let controller = try machine.open()
     let queue = try controller.makeQueuePair()

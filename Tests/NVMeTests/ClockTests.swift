@@ -20,7 +20,7 @@ import Testing
     }
   }
 
-  @Test func showsAnotherSourceAsItIs() {
+  @Test func returnsTheTimesOfAnotherSource() {
     nonisolated(unsafe) var now: UInt64 = 7
     var clock = Clock(TimeSource(now: { now }, sleep: { _ in }))
     #expect(clock.read() == 7)

@@ -6,7 +6,7 @@ import Testing
 
 @testable import NVMe
 
-/// The record of commands' lives.
+/// The trace of commands.
 @Suite struct CommandTraceTests {
   @Test func showsEachCommandWithItsTimesInOrder() throws {
     let machine = try TestMachine { $0.latency = 5_000 }
@@ -87,7 +87,7 @@ import Testing
     #expect(tracer.take(limit: 10).map(\.command.commandIdentifier) == [2, 3, 4, 5])
   }
 
-  @Test func aCommandAtTheControllerHoldsTheOthersBackForAWhile() {
+  @Test func aCommandInFlightDelaysLaterRecordsForAWhile() {
     let tracer = CommandTracer(capacity: 8)
     for number in 0..<8 as Range<UInt16> {
       var trace = CommandTrace()
@@ -98,9 +98,9 @@ import Testing
         #expect(tracer.take(limit: 10).isEmpty)
       }
     }
-    // Half the ring is newer than the first four: they are not waited for.
+    // Half the ring is newer than the first four, which are taken even though one is in flight.
     #expect(tracer.take(limit: 10).map(\.isComplete) == [false, true, false, false])
-    // What no command in the ring has is ignored.
+    // An identifier that no command in the ring has is ignored.
     tracer.complete(0, .success, found: 1, reaped: 2)
     tracer.complete(999, .success, found: 1, reaped: 2)
     #expect(tracer.take(limit: 10).isEmpty)

@@ -6,7 +6,7 @@ import Testing
 
 @testable import NVMe
 
-/// Controllers that lack, refuse or never answer what the driver can do without.
+/// Controllers that lack, refuse or never complete an optional command.
 @Suite struct FallbackTests {
   private static let second: UInt64 = 1_000_000_000
 
@@ -24,9 +24,9 @@ import Testing
     #expect(controller.failure == nil && machine.device.mappedArenas == 0)
   }
 
-  /// Whichever Identify it is that never ends, the bring-up takes seconds where it can do without, and fails
-  /// in time otherwise.
-  @Test func descriptorsThatNeverComeArePassedOver() throws {
+  /// An Identify that never ends delays the bring-up by seconds where it is optional, and otherwise makes it
+  /// fail in time.
+  @Test func descriptorsThatNeverComeAreSkipped() throws {
     var passedOver = 0
     for skipping in 0..<6 {
       let machine = try TestMachine()
@@ -46,7 +46,7 @@ import Testing
     #expect(passedOver == 1)
   }
 
-  @Test func queuesThatItsOwnMemoryDoesNotTakeLieInTheHosts() throws {
+  @Test func queuesRefusedInItsMemoryLieInTheHosts() throws {
     let machine = try TestMachine { $0.memoryBuffer = 64 << 10 }
     machine.device.faultRules = [
       FaultRule(admin: .createSubmissionQueue, .status(Status(.invalidField, doNotRetry: true)), limit: 1)
@@ -60,7 +60,7 @@ import Testing
     #expect(machine.device.mappedArenas == 0 && machine.device.dmaFaultCount == 0)
   }
 
-  @Test func longLogsAreNotAskedOfAControllerThatHasNone() throws {
+  @Test func longLogsAreNotReadFromAControllerWithoutThem() throws {
     let machine = try TestMachine()
     let controller = try machine.open()
     controller.identity.logPageAttributes = 0
@@ -72,7 +72,7 @@ import Testing
     controller.close()
   }
 
-  @Test func memoryThatItAsksForInVainIsSaid() throws {
+  @Test func aMemoryRequestAboveTheLimitIsRemarked() throws {
     let machine = try TestMachine { $0.hostMemory = 1 << 20 }
     machine.options.hostMemoryLimit = 0
     let controller = try machine.open()
@@ -82,7 +82,9 @@ import Testing
     controller.close()
   }
 
-  @Test(arguments: [(0, 16), (1, 32), (2, 64)]) func guardsAreKnownByTheirWidth(format: UInt32, bits: Int) {
+  @Test(arguments: [(0, 16), (1, 32), (2, 64)]) func guardsAreIdentifiedByTheirWidth(
+    format: UInt32, bits: Int
+  ) {
     var data = [UInt8](repeating: 0, count: IdentifyStructure.size)
     data.withUnsafeMutableBytes { $0.put(format << 7 | 5, at: 12 + 4 * 3) }
     let namespace = data.withUnsafeBytes { CommandSetNamespace(decoding: $0) }
@@ -97,9 +99,9 @@ import Testing
   }
 }
 
-/// Controllers that are known to need more than the specification says.
+/// Controllers with quirks.
 @Suite struct QuirkTests {
-  /// The emulated controller under the ids of another.
+  /// The emulated controller with the PCI ids of another.
   private final class Renamed: DeviceFunction, RegisterAccess {
     let device: EmulatedController
     private let identifiers: UInt32
@@ -141,7 +143,7 @@ import Testing
     func service(now: UInt64) -> UInt64 { device.service(now: now) }
   }
 
-  @Test func areKnownByVendorAndDevice() throws {
+  @Test func areFoundByVendorAndDevice() throws {
     let machine = try TestMachine()
     #expect(Quirks(of: machine.device) == [])
     let nytro = Quirks(of: Renamed(machine, vendor: 0x1bb1, device: 0x0100))
@@ -150,7 +152,7 @@ import Testing
     #expect(Quirks(of: Renamed(machine, vendor: 0xffff, device: 0xffff)) == [])
   }
 
-  @Test func aStatusThatMustNotBeReadIsLeftAlone() throws {
+  @Test func statusIsNotReadDuringTheDelay() throws {
     let machine = try TestMachine()
     let function = Renamed(machine, vendor: 0x1bb1, device: 0x0100)
     let controller = try Controller.open(function, options: machine.options)
@@ -162,7 +164,7 @@ import Testing
     controller.close()
   }
 
-  @Test func areLearntFromTheModelNumber() throws {
+  @Test func areFoundByTheModelNumber() throws {
     let machine = try TestMachine { $0.modelNumber = "Samsung Portable SSD X5" }
     let function = Renamed(machine, vendor: 0x144d, device: 0xa808)
     let controller = try Controller.open(function, options: machine.options)
@@ -177,7 +179,7 @@ import Testing
     controller.close()
   }
 
-  @Test func identifiersThatAreBogusAreNotBelieved() throws {
+  @Test func bogusIdentifiersAreIgnored() throws {
     let machine = try TestMachine()
     let function = Renamed(machine, vendor: 0x1987, device: 0x5012)
     let controller = try Controller.open(function, options: machine.options)

@@ -8,10 +8,11 @@ import Testing
 
 @testable import NVMe
 
-/// Commands to a controller with registers in memory and a processor of its own, as hardware has: nearly all
-/// of them take the fast path, and everything else has to be told apart from them.
+/// Commands to a controller with mapped registers that runs by itself, as hardware does: nearly all of them
+/// take the fast path, and all other cases must take the slow one.
 @Suite struct FastPathTests {
-  /// A controller, ready, whose queue pairs take the fast path where the machine's counter can be trusted.
+  /// A ready controller, whose queue pairs take the fast path where the kernel uses the processor's counter
+  /// as its clock.
   private final class Bench {
     let machine: TestMachine
     let function: MappedController
@@ -25,7 +26,7 @@ import Testing
       controller = try Controller.open(function, options: machine.options)
     }
 
-    /// A queue pair that has learnt the rate of the counter.
+    /// A queue pair that has measured the rate of the counter.
     func makeQueuePair() throws -> QueuePair {
       var queue = try controller.makeQueuePair()
       usleep(12_000)
@@ -34,7 +35,7 @@ import Testing
       return queue
     }
 
-    /// Lends the controller the processor, as threads of its own would.
+    /// Runs the controller, in place of hardware.
     func work() { _ = function.service(now: TimeSource.system.now()) }
   }
 
@@ -62,8 +63,8 @@ import Testing
     bench.controller.close()
   }
 
-  /// Any number of commands at a time, polled for with any limit, among completions that belong to none, come
-  /// twice, are errors or name a wrong head: each command ends once, as it should.
+  /// Any number of commands at a time, polled with any limit, among completions that belong to no command,
+  /// are duplicates or errors, or have a wrong head: each command ends once, with the right status.
   @Test(arguments: 1...6 as ClosedRange<UInt64>)
   func everyCommandEndsOnceAsItShould(seed: UInt64) throws {
     var random = SplitMix(seed: seed)
@@ -74,7 +75,7 @@ import Testing
     let refused = Status(.unrecoveredReadError, doNotRetry: true)
     var (next, awaited, errors): (UInt64, Set<UInt64>, UInt64) = (0, [], 0)
     for _ in 0..<400 {
-      // The last block is one that cannot be read.
+      // The last block cannot be read.
       for _ in 0..<Int.random(in: 0...6, using: &random) {
         let block = UInt64.random(in: 0...63, using: &random)
         guard post(&queue, block, next << 8 | block, arena) else { break }
@@ -129,7 +130,8 @@ import Testing
     bench.controller.close()
   }
 
-  /// A pair that was polled while the controller was reset, and again only when another had brought it up.
+  /// A pair that was polled during the controller's reset, and again only after another pair's polls had
+  /// completed the bring-up.
   @Test func everyQueuePairComesBackAfterAReset() throws {
     let machine = try TestMachine()
     let controller = try machine.open()

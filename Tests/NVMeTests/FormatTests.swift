@@ -7,7 +7,7 @@ import Testing
 
 /// Format NVM.
 @Suite struct FormatTests {
-  @Test func theControllerIsKnownAnewAfterwards() throws {
+  @Test func namespacesAreIdentifiedAgainAfterwards() throws {
     let machine = try TestMachine(blocks: 64, lbaSize: 4096, namespaces: 2)
     let controller = try machine.open()
     defer { controller.close() }
@@ -18,7 +18,7 @@ import Testing
     #expect(controller.counters.resets == 1)
   }
 
-  @Test func nothingIsAskedThatCannotBe() throws {
+  @Test func unsupportedFormatsAreNotSent() throws {
     let machine = try TestMachine()
     let controller = try machine.open()
     defer { controller.close() }

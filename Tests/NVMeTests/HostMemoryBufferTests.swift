@@ -6,8 +6,8 @@ import Testing
 @testable import NVMe
 
 @Suite struct HostMemoryBufferTests {
-  /// The emulated controller marks each page it is lent, and refuses memory given back to it in which a mark
-  /// is missing.
+  /// The emulated controller marks each page that it is lent, and refuses returned memory in which a mark is
+  /// missing.
   @Test func isLentAgainAfterAResetAndTakenBackAtTheEnd() throws {
     let machine = try TestMachine { $0.hostMemory = 1 << 20 }
     let controller = try machine.open()

@@ -11,7 +11,7 @@ import Testing
       let latency = random.next() >> UInt64.random(in: 0...63, using: &random)
       let bucket = LatencyHistogram.bucket(latency)
       #expect(bucket < LatencyHistogram.bucketCount)
-      // Nothing as short as that is ever measured.
+      // Latencies this short do not occur.
       if latency < 16 {
         #expect(bucket < LatencyHistogram.bucket(16))
         continue
@@ -35,7 +35,7 @@ import Testing
     let device = try machine.openDevice()
     let driver = BlockDriver(device, machine.time)
     machine.time.pass(5_000_000_000)
-    // The emulated controller learns the time when it is serviced.
+    // The emulated controller's time advances when it is serviced.
     driver.poll()
     #expect(driver.run(.read, block: 0, count: 1, frames: [0]) == 0)
     let median = device.latency.quantile(0.5)

@@ -4,7 +4,7 @@ import Testing
 @testable import NVMe
 
 @Suite struct PRPListTests {
-  /// The frame addresses of a transfer of three frames or more, read as a controller reads PRPs.
+  /// The frame addresses of a transfer of three frames or more, read by following PRPs as a controller does.
   private func walk(_ frames: [UInt32], base: UInt64) -> [UInt64] {
     let pages = max(PRPList.pages(forFrames: frames.count), 1)
     let list = UnsafeMutablePointer<UInt64>.allocate(capacity: pages * PRPList.entriesPerPage)

@@ -24,13 +24,13 @@ import Testing
           continue
         }
         pool.give(tracker)
-        // The same identifier again is a completion that came twice.
+        // The same identifier again is a duplicate completion.
         #expect(pool.inFlight(commandID) == nil)
       }
     }
   }
 
-  @Test func knowsNoIdentifierThatIsNotInFlight() {
+  @Test func rejectsIdentifiersThatAreNotInFlight() {
     var pool = TrackerPool(count: 4)
     #expect(!(UInt16.min...UInt16.max).contains { pool.inFlight($0) != nil })
     let tracker = pool.take()

@@ -13,7 +13,7 @@ struct BindingOnHardwareTests {
     #expect(try Binding.unbind(address).driver == "nvme")
     let node = try #require(Self.waitForDisk())
 
-    // A process that has the disk open is in the way, and named.
+    // The error names a process that has the disk open.
     let descriptor = open(node, O_RDONLY)
     #expect(descriptor >= 0)
     let refused = #expect(throws: FunctionError.self) { try Binding.bind(address) }
@@ -27,7 +27,7 @@ struct BindingOnHardwareTests {
     #expect(access("/dev/vfio/\(group)", F_OK) == 0)
     #expect(access(node, F_OK) != 0)
 
-    // Whoever holds the group is in the way of the kernel's driver.
+    // A process that holds the group prevents binding the kernel's driver.
     let holder = open("/dev/vfio/\(group)", O_RDWR)
     #expect(holder >= 0)
     #expect(throws: FunctionError.self) { try Binding.unbind(address) }

@@ -78,7 +78,7 @@ import Testing
     try system.makeFolder("proc/4711/fd")
     #expect(symlink("\(system.root)/dev/nvme0n1", "\(system.root)/proc/4711/fd/3") == 0)
     #expect(try refusal(system).contains("--force"))
-    // The fake kernel moves nothing, so being allowed to try is all there is to see.
+    // The fake kernel binds nothing, so only the check before it can be tested.
     let tried = #expect(throws: FunctionError.self) {
       try Binding.bind(try address(), force: true, in: system.tree)
     }

@@ -19,14 +19,14 @@ import Testing
     #expect(found.allSatisfy { $0.numaNode == nil && !$0.description.isEmpty })
   }
 
-  @Test func knowsTheNUMANode() throws {
+  @Test func readsTheNUMANode() throws {
     let system = try FakeSystem()
     try system.addFunction("0000:01:00.0")
     try system.write("1", to: "sys/devices/pci0000:00/0000:01:00.0/numa_node")
     #expect(Discovery.functions(in: system.tree).first?.numaNode == 1)
   }
 
-  @Test func saysWhichFunctionIsMissing() throws {
+  @Test func namesAMissingFunction() throws {
     let system = try FakeSystem()
     let address = try #require(FunctionAddress("0000:09:00.0"))
     let error = #expect(throws: FunctionError.self) { try Discovery.function(at: address, in: system.tree) }

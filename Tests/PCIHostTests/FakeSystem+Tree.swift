@@ -2,6 +2,6 @@ import SystemFiles
 import TestSupport
 
 extension FakeSystem {
-  /// The copy, to be looked at.
+  /// The fake system's tree.
   var tree: SystemTree { SystemTree(root: root) }
 }

@@ -3,7 +3,7 @@ import PCIHost
 import Testing
 
 @Suite struct NUMATests {
-  @Test func takesAnyNodeAsAWish() throws {
+  @Test func acceptsAnyNode() throws {
     for node in [0, 1, 63, 100_000, -1, Int.max] {
       let arena = try DMAArena(frames: 1)
       NUMA.prefer(node, for: arena.base, size: arena.size)

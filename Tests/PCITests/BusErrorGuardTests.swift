@@ -4,7 +4,7 @@ import PCI
 import Testing
 
 @Suite struct BusErrorGuardTests {
-  /// A mapping whose file is cut short raises the same signal as a BAR whose device is gone.
+  /// A mapping of a truncated file raises the same signal as a BAR whose device is gone.
   @Test func readsAsOnesWhereTheMemoryIsGone() throws {
     let size = 4 * 4096
     let file = cm_memfd("bar")

@@ -41,13 +41,13 @@ import Testing
     #expect(throws: FunctionError.self) { try DMAArena(frames: frames, isShared: isShared) }
   }
 
-  /// The guest's test sets some huge pages aside.
+  /// The guest's test reserves some huge pages.
   @Test(.enabled(if: ProcessInfo.processInfo.environment["VARVE_GUEST_TEST"] == "hugepages"))
   func usesHugePagesWhereThereAreSome() throws {
     #expect(try pageSize(DMAArena(frames: 1024)) == 2 << 20)
     #expect(try pageSize(DMAArena(frames: 1023)) == 4096)
     #expect(try pageSize(DMAArena(frames: 512 * 1024)) == 4096)
-    // Other tests take huge pages and give them back meanwhile, so one measurement may be off, and not all of
+    // Other tests allocate and free huge pages meanwhile, so one measurement may be wrong, but not all of
     // them.
     let taken = try (0..<50).map { _ in
       let own = try DMAArena(frames: 1025, isShared: false)

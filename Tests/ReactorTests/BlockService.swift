@@ -4,8 +4,8 @@ import CMachine
 import Glibc
 import Reactor
 
-/// A service as simple as can be over a device: request `node` is a block, written or read from its slot's
-/// frames; fsync is a flush. Each of them costs `rounds` commands one after the other.
+/// A minimal service over a device: a request's `node` is a block, written or read from its slot's frames;
+/// fsync is a flush. Each request needs `rounds` commands, one after the other.
 final class BlockService: FileService {
   let requests: UnsafeMutablePointer<Request>
   let replies: UnsafeMutablePointer<Reply>
@@ -16,7 +16,7 @@ final class BlockService: FileService {
   var failure: String?
   private(set) var isStopped = false
   private(set) var advances = 0
-  /// What `advance` answers next, from the last on; then never.
+  /// The next results of `advance`, from the last on; then never.
   var deadlines: [UInt64] = []
 
   private let count: Int
@@ -44,7 +44,7 @@ final class BlockService: FileService {
   }
 
   func begin(slot: Int) {
-    precondition(now.monotonic > 0, "the reactor tells the time first")
+    precondition(now.monotonic > 0, "the reactor sets the time first")
     underWay += 1
     replies[slot] = Reply()
     frames[slot] = requests[slot].firstFrame
@@ -93,7 +93,7 @@ final class BlockService: FileService {
 }
 
 extension Reactor {
-  /// Ends the reactor once `service` was given `count` steps of background work.
+  /// Ends the reactor once `service` has had `count` steps of background work.
   func watchForIdleness(of service: BlockService, after count: Int) {
     let timer = cm_eventfd()
     var one: UInt64 = 1

@@ -7,7 +7,7 @@ import Testing
 
 @testable import Reactor
 
-/// The reactor over the driver and the emulated controller: interrupts, deadlines and doorbells are theirs.
+/// The reactor over the driver and the emulated controller, with their interrupts, deadlines and doorbells.
 @Suite struct DriverTests {
   private static let blocks = 4096
 

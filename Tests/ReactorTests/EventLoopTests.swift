@@ -6,7 +6,7 @@ import Testing
 
 @testable import Reactor
 
-/// A reactor of a loop that may have more, with what came of it.
+/// A reactor of a loop that may have more, with its ending.
 private final class Member {
   let service: BlockService
   let device: MemoryDevice
@@ -49,7 +49,7 @@ private final class Member {
     }
   }
 
-  @Test func oneThatEndsOrFailsLeavesTheOthersAlone() throws {
+  @Test func oneThatEndsOrFailsDoesNotAffectTheOthers() throws {
     let loop = try EventLoop()
     let first = try Member(loop, requests: 500, window: 2, seed: 1)
     let second = try Member(loop, requests: 10, window: 0, seed: 2)
@@ -65,7 +65,7 @@ private final class Member {
     #expect(first.channel.answered.count == 500)
   }
 
-  @Test func aReactorCanComeWhileOthersAreServed() throws {
+  @Test func aReactorCanJoinWhileOthersServe() throws {
     let loop = try EventLoop()
     let first = try Member(loop, requests: 300, window: 1, seed: 1)
     let second = try Member(loop, requests: 50, window: 1, seed: 2)
@@ -99,7 +99,7 @@ private final class Member {
     #expect(busy.ending == nil)
   }
 
-  @Test func descriptorsAreHeardUnderLoad() throws {
+  @Test func descriptorsAreHandledUnderLoad() throws {
     let loop = try EventLoop()
     let busy = try Member(loop, requests: 1 << 20, window: 1, seed: 1)
     let signal = cm_eventfd()
@@ -116,7 +116,7 @@ private final class Member {
     #expect(isHeard)
   }
 
-  @Test func aSharedDescriptorIsWaitedForUntilNobodyWantsItAnyMore() throws {
+  @Test func aSharedDescriptorIsWaitedForUntilItsLastRemoval() throws {
     var epoll = try EpollSet()
     let descriptor = cm_eventfd()
     defer { close(descriptor) }

@@ -4,7 +4,7 @@ import CMachine
 import Glibc
 import PCI
 
-/// A device in memory with few places in its queue, which completes in an order of its own.
+/// A device in memory with a short queue, which completes in pseudo-random order.
 final class MemoryDevice: BlockDevice {
   let name = "memory"
   let blockCount: UInt64
@@ -14,9 +14,9 @@ final class MemoryDevice: BlockDevice {
   var frameMemory: UnsafeMutableRawBufferPointer {
     UnsafeMutableRawBufferPointer(start: arena.base, count: arena.size)
   }
-  /// Commands that fail, by their place in the order of submission, and with what.
+  /// Commands that fail, by their place in the order of submission, with the errno.
   var failures: [Int: Int32] = [:]
-  /// How many polls it takes until something has arrived.
+  /// How many polls it takes until a completion has arrived.
   var pollsUntilArrival = 1
   private var polls = 0
   /// Every command in the order of submission.
@@ -60,7 +60,7 @@ final class MemoryDevice: BlockDevice {
     var left = min(limit, inFlight.count)
     while left > 0 {
       random = random &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-      // Now and then nothing more has arrived yet.
+      // Now and then no further completion has arrived yet.
       if random >> 60 == 0, !inFlight.isEmpty { break }
       let (command, number) = inFlight.remove(at: Int(random >> 33) % inFlight.count)
       let code = failures[number] ?? 0

@@ -18,12 +18,12 @@ import Testing
       #expect(start / frame == slot * layout.framesPerSlot)
       #expect(start + layout.bufferSize <= (slot + 1) * layout.framesPerSlot * frame)
     }
-    // libfuse reads with room for the largest write and a page of headers.
+    // libfuse needs room for the largest write and a page of headers.
     #expect(layout.bufferSize >= layout.maximumTransfer + frame)
     #expect(layout.frameCount == layout.count * layout.framesPerSlot)
   }
 
-  @Test func senselessSizesAreMended() {
+  @Test func invalidSizesAreRaised() {
     let layout = SlotLayout(count: -3, maximumTransfer: -1)
     #expect(layout.count == 1)
     #expect(layout.maximumTransfer >= 128 << 10)
@@ -31,7 +31,7 @@ import Testing
 }
 
 @Suite struct SlotPoolTests {
-  @Test func everySlotIsTakenOnceAndTheLastGivenComesFirst() {
+  @Test func everySlotIsTakenOnceAndTheLastFreedComesFirst() {
     var pool = SlotPool(count: 5)
     var taken: Set<Int> = []
     while let slot = pool.take() { #expect(taken.insert(slot).inserted) }

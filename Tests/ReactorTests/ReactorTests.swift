@@ -6,7 +6,7 @@ import Testing
 
 @testable import Reactor
 
-/// What a reactor needs, over a memory device.
+/// A reactor with its parts, over a memory device.
 private struct Bench {
   let arena: DMAArena
   let service: BlockService
@@ -66,7 +66,7 @@ private func request(_ operation: Operation, _ node: UInt64 = 0) -> Request {
       write.length = 1 << 20
       return write
     }
-    // The second user has been seen, then comes again behind all that the first has sent.
+    // The second user is known from an earlier request, then sends another behind all requests of the first.
     var small = request(.read, 100)
     small.uid = 2
     small.length = 4096
@@ -120,7 +120,7 @@ private func request(_ operation: Operation, _ node: UInt64 = 0) -> Request {
     #expect(channel.answered.map(\.error) == [EIO, EIO])
   }
 
-  @Test func whatIsUnderWayIsAnsweredAfterTheChannelEnded() throws {
+  @Test func requestsInProgressAreAnsweredAfterTheChannelEnded() throws {
     let bench = try Bench(slots: 8, depth: 1)
     bench.service.rounds = 5
     let channel = bench.channel((0..<8).map { request(.write, UInt64($0)) })
@@ -132,7 +132,7 @@ private func request(_ operation: Operation, _ node: UInt64 = 0) -> Request {
 
   @Test func stopEndsAnIdleReactor() throws {
     let bench = try Bench(slots: 2, depth: 2)
-    // Nothing is ever delivered, so that only the watched descriptor can end it.
+    // No request is ever delivered, so that only the watched descriptor can end it.
     let channel = bench.channel([request(.read)], window: 0)
     var ends: [Int32] = [0, 0]
     #expect(pipe(&ends) == 0)
@@ -164,7 +164,7 @@ private func request(_ operation: Operation, _ node: UInt64 = 0) -> Request {
     #expect(bench.service.isReady)
   }
 
-  @Test func aServiceThatCannotStartSaysWhy() throws {
+  @Test func aServiceThatCannotStartReportsWhy() throws {
     let bench = try Bench(slots: 2, depth: 2)
     bench.service.isReady = false
     bench.service.failure = "no superblock"

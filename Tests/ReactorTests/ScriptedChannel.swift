@@ -3,14 +3,14 @@ import FileProtocol
 import Glibc
 import Reactor
 
-/// A channel that delivers requests from a list, `window` of them at most unanswered, and notes each reply.
+/// A channel that delivers requests from a list, `window` of them at most unanswered, and records each reply.
 final class ScriptedChannel: RequestChannel {
   let descriptor = cm_eventfd()
   private let service: any FileService
   private var waiting: [Request]
   private let window: Int
   private var unanswered: Set<Int> = []
-  /// The request that each slot under way carries, by its place in the script.
+  /// The request in each used slot, by its place in the script.
   private var numbers: [Int: Int] = [:]
   private var next = 0
   /// Places in the script in the order in which they were answered, with the errors.
@@ -47,7 +47,7 @@ final class ScriptedChannel: RequestChannel {
     if let number = numbers.removeValue(forKey: slot) {
       answered.append((number, service.replies[slot].error))
     }
-    // As a kernel would: room for a further message wakes the reader.
+    // Like the kernel: a further message wakes the reader.
     var one: UInt64 = 1
     _ = write(descriptor, &one, 8)
   }

@@ -6,7 +6,7 @@ import Testing
 @Suite("Users take turns") struct UserTurnsTests {
   private let large = 1 << 20
 
-  @Test("a user who is alone is never held back") func alone() {
+  @Test("a single user's requests are never held") func alone() {
     var turns = UserTurns(slots: 64)
     for slot in 0..<64 {
       let isBegun = turns.admit(slot, uid: 1000, bytes: large, now: 1_000_000_000)
@@ -16,7 +16,7 @@ import Testing
     #expect(!isHolding)
   }
 
-  @Test("while another is active, one has no more than a share under way, and all is begun in order")
+  @Test("while another user is active, one has no more than a share outstanding, and all is begun in order")
   func shared() {
     var turns = UserTurns(slots: 64)
     var now: UInt64 = 1_000_000_000
@@ -24,13 +24,13 @@ import Testing
     var begun: [Int] = []
     for slot in 0..<32 where turns.admit(slot, uid: 2, bytes: large, now: now) { begun.append(slot) }
     #expect(begun == [0, 1])
-    // The other's is begun at once, whatever waits.
+    // The other user's request is begun at once, although requests are held.
     let isBegun = turns.admit(40, uid: 1, bytes: 4096, now: now)
     #expect(isBegun)
     var index = 0
     while index < begun.count {
       now += 100_000
-      // The other stays active.
+      // The other user stays active.
       turns.wait(uid: 1, now: now)
       turns.end(begun[index], now: now)
       index += 1
@@ -41,7 +41,7 @@ import Testing
     #expect(begun == Array(0..<32))
   }
 
-  @Test("two that are held back are begun in turn") func inTurn() {
+  @Test("held requests of two users are begun in turn") func inTurn() {
     var turns = UserTurns(slots: 64)
     let now: UInt64 = 1_000_000_000
     for user in 1...2 as ClosedRange<UInt32> { turns.wait(uid: user, now: now) }
@@ -63,7 +63,7 @@ import Testing
     #expect(first.filter { $0 == 0 }.count == 10)
   }
 
-  @Test("a user whose requests are answered from memory holds nobody back") func fromMemory() {
+  @Test("a user whose requests are answered from memory does not limit others") func fromMemory() {
     var turns = UserTurns(slots: 64)
     for slot in 0..<32 {
       _ = turns.admit(63, uid: 1, bytes: 0, now: 1_000_000_000)
@@ -73,7 +73,7 @@ import Testing
   }
 
   @Test(
-    "a device that does many commands side by side is kept busy, however long each takes",
+    "a device that carries out many commands in parallel is kept busy, however long each takes",
     arguments: [1, 5, 20])
   func slowAnswers(milliseconds: UInt64) {
     var turns = UserTurns(slots: 64)
@@ -100,7 +100,7 @@ import Testing
     #expect(largest >= (milliseconds == 1 ? 2 : 30))
   }
 
-  @Test("who has become alone is held back no more") func aloneAgain() {
+  @Test("a user who is alone again is not limited") func aloneAgain() {
     var turns = UserTurns(slots: 64)
     let now: UInt64 = 1_000_000_000
     turns.wait(uid: 1, now: now)
@@ -129,7 +129,7 @@ import Testing
   }
 
   @Test(
-    "whatever comes, each request is begun once, in its user's order, and none waits for ever",
+    "each request is begun once, in its user's order, and none waits for ever",
     arguments: 1...20)
   func anyOrder(seed: UInt64) {
     var random = SplitMix(seed: seed)
@@ -163,7 +163,7 @@ import Testing
         free.append(slot)
         while let slot = turns.next(now: now) { begin(slot) }
       }
-      // Something is under way wherever something waits.
+      // A user with held requests has outstanding ones.
       for (uid, waiting) in held where !waiting.isEmpty { #expect(begun.contains { user[$0] == uid }) }
       let isHolding = turns.isHolding
       #expect(isHolding == held.values.contains { !$0.isEmpty })

@@ -11,7 +11,7 @@ import Testing
 @testable import Reactor
 
 /// From polling to sleep and back: a completion may come at any moment between the last poll and the sleep,
-/// and none is slept through.
+/// and none is missed.
 @Suite struct WakeupTests {
   private static let hour: UInt64 = 3_600_000_000_000
 
@@ -22,7 +22,7 @@ import Testing
     return StepwiseController(try EmulatedController(configuration))
   }
 
-  /// Nothing but an interrupt may wake the caller: the driver looks after its commands once an hour.
+  /// Only an interrupt can wake the caller in time: the driver checks its commands once an hour.
   private func openDevice(
     _ function: StepwiseController, _ time: TimeSource, arena: DMAArena
   ) throws -> NamespaceDevice {
@@ -37,8 +37,8 @@ import Testing
     return device
   }
 
-  /// What every caller does that sleeps on the device's interrupt, with the controller at work at random
-  /// moments in between: while it sleeps the controller works on, and has to wake it with the first
+  /// The steps of every caller that sleeps on the device's interrupt, with steps of the controller at random
+  /// moments in between: while the caller sleeps the controller continues, and has to wake it with the first
   /// completion.
   @Test(arguments: [1, 2, 3, 4] as [UInt64], [[], [("shadow", "1")], [("cmb", "64k")]])
   func noCompletionIsSleptThrough(seed: UInt64, options: [(String, String)]) throws {
@@ -52,7 +52,7 @@ import Testing
     var frames = (0..<8).map { UInt32($0) }
     var completions: [BlockCompletion] = []
     var (polledOn, refused, slept, submitted) = (0, 0, 0, 0)
-    // Often enough that a step falls into every gap, seldom enough that commands outlive some.
+    // Often enough that a step falls into every gap, rarely enough that commands stay in flight over some.
     function.moment = { if Int.random(in: 0..<9, using: &random) == 0 { function.step() } }
     for _ in 0..<1_000 {
       completions.removeAll()
@@ -62,7 +62,7 @@ import Testing
           device.submit(
             BlockCommand(.read, block: UInt64(index), count: 1, frames: &frames, tag: UInt64(index))))
       }
-      // Without this, preparing to sleep is what tells the controller.
+      // Otherwise preparing to sleep rings the doorbell.
       if Bool.random(using: &random) { device.ring() }
       while completions.count < count {
         function.moment()
@@ -89,19 +89,19 @@ import Testing
           isAwake = epoll.wait(timeout: 0) > 0
         }
         if !isAwake { isAwake = epoll.wait(timeout: 0) > 0 }
-        try #require(isAwake, "slept through a completion")
+        try #require(isAwake, "missed a completion")
         slept += 1
       }
       submitted += count
     }
-    // Each way was gone, many times.
+    // Each case has occurred many times.
     #expect(polledOn > 100 && refused > 20 && slept > 100)
     #expect(device.counters.completed == submitted)
     function.moment = {}
     device.close()
   }
 
-  /// The reactor itself. Had it slept through a completion, it would sleep for an hour.
+  /// The reactor itself. If it missed a completion, it would sleep for an hour.
   @Test(.timeLimit(.minutes(2)), arguments: [1, 2, 3, 4] as [UInt64], [1, 3])
   func theReactorComesBackFromEverySleep(seed: UInt64, window: Int) throws {
     var random = SplitMix(seed: seed)
@@ -123,19 +123,19 @@ import Testing
     #expect(reactor.serve(channel) == .unmounted)
     #expect(channel.answered.map(\.request).sorted() == Array(0..<script.count))
     #expect(channel.answered.allSatisfy { $0.error == 0 })
-    // How often depends on time where the reactor polls on before it sleeps.
+    // The number depends on timing where the reactor polls before it sleeps.
     #expect(seed % 2 == 1 || device.lateCompletions > 100)
     function.moment = {}
     device.close()
   }
 }
 
-/// A device whose controller works at random moments around every call too, and always completes something at
-/// the very last one: when the caller has looked for completions, and for how long to sleep, and sleeps.
+/// A device whose controller also runs at random moments around every call, and always completes a command at
+/// the last one: after the caller has polled for completions and read the deadline, before it sleeps.
 private final class LateDevice: BlockDevice {
   private let device: NamespaceDevice
   private let function: StepwiseController
-  /// How often something was completed at that moment.
+  /// How often a command was completed at that moment.
   private(set) var lateCompletions = 0
 
   init(_ device: NamespaceDevice, _ function: StepwiseController) {

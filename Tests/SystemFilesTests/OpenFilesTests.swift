@@ -18,13 +18,13 @@ import Testing
     return system
   }
 
-  @Test func namesWhoHasAFileOpen() throws {
+  @Test func namesProcessesThatHaveAFileOpen() throws {
     let system = try system()
     let holders = OpenFiles.holders(of: "/dev/nvme0n1", in: SystemTree(root: system.root))
     #expect(holders.map(\.description) == ["dd (process 41)"])
   }
 
-  @Test func namesNobodyWhereThereIsNoProcfs() {
+  @Test func findsNoProcessWithoutProcfs() {
     #expect(OpenFiles.holders(of: "/dev/nvme0n1", in: SystemTree(root: "/nonexistent")).isEmpty)
   }
 

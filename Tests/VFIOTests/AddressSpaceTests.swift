@@ -30,7 +30,7 @@ private let ranges: [ClosedRange<UInt64>] = [0...0xfedf_ffff, 0xfef0_0000...0x7f
     #expect(first == 0xfef0_0000)
   }
 
-  @Test func saysSoWhenFull() {
+  @Test func returnsNilWhenFull() {
     var space = AddressSpace(ranges: [0x1000...0x4fff], granule: 4096)
     #expect(space.allocate(0x4000, alignment: 4096) == 0x1000)
     #expect(space.allocate(1, alignment: 4096) == nil)
@@ -38,8 +38,8 @@ private let ranges: [ClosedRange<UInt64>] = [0...0xfedf_ffff, 0xfef0_0000...0x7f
     #expect(space.allocate(1, alignment: 4096) == 0x1000)
   }
 
-  /// Whatever is taken and given back: pieces are aligned, lie within the ranges and never overlap, and in
-  /// the end all is free again.
+  /// For any sequence of allocations and releases: pieces are aligned, lie within the ranges and never
+  /// overlap, and in the end all is free again.
   @Test(arguments: 1...20) func keepsPiecesApart(seed: UInt64) {
     var random = SplitMix(seed: seed)
     var space = AddressSpace(ranges: ranges, granule: 4096)

@@ -9,8 +9,8 @@ import TestSupport
 import Testing
 @testable import VFIO
 
-/// The driver on a controller that is not ours, through VFIO: what the guest's tests run with several kinds
-/// of it. Namespace 1 is overwritten, so they run only when asked for by name.
+/// The driver on QEMU's controller, through VFIO, which the guest's tests run with several configurations.
+/// Namespace 1 is overwritten, so they run only when selected by name.
 @Suite(.serialized, .enabled(if: ProcessInfo.processInfo.environment["VARVE_GUEST_TEST"] == "driver"))
 struct DriverTests {
   private func open() throws -> NamespaceDevice {
@@ -24,7 +24,7 @@ struct DriverTests {
     defer { device.close() }
     #expect(device.controller.state == .ready)
     #expect(device.controller.identity.serialNumber.contains("VARVE-GUEST"))
-    // QEMU takes the metadata's room from the image, and rounds down.
+    // QEMU takes the space of the metadata from the image, and rounds down.
     let metadata = Int(try #require(device.namespace.lbasPerFrame)) * device.namespace.metadataSize
     #expect((0..<256).contains((1 << 30) / (4096 + metadata) - Int(device.blockCount)))
     #expect(device.interruptDescriptor != nil)
@@ -40,7 +40,7 @@ struct DriverTests {
     }
   }
 
-  /// Lengths about the borders of PRP1, PRP2, one list page, several, and MDTS.
+  /// Lengths around the limits of PRP1, PRP2, one list page, several, and MDTS.
   @Test(arguments: [1, 2, 3, 31, 32, 33, 128, 129, 255, 256, 700]) func readsBackWhatItWrote(count: Int)
     throws
   {
@@ -58,7 +58,7 @@ struct DriverTests {
     )
   }
 
-  /// After a reset too: the buffer gets its address again, and the queue is made anew in it.
+  /// After a reset too: the buffer gets its address again, and the queue is created in it again.
   @Test func commandsLieInTheControllersMemoryWhereItOffersSome() throws {
     let device = try open()
     let driver = SynchronousDevice(device)
@@ -82,7 +82,7 @@ struct DriverTests {
     let device = try open()
     let driver = SynchronousDevice(device)
     defer { device.close() }
-    // QEMU's has no Verify, so that blocks are read.
+    // QEMU's controller has no Verify, so blocks are read.
     #expect(device.canCompare == (device.namespace.protection?.isStripped != true))
     var bytes = (0..<UInt64(300)).flatMap { pattern(of: $0, seed: 11) }
     try driver.write(block: 2000, bytes)
@@ -115,14 +115,14 @@ struct DriverTests {
     #expect(try device.read(block: device.blockCount - 1, count: 1).count == 4096)
   }
 
-  /// Many commands at once, of scattered frames, with sleeps on the interrupt between: each comes back once,
+  /// Many commands at once, of scattered frames, with sleeps on the interrupt between: each completes once,
   /// with its own data.
   @Test func keepsManyCommandsApart() throws {
     let device = try open()
     defer { device.close() }
     let commands = 100
     let blocks = 5
-    // Frames in an order that leaves none beside its neighbour.
+    // Frames in an order in which no two neighbours are adjacent.
     let frames = (0..<commands * blocks).map { UInt32($0 * 389 % (commands * blocks)) }
     try frames.withUnsafeBufferPointer { frames in
       let list = try #require(frames.baseAddress)
@@ -139,7 +139,7 @@ struct DriverTests {
     }
   }
 
-  /// Runs `commands` commands of `blocks` blocks each and returns the tags of those that went well.
+  /// Runs `commands` commands of `blocks` blocks each and returns the tags of the successful ones.
   private func run(
     _ device: NamespaceDevice, _ operation: BlockCommand.Operation, _ frames: UnsafePointer<UInt32>,
     _ commands: Int,
@@ -168,7 +168,7 @@ struct DriverTests {
     return Set(done.filter { $0.errno == 0 }.map(\.tag))
   }
 
-  /// What block `number` holds in the round `seed`.
+  /// The content of block `number` in the round `seed`.
   private func pattern(of number: UInt64, seed: UInt64) -> [UInt8] {
     var random = SplitMix(seed: number &* 0x1_0001 &+ seed)
     return random.bytes(4096)

@@ -8,15 +8,15 @@ import PCIHost
 import Testing
 @testable import VFIO
 
-/// Tests that want something done to the controller from outside, which `Tests/guest` does and asks for by
+/// Tests that need an action on the controller from outside. `Tests/guest` does that and selects them by
 /// name.
 private func isAskedFor(_ name: String) -> Bool {
   ProcessInfo.processInfo.environment["VARVE_GUEST_TEST"] == name
 }
 
 @Suite(.serialized) struct OutsideTests {
-  /// The machine's operator takes the controller out when "holding the controller" is printed.
-  @Test(.enabled(if: isAskedFor("removal"))) func isToldOfItsRemoval() throws {
+  /// The guest's operator removes the controller when "holding the controller" is printed.
+  @Test(.enabled(if: isAskedFor("removal"))) func isNotifiedOfItsRemoval() throws {
     let info = try #require(Discovery.functions().first { $0.isBoundToVFIO })
     let function = try VFIOFunction(at: info.address)
     let registers = try function.openBAR(0)
@@ -25,14 +25,14 @@ private func isAskedFor(_ name: String) -> Bool {
     fflush(nil)
     var wait = pollfd(fd: removal, events: Int16(POLLIN), revents: 0)
     #expect(poll(&wait, 1, 30_000) == 1)
-    // Whatever is left of the device: reading it ends nobody.
+    // Reading a removed device must not end the process.
     _ = registers.load32(at: 8)
     function.close()
     #expect(Self.eventually { (try? Discovery.function(at: info.address)) == nil })
     #expect(throws: FunctionError.self) { try VFIOFunction(at: info.address) }
   }
 
-  /// A controller that is told of queues where nothing is mapped: the IOMMU refuses, and the kernel logs it.
+  /// A controller with queues in unmapped memory: the IOMMU refuses the access, and the kernel logs it.
   @Test(.enabled(if: isAskedFor("fault"))) func cannotReachWhatIsNotMapped() throws {
     let info = try #require(Discovery.functions().first { $0.isBoundToVFIO })
     let function = try VFIOFunction(at: info.address)
@@ -63,7 +63,8 @@ private func isAskedFor(_ name: String) -> Bool {
     #expect(!device.errors.isEmpty)
   }
 
-  /// A user without rights learns what to ask for, and with it opens the controller.
+  /// The error tells a user without rights what permission is missing; with it the user can open the
+  /// controller.
   @Test(.enabled(if: isAskedFor("user"))) func isOpenedByAUserWhoMayToo() throws {
     let info = try #require(Discovery.functions().first { $0.isBoundToVFIO })
     let node = "/dev/vfio/\(try #require(info.group))"
@@ -99,8 +100,7 @@ private func isAskedFor(_ name: String) -> Bool {
     #expect(setrlimit(__rlimit_resource_t(__RLIMIT_MEMLOCK.rawValue), &limit) == 0)
   }
 
-  /// Commands that are under way when the operator takes the controller out: each ends, and nothing is waited
-  /// for without end.
+  /// Commands in flight when the operator removes the controller: each ends, and no wait is unbounded.
   @Test(.enabled(if: isAskedFor("pulled"))) func endsCommandsOfAControllerThatIsPulled() throws {
     let info = try #require(Discovery.functions().first { $0.isBoundToVFIO })
     let controller = try Controller.open(try VFIOFunction(at: info.address))

@@ -5,7 +5,7 @@ import PCIHost
 import Testing
 @testable import VFIO
 
-/// The controller to try things with, where there is one bound to vfio-pci, as in the guest.
+/// The controller under test, where one is bound to vfio-pci, as in the guest.
 private let controller = Discovery.functions().first { $0.isBoundToVFIO }
 
 @Suite(.serialized, .enabled(if: controller != nil)) struct VFIOFunctionTests {
@@ -31,7 +31,7 @@ private let controller = Discovery.functions().first { $0.isBoundToVFIO }
     #expect(function.readConfiguration(at: 4, width: 2) & 4 == 0)
   }
 
-  @Test func isToldOfErrorsOfTheBus() throws {
+  @Test func isNotifiedOfBusErrors() throws {
     let function = try open()
     let descriptor = try #require(function.errorDescriptor)
     var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
@@ -59,7 +59,7 @@ private let controller = Discovery.functions().first { $0.isBoundToVFIO }
     let unmapped = try function.openBAR(0, mapped: false)
     #expect(unmapped.load64(at: 0) == registers.load64(at: 0))
     #expect(unmapped.load32(at: 8) == registers.load32(at: 8))
-    // The interrupt mask: set through the one, seen through the other.
+    // The interrupt mask: set through one window, read through the other.
     unmapped.store32(1, at: 0x0c)
     #expect(registers.load32(at: 0x0c) & 1 == 1)
     registers.store32(1, at: 0x10)

@@ -12,9 +12,9 @@ import Testing
 import VFIOUserServer
 @testable import VFIOUser
 
-/// The driver at a server, its memory and doorbells shared, or by messages alone; and at a server that is not
-/// ours, where `VARVE_VFIO_USER` names its socket. That one's namespace 1 is overwritten; it has to be as
-/// large as ours.
+/// The driver at a server, with shared memory and doorbells, or by messages alone; and at an external server,
+/// where `VARVE_VFIO_USER` names its socket. The external server's namespace 1 is overwritten; it has to be
+/// as large as that of these tests.
 @Suite(.serialized, .oneAtATime) struct DriverTests {
   enum Way: CaseIterable {
     /// Doorbells in shared memory.
@@ -23,11 +23,11 @@ import VFIOUserServer
     case clientByMessage
     /// The server offers nothing to map.
     case serverByMessage
-    /// Nor does it, but the doorbells have shadows in memory, and few messages are needed.
+    /// Nothing to map either, but shadow doorbells, so that few messages are needed.
     case serverByShadow
-    /// Neither doorbells nor memory are shared: every byte goes through the socket.
+    /// Neither doorbells nor memory are shared: every byte is sent through the socket.
     case allByMessage
-    /// Another server, as it likes.
+    /// An external server.
     case external
 
     static let socket = ProcessInfo.processInfo.environment["VARVE_VFIO_USER"]
@@ -46,13 +46,13 @@ import VFIOUserServer
     return try NamespaceDevice(controller: controller, namespace: 1, arenaFrames: 256)
   }
 
-  /// A server for `way`; nil where there is one already.
+  /// A server for `way`; nil for the external one.
   private func serve(
     _ way: Way, _ configure: (inout EmulatedController.Configuration) -> Void = { _ in }
   ) throws -> RunningServer? {
     guard way != .external else { return nil }
     return try RunningServer(way.options) {
-      // Shadows that the controller would have to ask for are refused.
+      // Shadow doorbells in remote memory are refused.
       $0.shadowDoorbells = [.serverByShadow, .allByMessage].contains(way)
       configure(&$0)
     }
@@ -135,8 +135,8 @@ import VFIOUserServer
     #expect(done.map(\.tag) == [9] && done.map(\.errno) == [0])
   }
 
-  /// What the image cannot do at once ends in a thread of the server, and is told of all the same.
-  @Test func endsWhatAThreadWorksOn() throws {
+  /// I/O that would block is done by a worker thread of the server, and completes with an interrupt too.
+  @Test func completesTheWorkOfAThread() throws {
     let path = RunningServer.freshPath() + ".img"
     close(Glibc.open(path, O_CREAT | O_RDWR, 0o600))
     #expect(truncate(path, 64 << 20) == 0)
@@ -163,7 +163,7 @@ import VFIOUserServer
       offset = Int(function.readConfiguration(at: offset + 1, width: 1))
     }
     #expect(found == [0x01, 0x10, 0x11])
-    // The sizes of BAR 0 and BAR 4, asked for as firmware does.
+    // The sizes of BAR 0 and BAR 4, probed as firmware does.
     for (register, bar) in [(0x10, 0), (0x20, 4)] {
       function.writeConfiguration(.max, at: register, width: 4)
       let mask = function.readConfiguration(at: register, width: 4) & ~0xf
@@ -173,7 +173,7 @@ import VFIOUserServer
     #expect(function.readConfiguration(at: 4096, width: 1) == .max)
   }
 
-  /// A second client is told that somebody else is served; once that has left it is served itself.
+  /// A second client gets the error that another client is served; once that has disconnected it is served.
   @Test func servesOneClientAtATime() throws {
     let server = try RunningServer()
     let first = try VFIOUserFunction(socket: server.path)

@@ -9,7 +9,7 @@ import Testing
 @testable import VFIOUser
 @testable import VFIOUserServer
 
-/// Either side leaving in the middle.
+/// Either side disconnecting in the middle.
 @Suite(.serialized, .oneAtATime) struct EndTests {
   private func open(_ path: String) throws -> NamespaceDevice {
     var options = ControllerOptions()
@@ -18,7 +18,7 @@ import Testing
     return try NamespaceDevice(controller: controller, namespace: 1, arenaFrames: 64)
   }
 
-  /// Commands that are under way when the server goes all end with ENODEV, and so do later ones.
+  /// Commands in flight when the server ends all end with ENODEV, and so do later ones.
   @Test(arguments: [true, false]) func everythingEndsWithTheServer(isMapped: Bool) throws {
     let server = try RunningServer(isMapped ? ServerOptions() : RunningServer.withoutMapping) {
       $0.latency = 60_000_000_000
@@ -53,7 +53,7 @@ import Testing
     } catch { return error.errno }
   }
 
-  @Test func sayWhatIsMissing() throws {
+  @Test func errorsNameWhatIsMissing() throws {
     let path = RunningServer.freshPath()
     let missing = #expect(throws: FunctionError.self) { try VFIOUserFunction(socket: path) }
     #expect(missing?.errno == ENOENT && missing?.remedy.contains("varve serve") == true)
@@ -64,7 +64,7 @@ import Testing
     close(Glibc.open(path, O_CREAT | O_RDWR, 0o600))
     defer { unlink(path) }
     #expect(throws: FunctionError.self) { try VFIOUserFunction(socket: path) }
-    // A server does not take the place of something else either.
+    // A server does not replace another kind of file either.
     let exists = #expect(throws: FunctionError.self) {
       try Server(try Self.controller(), socket: path)
     }
@@ -98,9 +98,9 @@ import Testing
     withExtendedLifetime(server) {}
   }
 
-  /// The file mode creation mask is the whole process's: what other threads make at that time has the mode
-  /// they ask for.
-  @Test func leavesTheMaskOfOtherThreadsAlone() async throws {
+  /// The file mode creation mask is shared by the whole process: files that other threads make at that time
+  /// must have the mode they ask for.
+  @Test func doesNotChangeTheMaskOfOtherThreads() async throws {
     let path = "/tmp/varve-mask-\(getpid())"
     let modes = Task.detached {
       Set(
@@ -116,7 +116,7 @@ import Testing
     #expect(await modes.value == [0o700])
   }
 
-  /// A client that dies with commands under way leaves nothing behind for the next one.
+  /// A client that dies with commands in flight leaves no state for the next one.
   @Test func theNextClientFindsTheFunctionAsNew() throws {
     let server = try RunningServer()
     do {

@@ -6,16 +6,16 @@ import VFIOUserServer
 
 @testable import VFIOUser
 
-/// Clients that mean no good, or are mistaken: each request is refused, or the client sent away, and the
-/// server serves the next one.
+/// Hostile or faulty clients: each request is refused, or the client disconnected, and the server serves the
+/// next one.
 @Suite(.serialized, .oneAtATime) struct HostileClientTests {
-  /// Whether the server still does its work.
+  /// Whether the server still serves a client.
   private func isWell(_ server: RunningServer) -> Bool {
     guard let peer = try? server.connect() else { return false }
     return (try? peer.refusal(.deviceInfo, DeviceInfo().encoded)) == 0
   }
 
-  @Test func messagesOfNoSenseAreRefused() throws {
+  @Test func invalidMessagesAreRefused() throws {
     let server = try RunningServer()
     let peer = try server.connect()
     let bar0 = { RegionAccessMessage(offset: $0, region: 0, count: $1).encoded }
@@ -52,7 +52,7 @@ import VFIOUserServer
     for number: UInt16 in [0, 14, 15, 16, .max] {
       #expect(try peer.ask(number: number).header.flags.contains(.error))
     }
-    // And yet it is served.
+    // The client is still served.
     #expect(try peer.refusal(.deviceInfo, DeviceInfo().encoded) == 0)
   }
 
@@ -76,7 +76,7 @@ import VFIOUserServer
     let unmap = DMAUnmap(address: 0x10000, length: 0x4000).encoded
     #expect(try peer.refusal(.dmaUnmap, unmap, descriptors: [memory]) == 0, "as SPDK's client does")
     #expect(try map(0x12000, 0x4000, 0) == 0, "nothing is left of the former mapping")
-    // Something that cannot be mapped, and too many descriptors.
+    // A file that cannot be mapped, and too many descriptors.
     let eventfd = cm_eventfd()
     defer { close(eventfd) }
     let payload = DMAMap(offset: 0, address: 0, length: 4096).encoded
@@ -85,7 +85,7 @@ import VFIOUserServer
     #expect(try peer.refusal(.reset, descriptors: [memory]) == EINVAL)
   }
 
-  /// An interrupt is an eventfd and nothing else: writing to a pipe that nobody reads would end the server.
+  /// Only eventfds are accepted as interrupts: writing to a pipe without a reader would end the server.
   @Test func interruptsAreEventfds() throws {
     let server = try RunningServer()
     let peer = try server.connect()
@@ -102,7 +102,7 @@ import VFIOUserServer
     #expect(try peer.refusal(.setInterrupts, connect.encoded) == 0, "none turns it off")
   }
 
-  /// More stretches of memory than are followed.
+  /// More memory mappings than are allowed.
   @Test func memoryIsLimitedInNumber() throws {
     let server = try RunningServer()
     let peer = try server.connect()
@@ -121,7 +121,7 @@ import VFIOUserServer
         .dmaMap, DMAMap(offset: 0, address: 0, length: 4096).encoded, descriptors: [memory]) == 0)
   }
 
-  /// What comes before the version is the end.
+  /// A request before the version ends the connection.
   @Test func theVersionComesFirst() throws {
     let server = try RunningServer()
     let hasty = try server.connect(agrees: false)
@@ -159,7 +159,7 @@ import VFIOUserServer
     #expect(isWell(server))
   }
 
-  /// A message that comes a byte at a time is one message.
+  /// A message that is sent byte by byte is one message.
   @Test func messagesInPiecesAreTaken() throws {
     let server = try RunningServer()
     let peer = try server.connect()
@@ -173,8 +173,8 @@ import VFIOUserServer
     #expect(try peer.next()?.header.identifier == 5)
   }
 
-  /// Memory cut short under the server, and queues in it.
-  @Test func memoryThatShrinksHarmsNobody() throws {
+  /// Memory truncated while the server uses it, and queues in it.
+  @Test func truncatedMemoryDoesNotHarmTheServer() throws {
     let server = try RunningServer()
     let peer = try server.connect()
     let memory = cm_memfd("test")
@@ -203,8 +203,8 @@ import VFIOUserServer
     #expect(try peer.refusal(.regionWrite, message.encoded) == 0)
   }
 
-  /// A client that does not answer when asked for its memory loses the connection, not the server its life.
-  @Test func aClientThatHidesItsMemoryIsGivenUp() throws {
+  /// A client that does not answer memory accesses is disconnected, and the server continues.
+  @Test func aClientThatDoesNotAnswerMemoryAccessesIsDisconnected() throws {
     let server = try RunningServer()
     do {
       let peer = try server.connect()
@@ -218,14 +218,14 @@ import VFIOUserServer
       try peer.socket.send(identifier: 9, command: 10, payload: doorbell.encoded)
       let question = try #require(try peer.next())
       #expect(question.header.command == MessageCommand.dmaRead.rawValue && question.header.flags.isRequest)
-      // An answer to something else.
+      // A reply to another request.
       try peer.socket.send(identifier: 12345, command: 11, flags: .reply)
       #expect(peer.isClosed())
     }
     #expect(isWell(server))
   }
 
-  /// Random messages, none of which may hurt.
+  /// Random messages, none of which may harm the server.
   @Test func survivesRandomMessages() throws {
     let server = try RunningServer()
     var random = SplitMix(seed: 11)
@@ -235,8 +235,7 @@ import VFIOUserServer
         var payload = random.bytes(Int(random.next() % 48))
         for index in payload.indices where random.next() % 3 > 0 { payload[index] = 0 }
         if payload.count >= 4 { payload[0] = UInt8(payload.count) }
-        // DMA in memory that would have to be asked for makes the server wait for answers; it is tested
-        // above.
+        // DMA in remote memory makes the server wait for replies; it is tested above.
         var command = UInt16(random.next() % 16)
         if command == MessageCommand.dmaMap.rawValue { command = MessageCommand.dmaUnmap.rawValue }
         let flags = MessageHeader.Flags(rawValue: random.next() % 8 == 0 ? UInt32(random.next() % 64) : 0x10)

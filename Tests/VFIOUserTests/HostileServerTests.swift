@@ -6,12 +6,13 @@ import Testing
 
 @testable import VFIOUser
 
-/// Servers that answer wrongly: the client says so, and every later access is that of a device which is gone.
+/// Servers that answer wrongly: the client fails with an error, and every later access is as to a device that
+/// is gone.
 @Suite(.serialized, .oneAtATime) struct HostileServerTests {
   /// What a server does with a request; nil for an ordinary answer.
   typealias Script = @Sendable (Message, MessageSocket) throws -> Bool
 
-  /// Serves one client by a script, and as a function without anything otherwise.
+  /// Serves one client by a script, and otherwise as a function without regions and interrupts.
   func serve(_ script: @escaping Script) -> String {
     let path = RunningServer.freshPath()
     let listener = SocketAddress.makeSocket()
@@ -78,7 +79,7 @@ import Testing
     #expect(error?.problem.contains(path) == true && error?.remedy.isEmpty == false)
   }
 
-  /// Once CSTS is read, things go wrong.
+  /// The faults begin when CSTS is read.
   @Test(arguments: ["identifier", "command", "size", "truncated", "close", "short", "error", "unasked"])
   func wrongAnswersReadAsADeviceThatIsGone(kind: String) throws {
     let path = serve { [self] request, socket in
@@ -118,8 +119,8 @@ import Testing
     function.close()
   }
 
-  /// A server that asks for memory gets what is mapped, and nothing else.
-  @Test func answersForItsMemoryOnly() throws {
+  /// A server that requests memory gets mapped memory and nothing else.
+  @Test func answersOnlyForItsMemory() throws {
     let results = Results()
     let path = serve { request, socket in
       guard request.header.command == MessageCommand.dmaMap.rawValue,
@@ -149,7 +150,7 @@ import Testing
     #expect(Array(UnsafeRawBufferPointer(start: arena.base + 16, count: 4)) == [9, 8, 7, 6])
   }
 
-  /// Descriptors that nobody asked for are closed.
+  /// Unexpected descriptors are closed.
   @Test func strayDescriptorsAreClosed() throws {
     let pipe = UnsafeMutablePointer<Int32>.allocate(capacity: 2)
     defer { pipe.deallocate() }
@@ -165,14 +166,14 @@ import Testing
     }
     let function = try VFIOUserFunction(socket: path)
     defer { function.close() }
-    // The end of the pipe shows that nobody holds the other side.
+    // The end of the pipe shows that its other side is closed everywhere.
     var entry = pollfd(fd: reader, events: Int16(POLLIN), revents: 0)
     #expect(poll(&entry, 1, 5_000) == 1 && entry.revents & Int16(POLLHUP) != 0)
     close(reader)
   }
 }
 
-/// What a server's thread has found.
+/// The results of a server's thread.
 private final class Results: @unchecked Sendable {
   private let lock = NSLock()
   private var values: [[UInt8]?] = []

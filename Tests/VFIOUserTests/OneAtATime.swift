@@ -1,8 +1,8 @@
 import Testing
 
-/// Has no other test of a suite with this trait run beside one. How many files wait to be closed is counted
-/// for the process, and when there are too many of them it takes no descriptors, from whatever peer: the test
-/// of that would make others fail.
+/// Runs tests of suites with this trait one at a time. The number of blocked closes is counted for the whole
+/// process, and at the limit it accepts no descriptors from any peer: the test of that would make others
+/// fail.
 struct OneAtATime: SuiteTrait, TestTrait, TestScoping {
   private actor Turn {
     private var isTaken = false

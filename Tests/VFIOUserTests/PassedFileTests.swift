@@ -7,8 +7,7 @@ import VFIOUserServer
 
 @testable import VFIOUser
 
-/// Files that the other side passes: only those are mapped that are memory, and the others are not so much as
-/// looked at.
+/// Files that the peer passes: only memory is mapped, and other files are not accessed at all.
 @Suite(.serialized, .oneAtATime) struct PassedFileTests {
   private func onDisk() -> Int32 {
     let path = RunningServer.freshPath() + ".memory"
@@ -23,7 +22,7 @@ import VFIOUserServer
       .dmaMap, DMAMap(offset: 0, address: 0x10000, length: 1 << 16).encoded, descriptors: [descriptor])
   }
 
-  @Test func memoryIsToldFromFiles() throws {
+  @Test func memoryIsDistinguishedFromFiles() throws {
     let shared = open("/dev/shm/varve-test-\(getpid())", O_CREAT | O_RDWR, 0o600)
     unlink("/dev/shm/varve-test-\(getpid())")
     let memory = [cm_memfd("test"), cm_memfd_huge("test"), shared]
@@ -46,7 +45,7 @@ import VFIOUserServer
     #expect(try map(peer, memory) == 0)
   }
 
-  /// What is refused is closed: a pipe shows that nobody holds its other end.
+  /// Refused descriptors are closed: a pipe shows that its other end is closed everywhere.
   @Test func whatIsRefusedIsClosed() throws {
     let server = try RunningServer()
     let peer = try server.connect()
@@ -64,7 +63,7 @@ import VFIOUserServer
 
   enum Use: CaseIterable { case memory, interrupt, stray }
 
-  /// A file whose filesystem does not answer is refused like any other, and the server goes on.
+  /// A file whose filesystem does not respond is refused like any other, and the server continues.
   @Test(.enabled(if: StuckFile.isAvailable), arguments: Use.allCases)
   func aFileThatIsStuckKeepsNobody(use: Use) throws {
     let stuck = try StuckFile()
@@ -88,8 +87,8 @@ import VFIOUserServer
     #expect(cm_monotonic_ns() - started < 2_000_000_000)
   }
 
-  /// Whoever passes more and more of them is sent away at last, and they do not use the process's descriptors
-  /// up.
+  /// A client that passes more and more of them is disconnected in the end, and they do not exhaust the
+  /// process's descriptors.
   @Test(.enabled(if: StuckFile.isAvailable)) func filesThatAreStuckAreLimitedInNumber() throws {
     let stuck = try StuckFile()
     defer { stuck.release() }
@@ -105,8 +104,8 @@ import VFIOUserServer
     #expect(try server.connect().refusal(.deviceInfo, DeviceInfo().encoded) == 0)
   }
 
-  /// A server's BAR in a file on a disk, as SPDK has it where its folder is on one, or on a filesystem that
-  /// is stuck.
+  /// A server's BAR in a file on a disk, as SPDK's where its folder is on one, or on a filesystem that does
+  /// not respond.
   @Test(arguments: [false, true]) func aBARThatIsNoMemoryIsReachedByMessages(isStuck: Bool) throws {
     guard !isStuck || StuckFile.isAvailable else { return }
     let stuck = isStuck ? try StuckFile() : nil

@@ -7,10 +7,10 @@ import VFIOUserServer
 
 @testable import VFIOUser
 
-/// Peers that send or take a byte now and then: a message has its time as a whole, and such a peer keeps the
-/// other side neither from others nor from its end.
+/// Peers that send or receive a byte now and then: the time limit is for the whole message, and such a peer
+/// prevents the other side neither from serving others nor from ending.
 @Suite(.serialized, .oneAtATime) struct PatienceTests {
-  /// Between two bytes: far less than the limits, and far more often than they would have to be (us).
+  /// The pause between two bytes, far shorter than the time limits (us).
   private static let pause: UInt32 = 20_000
   private static let patience: UInt64 = 300_000_000
 
@@ -20,7 +20,7 @@ import VFIOUserServer
     return try RunningServer(options)
   }
 
-  /// Sends bytes one by one, the descriptors with each of them, for as long as the other end takes them.
+  /// Sends bytes one by one, the descriptors with each of them, as long as the peer receives them.
   private func drip(_ bytes: [UInt8], _ descriptors: [Int32] = [], to peer: RawPeer) {
     let descriptor = dup(peer.socket.descriptor)
     Thread.detachNewThread {
@@ -61,7 +61,7 @@ import VFIOUserServer
 
   enum Way: CaseIterable { case silence, version, header, body, descriptors }
 
-  /// Begins something with the server that never comes to an end.
+  /// Begins an exchange with the server that never ends.
   private func begin(_ way: Way, _ server: RunningServer) throws -> RawPeer {
     let peer = try server.connect(agrees: way == .header || way == .body || way == .descriptors)
     let long = Self.message(.regionWrite, [UInt8](repeating: 0, count: 1 << 16))
@@ -92,7 +92,7 @@ import VFIOUserServer
     withExtendedLifetime(peer) {}
   }
 
-  /// A client has as long as it likes between two messages.
+  /// A client may be idle without limit between two messages.
   @Test func anIdleClientStays() throws {
     let server = try serve(patience: 50_000_000)
     let peer = try server.connect()
@@ -100,7 +100,7 @@ import VFIOUserServer
     #expect(try peer.refusal(.deviceInfo, DeviceInfo().encoded) == 0)
   }
 
-  /// Asks for more than the socket holds, and takes of it a byte at a time, or nothing.
+  /// Requests more than the socket's buffer holds, and receives single bytes of it, or nothing.
   private func takeSlowly(_ bytes: Int, _ server: RunningServer) throws -> RawPeer {
     let peer = try server.connect()
     let descriptor = dup(peer.socket.descriptor)
@@ -133,7 +133,7 @@ import VFIOUserServer
     withExtendedLifetime(peer) {}
   }
 
-  /// Has the server fetch a command from memory that it has to ask for, and answers a byte at a time.
+  /// Has the server fetch a command from remote memory, and answers byte by byte.
   private func giveMemorySlowly(_ server: RunningServer) throws -> RawPeer {
     let peer = try server.connect()
     func write(_ region: UInt32, _ offset: UInt64, _ data: [UInt8]) throws {
@@ -154,14 +154,14 @@ import VFIOUserServer
     return peer
   }
 
-  @Test func memoryThatIsAskedForHasItsTimeAsAWhole() throws {
+  @Test func aMemoryAccessHasItsTimeAsAWhole() throws {
     let server = try serve()
     let peer = try giveMemorySlowly(server)
     #expect(servesTheNext(server))
     withExtendedLifetime(peer) {}
   }
 
-  @Test func theServerEndsWhileItAsksForMemory() throws {
+  @Test func theServerEndsDuringAMemoryAccess() throws {
     let server = try serve(patience: 60_000_000_000)
     let peer = try giveMemorySlowly(server)
     #expect(seconds { server.stop() } < 1)
@@ -170,8 +170,7 @@ import VFIOUserServer
 
   // MARK: The client
 
-  /// A server that answers as `HostileServerTests` has it until `command`, whose reply comes a byte at a
-  /// time.
+  /// A server that answers as in `HostileServerTests` until `command`, whose reply it sends byte by byte.
   private func dripping(_ command: MessageCommand) -> String {
     HostileServerTests().serve { request, socket in
       guard request.header.command == command.rawValue else { return false }
@@ -197,8 +196,8 @@ import VFIOUserServer
     #expect(taken < 2)
   }
 
-  /// The server takes a byte now and then of doorbells that want no reply.
-  @Test func theServerHasItsTimeToTakeAMessage() throws {
+  /// The server receives single bytes now and then of doorbell messages without a reply.
+  @Test func theServerHasATimeLimitToReceiveAMessage() throws {
     let path = HostileServerTests().serve { request, socket in
       guard request.header.command == MessageCommand.regionWrite.rawValue,
         RegionAccessMessage(decoding: request.payload)?.region == Region.bar0

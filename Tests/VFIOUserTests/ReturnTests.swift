@@ -11,7 +11,7 @@ import VFIOUserServer
 
 @testable import VFIOUser
 
-/// A server that ends and is started again while it is used.
+/// A server that ends and is restarted while it is used.
 @Suite(.serialized, .oneAtATime) struct ReturnTests {
   private let path = RunningServer.freshPath()
   private let image = RunningServer.freshPath() + ".img"
@@ -22,7 +22,7 @@ import VFIOUserServer
   ) throws -> RunningServer {
     close(Glibc.open(image, O_CREAT | O_RDWR, 0o600))
     truncate(image, RunningServer.blocks * 4096)
-    // The thread of a former server may have to let go of its socket yet.
+    // The thread of a former server may not have closed its socket yet.
     let limit = cm_monotonic_ns() + 10_000_000_000
     while access(path, F_OK) == 0, cm_monotonic_ns() < limit { usleep(1000) }
     return try RunningServer(options, at: path) {
@@ -52,7 +52,7 @@ import VFIOUserServer
   }
 
   @Test(
-    "Work goes on at a server that is started again",
+    "Work continues at a restarted server",
     arguments: [(true, true), (false, true), (false, false)])
   func goesOn(sharesDoorbells: Bool, sharesMemory: Bool) throws {
     defer { unlink(image) }
@@ -85,7 +85,7 @@ import VFIOUserServer
     server?.stop()
   }
 
-  @Test("A server that lost what was flushed is found out, and written to no more", arguments: [false, true])
+  @Test("A server that lost flushed data is detected, and not written to any more", arguments: [false, true])
   func empty(isForced: Bool) throws {
     defer { unlink(image) }
     var server: RunningServer? = try serve()
@@ -121,7 +121,7 @@ import VFIOUserServer
     again.stop()
   }
 
-  @Test("A server that does not come back is waited for no longer than was asked")
+  @Test("A server that does not come back is waited for no longer than the timeout")
   func never() throws {
     defer { unlink(image) }
     var server: RunningServer? = try serve()
@@ -135,7 +135,7 @@ import VFIOUserServer
     device.device.close()
   }
 
-  @Test("A process that still has the memory makes no way for another")
+  @Test("Memory is not shared with a new server while the former process has it")
   func stillThere() throws {
     let server = try RunningServer()
     let descriptor = SocketAddress.makeSocket()

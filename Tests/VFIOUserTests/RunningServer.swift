@@ -44,8 +44,8 @@ final class RunningServer: @unchecked Sendable {
 
   deinit { stop() }
 
-  /// Where the sockets of this process lie. It goes when the process ends, with what servers that still run
-  /// have there.
+  /// The folder of this process's sockets. It is removed when the process ends, with the sockets of servers
+  /// that still run.
   private static let folder: String = {
     let folder = "\(NSTemporaryDirectory())varve-sockets-\(getpid())"
     try? FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
@@ -64,7 +64,7 @@ final class RunningServer: @unchecked Sendable {
     return options
   }
 
-  /// A connection that speaks for itself.
+  /// A raw connection.
   func connect(agrees: Bool = true) throws -> RawPeer {
     let descriptor = SocketAddress.makeSocket()
     guard SocketAddress(path)?.connect(descriptor) == 0 else { throw POSIXError(.ECONNREFUSED) }

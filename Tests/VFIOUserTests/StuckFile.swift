@@ -5,9 +5,8 @@ import PCI
 
 @testable import VFIOUser
 
-/// A file on a FUSE filesystem whose server answers no more than it takes to open the file: whoever asks for
-/// anything else waits, in a sleep that no signal ends, until `release`, or for ten seconds, so that a test
-/// which fails ends too.
+/// A file on a FUSE filesystem whose server answers only what is needed to open the file: any other call
+/// blocks, uninterruptibly, until `release`, or for ten seconds, so that a failing test ends too.
 final class StuckFile: @unchecked Sendable {
   let descriptor: Int32
   private let path: String
@@ -31,8 +30,8 @@ final class StuckFile: @unchecked Sendable {
     guard descriptor >= 0 else { throw POSIXError(.EIO) }
   }
 
-  /// What waits for the file gets an error. Returns when no process waits for such files that keeps others
-  /// from passing descriptors, or after ten seconds.
+  /// Fails all calls that wait for the file. Returns when the limit of blocked closes is no longer reached,
+  /// or after ten seconds.
   func release() {
     _ = umount2(path, Int32(MNT_FORCE))
     close(descriptor)
@@ -43,7 +42,7 @@ final class StuckFile: @unchecked Sendable {
     while PassedFile.isFull, deadline.nanoseconds > 0 { usleep(1000) }
   }
 
-  /// The kernel's first question is answered, as is what concerns opening; all else is read and left.
+  /// Answers INIT and the requests of an open; all others are read and not answered.
   private static func answer(_ device: Int32) {
     let (initialize, open): (UInt32, UInt32) = (26, 14)
     var request = [UInt8](repeating: 0, count: 1 << 17)

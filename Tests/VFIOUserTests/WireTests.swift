@@ -4,7 +4,7 @@ import Testing
 @testable import VFIOUser
 
 @Suite struct WireTests {
-  @Test func headersSurvive() throws {
+  @Test func headersReadBack() throws {
     var random = SplitMix(seed: 1)
     for _ in 0..<1000 {
       let header = MessageHeader(
@@ -28,7 +28,7 @@ import Testing
     #expect(writer.bytes == [2, 1, 9, 0, 0x20, 0, 0, 0, 0x21, 0, 0, 0, 22, 0, 0, 0])
   }
 
-  @Test func payloadsSurvive() {
+  @Test func payloadsReadBack() {
     var random = SplitMix(seed: 2)
     for _ in 0..<300 {
       let (a, b, c) = (random.next(), random.next(), random.next())
@@ -56,12 +56,12 @@ import Testing
     #expect(Payload(decoding: payload.encoded) == payload)
   }
 
-  /// Whatever the bytes are, decoding them gives a value or nil.
+  /// Decoding any bytes gives a value or nil.
   @Test func anyBytesAreDecodedOrRefused() {
     var random = SplitMix(seed: 3)
     for _ in 0..<5000 {
       var bytes = random.bytes(Int(random.next() % 120))
-      // Near misses are the more telling ones.
+      // Nearly valid messages test more.
       if bytes.count > 16, random.next() & 1 == 0 {
         for index in 0..<16 where index % 4 > 0 { bytes[index] = 0 }
       }
@@ -77,7 +77,7 @@ import Testing
     }
   }
 
-  /// A chain of capabilities that leads to itself ends.
+  /// A chain of capabilities with a loop ends.
   @Test func capabilityChainsWithLoopsAreRefused() {
     var bytes = RegionInfo(index: 0, areas: [.init(offset: 4096, length: 4096)]).encoded
     // An unknown capability that names itself as the next one.

@@ -71,7 +71,7 @@ extension ControllerModel {
     let identifiers =
       entry.namespace == SubmissionEntry.allNamespaces
       ? Array(namespaces.identifiers) : [entry.namespace]
-    // Metadata lies in a buffer of its own, and protection information in its last bytes.
+    // Metadata is in a separate buffer, with protection information in its last bytes.
     guard entry.secureErase <= 2 else { return .refused(.invalidField) }
     for identifier in identifiers {
       guard let namespace = namespaces[identifier] else { return .refused(.invalidNamespaceOrFormat) }

@@ -101,7 +101,7 @@ extension ControllerModel {
   /// Whether completion queues may use an interrupt vector.
   func hasVector(_ vector: UInt32) -> Bool { vector < (interrupts.isEnabled ? interrupts.vectors : 1) }
 
-  /// Number of Queues: grants what is asked for, up to what there is.
+  /// Number of Queues: grants the requested number, up to the configured one.
   private mutating func setQueueCounts(_ asked: QueueCounts) -> Outcome {
     guard asked.submission <= 65_535, asked.completion <= 65_535 else { return .refused(.invalidField) }
     guard !queues.hasMadeQueues else { return .refused(.commandSequenceError) }

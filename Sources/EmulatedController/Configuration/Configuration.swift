@@ -65,7 +65,7 @@ extension EmulatedController {
   public struct Namespace: Sendable {
     /// What holds its blocks.
     public enum Medium: Sendable {
-      /// Memory of this many bytes, zeros at first, gone with the controller.
+      /// Memory of this many bytes, zeros at first, freed with the controller.
       case memory(bytes: Int)
       /// Memory that holds the contents of a sparse image at first.
       case contents(SparseImage)

@@ -54,7 +54,7 @@ extension SubmissionEntry {
   ///   - list: the address of the descriptor list, a multiple of 16.
   ///   - count: the descriptors in it.
   ///   - isReturned: whether the controller has had the same memory before and its contents are as it left
-  ///   them (MR).
+  ///     them (MR).
   public init(enableHostMemory pages: UInt32, list: UInt64, count: UInt32, isReturned: Bool) {
     self.init(setFeature: .hostMemoryBuffer, value: isReturned ? 3 : 1)
     cdw12 = pages

@@ -41,7 +41,7 @@ public final class VFIOUserFunction: PCIFunction {
   /// - Parameters:
   ///   - path: the socket's path.
   ///   - mapsRegions: whether regions are mapped where the server offers it; otherwise every access to them
-  ///   is a message.
+  ///     is a message.
   ///   - sharesMemory: whether the server can map the memory; otherwise it requests every byte.
   ///   - patience: how long the server may take for an exchange, from the request's first byte to the reply's
   ///     last (ns). A reset may have to wait for a disk.

@@ -42,7 +42,7 @@ public final class MessageSocket {
   /// - Parameters:
   ///   - patience: how long the peer may take to send or to receive a message (ns).
   ///   - interruption: a descriptor, owned by the caller, that ends every wait once it is readable; -1 for
-  ///   none.
+  ///     none.
   public init(
     owning descriptor: Int32, sizeLimit: UInt32 = (1 << 20) + 4096, descriptorLimit: Int = 253,
     patience: UInt64 = 30_000_000_000, interruption: Int32 = -1

@@ -34,8 +34,8 @@ public enum PassedFile {
     processes.removeAll { cm_has_ended($0) != 0 }
   }
 
-  /// Closes files without blocking: those that are neither memory nor eventfds are closed by a helper
-  /// process, which may outlive this one. They stay open where no process can be made.
+  /// Closes files without blocking: those that are neither memory nor eventfds are closed by a child process,
+  /// which may outlive this one. They stay open where no process can be made.
   static func close(_ descriptors: [Int32]) {
     var others: [Int32] = []
     for descriptor in descriptors {
