@@ -111,7 +111,7 @@ public final class FileSystem: FileService {
     event.begin()
     operations.begin(slot)
     operations.runRunnable()
-    event.end()
+    endEvent()
   }
 
   public func complete(tag: UInt64, errno: Int32) {
@@ -130,7 +130,12 @@ public final class FileSystem: FileService {
     case .unknown: break
     }
     operations.runRunnable()
+    endEvent()
+  }
+
+  private func endEvent() {
     event.end()
+    errors.endEvent()
   }
 
   /// The read of a block into the cache has ended, with or without an error: a good block is handed to its
@@ -171,7 +176,7 @@ public final class FileSystem: FileService {
       if condition.isStopping { condition.setStopped(isQuiet) }
       return condition.failure == nil && !condition.isStopping ? advanceMount() : .max
     }
-    defer { event.end() }
+    defer { endEvent() }
     waiting.wakeIfAsked()
     waiting.continueRequests()
     if !isJobsTurn { operations.runRunnable() }

@@ -31,6 +31,9 @@ final class Errors {
     let inode: UInt64
   }
 
+  /// What was found to contradict in the current event.
+  private var contradicted: String?
+
   init(cache: Cache, event: Event, effects: Effects, condition: Condition, volume: Volume) {
     self.cache = cache
     self.event = event
@@ -76,8 +79,20 @@ final class Errors {
 
   /// Ends writing because a count or state in memory contradicts another, so that the wrong value never
   /// reaches the device.
+  ///
+  /// Writing ends with the event: the code that found it may be in the midst of a change.
   @inline(never)
-  func contradiction(_ what: String) { fail("\(what) in memory is wrong; unmount, and run fsck.varve") }
+  func contradiction(_ what: String) { contradicted = contradicted ?? what }
+
+  /// The event is over: ends writing where a contradiction was found in it.
+  @inline(__always)
+  func endEvent() { if contradicted != nil { failForContradiction() } }
+
+  private func failForContradiction() {
+    guard let what = contradicted else { return }
+    contradicted = nil
+    fail("\(what) in memory is wrong; unmount, and run fsck.varve")
+  }
 
   /// Reports a message; one about an inode waits until its path has been found.
   private func tell(_ text: String, inode: UInt64) {

@@ -379,7 +379,7 @@ final class NodeStore {
       table.setRoot(address: place.address, checksum: place.checksum)
     }
     segments.moveAtCut(from: old, to: place.address)
-    if old == 0 { newTableBlocks -= 1 }
+    if old == 0 { countWrittenTableBlock() }
     guard key.level == height - 1 else { return }
     if isInodes {
       inodesAtCut.address = place.address
@@ -416,7 +416,16 @@ final class NodeStore {
   /// decides, not the mark in the leaf, which a device may have changed in memory.
   func forgetMark(_ leaf: Page) {
     guard cache.removeMark(cache.frame(of: leaf)) else { return }
+    guard newNodes > 0 else { return errors.contradiction("the number of nodes without an address") }
     newNodes -= 1
+  }
+
+  /// A table block got its first address.
+  private func countWrittenTableBlock() {
+    guard newTableBlocks > 0 else {
+      return errors.contradiction("the number of table blocks without an address")
+    }
+    newTableBlocks -= 1
   }
 
   /// Counts a new node, which has a number but no address yet.

@@ -75,6 +75,8 @@ public final class ChangedPagesProof {
       $0.accessTimes = random.pick([.never, .relative, .always]) ?? .relative
     }
     let harness = Harness(service: service, disk: disk, memory: memory, seed: seed)
+    // The memory of the nodes is written to from outside, so counts may contradict what lies in them.
+    harness.checksInvariants = false
     var changer = PageChanger(memory, values: LyingValues(sealed, catalog, seed: random.next()))
     // In the other half nothing changes before the filesystem is mounted, because most changes would make the
     // mount fail.
