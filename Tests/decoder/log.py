@@ -73,7 +73,10 @@ class Log:
         return all(crc32c(device.read(address), nonce) == checksum for address, checksum in blocks)
 
     def _follow(self):
-        while (write := self._header(self._block)) and self._continues(write):
+        while (write := self._header(self._block)) and self._is_next(write):
+            if not self._matches(list(write.blocks())[: write.record_blocks]):
+                self._next_segment = write.next_segment
+                break
             self.writes.append(write)
             self._sequence += 1
             self._previous, self._next_segment = write.checksum, write.next_segment
@@ -82,7 +85,8 @@ class Log:
             if write.flags & LEAVES or self._block == end:
                 self._block = self._image.geometry.segment_start(write.next_segment)
 
-    def _continues(self, write):
+    def _is_next(self, write):
+        """Whether a header continues the chain, if its record blocks match."""
         geometry = self._image.geometry
         return (
             write.head == FOREGROUND
@@ -91,17 +95,33 @@ class Log:
             and write.previous == self._previous
             and write.next_segment < geometry.segment_count
             and write.address + write.block_count < geometry.segment_end(write.address)
-            and self._matches(list(write.blocks())[: write.record_blocks])
         )
 
     def _look_for_more(self):
         """Is it an end or damage? Damage where a later log write knows the missing one to be durable."""
         geometry = self._image.geometry
-        places = [*range(self._block + 1, geometry.segment_end(self._block))]
-        places.append(geometry.segment_start(self._next_segment))
-        for write in filter(None, map(self._header, places)):
-            is_later = write.head == FOREGROUND and write.epoch == self._epoch and write.sequence > self._sequence
-            require(not is_later or write.flushed_through < self._sequence, f"log write {self._sequence} is missing")
+        following, latest, leads_on = self._next_segment, self._sequence, True
+        start, end = self._block + 1, geometry.segment_end(self._block)
+        while True:
+            for write in filter(self._is_later, map(self._header, range(start, end))):
+                require(write.flushed_through < self._sequence, f"log write {self._sequence} is missing")
+                if write.sequence > latest:
+                    latest, following, leads_on = write.sequence, write.next_segment, True
+            if not leads_on or following >= geometry.segment_count:
+                return
+            start = geometry.segment_start(following)
+            if geometry.segment_end(start) == end:
+                return
+            end, leads_on = geometry.segment_end(start), False
+
+    def _is_later(self, write):
+        """Whether a header belongs to the chain, after the missing log write."""
+        return (
+            write is not None
+            and write.head == FOREGROUND
+            and write.epoch == self._epoch
+            and write.sequence > self._sequence
+        )
 
     def _cut_torn(self):
         """The first log write that was not known to be durable and lacks a block ends the log."""

@@ -253,8 +253,11 @@ extension Log {
     if position.segment == nil { throw .again(.checkpoint) }
     while true {
       let left = Int(volume.geometry.segmentBlocks) - Int(position.offset)
-      if left >= 1, let selection = select(room: left - 1) { return selection }
-      if left >= 1, left < Int(volume.geometry.segmentBlocks) {
+      let isFirst = left == Int(volume.geometry.segmentBlocks)
+      // The first log write of a segment leaves a block, for a second header: when one of the two is damaged,
+      // the other leads to the next segment.
+      if left >= 1, let selection = select(room: left - (isFirst ? 2 : 1)) { return selection }
+      if left >= 1, !isFirst {
         guard segments.freeCount > 0 else { throw outOfSegments() }
         try leaveSegment()
       } else if left >= 1 {

@@ -24,8 +24,8 @@ final class LogReader {
   private var next = LogPosition()
   /// The header whose record blocks are being read.
   private var header: LogHeader?
-  /// Blocks after the end of the chain that have been searched.
-  private var blocksBeyond = 0
+  /// Where log writes after the end of the chain are searched for.
+  private var search: LogEndSearch?
   private var verifyIndex = 0
   private var verifyBlock = 0
   /// The log writes of the chain as far as it was followed.
@@ -74,7 +74,7 @@ final class LogReader {
       let segment = geometry.segment(of: next.block),
       next.block + 1 + UInt64(header.blockCount) <= geometry.segmentBlock(segment)
         + UInt64(geometry.segmentBlocks)
-    else { return phase = .beyond }
+    else { return endChain() }
     self.header = header
     if header.recordBlocks > 0 { phase = .records } else { add(header, records: header.inlineRecords) }
   }
@@ -87,7 +87,10 @@ final class LogReader {
     var records = header.inlineRecords
     for index in reads.frames.indices {
       let page = reads.page(index)
-      guard volume.checksum.of(page) == header.checksums[index] else { return phase = .beyond }
+      guard volume.checksum.of(page) == header.checksums[index] else {
+        next.nextSegment = header.nextSegment
+        return endChain()
+      }
       records.append(contentsOf: page.bytes(at: 0, count: Page.size))
     }
     phase = .headers
@@ -109,33 +112,29 @@ final class LogReader {
   /// Blocks read at the same time.
   private static let blocksAtATime = 128
 
-  /// Searches the rest of the segment in which the chain ends, and the first block of the next segment, for a
-  /// header that records the missing log write as flushed.
+  /// Begins to search for log writes after the one that is missing.
+  private func endChain() {
+    search = isClean ? nil : LogEndSearch(after: next, epoch: epoch, geometry: volume.geometry)
+    phase = search == nil ? .verify : .beyond
+  }
+
+  /// Searches some blocks for a header that records the missing log write as flushed.
   private func lookBeyond() {
-    let geometry = volume.geometry
-    let end = geometry.segment(of: next.block).map {
-      geometry.segmentBlock($0) + UInt64(geometry.segmentBlocks)
+    guard let blocks = search?.nextBlocks(atMost: UInt64(Self.blocksAtATime)), !blocks.isEmpty else {
+      return phase = .verify
     }
-    guard !isClean, let end, end > next.block else { return phase = .verify }
-    // The block after the segment's end stands for the first block of the next segment.
-    let first = next.block + 1 + UInt64(blocksBeyond)
-    let range = first...min(first + UInt64(Self.blocksAtATime) - 1, max(end, first))
-    let isNextKnown = next.nextSegment < geometry.segmentCount
-    let blocks = range.map { $0 == end && isNextKnown ? geometry.segmentBlock(next.nextSegment) : $0 }
-    guard reads.fetch(blocks) else { return }
+    guard reads.fetch(Array(blocks)) else { return }
     defer { reads.end() }
+    if reads.readsAgain() { return }
     for (index, block) in blocks.enumerated() {
       let header = LogHeader(
         decoding: reads.page(index), address: block, nonce: volume.nonce, checksum: volume.checksum)
-      guard let header, header.head == .foreground, header.epoch == epoch,
-        header.sequence > next.sequence, header.flushedThrough >= next.sequence
-      else { continue }
+      guard let header, search?.examine(header) == .isDamage else { continue }
       return condition.refuse(
         "the log is damaged at block \(next.block), and synced data follows it; run fsck.varve",
         replayableThrough: next.sequence - 1)
     }
-    blocksBeyond += blocks.count
-    if range.upperBound >= end { phase = .verify }
+    search?.advance(by: blocks.count)
   }
 
   /// Reads the blocks of log writes that are not recorded as flushed; the first that does not match its
