@@ -160,6 +160,15 @@ private enum RecordFlag {
   static let isSet: UInt8 = 1
   /// An attribute's value whose length takes 4 bytes.
   static let isLong: UInt8 = 2
+
+  /// The bits that records of a kind may have.
+  static func known(for kind: LogRecord.Kind) -> UInt8 {
+    switch kind {
+    case .rename, .setAttributes: isSet
+    case .attribute: isSet | isLong
+    default: 0
+    }
+  }
 }
 
 /// Decodes records one after the other from bytes that came from a disk.
@@ -189,9 +198,10 @@ public struct RecordReader {
       let kind = LogRecord.Kind(rawValue: get(header.kind))
     else { return nil }
     let flags = get(header.flags)
+    guard flags & ~RecordFlag.known(for: kind) == 0 else { return nil }
     end = offset + length
     let record = decodeFields(
-      kind, flag: flags & ~RecordFlag.isLong != 0, isLong: flags & RecordFlag.isLong != 0)
+      kind, flag: flags & RecordFlag.isSet != 0, isLong: flags & RecordFlag.isLong != 0)
     guard !failed, cursor == end else { return nil }
     offset = end
     return record

@@ -24,6 +24,7 @@ MOST_LINKS = 65000
 MOST_ALLOCATED = 256  # Blocks that one record allocates.
 LARGEST_NEAR_VALUE = 1024  # A longer one lies apart when it does not fit the inode.
 KEEP_SIZE, PUNCH, ZERO = 1, 2, 16
+FLAGS = {4: 1, 5: 1, 8: 3}  # The flag bits that records of a kind may have.
 
 RECORD = Layout(length=(0, "I"), kind=(4, "B"), flags=(5, "B"))
 CREATE = Layout(
@@ -115,6 +116,8 @@ class Replay:
         for write in log.writes:
             for record in split(log.records(write)):
                 require(record.kind in self._kinds, f"a record of kind {record.kind}")
+                unknown = record.flags & ~FLAGS.get(record.kind, 0)
+                require(not unknown, f"a record of kind {record.kind} with flags {unknown}")
                 self._kinds[record.kind](record)
             for run, index, address, checksum in log.data_blocks(write):
                 self._data_block(run, index, Block(address, checksum))
@@ -186,7 +189,7 @@ class Replay:
         parent = self._directory(fields.parent)
         inode = self._new_inode(number, generation, fields)
         if inode.type == stat.S_IFLNK:
-            require(len(target) < BLOCK, "a target")
+            require(0 < len(target) < BLOCK, "a target")
             inode.inline, inode.size = bytearray(target), len(target)
         else:
             require(not target, "a target of no symlink")
