@@ -64,7 +64,6 @@ final class LogReader {
     guard next.sequence <= last else { return phase = .verify }
     guard reads.fetch([next.block]) else { return }
     defer { reads.end() }
-    if reads.readsAgain() { return }
     let geometry = volume.geometry
     guard reads.code(0) == 0,
       let header = LogHeader(
@@ -83,9 +82,8 @@ final class LogReader {
     guard let header else { return }
     guard reads.fetch((0..<UInt64(header.recordBlocks)).map { header.address + 1 + $0 }) else { return }
     defer { reads.end() }
-    if reads.readsAgain() { return }
     var records = header.inlineRecords
-    for index in reads.frames.indices {
+    for index in 0..<Int(header.recordBlocks) {
       let page = reads.page(index)
       guard volume.checksum.of(page) == header.checksums[index] else {
         next.nextSegment = header.nextSegment
@@ -125,7 +123,6 @@ final class LogReader {
     }
     guard reads.fetch(Array(blocks)) else { return }
     defer { reads.end() }
-    if reads.readsAgain() { return }
     for (index, block) in blocks.enumerated() {
       let header = LogHeader(
         decoding: reads.page(index), address: block, nonce: volume.nonce, checksum: volume.checksum)

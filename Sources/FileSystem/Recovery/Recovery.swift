@@ -115,7 +115,6 @@ final class Recovery {
   private func readSuperblocks() {
     guard reads.fetch([0, volume.blockCount - min(1, volume.blockCount)]) else { return }
     defer { reads.end() }
-    if reads.readsAgain() { return }
     do throws(FormatError) {
       let superblock = try chooseSuperblock()
       guard superblock.geometry.blockCount <= volume.blockCount else {
@@ -147,8 +146,6 @@ final class Recovery {
     }
     guard reads.fetch(blocks + (geometry.errorBlock.map { [$0] } ?? [])) else { return }
     defer { reads.end() }
-    // A copy with a transient read error must not count as lost: it may be read, and mounted, later.
-    if reads.readsAgain() { return }
     let packs = (0..<4).compactMap { decodePack($0 * size..<($0 + 1) * size) }
     if geometry.errorBlock != nil {
       errors.load(reads.page(blocks.count), isReadable: reads.code(blocks.count) == 0)
