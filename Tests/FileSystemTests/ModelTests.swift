@@ -54,7 +54,8 @@ import Testing
       .read(node: file, offset: 900_000, length: 200_000),
     ])
     #expect(zeroing.refusals == [ENOSPC: 1])
-    #expect(try mounted.read(try mounted.path("f"), at: 1_040_000, count: 4096) == [UInt8](repeating: 0, count: 4096))
+    let zeroed = try mounted.read(try mounted.path("f"), at: 1_040_000, count: 4096)
+    #expect(zeroed.allSatisfy { $0 == 0 })
     try mounted.remount()
     world.settleAll()
     #expect(world.fault(try Recovered(mounted.harness)) == nil)

@@ -32,13 +32,15 @@ import Testing
 
   /// A listing names an inode that cannot be read without its node: allowed where the disk has read errors.
   @Test func anUnreadableInodeIsListedWithoutItsNode() throws {
-    let work = { Script(rounds: 1) { context in
-      [
-        .makeNode(
-          parent: 0, name: "f", mode: FileType.regular | 0o644, device: 0, id: context.reserve()),
-        .list(node: 0),
-      ]
-    } }
+    func work() -> Script {
+      Script(rounds: 1) { context in
+        [
+          .makeNode(
+            parent: 0, name: "f", mode: FileType.regular | 0o644, device: 0, id: context.reserve()),
+          .list(node: 0),
+        ]
+      }
+    }
     let runner = try Self.run(work(), seed: 1, tolerated: [EIO], isUnreadable: true)
     #expect(runner.refusals == [EIO: 1])
     #expect(throws: SimulationFailure.self) {
