@@ -142,6 +142,13 @@ let package = Package(
     program(
       "driver-bench", path: "Tools/lib/bench/driver",
       ["BlockProtocol", "Block", "NVMe", "NVMeSpec", "PCI", "CMachine"]),
+    .systemLibrary(name: "CMallocTrace", path: "Tools/lib/bench/malloc-trace"),
+    program(
+      "filesystem-bench", path: "Tools/lib/bench/filesystem",
+      [
+        "FileProtocol", "Reactor", "FileSystem", "Format", "Block", "NVMe", "EmulatedController", "PCI",
+        "CMachine", "CMallocTrace",
+      ]),
     program("bench-load", path: "Tools/lib/bench/load", [arguments]),
     program("flips", path: "Tools/lib/soak/flips", ["Simulation", arguments]),
     program("damage", path: "Tools/lib/soak/damage", ["Format", "Simulation", arguments]),

@@ -21,15 +21,100 @@ import FileProtocol
     }
   }
 
-  /// Runs that once broke the promise.
-  @Test(arguments: [
-    ("failure", 1_771_789_650), ("failure", 2_473_000_594), ("failure", 3_465_299_461),
-    ("small", 2_776_189_499), ("failure", 1_472_600_294), ("failure", 445_725_410),
-  ])
-  func runsThatOnceFailed(name: String, seed: UInt64) throws {
-    let scenario = try #require(Scenario.all.first { $0.name == name })
-    #expect(
-      Explorer(scenario, mounter: .fileSystem()).explore(seed: seed).violations.map(\.description) == [])
+  /// Whether a checkpoint is under way whose cut has been made.
+  private func hasCut(_ fileSystem: FileSystem) -> Bool {
+    ![.idle, .preparing].contains(fileSystem.checkpoint.phase)
+  }
+
+  /// On a disk without a volatile cache, a synced write that follows a failed one is durable with the
+  /// checkpoint that replaces the failed one, although it ends before that checkpoint.
+  @Test func aSyncedWriteDuringTheCheckpointThatMendsTheLog() throws {
+    let mounted = try Mounted {
+      $0.hasVolatileCache = false
+      $0.order = .submission
+    }
+    let fileSystem = try #require(mounted.fileSystem)
+    let file = try mounted.makeFile("f")
+    try mounted.write(file, pattern(8192, seed: 1))
+    var errors: [Int32] = []
+    mounted.harness.answered = { _, answer in errors.append(answer.error) }
+    mounted.harness.disk.faults = [DiskFault(.write)]
+    _ = try mounted.harness.begin(Call(.fsync, node: file))
+    // Mending takes two checkpoints; the first makes the log's new chain part of the filesystem.
+    let durable = fileSystem.checkpoint.durable
+    while fileSystem.checkpoint.durable == durable || !hasCut(fileSystem) { try mounted.harness.step() }
+    let before = fileSystem.log.completedThrough
+    _ = try mounted.harness.begin(
+      Call(.write, node: file).with {
+        $0.payload = pattern(4096, seed: 2)
+        $0.flags = LinuxFlag.readWrite | LinuxFlag.sync
+      })
+    while fileSystem.checkpoint.phase != .idle { try mounted.harness.step() }
+    #expect(fileSystem.log.completedThrough > before)
+    while mounted.harness.underWay > 0 { try mounted.harness.step() }
+    #expect(errors == [0, 0])
+    try mounted.crash()
+    let found = try mounted.read(try mounted.path("f"), count: 8192)
+    #expect(found == pattern(4096, seed: 2) + pattern(8192, seed: 1)[4096...])
+  }
+
+  /// A log write that was at the device at a checkpoint's cut fails after it: the checkpoint refers to blocks
+  /// that were not written, and is abandoned.
+  @Test func aLogWriteThatFailsAfterTheCut() throws {
+    let mounted = try Mounted()
+    let fileSystem = try #require(mounted.fileSystem)
+    let file = try mounted.makeFile("f")
+    try mounted.write(file, pattern(65536, seed: 1))
+    try mounted.settle()
+    try mounted.write(file, pattern(65536, seed: 2))
+    mounted.harness.disk.faults = [DiskFault(.write)]
+    // No command ends before the cut.
+    fileSystem.waiting.askForCheckpoint()
+    while !hasCut(fileSystem) { _ = fileSystem.advance() }
+    #expect(fileSystem.log.completedThrough < fileSystem.log.lastSequence)
+    let durable = fileSystem.checkpoint.durable
+    while fileSystem.checkpoint.durable == durable { try mounted.harness.step() }
+    try mounted.crash()
+    let found = try mounted.read(try mounted.path("f"), count: 65536)
+    #expect(found == pattern(65536, seed: 2))
+  }
+
+  /// After all writing has ended, the checkpoint of what was changed last is never due.
+  @Test func aFilesystemThatCannotBeWrittenIsIdle() throws {
+    let mounted = try Mounted { $0.order = .submission }
+    let fileSystem = try #require(mounted.fileSystem)
+    let file = try mounted.makeFile("f")
+    mounted.harness.disk.faults = [DiskFault(.write, count: .max)]
+    _ = try mounted.harness.begin(Call(.fsync, node: file))
+    // The checkpoint that is to mend the log fails; what follows its cut waits for another.
+    while !hasCut(fileSystem) { try mounted.harness.step() }
+    _ = try mounted.harness.begin(Call(.setattr, node: file).with { $0.change.mode = 0o600 })
+    while !fileSystem.state.isReadOnly { try mounted.harness.step() }
+    #expect(fileSystem.nodes.oldestChange > 0)
+    let events = mounted.harness.events
+    try mounted.harness.idle(3_600_000_000_000)
+    #expect(mounted.harness.events - events < 10)
+  }
+
+  /// A checkpoint fails while it writes nodes. Nothing more is written, but all that the log holds can be
+  /// read, from memory where the cache has evicted the nodes.
+  @Test func nodesThatAFailedCheckpointCouldNotWriteAreRead() throws {
+    let mounted = try Mounted()
+    // More inodes than there is memory for.
+    for index in 0..<2100 {
+      try mounted.call(
+        Call(.mknod, node: 1, name: "old-\(index)").with { $0.mode = FileType.regular | 0o644 })
+    }
+    try mounted.settle()
+    for index in 0..<20 { try mounted.write(try mounted.makeFile("new-\(index)"), pattern(100)) }
+    try mounted.sync(1)
+    mounted.harness.disk.faults = [DiskFault(.write, count: .max)]
+    try mounted.settle()
+    #expect(mounted.fileSystem?.state.isReadOnly == true)
+    for index in 0..<2100 { #expect(try mounted.find("old-\(index)") != nil) }
+    for index in 0..<20 {
+      #expect(try mounted.read(try mounted.path("new-\(index)"), count: 200) == pattern(100))
+    }
   }
 
   /// A device that reads nothing for a while loses nothing: what it does not read in a mount is not taken for
@@ -154,6 +239,19 @@ import FileProtocol
     let short = Array(old.prefix(3841))
     let isWhole = found == short || found == short + [UInt8](repeating: 0, count: 4664 - 3841) + new
     #expect(isWhole, "\(found.count) bytes")
+  }
+
+  /// The checkpoint does not wait for an urgent page that was cut off before it was written.
+  @Test func anUrgentPageThatIsCutOffIsNotWaitedFor() throws {
+    let mounted = try Mounted()
+    let file = try mounted.makeFile("f")
+    try mounted.write(file, pattern(100))
+    try mounted.settle()
+    // The bytes leave the inode for an urgent page.
+    try mounted.write(file, pattern(5000), at: 4096)
+    #expect(mounted.fileSystem?.uncommitted.urgentPages.count == 1)
+    #expect(try mounted.change(file, .size(0)) == 0)
+    try mounted.expectClean()
   }
 
   @Test func anFsyncIsOneWrite() throws {

@@ -1,4 +1,5 @@
 import FileProtocol
+import Glibc
 import Simulation
 import Testing
 
@@ -25,6 +26,39 @@ import Testing
   @Test(arguments: 1...6 as ClosedRange<UInt64>)
   func anythingByEightClientsAtOnce(seed: UInt64) throws {
     try Self.run(Script(rounds: 60) { $0.anything() }, clients: 7, seed: seed)
+  }
+
+  /// An fallocate that zeroes a range fails when the disk is full, after a part of the range has been zeroed.
+  @Test func aRangeThatIsZeroedInPart() throws {
+    let mounted = try Mounted(megabytes: 40)
+    let world = World(clients: 1)
+    let (file, other) = (world.reserve(client: 0), world.reserve(client: 0))
+    func run(_ actions: [Action]) throws -> Runner {
+      let script = Script(rounds: 1) { _ in actions }
+      let runner = Runner(harness: mounted.harness, world: world, workload: script, seed: 1)
+      runner.tolerated = [ENOSPC]
+      try runner.run()
+      return runner
+    }
+    let writes = (0..<8).map { Action.write(node: file, offset: $0 * 250_000, length: 250_000, sync: false) }
+    _ = try run(
+      [.create(parent: 0, name: "f", mode: 0o644, id: file)] + writes
+        + [.create(parent: 0, name: "other", mode: 0o644, id: other), .sync(node: file, dataOnly: false)])
+    let most = try mounted.space.available - 400
+    _ = try run([.allocate(node: other, mode: 0, offset: 0, length: most * 4096), .syncAll])
+    try mounted.settle()
+    // The file's second half, and more blocks behind it than there are.
+    let zeroing = try run([
+      .allocate(
+        node: file, mode: LinuxFlag.zeroRange, offset: 1_000_000, length: 1_000_000 + 500 * 4096),
+      .read(node: file, offset: 900_000, length: 200_000),
+    ])
+    #expect(zeroing.refusals == [ENOSPC: 1])
+    let zeroed = try mounted.read(try mounted.path("f"), at: 1_040_000, count: 4096)
+    #expect(zeroed.allSatisfy { $0 == 0 })
+    try mounted.remount()
+    world.settleAll()
+    #expect(world.fault(try Recovered(mounted.harness)) == nil)
   }
 
   @Test(arguments: 1...3 as ClosedRange<UInt64>)

@@ -1,3 +1,4 @@
+import Format
 import Glibc
 import Simulation
 import Testing
@@ -204,6 +205,25 @@ import FileProtocol
     for (index, bytes) in latest.sorted(by: { $0.key < $1.key }) {
       #expect(try mounted.read(try mounted.path("f\(index)"), count: 200_000) == bytes, "f\(index)")
     }
+  }
+
+  /// The cleaner asks the table whether a node that it meets is alive.
+  @Test("a freed inode is not found any more, though its entry in the table is cleared later")
+  func numbersGivenUp() throws {
+    let mounted = try Mounted()
+    let fileSystem = try #require(mounted.fileSystem)
+    let nodes = fileSystem.nodes
+    let file = try mounted.makeFile("f")
+    try mounted.settle()
+    let number = NodeID(raw: file).number
+    #expect(try nodes.tableEntry(nodes.inodes, number).address != 0)
+    try mounted.unlink("f")
+    try mounted.harness.forget(file)
+    while !nodes.inodes.isGivenUp(number) { try #require(fileSystem.freeing.step()) }
+    #expect(try nodes.tableEntry(nodes.inodes, number).address == 0)
+    try mounted.settle()
+    #expect(!nodes.inodes.isGivenUp(number))
+    try mounted.expectClean()
   }
 
   @Test(

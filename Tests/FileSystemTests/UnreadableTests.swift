@@ -1,8 +1,9 @@
 import FileProtocol
 import Format
 import Glibc
-import Simulation
 import Testing
+
+@testable import Simulation
 
 /// Every access to an inode that cannot be read is an error, and its name can be removed.
 @Suite("Unreadable inodes") struct UnreadableTests {
@@ -82,6 +83,26 @@ import Testing
       #expect(try mounted.read(try #require(nodes["c"]), count: 9000) == pattern(9000))
       try mounted.crash(.none)
     }
+  }
+
+  @Test("A listing that fails after it has begun to read inodes is answered once")
+  func impossibleName() throws {
+    let mounted = try Mounted()
+    let directory = try mounted.makeDirectory("d")
+    for name in ["a", "b"] { _ = try mounted.makeFile(name, in: directory) }
+    try mounted.remount(editing: { image in
+      image.editTable(.inodeTable, level: -1, index: NodeID(raw: directory).number) { page in
+        let entries = DirectoryEntries(Inode(page))
+        guard let first = entries.record(at: entries.start) else { return }
+        let second = entries.start + first.length
+        page.store(UInt8(ascii: "/"), at: second + DirectoryRecord.fixedSize)
+      }
+    })
+    let answer = try mounted.call(Call(.readdirplus, node: directory).with { $0.length = 32768 })
+    #expect(answer.error == EIO)
+    // The inode of the first name arrives, and nobody waits for it.
+    try mounted.settle()
+    #expect(mounted.harness.disk.statistics.reads > 0)
   }
 
   @Test("Inodes whose table block is damaged are unreadable too")

@@ -23,7 +23,7 @@ final class Cache {
   /// Called with a clean page before it is evicted.
   var onEvict: (FrameIndex) -> Void = { _ in }
   /// How many frames each slot lends, and how many slots lend any; and the slots that have got all their
-  /// frames back since `takeRepaidSlots` was last called.
+  /// frames back and were not taken by `takeRepaidSlot` yet.
   private let lentFrames: UnsafeMutablePointer<Int32>
   private(set) var lendingSlots = 0
   private var repaidSlots: [Int] = []
@@ -152,14 +152,11 @@ final class Cache {
   @inline(__always)
   func lentFrames(of slot: Int) -> Int32 { lentFrames[slot] }
 
-  /// Whether any slot has got all its frames back since `takeRepaidSlots` was last called.
+  /// Whether `takeRepaidSlot` has any slot.
   var hasRepaidSlots: Bool { !repaidSlots.isEmpty }
 
-  /// The slots that have got all their frames back since the last call.
-  func takeRepaidSlots() -> [Int] {
-    defer { repaidSlots.removeAll(keepingCapacity: true) }
-    return repaidSlots
-  }
+  /// A slot that has got all its frames back, each once; nil when there is none.
+  func takeRepaidSlot() -> Int? { repaidSlots.popLast() }
 
   private func popFree() -> FrameIndex {
     let frame = freeHead

@@ -68,9 +68,9 @@ final class RequestSlots {
 
   /// Returns kept slots to the reactor once they have got all their frames back.
   func releaseRepaid() {
-    guard cache.hasRepaidSlots else { return }
-    // A slot whose write was run again may lend other frames by now.
-    for slot in cache.takeRepaidSlots() where isKept[slot] && cache.lentFrames(of: slot) == 0 {
+    while let slot = cache.takeRepaidSlot() {
+      // A slot whose write was run again may lend other frames by now.
+      guard isKept[slot], cache.lentFrames(of: slot) == 0 else { continue }
       isKept[slot] = false
       effects.released.append(UInt32(truncatingIfNeeded: slot))
     }

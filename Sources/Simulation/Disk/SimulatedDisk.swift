@@ -255,14 +255,18 @@ public final class SimulatedDisk {
   }
 
   /// Makes a completed write visible and, when it is durable at once, settles it. A failed one may have
-  /// written any part.
+  /// written any part; the rest is not in the cache either, which a flush makes durable.
   private func settle(_ entry: InFlight, durably: Bool) {
-    let start = Int(entry.command.block)
-    for (index, version) in entry.versions.enumerated() where entry.errno == 0 || random.chance(50) {
-      current[start + index] = version
-      unreadable.remove(UInt64(start + index))
-    }
     guard let place = unsettled.firstIndex(where: { $0.serial == entry.serial }) else { return }
+    let start = Int(entry.command.block)
+    for (index, version) in entry.versions.enumerated() {
+      if entry.errno == 0 || random.chance(50) {
+        current[start + index] = version
+        unreadable.remove(UInt64(start + index))
+      } else {
+        unsettled[place].versions[index] = Self.dropped
+      }
+    }
     unsettled[place].completed = completions
     guard durably, entry.errno == 0 else { return }
     apply(unsettled.remove(at: place))

@@ -48,10 +48,24 @@ public final class HostileProof {
   /// Makes the image of a seed and runs it.
   /// - Throws: `SimulationFailure` with what went wrong.
   public func run(_ structure: LiedStructure?, seed: UInt64) throws -> Outcome {
+    try run { lie(structure, seed: seed) }
+  }
+
+  /// Runs an image in which `edit` has changed something.
+  /// - Throws: `SimulationFailure` with what went wrong.
+  func run(editing edit: (inout SealedImage, StructureCatalog) throws -> Void) throws -> Outcome {
+    try run {
+      var sealed = bases[0].sealed
+      try edit(&sealed, bases[0].catalog)
+      return sealed.image
+    }
+  }
+
+  private func run(_ make: () throws -> DiskImage) throws -> Outcome {
     try pool.scratch { () throws(SimulationFailure) in
       do {
         var outcome = Outcome()
-        let image = lie(structure, seed: seed)
+        let image = try make()
         try check(image, &outcome)
         try mount(image, writing: false, &outcome)
         try mount(image, writing: true, &outcome)

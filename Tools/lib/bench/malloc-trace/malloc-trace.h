@@ -1,0 +1,3 @@
+// mtrace and muntrace, which the module Glibc leaves out.
+#pragma once
+#include <mcheck.h>
