@@ -54,9 +54,15 @@ struct Inspection {
       return .failure("\(device) is write protected; check it with -n")
     }
     let blocks = DeviceBlocks(block)
-    let result = inspect(blocks, block)
+    let retried = RetriedBlocks(blocks)
+    let result = inspect(retried, blocks, block)
     if blocks.isGone {
       return .failure("\(device) went away while it was examined: nothing can be said of it")
+    }
+    if retried.hasStopped {
+      return .failure(
+        "\(device) reads nothing any more, not even what it read before, so nothing is said of it and nothing was given up; run fsck.varve again when it does"
+      )
     }
     // What passes is no reason to give anything up.
     if let failure = blocks.firstWriteFailure, [ENOSPC, EROFS].contains(failure.errno) {
@@ -65,8 +71,8 @@ struct Inspection {
     return result
   }
 
-  private func inspect(_ blocks: DeviceBlocks, _ block: any BlockDevice) -> Result {
-    let image: any BlockWriter = consent.mayWrite ? blocks : Overlay(over: blocks)
+  private func inspect(_ retried: RetriedBlocks, _ blocks: DeviceBlocks, _ block: any BlockDevice) -> Result {
+    let image: any BlockWriter = consent.mayWrite ? retried : Overlay(over: retried)
     do throws(ImageError) {
       if takesLastSuperblock { try restoreSuperblock(image) }
       let isNeeded = try Recovery.isNeeded(image)
