@@ -18,7 +18,7 @@ enum Consent {
 final class Questions {
   private var answersAll: Bool?
 
-  /// Whether a person wants the finding mended. The end of the input means no.
+  /// Whether the user wants the finding repaired. The end of the input means no.
   func ask(_ finding: Finding) -> Bool {
     if let answersAll { return answersAll }
     while true {

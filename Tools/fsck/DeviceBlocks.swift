@@ -13,7 +13,7 @@ final class DeviceBlocks: BlockWriter {
   /// Whether the device has gone: nothing that was found since is true.
   private(set) var isGone = false
 
-  /// Wraps a device that nobody else uses.
+  /// Wraps a device that has no other user.
   init(_ device: any BlockDevice) { self.device = SynchronousDevice(device) }
 
   var blockCount: UInt64 { device.blockCount }

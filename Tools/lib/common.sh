@@ -8,7 +8,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 # The command's own name, in front of everything it says.
 program=${0##*/}
 
-# Says something to the person, apart from the output proper.
+# Prints a message to the standard error output.
 say() { printf '%s: %s\n' "$program" "$*" >&2; }
 
 # fail STATUS MESSAGE: gives up with a reason.
@@ -49,7 +49,7 @@ build_binaries() {
 }
 
 # build OPTION…: calls the compiler. The linker complains of a function in Swift's own library that nothing here calls; that
-# would be all that a person sees at each program.
+# would be all that one sees at each program.
 build() {
   local options=()
   [ "$VARVE_CONFIGURATION" != release ] || options=(--static-swift-stdlib --disable-local-rpath)

@@ -46,7 +46,7 @@ format() {
 # attach [OPTION]…: mounts $image at $mnt.
 attach() { mount.varve "$image" "$mnt" "$@" || fail 1 "mount.varve $* failed"; }
 
-# Unmounts and waits for the daemon. Whoever looks at all mounts, as df does, keeps each busy for a moment.
+# Unmounts and waits for the daemon. Programs that look at all mounts, as df does, keep each busy for a moment.
 detach() {
   local process try
   process=$(daemon_of "$image")

@@ -58,7 +58,7 @@ struct Varve: ParsableCommand {
     return parts.first { $0.hasSuffix("--help") }.map(String.init) ?? "varve --help"
   }
 
-  /// Prints one line for a person to the standard error output.
+  /// Prints one line to the standard error output.
   static func complain(_ message: String) {
     let line = Array("varve: \(message.printable)\n".utf8)
     _ = write(STDERR_FILENO, line, line.count)

@@ -2,7 +2,7 @@ import CMachine
 import Format
 
 extension ErrorRecord {
-  /// What a person calls each kind, for more than one.
+  /// The plural of each kind.
   public static func name(of kind: Kind) -> String {
     switch kind {
     case .checksum: "damaged blocks"

@@ -95,7 +95,7 @@ start_daemon() {
   done
 }
 
-# Whether a process runs. A child that has ended and that nobody waited for does not.
+# Whether a process runs. A zombie does not.
 is_alive() {
   local state
   state=$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null) && [ "${state:-Z}" != Z ]

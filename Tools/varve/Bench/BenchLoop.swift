@@ -31,7 +31,7 @@ struct BenchLoop: ~Copyable {
   private(set) var errno: Int32 = 0
 
   /// Prepares a measurement.
-  /// - Parameter device: a device whose arena has `frames(for:)` frames and which nobody else uses.
+  /// - Parameter device: a device whose arena has `frames(for:)` frames and no other user.
   init(_ plan: BenchPlan, on device: NamespaceDevice) {
     self.plan = plan
     self.device = device

@@ -1,7 +1,7 @@
 import NVMe
 import NVMeSpec
 
-/// What a controller tells of itself, whoever drives it.
+/// What a controller says of itself, whichever driver it has.
 protocol ControllerSource {
   /// Identify Controller.
   func identifyController() throws -> IdentifyController

@@ -3,7 +3,7 @@ import Control
 import Device
 import NVMe
 
-/// The device a command works on, which nobody else may have.
+/// The device a command works on, which no other process may use.
 struct DeviceArgument: ParsableArguments {
   @Argument(
     help: "The device: nvme://0000:01:00.0/1, vfio-user:///run/ctl/cntrl, an image file, UUID=… or LABEL=….")

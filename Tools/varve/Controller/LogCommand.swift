@@ -12,8 +12,8 @@ struct Log: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Show a log of a controller: errors, firmware slots, changed namespaces, effects of commands.",
     discussion: """
-      error: the last failed commands. firmware: the slots. changed: the namespaces that changed since somebody last \
-      looked. effects: the commands there are and what they do beside their work. supported: which logs there are. \
+      error: the last failed commands. firmware: the slots. changed: the namespaces that changed since it was last \
+      read. effects: the commands there are and what they do beside their work. supported: which logs there are. \
       The fields are called as in nvme error-log and nvme fw-log.
       """)
 

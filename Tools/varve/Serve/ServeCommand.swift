@@ -72,7 +72,7 @@ struct Serve: ParsableCommand {
     return descriptor
   }
 
-  /// A line for whoever waits for the socket; not kept back when the output is a pipe.
+  /// A line for scripts that wait for the socket; not kept back when the output is a pipe.
   private static func say(_ line: String) {
     let bytes = Array("\(line)\n".utf8)
     _ = write(STDOUT_FILENO, bytes, bytes.count)

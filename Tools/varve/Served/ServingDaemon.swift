@@ -22,7 +22,7 @@ struct ServingDaemon {
     try client.ask(name, [("nsid", .integer(serves.namespace))] + members)
   }
 
-  /// The daemon that has the controller of what a person calls `name`: a device, or a folder that one is mounted at.
+  /// The daemon that has the controller that `name` stands for: a device, or a folder that one is mounted at.
   /// Its mount of that very device, where there is one.
   /// - Returns: nil where none has it that this user may ask.
   /// - Throws: `DeviceError` for a folder that nothing is mounted at.
@@ -39,7 +39,7 @@ struct ServingDaemon {
       ?? daemons.first { $0.serves.isOnController(of: device) }
   }
 
-  /// The mount of what a person calls `name`, and of no other namespace.
+  /// The mount that `name` stands for, and of no other namespace.
   static func findMount(_ name: String) throws(DeviceError) -> ServingDaemon? {
     guard let daemon = try find(name) else { return nil }
     guard let device = try? DeviceName(name), daemon.serves.isOnController(of: device) else { return daemon }

@@ -3,7 +3,7 @@ import NVMeSpec
 import PCI
 
 /// A controller that follows the protocol only as far as it is left to, and otherwise gives registers, data,
-/// statuses, identifiers and queue heads that nobody can expect.
+/// statuses, identifiers and queue heads that no driver expects.
 public final class HostileController: PCIFunction, RegisterAccess {
   /// How many of 16 answers are as they should be.
   public struct Honesty: Sendable {

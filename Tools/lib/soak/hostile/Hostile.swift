@@ -8,7 +8,7 @@ struct Hostile: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "hostile",
     abstract:
-      "Lies about structures of a small filesystem, seals every checksum, and mounts, uses, checks and mends it.",
+      "Changes structures of a small filesystem under right checksums, and mounts, uses, checks and repairs it.",
     discussion: "Prints 'images N broken M' and exits with 1 when M is not 0.")
 
   @Option(help: "The first seed; every image has its own.")

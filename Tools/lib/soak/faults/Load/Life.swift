@@ -312,7 +312,7 @@ final class Life {
       as: UInt8.self, repeating: Self.poisonByte, count: DMAArena.frameSize)
   }
 
-  /// Takes a frame that nobody has written to since it was given back, and fills it for a write.
+  /// Takes a frame that was not written to since it was given back, and fills it for a write.
   private func takeFrame(_ job: Job, _ index: Int) -> UInt32 {
     let frame = freeFrames.removeFirst()
     checkPoison(of: frame)
@@ -322,7 +322,7 @@ final class Life {
     return frame
   }
 
-  /// Gives a frame back; its contents are of no use to anybody who still reads it.
+  /// Gives a frame back; its contents are overwritten, so that a later read of it is noticed.
   private func giveFrame(_ frame: UInt32) {
     poison(frame)
     freeFrames.append(frame)
