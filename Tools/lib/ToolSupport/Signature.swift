@@ -29,7 +29,8 @@ public enum Signature {
     let region = min(regionBlocks, device.blockCount)
     try copy(device, from: 0, count: region, to: memory)
     try copy(device, from: device.blockCount - region, count: region, to: memory)
-    return probe(memory) ?? (try? isLeftover(device)).flatMap { $0 ? Self.leftover : nil }
+    if let found = try probe(memory, of: device.name) { return found }
+    return try isLeftover(device) ? leftover : nil
   }
 
   private static let leftover =
@@ -78,14 +79,23 @@ public enum Signature {
     }
   }
 
-  private static func probe(_ file: Int32) -> String? {
-    guard let probe = blkid_new_probe() else { return nil }
+  /// Names what libblkid finds, nil for nothing. Its errors are not taken for an empty device.
+  private static func probe(_ file: Int32, of name: String) throws -> String? {
+    guard let probe = blkid_new_probe() else {
+      throw DeviceError("\(name): no memory to look for signatures")
+    }
     defer { blkid_free_probe(probe) }
-    guard blkid_probe_set_device(probe, file, 0, 0) == 0 else { return nil }
+    guard blkid_probe_set_device(probe, file, 0, 0) == 0 else {
+      throw DeviceError("\(name): libblkid does not look for signatures")
+    }
     blkid_probe_enable_superblocks(probe, 1)
     blkid_probe_set_superblocks_flags(probe, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_USAGE | BLKID_SUBLKS_LABEL)
     blkid_probe_enable_partitions(probe, 1)
-    guard blkid_do_fullprobe(probe) == 0 else { return nil }
+    switch blkid_do_fullprobe(probe) {
+    case 0: break
+    case 1: return nil
+    default: throw DeviceError("\(name): libblkid failed to look for signatures")
+    }
     if let type = value(probe, "TYPE") { return "a signature of \(type)" }
     if let table = value(probe, "PTTYPE") { return "a partition table (\(table))" }
     return nil
