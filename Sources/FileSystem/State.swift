@@ -85,8 +85,8 @@ extension FileSystem {
   public var spaceReport: SpaceReport { space.report }
   /// The most work that one event may do, in units of about 3 ns: a step of at most 200 us.
   public static var stepLimit: UInt64 { UInt64(Work.limit) }
-  /// How often and how long requests have waited since the mount, by what they waited for.
-  public var waits: WaitTimes { waiting.waits }
+  /// How often and how long requests wait, and have waited since the mount, by what they wait for.
+  public var waits: WaitTimes { waiting.waitTimes }
 
   /// Age of the oldest change that is not committed, ns; nil when there is none or the filesystem is
   /// read-only.

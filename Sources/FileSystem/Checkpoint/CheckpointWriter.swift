@@ -19,7 +19,7 @@ import Format
 /// pack of the checkpoint before the last durable one, and usage block copies that the last durable one does
 /// not use; and that a segment comes free only when the checkpoint that lists it as free is durable.
 final class CheckpointWriter {
-  enum Phase {
+  enum Phase: UInt8 {
     case idle
     /// Everything dirty is written to the log, and table blocks above dirty nodes are read, until a cut can
     /// be made.
@@ -54,7 +54,9 @@ final class CheckpointWriter {
   let space: Space
   let options: Options
 
-  private(set) var phase = Phase.idle
+  private(set) var phase = Phase.idle {
+    didSet { if effects.trace.isOn, phase != oldValue { tracePhase() } }
+  }
   /// Steps of preparing done so far; after `preparationsBeforeHolding` changes wait until the cut.
   private var preparations = 0
   /// The last durable checkpoint.
@@ -132,6 +134,17 @@ final class CheckpointWriter {
     phase = .idle
     waiting.checkpointIsMade()
     waiting.releaseChanges()
+  }
+
+  private func tracePhase() {
+    var event = TracedEvent(.checkpoint, detail: phase.rawValue)
+    event.offset =
+      switch phase {
+      case .idle: durable
+      case .preparing: segments.age
+      default: pack.sequence
+      }
+    effects.trace.record(event, of: waiting.actor(of: .checkpoint))
   }
 
   // MARK: Steps
@@ -275,7 +288,7 @@ final class CheckpointWriter {
 
   private func write(_ block: UInt64, _ frames: UnsafePointer<UInt32>, count: Int) {
     writesInFlight += 1
-    effects.commands.append(
+    effects.submit(
       BlockCommand(
         .write, block: block, count: UInt32(truncatingIfNeeded: count), frames: frames,
         tag: Tag(.checkpoint).raw))
@@ -373,7 +386,7 @@ final class CheckpointWriter {
   private func release(_ segment: UInt32) {
     guard volume.canDiscard, options.discards else { return segments.free(segment) }
     segments.beginDiscard()
-    effects.commands.append(
+    effects.submit(
       BlockCommand(
         .discard, block: volume.geometry.segmentBlock(segment), count: volume.geometry.segmentBlocks,
         tag: Tag(.discard, UInt64(segment)).raw))

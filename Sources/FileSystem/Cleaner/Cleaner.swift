@@ -160,11 +160,19 @@ final class Cleaner {
       guard victimScore(Int(segment)) != nil else { continue }
       guard hasRoom(toClean: Int(segment)) else { break }
       victim = segment
+      if effects.trace.isOn { traceVictim(segment) }
       headerOffset = 0
       found = 0
       return true
     }
     return emptied > 0 ? askForCheckpoints() : rest()
+  }
+
+  private func traceVictim(_ segment: UInt32) {
+    var event = TracedEvent(.cleaning)
+    event.place = volume.geometry.segmentBlock(segment)
+    event.count = segments.liveBlocks(Int(segment))
+    effects.trace.record(event, of: waiting.actor(of: .cleaner))
   }
 
   /// Ends the search: no segment can be cleaned, or none is worth it.
@@ -260,7 +268,7 @@ final class Cleaner {
   }
 
   private func read(_ block: UInt64, _ frame: FrameIndex) {
-    effects.commands.append(
+    effects.submit(
       BlockCommand(
         .read, block: block, count: 1, frames: cache.run(from: frame),
         tag: Tag(.cleanerRead, UInt64(frame)).raw))

@@ -150,7 +150,7 @@ final class Errors {
     account.isDirty = false
     frame = buffer
     account.nextWrite = event.now.monotonic &+ ErrorAccount.interval
-    effects.commands.append(
+    effects.submit(
       BlockCommand(
         .write, block: block, count: 1, frames: cache.run(from: buffer), forceUnitAccess: true,
         tag: Tag(.errorRecord).raw))

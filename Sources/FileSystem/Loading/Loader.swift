@@ -75,7 +75,7 @@ final class Loader {
       return cache.page(frame)
     }
     reads += 1
-    effects.commands.append(
+    effects.submit(
       BlockCommand(
         .read, block: address, count: 1, frames: cache.run(from: frame), tag: Tag(.load, UInt64(frame)).raw))
     throw waiting.wait(for: frame)

@@ -317,6 +317,7 @@ final class Log {
   func finishWhenDurable(_ slot: Int, _ sequence: UInt64) {
     guard sequence > flushedThrough else { return requests.finish(slot) }
     durableWaiters.append((slot, sequence))
+    waiting.suspendUntilFinished(slot, .durability)
     requestFlush()
   }
 

@@ -113,15 +113,19 @@ final class SlotReads {
       }
     }
     issue(run, slot)
-    if reads[slot].pending == 0, reads[slot].code != 0 { throw .fail(reads[slot].code) }
-    return reads[slot].pending == 0
+    guard reads[slot].pending == 0 else {
+      waiting.suspendUntilFinished(slot, .read)
+      return false
+    }
+    if reads[slot].code != 0 { throw .fail(reads[slot].code) }
+    return true
   }
 
   private func issue(_ run: (block: UInt64, first: Int, count: Int), _ slot: Int) {
     guard run.count > 0 else { return }
     reads[slot].pending += 1
     let first = slots.requests[slot].firstFrame + FrameIndex(truncatingIfNeeded: run.first)
-    effects.commands.append(
+    effects.submit(
       BlockCommand(
         .read, block: run.block, count: UInt32(truncatingIfNeeded: run.count), frames: cache.run(from: first),
         tag: Tag(readFor: slot, first: run.first, count: run.count).raw))

@@ -80,7 +80,7 @@ final class MountReads {
   private func read(_ index: Int) {
     guard blocks[index] < volume.blockCount else { return finish(index, EIO) }
     pending += 1
-    effects.commands.append(
+    effects.submit(
       BlockCommand(
         .read, block: blocks[index], count: 1, frames: cache.run(from: frames[index]),
         tag: Tag(.mount, UInt64(index)).raw))

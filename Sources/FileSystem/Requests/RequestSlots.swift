@@ -44,6 +44,23 @@ final class RequestSlots {
     isKept[slot] = false
     replies[slot] = Reply()
     count += 1
+    if effects.trace.isOn { traceRequest(slot) }
+  }
+
+  @inline(never)
+  private func traceRequest(_ slot: Int) {
+    var event = TracedEvent(.request, detail: requests[slot].operation.rawValue)
+    event.place = requests[slot].node
+    event.offset = requests[slot].offset
+    event.count = UInt32(clamping: requests[slot].length)
+    effects.trace.record(event, of: UInt16(truncatingIfNeeded: slot))
+  }
+
+  @inline(never)
+  private func traceAnswer(_ slot: Int) {
+    var event = TracedEvent(.finish)
+    event.code = replies[slot].error
+    effects.trace.record(event, of: UInt16(truncatingIfNeeded: slot))
   }
 
   /// A page of the slot's data area.
@@ -54,10 +71,11 @@ final class RequestSlots {
 
   /// The reply in the slot is complete.
   func finish(_ slot: Int) {
-    waiting.endDirectoryMove(slot)
+    waiting.finished(slot)
     isKept[slot] = cache.lentFrames(of: slot) > 0
     replies[slot].keepsSlot = isKept[slot]
     effects.finished.append(UInt32(truncatingIfNeeded: slot))
+    if effects.trace.isOn { traceAnswer(slot) }
   }
 
   /// The request in the slot has failed.

@@ -104,11 +104,21 @@ final class LogWrites {
     inFlight += 1
     writeCount += 1
     blockCount += UInt64(write.count)
-    effects.commands.append(
+    if effects.trace.isOn { trace(write, at: block) }
+    effects.submit(
       BlockCommand(
         .write, block: block, count: UInt32(truncatingIfNeeded: write.count),
         frames: UnsafePointer(write.frames), forceUnitAccess: write.forcesUnitAccess,
         tag: Tag(.logWrite, UInt64(index)).raw))
+  }
+
+  @inline(never)
+  private func trace(_ write: LogWrite, at block: UInt64) {
+    var event = TracedEvent(.logWrite, detail: write.head.rawValue)
+    event.offset = write.sequence
+    event.place = block
+    event.count = UInt32(truncatingIfNeeded: write.count)
+    effects.trace.record(event)
   }
 
   /// A log write has ended, with or without an error. A failed one of nodes keeps its frames: the nodes may
@@ -128,7 +138,7 @@ final class LogWrites {
   /// Submits a flush to the device.
   func flush(_ tag: Tag) {
     flushCount += 1
-    effects.commands.append(BlockCommand(.flush, tag: tag.raw))
+    effects.submit(BlockCommand(.flush, tag: tag.raw))
   }
 
   /// The contents of a node or table block that the device has not written yet, or failed to write; nil for
