@@ -63,7 +63,8 @@ extension BlockQueue {
     let count = command.operation == .flush ? 0 : command.count
     pool[index].initialize(
       to: BlockRequest(
-        tag: command.tag, number: command.number, block: command.block, frames: command.frames, count: count, remaining: count,
+        tag: command.tag, number: command.number, block: command.block, frames: command.frames, count: count,
+        remaining: count,
         operation: command.operation, forceUnitAccess: command.forceUnitAccess))
     guard isAcceptable(command) else { return end(index, errno: EIO) }
     guard isOffered(command.operation) else { return end(index, errno: EOPNOTSUPP) }

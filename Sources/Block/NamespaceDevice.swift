@@ -146,6 +146,15 @@ public final class NamespaceDevice: BlockDevice {
   /// The last commands that failed, oldest first.
   public var errors: [CommandError] { isClosed ? [] : queue.pointee.pair.errors.entries }
 
+  /// The last failed command on any of these blocks; without blocks, the last failed flush.
+  public func failure(on blocks: Range<UInt64>?) -> CommandError? {
+    let lbas = UInt64(namespace.lbasPerFrame ?? 1)
+    return errors.last { error in
+      guard error.opcode != IOOpcode.flush.rawValue else { return blocks == nil }
+      return blocks?.contains(error.lba / lbas) == true
+    }
+  }
+
   public var lastFailure: String? { errors.last?.description }
 
   public func submit(_ command: BlockCommand) -> Bool { !isClosed && queue.pointee.submit(command) }

@@ -4,7 +4,7 @@ public struct TracedEvent: Sendable, Equatable {
   public enum Kind: UInt8, Sendable {
     /// A request has arrived, and waits for its user's turn.
     case held
-    /// A request begins: `detail` is its `Operation`, `place` its node, `offset` and `count` its range.
+    /// A request begins: `detail` is its `Operation`, `place` its FUSE node id, `offset` and `count` its range.
     case request
     /// A request has to wait: `detail` is the `WaitReason`.
     case wait

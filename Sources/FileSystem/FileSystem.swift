@@ -124,7 +124,7 @@ public final class FileSystem: FileService {
     case .read: reads.ended(tag, errno)
     case .logWrite: logWriteEnded(Int(tag.value), errno)
     case .flush: log.flushEnded(errno)
-    case .checkpoint: checkpoint.writeEnded(errno)
+    case .checkpoint: checkpoint.writeEnded(at: tag.value, errno)
     case .discard: checkpoint.discardEnded(UInt32(truncatingIfNeeded: tag.value))
     case .cleanerRead: cleaner.readEnded(FrameIndex(truncatingIfNeeded: tag.value), errno)
     case .mount: mountReads.ended(Int(tag.value), errno)

@@ -22,6 +22,9 @@ public struct FileSystemState: Sendable {
   public var logBlocksSinceCheckpoint: UInt64 = 0
   /// The last durable checkpoint.
   public var checkpoint: UInt64 = 0
+  /// The checkpoint that was mounted, and the log writes after it that were replayed.
+  public var mountedCheckpoint: UInt64 = 0
+  public var replayedLogWrites: UInt64 = 0
   public var isCheckpointing = false
   /// Segments in all, and those that may be written to.
   public var segments: UInt64 = 0
@@ -74,6 +77,12 @@ extension FileSystem {
   public var notices: [String] {
     get { errors.notices }
     set { errors.setNotices(newValue) }
+  }
+  /// What the device said of the last failed command on any of these blocks, or of the last failed flush where
+  /// there are none: messages say it too. Set by who has the device.
+  public var deviceStatus: (_ blocks: Range<UInt64>?) -> String? {
+    get { errors.deviceStatus }
+    set { errors.deviceStatus = newValue }
   }
   /// Errors counted since the last full check.
   public var errorRecord: ErrorRecord { errors.errorRecord }
@@ -129,6 +138,8 @@ extension FileSystem {
     state.logWritesInFlight = UInt64(writes.inFlight)
     state.logBlocksSinceCheckpoint = log.blocksSinceCut
     state.checkpoint = checkpoint.durable
+    state.mountedCheckpoint = recovery.mountedCheckpoint
+    state.replayedLogWrites = recovery.replayedLogWrites
     state.isCheckpointing = checkpoint.phase != .idle
     state.segments = UInt64(volume.geometry.segmentCount)
     state.freeSegments = UInt64(segments.freeCount)

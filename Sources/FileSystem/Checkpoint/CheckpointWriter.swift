@@ -74,8 +74,8 @@ final class CheckpointWriter {
   private var buffers: [FrameIndex] = []
   private var packFrames: [UInt32] = []
   private let packCommandFrames = CommandFrames()
-  /// A write or flush of this checkpoint has failed.
-  private var hasFailed = false
+  /// The errno of the first write or flush of this checkpoint that has failed, and its block; 0 for none.
+  private var failure: (code: Int32, block: UInt64) = (0, 0)
   /// The checkpoint is the last before the unmount: nothing follows it in the log.
   private var isLast = false
 
@@ -155,6 +155,7 @@ final class CheckpointWriter {
     guard !condition.isReadOnly else { return false }
     // During a mount no requests run: each step counts as an event of its own.
     if !condition.isReady { event.begin() }
+    effects.trace.actor = waiting.actor(of: .checkpoint)
     switch phase {
     case .idle:
       guard isNeeded || deadline <= event.now.monotonic else { return false }
@@ -211,7 +212,7 @@ final class CheckpointWriter {
 
   private func cut() {
     waiting.checkpointIsMade()
-    hasFailed = false
+    failure = (0, 0)
     pack = CheckpointPack()
     pack.sequence = segments.age
     pack.epoch = writes.epoch
@@ -291,12 +292,12 @@ final class CheckpointWriter {
     effects.submit(
       BlockCommand(
         .write, block: block, count: UInt32(truncatingIfNeeded: count), frames: frames,
-        tag: Tag(.checkpoint).raw))
+        tag: Tag(.checkpoint, block).raw))
   }
 
   private func flush() {
     writesInFlight += 1
-    guard volume.hasVolatileCache else { return writeEnded(0) }
+    guard volume.hasVolatileCache else { return writeEnded(at: 0, 0) }
     writes.flush(Tag(.checkpoint))
   }
 
@@ -306,14 +307,17 @@ final class CheckpointWriter {
   }
 
   /// A write or flush of the checkpoint itself has ended.
-  func writeEnded(_ code: Int32) {
+  /// - Parameter block: the first block of a write; 0 for a flush.
+  func writeEnded(at block: UInt64, _ code: Int32) {
     assert(writesInFlight > 0)
     writesInFlight -= 1
-    if code != 0 { hasFailed = true }
+    if failure.code == 0 { failure = (code, block) }
     guard writesInFlight == 0 else { return }
-    if hasFailed {
+    guard failure.code == 0 else {
       giveBackBuffers()
-      return errors.fail("a checkpoint could not be written (\(ErrnoText.of(code)))", .write, code)
+      return errors.fail(
+        "checkpoint \(pack.sequence) could not be written (\(ErrnoText.of(failure.code)))", .write,
+        block: failure.block, count: phase == .pack ? Int(volume.geometry.packBlocks) : 1, code: failure.code)
     }
     switch phase {
     case .firstFlush:
@@ -356,9 +360,9 @@ final class CheckpointWriter {
 
   /// The last flush has ended: the checkpoint is durable.
   private func becomeDurable() {
-    phase = .idle
     durable = pack.sequence
     count += 1
+    phase = .idle
     segments.clearExhausted()
     segments.release()
     log.checkpointed(durable, cut: pack.log.sequence)

@@ -122,7 +122,10 @@ final class Cleaner {
       endVictimIfDone()
     }
     if case .failed(let code) = attempt {
-      errors.record(.checksum, "the cleaner met damage (\(ErrnoText.of(code))); run fsck.varve", code: code)
+      errors.record(
+        .checksum, "the cleaner met damage (\(ErrnoText.of(code))); run fsck.varve",
+        block: victim.map(volume.geometry.segmentBlock) ?? 0, count: Int(volume.geometry.segmentBlocks),
+        code: code)
     }
     return attempt == .done
   }
@@ -457,7 +460,7 @@ final class Cleaner {
     guard code == 0 else {
       errors.record(
         .write, "the cleaner could not write (\(ErrnoText.of(code))); what it moved stays where it was",
-        code: code)
+        block: write.place, count: write.count, code: code)
       if let segment = head.segment { segments.close(segment) }
       head.segment = nil
       return

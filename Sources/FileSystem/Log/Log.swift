@@ -245,7 +245,8 @@ final class Log {
     if condition.hasFailed, cache.lendingSlots > 0 { pages.returnBorrowed() }
     if code != 0 {
       errors.record(
-        .write, "a log write failed (\(ErrnoText.of(code))); the log continues elsewhere", code: code)
+        .write, "a log write failed (\(ErrnoText.of(code))); the log continues elsewhere", block: write.place,
+        count: write.count, code: code)
       isBroken = true
       failed.append(write.sequence)
       waiting.askForCheckpoint()
@@ -282,7 +283,7 @@ final class Log {
   func flushEnded(_ code: Int32) {
     let target = flushTarget ?? 0
     flushTarget = nil
-    guard code == 0 else { return errors.fail("a flush failed (\(ErrnoText.of(code)))", .write, code) }
+    guard code == 0 else { return errors.fail("a flush failed (\(ErrnoText.of(code)))", .write, code: code) }
     setFlushed(target)
     wakeDurable()
     flushIfWanted()

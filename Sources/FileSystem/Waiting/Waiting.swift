@@ -189,7 +189,8 @@ final class Waiting {
   private func beginWait(_ slot: Int) {
     waiters[slot].since = max(event.now.monotonic, 1)
     if trace.isOn {
-      trace.record(TracedEvent(.wait, detail: waiters[slot].reason.rawValue), of: UInt16(truncatingIfNeeded: slot))
+      trace.record(
+        TracedEvent(.wait, detail: waiters[slot].reason.rawValue), of: UInt16(truncatingIfNeeded: slot))
     }
   }
 

@@ -68,6 +68,7 @@ final class LogWrites {
     if writes[index].head == .nodes, writes[index].address == nil { unwrittenNodes += 1 }
     writes[index].segment = segment
     writes[index].address = block
+    writes[index].place = block
   }
 
   func setSequence(_ index: Int, _ sequence: UInt64) { writes[index].sequence = sequence }
@@ -178,6 +179,8 @@ final class LogWrite {
   fileprivate(set) var segment: UInt32 = 0
   /// The address of its header; nil before it is known, and again once the device has written it.
   fileprivate(set) var address: UInt64?
+  /// The same, kept until the log write is used again.
+  fileprivate(set) var place: UInt64 = 0
   /// Arena frames of the header and of the blocks that follow it.
   fileprivate let frames: UnsafeMutablePointer<UInt32>
   fileprivate(set) var count = 0
