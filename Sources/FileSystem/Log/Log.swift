@@ -305,6 +305,7 @@ final class Log {
     for index in durableWaiters.indices {
       let waiter = durableWaiters[index]
       if waiter.sequence <= durable {
+        waiting.endSuspension(waiter.slot)
         requests.finish(waiter.slot)
       } else {
         durableWaiters[left] = waiter
@@ -326,7 +327,10 @@ final class Log {
   func giveUp() {
     isBroken = true
     pages.returnBorrowed()
-    for waiter in durableWaiters { requests.finish(waiter.slot, failed: EIO) }
+    for waiter in durableWaiters {
+      waiting.endSuspension(waiter.slot)
+      requests.finish(waiter.slot, failed: EIO)
+    }
     durableWaiters.removeAll()
   }
 

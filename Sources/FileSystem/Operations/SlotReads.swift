@@ -171,6 +171,7 @@ final class SlotReads {
       reads[slot] = State(isSecondTry: true)
       return waiting.runAgain(slot)
     }
+    waiting.endSuspension(slot)
     if reads[slot].hasMismatch { loader.countMismatch() }
     guard reads[slot].code != 0 || reads[slot].hasMismatch else { return slots.finish(slot) }
     recordFailure(slot)

@@ -14,6 +14,7 @@ final class RequestSlots {
   private let cache: Cache
   private let waiting: Waiting
   private let effects: Effects
+  private let trace: EventTrace
   /// Whether a slot is kept: its reply is finished, and its frames are still lent.
   private var isKept: [Bool]
   /// Requests begun since the mount.
@@ -23,6 +24,7 @@ final class RequestSlots {
     self.cache = cache
     self.waiting = waiting
     self.effects = effects
+    trace = effects.trace
     let slots = cache.memory.slots
     requests = .allocate(capacity: slots)
     requests.initialize(repeating: Request(), count: slots)
@@ -44,7 +46,7 @@ final class RequestSlots {
     isKept[slot] = false
     replies[slot] = Reply()
     count += 1
-    if effects.trace.isOn { traceRequest(slot) }
+    if trace.isOn { traceRequest(slot) }
   }
 
   @inline(never)
@@ -53,14 +55,14 @@ final class RequestSlots {
     event.place = requests[slot].node
     event.offset = requests[slot].offset
     event.count = UInt32(clamping: requests[slot].length)
-    effects.trace.record(event, of: UInt16(truncatingIfNeeded: slot))
+    trace.record(event, of: UInt16(truncatingIfNeeded: slot))
   }
 
   @inline(never)
   private func traceAnswer(_ slot: Int) {
     var event = TracedEvent(.finish)
     event.code = replies[slot].error
-    effects.trace.record(event, of: UInt16(truncatingIfNeeded: slot))
+    trace.record(event, of: UInt16(truncatingIfNeeded: slot))
   }
 
   /// A page of the slot's data area.
@@ -71,11 +73,11 @@ final class RequestSlots {
 
   /// The reply in the slot is complete.
   func finish(_ slot: Int) {
-    waiting.finished(slot)
+    waiting.endDirectoryMove(slot)
     isKept[slot] = cache.lentFrames(of: slot) > 0
     replies[slot].keepsSlot = isKept[slot]
     effects.finished.append(UInt32(truncatingIfNeeded: slot))
-    if effects.trace.isOn { traceAnswer(slot) }
+    if trace.isOn { traceAnswer(slot) }
   }
 
   /// The request in the slot has failed.

@@ -173,18 +173,15 @@ final class Waiting {
     if reason == .share || metPlannedMiss { continuing.append(slot) } else { stalled.append(slot) }
   }
 
-  /// The request in a slot waits for something that will finish it: it is not run again.
+  /// The request in a slot waits for something that will finish it: it is not run again. `endSuspension`
+  /// follows.
   func suspendUntilFinished(_ slot: Int, _ reason: WaitReason) {
     waiters[slot].reason = reason
     beginWait(slot)
   }
 
-  /// The request in a slot is finished: it waits for nothing.
-  @inline(__always)
-  func finished(_ slot: Int) {
-    if waiters[slot].since != 0 { endWait(slot) }
-    endDirectoryMove(slot)
-  }
+  /// What the request in a slot waited for has come: it is about to be finished.
+  func endSuspension(_ slot: Int) { if waiters[slot].since != 0 { endWait(slot) } }
 
   private func beginWait(_ slot: Int) {
     waiters[slot].since = max(event.now.monotonic, 1)
@@ -353,7 +350,7 @@ final class Waiting {
 
   /// The request in a slot is finished: another may move a directory.
   @inline(__always)
-  private func endDirectoryMove(_ slot: Int) {
+  func endDirectoryMove(_ slot: Int) {
     guard directoryMover == slot else { return }
     directoryMover = nil
     if !stalled.isEmpty { needsWake = true }
