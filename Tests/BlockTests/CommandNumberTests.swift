@@ -9,13 +9,13 @@ import Testing
 /// A block command's number in a trace: its NVMe commands have it, and its completion.
 @Suite struct CommandNumberTests {
   private func numbers(_ commands: [(UInt32, BlockCommand)]) throws -> (ended: [UInt32], traced: [UInt64]) {
-    let machine = try TestMachine()
+    let machine = try TestMachine { $0.maximumTransfer = 2 }
     let device = try machine.openDevice()
     defer { device.close() }
     device.startTrace(capacity: 64)
-    let frames = UnsafeMutablePointer<UInt32>.allocate(capacity: 600)
+    let frames = UnsafeMutablePointer<UInt32>.allocate(capacity: 16)
     defer { frames.deallocate() }
-    for index in 0..<600 { frames[index] = UInt32(index % 4) }
+    for index in 0..<16 { frames[index] = UInt32(index % 4) }
     for (number, command) in commands {
       var command = command
       command.frames = UnsafePointer(frames)
@@ -43,7 +43,7 @@ import Testing
   }
 
   @Test func thePartsOfALargeCommandShareIt() throws {
-    let (ended, traced) = try numbers([(9, BlockCommand(.write, block: 0, count: 600))])
+    let (ended, traced) = try numbers([(9, BlockCommand(.write, block: 0, count: 10))])
     #expect(ended == [9])
     #expect(traced.count > 1 && Set(traced) == [9])
   }

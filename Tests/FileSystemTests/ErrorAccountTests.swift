@@ -87,7 +87,7 @@ import FileProtocol
       asked.append(blocks)
       return "Unrecovered Read Error"
     }
-    mounted.harness.disk.faults = [DiskFault(.read, count: .max)]
+    mounted.harness.disk.faults = [DiskFault(.read, count: 1)]
     #expect(try mounted.call(Call(.read, node: again).with { $0.length = 4096 }).error == EIO)
     try mounted.harness.idle(1_000_000)
     let block = try #require(asked.first??.lowerBound)
