@@ -58,9 +58,10 @@ final class MountReads {
       guard pending == 0 else { return false }
     }
     if failed.last == wanted.count {
-      let isGone = codes[first] == ENODEV
+      let (isGone, block) = (codes[first] == ENODEV, blocks[first])
       end()
-      condition.refuse(isGone ? "the device is gone" : "the device reads nothing; mount again when it does")
+      condition.refuse(
+        isGone ? "the device is gone" : "the device reads nothing (block \(block)); mount again when it does")
       return false
     }
     return true
