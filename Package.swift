@@ -167,7 +167,7 @@ let package = Package(
     program("crash", path: "Tools/lib/crash", ["FileProtocol", "FileSystem", "Simulation", arguments]),
 
     // Tests.
-    tests("FileSystem", ["FileProtocol", "FileSystem", "Simulation", "Format"]),
+    tests("FileSystem", ["FileProtocol", "BlockProtocol", "FileSystem", "Simulation", "Format"]),
     tests(
       "Simulation", ["FileProtocol", "BlockProtocol", "Simulation", "FileSystem", "Format", "MemoryService"]),
     tests("PCI", ["PCI", "CMachine"]),
@@ -182,7 +182,8 @@ let package = Package(
     tests("VFIO", ["PCIHost", "BlockProtocol", "VFIO", "Block", "NVMe", "PCI", "CMachine", "TestSupport"]),
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
     tests("Format", ["Format", "BlockCRC", "CMachine", "TestSupport"]),
-    tests("Tools", ["FileProtocol", "varve", "ToolSupport", "JSONValue", "Simulation", "TestSupport"]),
+    tests(
+      "Tools", ["FileProtocol", "varve", "Control", "ToolSupport", "JSONValue", "Simulation", "TestSupport"]),
     tests("NVMeSpec", ["NVMeSpec", "TestSupport"]),
     tests(
       "Reactor",

@@ -8,6 +8,7 @@ import MountSession
 import NVMe
 import NVMeSpec
 import Reactor
+import ToolSupport
 
 /// The process that drives a controller, and serves all mounts of its namespaces.
 ///
@@ -32,6 +33,7 @@ final class Daemon {
   /// The mount that the daemon was started for.
   private weak var own: ServedMount?
   private var isRemoved = false
+  private var isClosed = false
   /// Whether the last message logged was that the controller does not answer.
   private var isOffline = false
   /// How many of its restarts and losses of power were logged.
@@ -59,6 +61,9 @@ final class Daemon {
     loop = try EventLoop()
     helper = try Helper(removing: ControlFolder.own.socket(of: getpid()), loop)
     SystemLog.helper.store(helper.descriptor, ordering: .relaxed)
+    log.info("Varve \(varveVersion), process \(getpid()): \(place.device)")
+    log.debug("\(controller.summary)")
+    log.debug("\(sysconf(Int32(_SC_NPROCESSORS_ONLN))) processors; the daemon runs in one thread")
     for remark in controller.remarks { log.notice("\(controller.function.name): \(remark)") }
     if let warning = ImageExposure.warning(of: place.device) { log.warning("\(warning)") }
     removal = controller.function.removalDescriptor
@@ -120,6 +125,7 @@ final class Daemon {
         try Confinement.begin(
           transport, reportingTo: helper.descriptor, lead: Helper.lead(ofPriority: LOG_CRIT))
       }
+      log.debug("confined: no capabilities, and only the system calls of a daemon (\(transport))")
     } catch {
       throw MountError("the daemon cannot be confined: \(error)", remedy: "mount with -o confine=no")
     }
@@ -127,6 +133,8 @@ final class Daemon {
 
   /// Allocates the memory and queues of a mount. The caller begins it.
   func mount(_ order: MountOrder, _ place: ServedDevice) throws -> ServedMount {
+    var log = log
+    if order.options.traces { log.logLevel = .trace }
     let mount = try ServedMount(order, place, controller, helper, loop, log)
     mount.whenAdvanced = { [unowned self] in checkController() }
     mount.whenGivenBack = { [unowned self, unowned mount] failure in
@@ -200,8 +208,21 @@ final class Daemon {
   private func closeController() {
     for descriptor in [removal, busError] { if let descriptor { loop.unwatch(descriptor) } }
     controller.close()
+    if !isClosed { log.debug("\(controller.function.name) is shut down") }
+    isClosed = true
   }
 
   /// Whether the daemon accepts no further mount.
   var isLeaving: Bool { hasFinished || mounts.allSatisfy { $0.state == .leaving } }
+}
+
+extension Controller {
+  /// What was found at the bring-up, for the log.
+  fileprivate var summary: String {
+    "\(function.name): \(identity.modelNumber), serial number \(identity.serialNumber), firmware "
+      + "\(identity.firmwareRevision), NVMe \(identity.version), namespaces "
+      + "\(namespaces.map { "\($0.identifier)" }.joined(separator: " ")), transfers of up to "
+      + "\(capabilities.transferFrames * 4) KiB, \(capabilities.hasVolatileCache ? "a" : "no") volatile cache, "
+      + "admin queue of \(adminDepth)"
+  }
 }

@@ -29,6 +29,7 @@ package struct MountCommand: ParsableCommand {
         allow_other           allow other users (the default for root)
         nofuseblk             let umount and sync return before everything is written
         confine=yes|no        whether the daemon gives up rights it does not need (yes)
+        trace                 log each event, as --trace does
         dev, suid, exec, sync, dirsync and their opposites, as for any filesystem; nodev and nosuid are the default
                               where root mounts a device that other users can write
 
@@ -43,7 +44,8 @@ package struct MountCommand: ParsableCommand {
   var foreground = false
   @Flag(name: .customShort("f"), help: "Do everything but the mount, as mount(8)'s --fake.") var isFake =
     false
-  @Flag(name: .short, help: "Say more.") var verbose = false
+  @Flag(name: .short, help: "Log what happens once, too; twice: as --trace.") var verbose: Int
+  @Flag(help: "Log each event: requests, what they wait for, commands, replies.") var trace = false
 
   // Options that mount(8) may pass and a FUSE filesystem ignores.
   @Flag(name: .short, help: .hidden) var noTable = false
@@ -80,7 +82,7 @@ package struct MountCommand: ParsableCommand {
   package func run() throws {
     let order: MountOrder
     do throws(MountError) {
-      order = try MountOrder(device: Self.absolute(device), words: options)
+      order = try MountOrder(device: Self.absolute(device), words: options + (tracesEvents ? ["trace"] : []))
     } catch {
       Self.complain(error.description)
       throw ExitCode(Self.usageStatus)
@@ -106,9 +108,11 @@ package struct MountCommand: ParsableCommand {
     }
   }
 
+  private var tracesEvents: Bool { trace || verbose > 1 }
+
   private func mounting(_ order: MountOrder, _ point: MountPoint) -> Mounting {
     var log = Logger(label: "mount.varve")
-    if verbose { log.logLevel = .debug }
+    if verbose > 0 || order.options.traces { log.logLevel = .debug }
     return Mounting(order: order, point: point, stays: foreground, log: log, whenWaiting: Self.complain)
   }
 

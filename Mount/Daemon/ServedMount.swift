@@ -3,6 +3,7 @@ import Control
 import Device
 import FileProtocol
 import FileSystem
+import Format
 import Glibc
 import Logging
 import MountSession
@@ -35,6 +36,8 @@ final class ServedMount {
   private let departure: Departure
   private let helper: Helper
   private let log: Logger
+  /// Logs each event, where that is asked for.
+  private let eventLog: EventLog?
   /// Makes the mount read-only, after a warning of the device (`health=ro`).
   private var readOnlyRemount: ReadOnlyRemount?
   private var isUsable = false
@@ -81,8 +84,12 @@ final class ServedMount {
       service: service, slots: slots, arena: arena.base, options: order.sessionOptions)
     session.helper = helper
     departure = Departure(reactor, session, helper)
-    trace = TraceService(block)
+    trace = TraceService(block, service)
+    eventLog = log.logLevel <= .trace ? EventLog(service, log) : nil
+    service.deviceStatus = { [block] in block.failure(on: $0)?.description }
+    log.debug("\(Self.summary(block)), cache of \(order.cacheFrames) blocks, \(slots.count) slots")
     reactor.afterAdvance = { [unowned self] in
+      eventLog?.pass()
       logLoss()
       logFailedCommands()
       passNotices()
@@ -99,7 +106,10 @@ final class ServedMount {
   ///   mount has ended then.
   func begin(_ whenReady: @escaping (MountError?) -> Void) {
     reactor.begin { [unowned self] failure in
-      guard let failure else { return whenReady(nil) }
+      guard let failure else {
+        logStart()
+        return whenReady(nil)
+      }
       isLeaving = true
       let found = service.hasNoSuperblock ? Signature.describe(block) : ""
       recordRefusal()
@@ -109,6 +119,29 @@ final class ServedMount {
       whenGivenBack(error)
       whenGone()
     }
+  }
+
+  private static func summary(_ block: NamespaceDevice) -> String {
+    let namespace = block.namespace
+    let wakes = block.interruptDescriptor == nil ? "polled" : "with an interrupt"
+    return "\(block.name): \(block.blockCount) blocks of 4 KiB in LBAs of \(namespace.lbaSize ?? 0) bytes, "
+      + "metadata of \(namespace.metadataSize) bytes, queue \(block.queueIdentifier) of \(block.queueDepth), \(wakes)"
+  }
+
+  /// Logs what the mount has found.
+  private func logStart() {
+    guard let superblock = service.superblock else { return }
+    let state = service.state
+    let maker = String(decoding: superblock.programVersion, as: UTF8.self)
+    let features = [
+      superblock.incompatibleFeatures, superblock.readOnlyFeatures, superblock.compatibleFeatures,
+    ].map { "0x" + String($0, radix: 16) }.joined(separator: " ")
+    log.debug(
+      "\(block.name): filesystem \(served.uuid) \"\(served.label)\", format version \(Superblock.version), made by mkfs.varve \(maker.isEmpty ? "of unknown version" : maker), features \(features)"
+    )
+    log.debug(
+      "\(block.name): mounted checkpoint \(state.mountedCheckpoint) and \(state.replayedLogWrites) log writes after it; \(state.freeSegments) of \(state.segments) segments free\(state.isReadOnly ? "; read-only" : "")"
+    )
   }
 
   /// Serves a kernel mount.
@@ -179,6 +212,11 @@ final class ServedMount {
 
   private func end(_ ending: Ending) {
     isLeaving = true
+    eventLog?.pass()
+    let state = service.state
+    log.debug(
+      "\(block.name): checkpoint \(state.checkpoint) is the last, log write \(state.logSequence) the last in the log"
+    )
     let path = session.mountPoint?.path ?? place.device
     var error: MountError?
     switch ending {

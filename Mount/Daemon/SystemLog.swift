@@ -8,6 +8,8 @@ import Synchronization
 struct SystemLog: LogHandler {
   /// The descriptor of the helper; -1 before there is one.
   static let helper = Atomic<Int32>(-1)
+  /// Lines lost since the last that was not: the system's log was too slow.
+  private static let lost = Atomic<Int>(0)
 
   var metadata: Logger.Metadata = [:]
   var logLevel: Logger.Level = .info
@@ -28,8 +30,18 @@ struct SystemLog: LogHandler {
     if helper < 0 {
       Syslog.write(line, priority: priority)
     } else {
-      Helper.log(line, priority: priority, by: helper)
+      Self.send(line, priority, by: helper)
     }
+  }
+
+  private static func send(_ line: String, _ priority: Int32, by helper: Int32) {
+    guard Helper.log(line, priority: priority, by: helper) else {
+      lost.add(1, ordering: .relaxed)
+      return
+    }
+    let lost = lost.exchange(0, ordering: .relaxed)
+    guard lost > 0 else { return }
+    _ = Helper.log("\(lost) lines before this one were lost", priority: LOG_WARNING, by: helper)
   }
 
   private func priority(_ level: Logger.Level) -> Int32 {

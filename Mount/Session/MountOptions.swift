@@ -29,6 +29,8 @@ public struct MountOptions: Sendable, Equatable {
   public var waits: Bool?
   /// Whether the daemon gives up the rights and system calls that it does not need.
   public var confines = true
+  /// Whether the daemon logs each event of the mount.
+  public var traces = false
   /// Whether an existing mount is to be changed.
   public var isRemount = false
   /// The source that mount(8) shows; nil for the device.
@@ -113,6 +115,8 @@ public struct MountOptions: Sendable, Equatable {
     case "nofuseblk": waits = false
     case "allow_other": allowOther = true
     case "noallow_other": allowOther = false
+    case "trace": traces = true
+    case "notrace": traces = false
     case "dev", "suid", "exec":
       replace("no" + key, key, with: key)
       chosen.insert(key)

@@ -49,7 +49,9 @@ extension BlockQueue {
   @inline(__always)
   private mutating func deliver(_ index: UInt32, _ completions: inout [BlockCompletion]) {
     let request = pool[index]
-    completions.append(BlockCompletion(tag: request.pointee.tag, errno: request.pointee.errno))
+    completions.append(
+      BlockCompletion(
+        tag: request.pointee.tag, errno: request.pointee.errno, number: request.pointee.number))
     pool.give(index)
   }
 

@@ -5,6 +5,20 @@ import NVMeSpec
 
 /// To the device: commands on 4 KiB blocks become NVMe commands.
 extension BlockQueue {
+  /// The context of a request's NVMe commands: the index of its record, and above it the number of its
+  /// `BlockCommand`, for a trace.
+  @inline(__always)
+  private static func context(_ index: UInt32, _ number: UInt32) -> UInt64 {
+    UInt64(index) | UInt64(number) &<< 32
+  }
+
+  private func context(_ index: UInt32) -> UInt64 { Self.context(index, pool[index].pointee.number) }
+
+  /// The number of the `BlockCommand` that an NVMe command belongs to; 0 where it serves several, or none.
+  static func commandNumber(ofContext context: UInt64) -> UInt32 {
+    context < proofMark ? UInt32(truncatingIfNeeded: context &>> 32) : 0
+  }
+
   /// Accepts a command; false when no record is free.
   @inline(__always)
   mutating func submit(_ command: BlockCommand) -> Bool {
@@ -25,10 +39,11 @@ extension BlockQueue {
         command.operation == .read ? readOpcode : writeOpcode, namespace: namespace,
         lba: command.block &<< lbaShift, lbaCount: command.count &<< lbaShift32,
         forceUnitAccess: command.forceUnitAccess, frames: frames, count: Int(command.count), base: base,
-        context: UInt64(index))
+        context: Self.context(index, command.number))
     else { return false }
     let request = pool[index]
     request.pointee.tag = command.tag
+    request.pointee.number = command.number
     request.pointee.operation = command.operation
     request.pointee.forceUnitAccess = command.forceUnitAccess
     request.pointee.isRecalled = false
@@ -48,7 +63,8 @@ extension BlockQueue {
     let count = command.operation == .flush ? 0 : command.count
     pool[index].initialize(
       to: BlockRequest(
-        tag: command.tag, block: command.block, frames: command.frames, count: count, remaining: count,
+        tag: command.tag, number: command.number, block: command.block, frames: command.frames, count: count,
+        remaining: count,
         operation: command.operation, forceUnitAccess: command.forceUnitAccess))
     guard isAcceptable(command) else { return end(index, errno: EIO) }
     guard isOffered(command.operation) else { return end(index, errno: EOPNOTSUPP) }
@@ -176,7 +192,7 @@ extension BlockQueue {
     guard let zeros else {
       var command = SubmissionEntry(.writeZeroes, namespace: namespace, block: lba, count: lbas)
       command.forceUnitAccess = request.pointee.forceUnitAccess
-      return pair.post(command, context: UInt64(index)) != nil
+      return pair.post(command, context: context(index)) != nil
     }
     return postPart(writeOpcode, request, index, zeroFrames, count, zeros, zerosMemory ?? memory)
   }
@@ -189,7 +205,7 @@ extension BlockQueue {
       let count = verifyLimits.chunk(at: request.pointee.block, remaining: request.pointee.remaining)
       let isPosted = pair.postVerify(
         namespace: namespace, lba: request.pointee.block &<< lbaShift, lbaCount: count &<< lbaShift32,
-        context: UInt64(index))
+        context: context(index))
       guard isPosted else { return false }
       advance(request, by: count)
     }
@@ -210,17 +226,17 @@ extension BlockQueue {
       return pair.postProtected(
         opcode, namespace: namespace, lba: lba, lbaCount: lbas,
         forceUnitAccess: request.pointee.forceUnitAccess, frames: frames, count: Int(count), base: base,
-        memory: memory, context: UInt64(index))
+        memory: memory, context: context(index))
     }
     return pair.postTransfer(
       opcode, namespace: namespace, lba: lba, lbaCount: lbas,
       forceUnitAccess: request.pointee.forceUnitAccess,
-      frames: frames, count: Int(count), base: base, context: UInt64(index))
+      frames: frames, count: Int(count), base: base, context: context(index))
   }
 
   private mutating func postFlush(_ index: UInt32) -> Bool {
     let flush = SubmissionEntry(.flush, namespace: namespace)
-    guard pair.post(flush, context: UInt64(index)) != nil else { return false }
+    guard pair.post(flush, context: context(index)) != nil else { return false }
     let request = pool[index]
     request.pointee.outstanding &+= 1
     request.pointee.block = unflushed.end

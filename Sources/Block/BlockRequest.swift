@@ -6,6 +6,8 @@ struct BlockRequest {
   static let none = UInt32.max
 
   var tag: UInt64 = 0
+  /// The command's number in a trace.
+  var number: UInt32 = 0
   /// The next block to post; for a flush, the end of `UnflushedWrites` when it was posted.
   var block: UInt64 = 0
   /// The frame of that block.

@@ -132,13 +132,28 @@ public final class NamespaceDevice: BlockDevice {
   /// Stops recording.
   public func stopTrace() { if !isClosed { queue.pointee.pair.stopTrace() } }
 
-  /// Takes recorded commands, and returns how many were overwritten before they were taken.
+  /// Takes recorded commands, each with the number of the `BlockCommand` that it carries out as its context,
+  /// and returns how many were overwritten before they were taken.
   public func takeTrace(limit: Int) -> (commands: [CommandTrace], lost: UInt64) {
-    isClosed ? ([], 0) : queue.pointee.pair.takeTrace(limit: limit)
+    guard !isClosed else { return ([], 0) }
+    var (commands, lost) = queue.pointee.pair.takeTrace(limit: limit)
+    for index in commands.indices {
+      commands[index].context = UInt64(BlockQueue.commandNumber(ofContext: commands[index].context))
+    }
+    return (commands, lost)
   }
 
   /// The last commands that failed, oldest first.
   public var errors: [CommandError] { isClosed ? [] : queue.pointee.pair.errors.entries }
+
+  /// The last failed command on any of these blocks; without blocks, the last failed flush.
+  public func failure(on blocks: Range<UInt64>?) -> CommandError? {
+    let lbas = UInt64(namespace.lbasPerFrame ?? 1)
+    return errors.last { error in
+      guard error.opcode != IOOpcode.flush.rawValue else { return blocks == nil }
+      return blocks?.contains(error.lba / lbas) == true
+    }
+  }
 
   public var lastFailure: String? { errors.last?.description }
 

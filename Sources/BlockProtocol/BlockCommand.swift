@@ -18,6 +18,8 @@ public struct BlockCommand {
   public var operation: Operation
   /// For a write: durable when it completes (FUA).
   public var forceUnitAccess: Bool
+  /// The command's number in a trace, below 2^30; 0 while nobody traces. The completion returns it.
+  public var number: UInt32 = 0
   /// The first block, in 4 KiB units from the start of the namespace.
   public var block: UInt64
   /// The number of 4 KiB blocks; any number, as the device splits the command.
@@ -40,13 +42,15 @@ public struct BlockCommand {
   }
 }
 
-/// The end of a `BlockCommand`: its tag and 0 or an errno (that of Linux' block layer).
+/// The end of a `BlockCommand`: its tag, its number, and 0 or an errno (that of Linux' block layer).
 public struct BlockCompletion {
   public var tag: UInt64
   public var errno: Int32
+  public var number: UInt32
 
-  public init(tag: UInt64, errno: Int32) {
+  public init(tag: UInt64, errno: Int32, number: UInt32 = 0) {
     self.tag = tag
     self.errno = errno
+    self.number = number
   }
 }

@@ -13,10 +13,18 @@ public final class Effects {
   public var finished: [UInt32] = []
   /// Slots that were kept beyond their reply and are no longer in use: the reactor owns them again.
   public var released: [UInt32] = []
+  /// The events, for those who want to see what the filesystem does.
+  public let trace = EventTrace()
 
   public init() {}
 
-  /// Swaps the lists with another's, so that one can be carried out while the other is filled.
+  /// Adds a command for the device.
+  @inline(__always)
+  public func submit(_ command: BlockCommand) {
+    commands.append(trace.isOn ? trace.number(command) : command)
+  }
+
+  /// Swaps the lists, but not the traces, with another's, so that one can be carried out while the other is filled.
   public func exchange(with other: Effects) {
     swap(&commands, &other.commands)
     swap(&finished, &other.finished)

@@ -59,7 +59,8 @@ public final class FileSystem: FileService {
     volume = Volume(blockCount: blockCount, hasVolatileCache: hasVolatileCache, canDiscard: canDiscard)
     condition = Condition(isReadOnly: options.readOnly)
     cache = Cache(memory: memory)
-    waiting = Waiting(cache: cache, event: event, condition: condition, missSeed: options.missSeed)
+    waiting = Waiting(
+      cache: cache, event: event, condition: condition, trace: effects.trace, missSeed: options.missSeed)
     slots = RequestSlots(cache: cache, waiting: waiting, effects: effects)
     errors = Errors(cache: cache, event: event, effects: effects, condition: condition, volume: volume)
     writes = LogWrites(cache: cache, effects: effects)
@@ -116,13 +117,14 @@ public final class FileSystem: FileService {
 
   public func complete(tag: UInt64, errno: Int32) {
     event.begin()
+    effects.trace.actor = TracedEvent.noActor
     let tag = Tag(raw: tag)
     switch tag.kind {
     case .load: loaded(FrameIndex(truncatingIfNeeded: tag.value), errno)
     case .read: reads.ended(tag, errno)
     case .logWrite: logWriteEnded(Int(tag.value), errno)
     case .flush: log.flushEnded(errno)
-    case .checkpoint: checkpoint.writeEnded(errno)
+    case .checkpoint: checkpoint.writeEnded(at: tag.value, errno)
     case .discard: checkpoint.discardEnded(UInt32(truncatingIfNeeded: tag.value))
     case .cleanerRead: cleaner.readEnded(FrameIndex(truncatingIfNeeded: tag.value), errno)
     case .mount: mountReads.ended(Int(tag.value), errno)
@@ -182,6 +184,7 @@ public final class FileSystem: FileService {
     if !isJobsTurn { operations.runRunnable() }
     isJobsTurn = event.isSpent
     guard !event.isSpent else { return 0 }
+    effects.trace.actor = waiting.actor(of: .commit)
     let isBusy = log.writeBorrowed()
     errors.writeRecord()
     let next = advanceJobs()
@@ -195,6 +198,7 @@ public final class FileSystem: FileService {
   public var wantsAdvance: Bool { waiting.hasContinuing || log.wantsToWriteBorrowed }
 
   private func advanceMount() -> UInt64 {
+    effects.trace.actor = waiting.actor(of: .mount)
     let next = recovery.advance()
     if next != 0, condition.failure == nil, !condition.isReady, !mountReads.isPending, isQuiet {
       recovery.failForWantOfMemory()
@@ -232,7 +236,19 @@ public final class FileSystem: FileService {
     return condition.isReadOnly ? .max : min(log.commitDeadline, checkpoint.deadline)
   }
 
+  /// Does a step of a job.
+  /// - Returns: false when there is nothing to do, or it waits.
   private func step(_ job: Job) -> Bool {
+    guard effects.trace.isOn else { return perform(job) }
+    effects.trace.actor = waiting.actor(of: job)
+    var event = TracedEvent(.step)
+    event.offset = effects.trace.time
+    let isBusy = perform(job)
+    if isBusy { effects.trace.record(event, of: waiting.actor(of: job)) }
+    return isBusy
+  }
+
+  private func perform(_ job: Job) -> Bool {
     switch job {
     case .mount: return false
     case .commit: return log.commitStep()

@@ -22,6 +22,9 @@ public struct FileSystemState: Sendable {
   public var logBlocksSinceCheckpoint: UInt64 = 0
   /// The last durable checkpoint.
   public var checkpoint: UInt64 = 0
+  /// The checkpoint that was mounted, and the log writes after it that were replayed.
+  public var mountedCheckpoint: UInt64 = 0
+  public var replayedLogWrites: UInt64 = 0
   public var isCheckpointing = false
   /// Segments in all, and those that may be written to.
   public var segments: UInt64 = 0
@@ -75,6 +78,12 @@ extension FileSystem {
     get { errors.notices }
     set { errors.setNotices(newValue) }
   }
+  /// What the device said of the last failed command on any of these blocks, or of the last failed flush where
+  /// there are none: messages say it too. Set by who has the device.
+  public var deviceStatus: (_ blocks: Range<UInt64>?) -> String? {
+    get { errors.deviceStatus }
+    set { errors.deviceStatus = newValue }
+  }
   /// Errors counted since the last full check.
   public var errorRecord: ErrorRecord { errors.errorRecord }
   /// After a refused mount: the error record with that mount counted, for the caller to write; nil where
@@ -85,8 +94,8 @@ extension FileSystem {
   public var spaceReport: SpaceReport { space.report }
   /// The most work that one event may do, in units of about 3 ns: a step of at most 200 us.
   public static var stepLimit: UInt64 { UInt64(Work.limit) }
-  /// How often and how long requests have waited since the mount, by what they waited for.
-  public var waits: WaitTimes { waiting.waits }
+  /// How often and how long requests wait, and have waited since the mount, by what they wait for.
+  public var waits: WaitTimes { waiting.waitTimes }
 
   /// Age of the oldest change that is not committed, ns; nil when there is none or the filesystem is
   /// read-only.
@@ -129,6 +138,8 @@ extension FileSystem {
     state.logWritesInFlight = UInt64(writes.inFlight)
     state.logBlocksSinceCheckpoint = log.blocksSinceCut
     state.checkpoint = checkpoint.durable
+    state.mountedCheckpoint = recovery.mountedCheckpoint
+    state.replayedLogWrites = recovery.replayedLogWrites
     state.isCheckpointing = checkpoint.phase != .idle
     state.segments = UInt64(volume.geometry.segmentCount)
     state.freeSegments = UInt64(segments.freeCount)

@@ -3,6 +3,7 @@ public struct Superblock: Sendable, Equatable {
   public static let magic: UInt64 = 0x3153_4645_5652_4156  // "VARVEFS1"
   public static let version: UInt32 = 1
   public static let labelSize = 64
+  public static let programVersionSize = 16
 
   /// The filesystem's UUID, which the user of mkfs may choose, as 16 bytes in the order of its text.
   public var uuid: [UInt8]
@@ -14,6 +15,9 @@ public struct Superblock: Sendable, Equatable {
   public var created: Int64
   /// The key of the directory hash.
   public var hashKey: (UInt64, UInt64)
+  /// The version of the program that made the filesystem, up to 16 bytes, without NUL; empty where it is not
+  /// known.
+  public var programVersion: [UInt8]
   /// Feature bits: unknown ones refuse the mount, make it read-only, or are ignored.
   public var incompatibleFeatures = Superblock.attributeNodes
   public var readOnlyFeatures: UInt64 = 0
@@ -26,7 +30,8 @@ public struct Superblock: Sendable, Equatable {
   public static let knownReadOnly: UInt64 = 0
 
   public init(
-    uuid: [UInt8], nonce: Nonce, label: [UInt8], geometry: Geometry, created: Int64, hashKey: (UInt64, UInt64)
+    uuid: [UInt8], nonce: Nonce, label: [UInt8], geometry: Geometry, created: Int64,
+    hashKey: (UInt64, UInt64), programVersion: [UInt8] = []
   ) {
     self.uuid = Array((uuid + Array(repeating: 0, count: 16)).prefix(16))
     self.nonce = nonce
@@ -34,6 +39,7 @@ public struct Superblock: Sendable, Equatable {
     self.geometry = geometry
     self.created = created
     self.hashKey = hashKey
+    self.programVersion = Array(programVersion.prefix(Self.programVersionSize))
   }
 
   /// Whether unknown features allow only reading.
@@ -53,6 +59,7 @@ public struct Superblock: Sendable, Equatable {
     public let incompatibleFeatures = Field<UInt64>(152, .flags)
     public let readOnlyFeatures = Field<UInt64>(160, .flags)
     public let compatibleFeatures = Field<UInt64>(168, .flags)
+    public let programVersion = ByteField(176, size: Superblock.programVersionSize)
     public let checksum = Field<UInt32>(4092, .checksum)
 
     @inline(__always) init() {}
@@ -79,6 +86,8 @@ public struct Superblock: Sendable, Equatable {
     label = Array(page.bytes(at: Self.fields.label.offset, count: Self.labelSize).prefix { $0 != 0 })
     created = page.load(Self.fields.created)
     hashKey = (page.load(at: Self.fields.hashKey.offset), page.load(at: Self.fields.hashKey.offset + 8))
+    programVersion = Array(
+      page.bytes(at: Self.fields.programVersion.offset, count: Self.programVersionSize).prefix { $0 != 0 })
     geometry = try Geometry(
       blockCount: page.load(Self.fields.blockCount), segmentBlocks: page.load(Self.fields.segmentBlocks),
       segmentCount: page.load(Self.fields.segmentCount))
@@ -101,6 +110,7 @@ public struct Superblock: Sendable, Equatable {
     page.store(incompatibleFeatures, Self.fields.incompatibleFeatures)
     page.store(readOnlyFeatures, Self.fields.readOnlyFeatures)
     page.store(compatibleFeatures, Self.fields.compatibleFeatures)
+    programVersion.withUnsafeBytes { page.copy($0, at: Self.fields.programVersion.offset) }
     let sum = Checksum.unseeded.of(page.bytes(at: 0, count: Page.size), except: Self.fields.checksum.offset)
     page.store(sum, Self.fields.checksum)
   }
@@ -109,5 +119,6 @@ public struct Superblock: Sendable, Equatable {
     a.uuid == b.uuid && a.nonce == b.nonce && a.label == b.label && a.geometry == b.geometry
       && a.created == b.created && a.hashKey == b.hashKey && a.incompatibleFeatures == b.incompatibleFeatures
       && a.readOnlyFeatures == b.readOnlyFeatures && a.compatibleFeatures == b.compatibleFeatures
+      && a.programVersion == b.programVersion
   }
 }

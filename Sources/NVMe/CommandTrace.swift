@@ -6,6 +6,8 @@ public struct CommandTrace: Sendable {
   public var queue: UInt16 = 0
   /// The command as it was submitted.
   public var command = SubmissionEntry()
+  /// The context that it was posted with.
+  public var context: UInt64 = 0
   /// When the first command that shares its doorbell was put into the submission queue.
   public var submitted: UInt64 = 0
   /// When the store to the doorbell began, and when it had ended.

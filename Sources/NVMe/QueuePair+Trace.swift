@@ -31,8 +31,9 @@ extension QueuePair {
     let count = Int(truncatingIfNeeded: tail &- rungTail)
     for position in rungTail..<tail {
       trace.command = submission[Int(index(position))]
-      trace.submitted =
-        trackers.inFlight(trace.command.commandIdentifier)?.pointee.time ?? trace.doorbell
+      let tracker = trackers.inFlight(trace.command.commandIdentifier)
+      trace.submitted = tracker?.pointee.time ?? trace.doorbell
+      trace.context = tracker?.pointee.context ?? 0
       tracer.add(trace)
     }
     ring()

@@ -16,6 +16,7 @@ extension Reactor {
       for index in effects.finished.indices {
         let slot = Int(effects.finished[index])
         channel?.send(slot: slot)
+        if asked.trace.isOn { traceReply(slot) }
         if !service.replies[slot].keepsSlot { free(slot) }
       }
       for slot in effects.released { free(Int(slot)) }
@@ -23,6 +24,19 @@ extension Reactor {
       effects.finished.removeAll(keepingCapacity: true)
       effects.released.removeAll(keepingCapacity: true)
     } while refuse() || beginHeld()
+  }
+
+  @inline(never)
+  private func traceReply(_ slot: Int) {
+    asked.trace.record(TracedEvent(.reply), of: UInt16(truncatingIfNeeded: slot))
+  }
+
+  @inline(never)
+  private func trace(_ completion: BlockCompletion) {
+    var event = TracedEvent(.completion)
+    event.number = completion.number
+    event.code = completion.errno
+    asked.trace.record(event, of: TracedEvent.noActor)
   }
 
   private func free(_ slot: Int) {
@@ -103,6 +117,7 @@ extension Reactor {
       let completion = completions[index]
       inFlight -= 1
       if completion.errno != 0 { counters.failedCommands += 1 }
+      if asked.trace.isOn { trace(completion) }
       service.complete(tag: completion.tag, errno: completion.errno)
     }
     completions.removeAll(keepingCapacity: true)

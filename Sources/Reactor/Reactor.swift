@@ -273,6 +273,7 @@ public final class Reactor {
       begin(slot)
     } else {
       counters.heldRequests += 1
+      asked.trace.record(TracedEvent(.held), of: UInt16(truncatingIfNeeded: slot))
     }
     return receipt
   }

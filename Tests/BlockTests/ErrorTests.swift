@@ -29,6 +29,23 @@ import Testing
     device.close()
   }
 
+  @Test func aFailureIsFoundByItsBlocks() throws {
+    let (machine, device, driver) = try open()
+    let status = Status(.unrecoveredReadError, doNotRetry: true)
+    machine.device.faultRules = [FaultRule(io: .read, .status(status), limit: 1)]
+    #expect(device.failure(on: 0..<100) == nil)
+    _ = driver.run(.read, block: 9, count: 1, frames: [0])
+    #expect(device.failure(on: 9..<10)?.status.code == .unrecoveredReadError)
+    #expect(device.failure(on: 8..<9) == nil && device.failure(on: 10..<20) == nil)
+    #expect(device.failure(on: nil) == nil)
+    machine.device.faultRules = [
+      FaultRule(io: .flush, .status(Status(.writeFault, doNotRetry: true)), limit: 1)
+    ]
+    _ = driver.run(.flush, block: 0, count: 0, frames: [])
+    #expect(device.failure(on: nil)?.status.code == .writeFault)
+    device.close()
+  }
+
   @Test func aTransientErrorIsTriedAgain() throws {
     let (machine, device, driver) = try open()
     machine.device.faultRules = [FaultRule(io: .write, .status(Status(.writeFault)), limit: 5)]

@@ -47,6 +47,9 @@ import Testing
     let command = TracedCommand(trace)
     #expect(command.name == "Write" && command.data == "SGL 0x1000 + 8192")
     #expect(command.blocks?.first == 8 && command.blocks?.count == 16)
+    #expect(command.number == 0)
+    trace.context = 17
+    #expect(TracedCommand(try JSON(reading: TracedCommand(trace).json.line))?.number == 17)
     let read = TracedCommand(try JSON(reading: command.json.line))
     #expect(read == command)
     trace.command = SubmissionEntry(.flush, namespace: 1)
@@ -54,6 +57,20 @@ import Testing
     #expect(flush.data == "" && flush.blocks == nil)
     let readFlush = TracedCommand(try JSON(reading: flush.json.line))
     #expect(readFlush == flush)
+  }
+
+  @Test(arguments: [ReportedEvent.Actor.request(slot: 3), .job("commit"), .device])
+  func anEventReadsBack(actor: ReportedEvent.Actor) throws {
+    let event = ReportedEvent(
+      "logWrite", time: 7, actor,
+      [("head", .text("foreground")), ("block", .integer(9)), ("fua", .bool(true))])
+    let read = try #require(ReportedEvent(try JSON(reading: event.json.line)))
+    #expect(read.json.line == event.json.line && read.actor == actor && read.time == 7)
+    #expect(
+      read.name == "log_write" && read["block"]?.integer(Int.self) == 9 && read["head"]?.text == "foreground")
+    #expect(read.text == "\(actor): log_write(head foreground, block 9, fua)")
+    #expect(read.arguments(without: ["head", "fua"]) == "block 9")
+    #expect(ReportedEvent(.null) == nil && ReportedEvent(.object([("event", .text("x"))])) == nil)
   }
 
   @Test func aServedDeviceReadsBack() throws {

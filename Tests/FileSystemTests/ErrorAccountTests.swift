@@ -75,6 +75,52 @@ import FileProtocol
     #expect(gone?.hasPrefix("checksum error in inode ") == true)
   }
 
+  @Test("A message names the block, and what the device said of it")
+  func blocksAreNamed() throws {
+    let mounted = try Mounted()
+    let file = try mounted.makeFile("f")
+    try mounted.write(file, pattern(4 * 4096))
+    try mounted.remount()
+    let again = try mounted.path("f")
+    var asked: [Range<UInt64>?] = []
+    mounted.fileSystem?.deviceStatus = { blocks in
+      asked.append(blocks)
+      return "Unrecovered Read Error"
+    }
+    mounted.harness.disk.faults = [DiskFault(.read, count: 1)]
+    #expect(try mounted.call(Call(.read, node: again).with { $0.length = 4096 }).error == EIO)
+    try mounted.harness.idle(1_000_000)
+    let block = try #require(asked.first??.lowerBound)
+    #expect(block > 0 && asked.allSatisfy { $0 == block..<block + 1 })
+    let message = try #require(mounted.fileSystem?.notices.first { $0.contains("cannot be read") })
+    #expect(message.hasPrefix("/f: inode ") && message.hasSuffix("[block \(block), Unrecovered Read Error]"))
+    #expect(mounted.fileSystem?.errorRecord.last?.block == block)
+  }
+
+  @Test("A message about a log write, a checkpoint or a flush names what failed")
+  func writesAreNamed() throws {
+    func notices(_ fault: DiskFault) throws -> [String] {
+      let mounted = try Mounted()
+      let file = try mounted.makeFile("f")
+      mounted.fileSystem?.deviceStatus = { $0 == nil ? "Flush failed" : "Write Fault" }
+      mounted.harness.disk.faults = [fault]
+      try mounted.write(file, pattern(300_000))
+      _ = try mounted.sync(file)
+      try mounted.settle()
+      return mounted.fileSystem?.notices ?? []
+    }
+    let geometry = try Geometry.fitting(blockCount: 64 * 256)
+    let log = try notices(DiskFault(.write, blocks: geometry.segmentBlock(0)..<UInt64.max))
+    #expect(log.contains { $0.hasPrefix("a log write failed") && $0.hasSuffix(", Write Fault]") }, "\(log)")
+    #expect(log.contains { $0.contains("[blocks ") }, "\(log)")
+    let pack = try notices(DiskFault(.write, blocks: 0..<geometry.firstSegmentBlock, count: .max))
+    #expect(
+      pack.contains { $0.contains("checkpoint 4 could not be written") && $0.contains(" [block ") }, "\(pack)"
+    )
+    let flush = try notices(DiskFault(.flush, count: .max))
+    #expect(flush.contains { $0.hasSuffix("[Flush failed]") }, "\(flush)")
+  }
+
   @Test("A message names a directory that cannot be read")
   func directoriesAreNamed() throws {
     let mounted = try Mounted()

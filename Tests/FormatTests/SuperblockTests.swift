@@ -11,7 +11,23 @@ struct SuperblockTests {
     return Superblock(
       uuid: random.bytes(16), nonce: Nonce(high: random.next(), low: random.next()), label: label,
       geometry: try .fitting(blockCount: size), created: Int64(bitPattern: random.next()),
-      hashKey: (random.next(), random.next()))
+      hashKey: (random.next(), random.next()), programVersion: Array("1.\(random.next() % 1000).3".utf8))
+  }
+
+  @Test("A superblock without the version of its program is valid, and a long one is cut")
+  func programVersion() throws {
+    var random = SplitMix(seed: 8)
+    let block = Block()
+    var superblock = try Self.random(&random)
+    superblock.programVersion = []
+    superblock.encode(into: block.page)
+    #expect(try Superblock(decoding: block.page).programVersion.isEmpty)
+    let long = Superblock(
+      uuid: [], nonce: superblock.nonce, label: [], geometry: superblock.geometry, created: 0,
+      hashKey: (0, 0),
+      programVersion: Array(repeating: 0x31, count: 40))
+    long.encode(into: block.page)
+    #expect(try Superblock(decoding: block.page).programVersion.count == Superblock.programVersionSize)
   }
 
   @Test("Decoding returns what was encoded")

@@ -25,6 +25,8 @@ import Testing
   @Test func laterOptionsTakePrecedence() throws {
     try #expect(MountOptions(["ro,rw"]).readOnly == false)
     try #expect(MountOptions(["ro"]).mountFlags.contains("ro"))
+    try #expect(MountOptions(["trace"]).traces && !MountOptions(["trace,notrace"]).traces)
+    try #expect(MountOptions(["trace"]).mountFlags == MountOptions([]).mountFlags)
     try #expect(MountOptions(["noexec,exec"]).mountFlags.contains("noexec") == false)
     for other in ["dev", "suid", "exec"] {
       try #expect(MountOptions(["sync,\(other)"]).mountFlags.contains("sync"), "\(other) is not about sync")

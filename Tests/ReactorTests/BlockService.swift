@@ -80,7 +80,7 @@ final class BlockService: FileService {
       case .fsync: .flush
       default: .read
       }
-    effects.commands.append(
+    effects.submit(
       BlockCommand(
         operation, block: request.node, count: operation == .flush ? 0 : 1, frames: frames + slot,
         tag: UInt64(slot)))

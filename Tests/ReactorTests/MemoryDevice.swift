@@ -65,7 +65,7 @@ final class MemoryDevice: BlockDevice {
       let (command, number) = inFlight.remove(at: Int(random >> 33) % inFlight.count)
       let code = failures[number] ?? 0
       if code == 0 { transfer(command) }
-      completions.append(BlockCompletion(tag: command.tag, errno: code))
+      completions.append(BlockCompletion(tag: command.tag, errno: code, number: command.number))
       left -= 1
     }
   }

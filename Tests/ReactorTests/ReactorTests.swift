@@ -81,6 +81,23 @@ private func request(_ operation: Operation, _ node: UInt64 = 0) -> Request {
     }
   }
 
+  @Test func completionsAndRepliesAreTraced() throws {
+    let bench = try Bench(slots: 4, depth: 2)
+    bench.device.failures = [3: EIO]
+    let trace = bench.service.effects.trace
+    var reader = trace.begin { 1 }
+    let channel = bench.channel((0..<8).map { request(.write, UInt64($0)) })
+    _ = bench.reactor.serve(channel)
+    let events = trace.take(&reader)
+    let commands = events.filter { $0.kind == .command }
+    #expect(commands.map(\.number) == Array(1...8))
+    let completions = events.filter { $0.kind == .completion }
+    #expect(completions.map(\.number).sorted() == Array(1...8))
+    #expect(
+      completions.filter { $0.code != 0 }.map(\.number) == commands.filter { $0.place == 3 }.map(\.number))
+    #expect(events.count { $0.kind == .reply } == 8)
+  }
+
   @Test func commandsKeepTheirOrderThroughTheBacklog() throws {
     let bench = try Bench(slots: 32, depth: 2)
     bench.device.pollsUntilArrival = 20

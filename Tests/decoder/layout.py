@@ -45,6 +45,7 @@ SUPERBLOCK = Layout(
     incompatible=(152, "Q"),
     read_only=(160, "Q"),
     compatible=(168, "Q"),
+    program_version=(176, "16s"),
     checksum=(4092, "I"),
 )
 

@@ -160,7 +160,8 @@ package struct Make: ParsableCommand {
     let chosen = uuid.flatMap(Identity.bytes(ofUUID:))
     return Superblock(
       uuid: chosen ?? Self.randomUUID(), nonce: .random(), label: Array(label.utf8), geometry: geometry,
-      created: cm_realtime_ns(), hashKey: (.random(in: .min ... .max), .random(in: .min ... .max)))
+      created: cm_realtime_ns(), hashKey: (.random(in: .min ... .max), .random(in: .min ... .max)),
+      programVersion: Array(varveVersion.utf8))
   }
 
   /// A random UUID, version 4 (RFC 9562).

@@ -79,7 +79,7 @@ extension ServedMount {
       ("queues", .array([QueueReport(adminOf: block.controller), QueueReport(of: block)].map(\.json))),
       ("reactor", .object(Counts.members(of: reactor.counters))),
       ("operations", .object(reactor.counters.byOperation.map { ("\($0.operation)", .integer($0.count)) })),
-      ("recorded_errors", service.errorRecord.json),
+      ("waits", service.waitReport), ("recorded_errors", service.errorRecord.json),
       ("filesystem", .object(Counts.members(of: service.state) + Counts.members(of: service.statistics))),
     ])
   }

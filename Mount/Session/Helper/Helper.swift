@@ -50,10 +50,11 @@ public final class Helper {
     HelperMessage(.log, number: UInt64(UInt32(bitPattern: priority))).encoded
   }
 
-  /// Logs a line through the helper. A line that does not fit into the socket's buffer is lost.
-  public static func log(_ line: String, priority: Int32, by descriptor: Int32) {
+  /// Logs a line through the helper.
+  /// - Returns: false when it is lost, because the socket's buffer has no room for it.
+  public static func log(_ line: String, priority: Int32, by descriptor: Int32) -> Bool {
     let bytes = lead(ofPriority: priority) + line.utf8.prefix(HelperMessage.limit - HelperMessage.headSize)
-    _ = cm_send(descriptor, bytes, bytes.count, nil, 0, Int32(MSG_DONTWAIT))
+    return cm_send(descriptor, bytes, bytes.count, nil, 0, Int32(MSG_DONTWAIT)) == bytes.count
   }
 
   // MARK: Orders

@@ -9,6 +9,8 @@ public struct TracedCommand: Sendable, Equatable {
   /// The command's name in the specification.
   public var name: String
   public var namespace: UInt32
+  /// The number of the block command that it carries out; 0 where it serves several, or none.
+  public var number: UInt32 = 0
   /// The logical blocks of a command that has some; nil for others.
   public var blocks: (first: UInt64, count: UInt32)?
   /// `PRP` or `SGL` and the command's data pointer; empty for a command without data.
@@ -35,6 +37,7 @@ extension TracedCommand {
     queue = trace.queue
     identifier = command.commandIdentifier
     namespace = command.namespace
+    number = UInt32(truncatingIfNeeded: trace.context)
     if queue == 0 {
       name = "\(AdminOpcode(rawValue: command.opcode))"
     } else {
@@ -69,7 +72,8 @@ extension TracedCommand {
   public var json: JSON {
     .object([
       ("queue", .integer(queue)), ("cid", .integer(identifier)), ("command", .text(name)),
-      ("nsid", .integer(namespace)), ("lba", blocks.map { .integer($0.first) } ?? .null),
+      ("nsid", .integer(namespace)), ("number", .integer(number)),
+      ("lba", blocks.map { .integer($0.first) } ?? .null),
       ("blocks", blocks.map { .integer($0.count) } ?? .null), ("data", .text(data)),
       ("submitted_ns", .integer(submitted)), ("doorbell_ns", .integer(doorbell)),
       ("doorbell_end_ns", .integer(doorbellEnd)), ("completed_ns", .integer(completed)),
@@ -88,8 +92,10 @@ extension TracedCommand {
       let reaped = json["reaped_ns"]?.integer(UInt64.self), let status = json["status"]?.text
     else { return nil }
     self.init(
-      queue: queue, identifier: identifier, name: name, namespace: namespace, blocks: nil, data: data,
-      submitted: submitted, doorbell: doorbell, doorbellEnd: doorbellEnd, completed: completed,
+      queue: queue, identifier: identifier, name: name, namespace: namespace,
+      number: json["number"]?.integer() ?? 0, blocks: nil, data: data, submitted: submitted,
+      doorbell: doorbell,
+      doorbellEnd: doorbellEnd, completed: completed,
       reaped: reaped, status: status)
     if let first = json["lba"]?.integer(UInt64.self), let count = json["blocks"]?.integer(UInt32.self) {
       blocks = (first, count)

@@ -19,7 +19,7 @@ import Format
 /// pack of the checkpoint before the last durable one, and usage block copies that the last durable one does
 /// not use; and that a segment comes free only when the checkpoint that lists it as free is durable.
 final class CheckpointWriter {
-  enum Phase {
+  enum Phase: UInt8 {
     case idle
     /// Everything dirty is written to the log, and table blocks above dirty nodes are read, until a cut can
     /// be made.
@@ -54,7 +54,9 @@ final class CheckpointWriter {
   let space: Space
   let options: Options
 
-  private(set) var phase = Phase.idle
+  private(set) var phase = Phase.idle {
+    didSet { if effects.trace.isOn, phase != oldValue { tracePhase() } }
+  }
   /// Steps of preparing done so far; after `preparationsBeforeHolding` changes wait until the cut.
   private var preparations = 0
   /// The last durable checkpoint.
@@ -72,8 +74,8 @@ final class CheckpointWriter {
   private var buffers: [FrameIndex] = []
   private var packFrames: [UInt32] = []
   private let packCommandFrames = CommandFrames()
-  /// A write or flush of this checkpoint has failed.
-  private var hasFailed = false
+  /// The errno of the first write or flush of this checkpoint that has failed, and its block; 0 for none.
+  private var failure: (code: Int32, block: UInt64) = (0, 0)
   /// The checkpoint is the last before the unmount: nothing follows it in the log.
   private var isLast = false
 
@@ -134,6 +136,17 @@ final class CheckpointWriter {
     waiting.releaseChanges()
   }
 
+  private func tracePhase() {
+    var event = TracedEvent(.checkpoint, detail: phase.rawValue)
+    event.offset =
+      switch phase {
+      case .idle: durable
+      case .preparing: segments.age
+      default: pack.sequence
+      }
+    effects.trace.record(event, of: waiting.actor(of: .checkpoint))
+  }
+
   // MARK: Steps
 
   /// Does a step of the checkpoint under way, or begins one.
@@ -142,6 +155,7 @@ final class CheckpointWriter {
     guard !condition.isReadOnly else { return false }
     // During a mount no requests run: each step counts as an event of its own.
     if !condition.isReady { event.begin() }
+    effects.trace.actor = waiting.actor(of: .checkpoint)
     switch phase {
     case .idle:
       guard isNeeded || deadline <= event.now.monotonic else { return false }
@@ -198,7 +212,7 @@ final class CheckpointWriter {
 
   private func cut() {
     waiting.checkpointIsMade()
-    hasFailed = false
+    failure = (0, 0)
     pack = CheckpointPack()
     pack.sequence = segments.age
     pack.epoch = writes.epoch
@@ -275,15 +289,15 @@ final class CheckpointWriter {
 
   private func write(_ block: UInt64, _ frames: UnsafePointer<UInt32>, count: Int) {
     writesInFlight += 1
-    effects.commands.append(
+    effects.submit(
       BlockCommand(
         .write, block: block, count: UInt32(truncatingIfNeeded: count), frames: frames,
-        tag: Tag(.checkpoint).raw))
+        tag: Tag(.checkpoint, block).raw))
   }
 
   private func flush() {
     writesInFlight += 1
-    guard volume.hasVolatileCache else { return writeEnded(0) }
+    guard volume.hasVolatileCache else { return writeEnded(at: 0, 0) }
     writes.flush(Tag(.checkpoint))
   }
 
@@ -293,14 +307,17 @@ final class CheckpointWriter {
   }
 
   /// A write or flush of the checkpoint itself has ended.
-  func writeEnded(_ code: Int32) {
+  /// - Parameter block: the first block of a write; 0 for a flush.
+  func writeEnded(at block: UInt64, _ code: Int32) {
     assert(writesInFlight > 0)
     writesInFlight -= 1
-    if code != 0 { hasFailed = true }
+    if failure.code == 0 { failure = (code, block) }
     guard writesInFlight == 0 else { return }
-    if hasFailed {
+    guard failure.code == 0 else {
       giveBackBuffers()
-      return errors.fail("a checkpoint could not be written (\(ErrnoText.of(code)))", .write, code)
+      return errors.fail(
+        "checkpoint \(pack.sequence) could not be written (\(ErrnoText.of(failure.code)))", .write,
+        block: failure.block, count: phase == .pack ? Int(volume.geometry.packBlocks) : 1, code: failure.code)
     }
     switch phase {
     case .firstFlush:
@@ -343,9 +360,9 @@ final class CheckpointWriter {
 
   /// The last flush has ended: the checkpoint is durable.
   private func becomeDurable() {
-    phase = .idle
     durable = pack.sequence
     count += 1
+    phase = .idle
     segments.clearExhausted()
     segments.release()
     log.checkpointed(durable, cut: pack.log.sequence)
@@ -373,7 +390,7 @@ final class CheckpointWriter {
   private func release(_ segment: UInt32) {
     guard volume.canDiscard, options.discards else { return segments.free(segment) }
     segments.beginDiscard()
-    effects.commands.append(
+    effects.submit(
       BlockCommand(
         .discard, block: volume.geometry.segmentBlock(segment), count: volume.geometry.segmentBlocks,
         tag: Tag(.discard, UInt64(segment)).raw))

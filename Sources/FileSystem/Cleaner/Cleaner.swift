@@ -122,7 +122,10 @@ final class Cleaner {
       endVictimIfDone()
     }
     if case .failed(let code) = attempt {
-      errors.record(.checksum, "the cleaner met damage (\(ErrnoText.of(code))); run fsck.varve", code: code)
+      errors.record(
+        .checksum, "the cleaner met damage (\(ErrnoText.of(code))); run fsck.varve",
+        block: victim.map(volume.geometry.segmentBlock) ?? 0, count: Int(volume.geometry.segmentBlocks),
+        code: code)
     }
     return attempt == .done
   }
@@ -160,11 +163,19 @@ final class Cleaner {
       guard victimScore(Int(segment)) != nil else { continue }
       guard hasRoom(toClean: Int(segment)) else { break }
       victim = segment
+      if effects.trace.isOn { traceVictim(segment) }
       headerOffset = 0
       found = 0
       return true
     }
     return emptied > 0 ? askForCheckpoints() : rest()
+  }
+
+  private func traceVictim(_ segment: UInt32) {
+    var event = TracedEvent(.cleaning)
+    event.place = volume.geometry.segmentBlock(segment)
+    event.count = segments.liveBlocks(Int(segment))
+    effects.trace.record(event, of: waiting.actor(of: .cleaner))
   }
 
   /// Ends the search: no segment can be cleaned, or none is worth it.
@@ -260,7 +271,7 @@ final class Cleaner {
   }
 
   private func read(_ block: UInt64, _ frame: FrameIndex) {
-    effects.commands.append(
+    effects.submit(
       BlockCommand(
         .read, block: block, count: 1, frames: cache.run(from: frame),
         tag: Tag(.cleanerRead, UInt64(frame)).raw))
@@ -449,7 +460,7 @@ final class Cleaner {
     guard code == 0 else {
       errors.record(
         .write, "the cleaner could not write (\(ErrnoText.of(code))); what it moved stays where it was",
-        code: code)
+        block: write.place, count: write.count, code: code)
       if let segment = head.segment { segments.close(segment) }
       head.segment = nil
       return

@@ -22,6 +22,9 @@ final class Errors {
   private(set) var withoutPath: [Message] = []
   /// The frame from which the record is being written; `none` when it is not.
   private var frame = FrameIndex.none
+  /// What the device said of the last failed command on any of these blocks, or of the last failed flush where
+  /// there are none; nil where nothing is known. Only messages depend on it.
+  var deviceStatus: (_ blocks: Range<UInt64>?) -> String? = { _ in nil }
   /// Called with the reason when writing has ended.
   var onFailure: (String) -> Void = { _ in }
 
@@ -51,22 +54,38 @@ final class Errors {
   func setNotices(_ notices: [String]) { self.notices = notices }
 
   /// Records and reports an error that an administrator should know of and fsck.varve look for.
-  /// - Parameter place: identifies the damaged block, so that it is reported once; nil to report each time.
+  /// - Parameters:
+  ///   - block: the first of the device's blocks that it is about; 0 where it is about none.
+  ///   - count: how many.
+  ///   - code: the errno of the device's command; 0 where no command has failed.
+  ///   - place: identifies the damaged block, so that it is reported once; nil to report each time.
   func record(
-    _ kind: ErrorRecord.Kind, _ message: String, block: UInt64 = 0, inode: UInt64 = 0, code: Int32 = 0,
-    place: UInt64? = nil
+    _ kind: ErrorRecord.Kind, _ message: String, block: UInt64 = 0, count: Int = 1, inode: UInt64 = 0,
+    code: Int32 = 0, place: UInt64? = nil
   ) {
     let error = ErrorRecord.Event(kind, time: event.now.realtime, block: block, inode: inode, code: code)
-    for text in account.add(error, message, place: place, now: event.now.monotonic) {
+    let whole = message + location(block, count, kind == .checksum ? 0 : code)
+    for text in account.add(error, whole, place: place, now: event.now.monotonic) {
       tell(text, inode: inode)
     }
   }
 
+  /// The block of a message and what the device said about it, in brackets; empty where neither is known.
+  private func location(_ block: UInt64, _ count: Int, _ code: Int32) -> String {
+    let blocks = block == 0 ? nil : block..<block &+ UInt64(max(count, 1))
+    let place = blocks.map { count > 1 ? "blocks \(block) + \(count)" : "block \($0.lowerBound)" }
+    let parts = [place, code == 0 ? nil : deviceStatus(blocks)].compactMap(\.self)
+    return parts.isEmpty ? "" : " [\(parts.joined(separator: ", "))]"
+  }
+
   /// Makes the filesystem read-only for good after an error. What was synced is on the device.
-  func fail(_ reason: String, _ kind: ErrorRecord.Kind = .checksum, _ code: Int32 = 0) {
+  func fail(
+    _ reason: String, _ kind: ErrorRecord.Kind = .checksum, block: UInt64 = 0, count: Int = 1,
+    code: Int32 = 0
+  ) {
     guard !condition.hasFailed else { return }
     condition.setFailed()
-    record(kind, reason + "; the filesystem is read-only now", code: code)
+    record(kind, reason + "; the filesystem is read-only now", block: block, count: count, code: code)
     onFailure(reason)
   }
 
@@ -150,7 +169,7 @@ final class Errors {
     account.isDirty = false
     frame = buffer
     account.nextWrite = event.now.monotonic &+ ErrorAccount.interval
-    effects.commands.append(
+    effects.submit(
       BlockCommand(
         .write, block: block, count: 1, frames: cache.run(from: buffer), forceUnitAccess: true,
         tag: Tag(.errorRecord).raw))

@@ -5,7 +5,7 @@ import Glibc
 
 /// Finding blocks in memory, and reading those that are not there.
 ///
-/// Owns only counters: the cache holds the frames being read, and `Waiting` the requests and jobs that wait
+/// Owns counters, and which block is being read into which frame: the cache holds these frames, and `Waiting` the requests and jobs that wait
 /// for them. It promises that a block found in memory matched its checksum when it was read, and that a
 /// request or job that waits for a block is run again when the read has ended, with or without an error.
 final class Loader {
@@ -20,6 +20,8 @@ final class Loader {
   /// Blocks read, and those of them that did not match.
   private(set) var reads: UInt64 = 0
   private(set) var mismatches: UInt64 = 0
+  /// The block being read into each frame.
+  private var addresses: [FrameIndex: UInt64] = [:]
 
   init(
     cache: Cache, event: Event, waiting: Waiting, effects: Effects, volume: Volume, errors: Errors,
@@ -75,7 +77,8 @@ final class Loader {
       return cache.page(frame)
     }
     reads += 1
-    effects.commands.append(
+    addresses[frame] = address
+    effects.submit(
       BlockCommand(
         .read, block: address, count: 1, frames: cache.run(from: frame), tag: Tag(.load, UInt64(frame)).raw))
     throw waiting.wait(for: frame)
@@ -84,11 +87,12 @@ final class Loader {
   /// A read begun by `load` has ended. The caller calls `wake` next.
   /// - Returns: whether the block is good.
   func arrived(_ frame: FrameIndex, _ code: Int32) -> Bool {
+    let address = addresses.removeValue(forKey: frame) ?? 0
     guard case .loading(let expected) = cache[frame].state else { return false }
     event.count(Work.checksum)
     let matches = code == 0 && volume.checksum.of(cache.page(frame)) == expected
     if code == 0, !matches { mismatches += 1 }
-    if !matches { recordUnreadable(frame, code) }
+    if !matches { recordUnreadable(frame, at: address, code) }
     cache.endLoading(frame, isGood: matches)
     return matches
   }
@@ -101,13 +105,13 @@ final class Loader {
     if !isWanted { cache.giveBack(frame) }
   }
 
-  private func recordUnreadable(_ frame: FrameIndex, _ code: Int32) {
+  private func recordUnreadable(_ frame: FrameIndex, at address: UInt64, _ code: Int32) {
     let (key, index) = (cache[frame].key, cache[frame].index)
     let what = key.kind == .data ? "block \(index) of inode \(key.number)" : "\(key.kind) \(key.number)"
     errors.record(
       code == 0 ? .checksum : .read,
       code == 0 ? "checksum error: \(what)" : "\(what) cannot be read\(ErrnoText.inBrackets(code))",
-      inode: concernedInode(frame, key), code: code, place: key.raw ^ index << 24)
+      block: address, inode: concernedInode(frame, key), code: code, place: key.raw ^ index << 24)
   }
 
   /// The inode that a message about an unreadable block is about: for an internal node, the inode of the

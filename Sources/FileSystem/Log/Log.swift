@@ -245,7 +245,8 @@ final class Log {
     if condition.hasFailed, cache.lendingSlots > 0 { pages.returnBorrowed() }
     if code != 0 {
       errors.record(
-        .write, "a log write failed (\(ErrnoText.of(code))); the log continues elsewhere", code: code)
+        .write, "a log write failed (\(ErrnoText.of(code))); the log continues elsewhere", block: write.place,
+        count: write.count, code: code)
       isBroken = true
       failed.append(write.sequence)
       waiting.askForCheckpoint()
@@ -282,7 +283,7 @@ final class Log {
   func flushEnded(_ code: Int32) {
     let target = flushTarget ?? 0
     flushTarget = nil
-    guard code == 0 else { return errors.fail("a flush failed (\(ErrnoText.of(code)))", .write, code) }
+    guard code == 0 else { return errors.fail("a flush failed (\(ErrnoText.of(code)))", .write, code: code) }
     setFlushed(target)
     wakeDurable()
     flushIfWanted()
@@ -304,6 +305,7 @@ final class Log {
     for index in durableWaiters.indices {
       let waiter = durableWaiters[index]
       if waiter.sequence <= durable {
+        waiting.endSuspension(waiter.slot)
         requests.finish(waiter.slot)
       } else {
         durableWaiters[left] = waiter
@@ -317,6 +319,7 @@ final class Log {
   func finishWhenDurable(_ slot: Int, _ sequence: UInt64) {
     guard sequence > flushedThrough else { return requests.finish(slot) }
     durableWaiters.append((slot, sequence))
+    waiting.suspendUntilFinished(slot, .durability)
     requestFlush()
   }
 
@@ -324,7 +327,10 @@ final class Log {
   func giveUp() {
     isBroken = true
     pages.returnBorrowed()
-    for waiter in durableWaiters { requests.finish(waiter.slot, failed: EIO) }
+    for waiter in durableWaiters {
+      waiting.endSuspension(waiter.slot)
+      requests.finish(waiter.slot, failed: EIO)
+    }
     durableWaiters.removeAll()
   }
 

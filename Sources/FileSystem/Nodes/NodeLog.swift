@@ -118,7 +118,10 @@ final class NodeLog {
     writesInFlight -= 1
     blocksInFlight -= writes[index].count
     guard code == 0 else {
-      return errors.fail("a checkpoint's nodes could not be written (\(ErrnoText.of(code)))", .write, code)
+      return errors.fail(
+        "a checkpoint's nodes could not be written (\(ErrnoText.of(code)))", .write,
+        block: writes[index].place,
+        count: writes[index].count, code: code)
     }
     writes.release(index)
   }

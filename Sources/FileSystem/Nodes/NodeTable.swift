@@ -306,7 +306,8 @@ extension NodeStore {
     do throws(Stop) { leaf = try dirtyTablePath(table, number) } catch .fail {
       table.clearedLast()
       errors.record(
-        .checksum, "\(table.nodeKind) \(number) cannot be freed: its table is damaged; run fsck.varve")
+        .checksum, "\(table.nodeKind) \(number) cannot be freed: its table is damaged; run fsck.varve",
+        inode: table.nodeKind == .inode ? number : 0)
       return
     } catch .again(let reason) {
       readTables(table, of: table.pendingFrees.suffix(Waiting.readsAhead).dropLast())

@@ -26,6 +26,8 @@ final class SlotReads {
     var hasMismatch = false
     /// The first of the read's blocks that did not match, or could not be read.
     var badBlock = Int.max
+    /// Where that block lies on the device; 0 where it is not known.
+    var badAddress: UInt64 = 0
     /// The read was run again after a mismatch.
     var isSecondTry = false
   }
@@ -43,6 +45,8 @@ final class SlotReads {
   private let reads: UnsafeMutablePointer<State>
   /// Expected checksums of the blocks that each slot reads.
   private let checksums: UnsafeMutablePointer<UInt32>
+  /// Where the blocks of each command lie: at the place of its first block, the address of that block.
+  private let addresses: UnsafeMutablePointer<UInt64>
 
   init(pages: Pages, slots: RequestSlots, effects: Effects) {
     self.pages = pages
@@ -60,11 +64,14 @@ final class SlotReads {
     reads.initialize(repeating: State(), count: count)
     checksums = .allocate(capacity: count * Self.maximumBlocks)
     checksums.initialize(repeating: 0, count: count * Self.maximumBlocks)
+    addresses = .allocate(capacity: count * Self.maximumBlocks)
+    addresses.initialize(repeating: 0, count: count * Self.maximumBlocks)
   }
 
   deinit {
     reads.deallocate()
     checksums.deallocate()
+    addresses.deallocate()
   }
 
   /// A request has arrived in a slot.
@@ -113,15 +120,20 @@ final class SlotReads {
       }
     }
     issue(run, slot)
-    if reads[slot].pending == 0, reads[slot].code != 0 { throw .fail(reads[slot].code) }
-    return reads[slot].pending == 0
+    guard reads[slot].pending == 0 else {
+      waiting.suspendUntilFinished(slot, .read)
+      return false
+    }
+    if reads[slot].code != 0 { throw .fail(reads[slot].code) }
+    return true
   }
 
   private func issue(_ run: (block: UInt64, first: Int, count: Int), _ slot: Int) {
     guard run.count > 0 else { return }
     reads[slot].pending += 1
+    addresses[slot * Self.maximumBlocks + run.first] = run.block
     let first = slots.requests[slot].firstFrame + FrameIndex(truncatingIfNeeded: run.first)
-    effects.commands.append(
+    effects.submit(
       BlockCommand(
         .read, block: run.block, count: UInt32(truncatingIfNeeded: run.count), frames: cache.run(from: first),
         tag: Tag(readFor: slot, first: run.first, count: run.count).raw))
@@ -134,15 +146,22 @@ final class SlotReads {
     reads[slot].pending -= 1
     if code != 0 {
       if reads[slot].code == 0 { reads[slot].code = code }
-      reads[slot].badBlock = min(reads[slot].badBlock, tag.first)
+      count(bad: tag.first, of: tag, slot)
     } else {
       for block in tag.first..<tag.first + tag.count
       where volume.checksum.of(slots.page(slot, block)) != checksums[slot * Self.maximumBlocks + block] {
         reads[slot].hasMismatch = true
-        reads[slot].badBlock = min(reads[slot].badBlock, block)
+        count(bad: block, of: tag, slot)
       }
     }
     if reads[slot].pending == 0 { end(slot) }
+  }
+
+  /// Records that a block of a command did not match, or could not be read.
+  private func count(bad block: Int, of tag: Tag, _ slot: Int) {
+    guard block < reads[slot].badBlock else { return }
+    reads[slot].badBlock = block
+    reads[slot].badAddress = addresses[slot * Self.maximumBlocks + tag.first] + UInt64(block - tag.first)
   }
 
   /// All commands of a slot's read have ended. If a block does not match, the cleaner may have moved it while
@@ -152,6 +171,7 @@ final class SlotReads {
       reads[slot] = State(isSecondTry: true)
       return waiting.runAgain(slot)
     }
+    waiting.endSuspension(slot)
     if reads[slot].hasMismatch { loader.countMismatch() }
     guard reads[slot].code != 0 || reads[slot].hasMismatch else { return slots.finish(slot) }
     recordFailure(slot)
@@ -170,6 +190,6 @@ final class SlotReads {
     errors.record(
       code == 0 ? .checksum : .read,
       code == 0 ? "checksum error in \(place)" : "\(place) cannot be read\(ErrnoText.inBrackets(code))",
-      inode: inode, code: code, place: NodeKey(.data, inode).raw ^ block << 24)
+      block: reads[slot].badAddress, inode: inode, code: code, place: NodeKey(.data, inode).raw ^ block << 24)
   }
 }

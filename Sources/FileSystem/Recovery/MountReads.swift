@@ -58,9 +58,10 @@ final class MountReads {
       guard pending == 0 else { return false }
     }
     if failed.last == wanted.count {
-      let isGone = codes[first] == ENODEV
+      let (isGone, block) = (codes[first] == ENODEV, blocks[first])
       end()
-      condition.refuse(isGone ? "the device is gone" : "the device reads nothing; mount again when it does")
+      condition.refuse(
+        isGone ? "the device is gone" : "the device reads nothing (block \(block)); mount again when it does")
       return false
     }
     return true
@@ -80,7 +81,7 @@ final class MountReads {
   private func read(_ index: Int) {
     guard blocks[index] < volume.blockCount else { return finish(index, EIO) }
     pending += 1
-    effects.commands.append(
+    effects.submit(
       BlockCommand(
         .read, block: blocks[index], count: 1, frames: cache.run(from: frames[index]),
         tag: Tag(.mount, UInt64(index)).raw))

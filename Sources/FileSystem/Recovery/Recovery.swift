@@ -72,6 +72,10 @@ final class Recovery {
     reader = LogReader(reads: reads, condition: condition, volume: volume, last: options.replaysThrough)
   }
 
+  /// The checkpoint that was mounted, and how many log writes after it were replayed.
+  private(set) var mountedCheckpoint: UInt64 = 0
+  private(set) var replayedLogWrites: UInt64 = 0
+
   // MARK: Steps
 
   /// Steps done in one event, at most.
@@ -133,7 +137,9 @@ final class Recovery {
     let copies = (0...1).map { reads.code($0) == 0 ? reads.page($0) : nil }
     let (superblock, fault) = try Superblock.choose(first: copies[0], last: copies[1])
     if fault != nil {
-      errors.notify("the first superblock is damaged, the second is used; run fsck.varve")
+      errors.notify(
+        "the first superblock (block 0) is damaged, the one in block \(volume.blockCount - 1) is used; run fsck.varve"
+      )
     }
     return superblock
   }
@@ -151,7 +157,9 @@ final class Recovery {
       errors.load(reads.page(blocks.count), isReadable: reads.code(blocks.count) == 0)
     }
     guard let newest = packs.max(by: { $0.sequence < $1.sequence }) else {
-      return condition.refuse("no checkpoint can be read: all four copies are damaged; run fsck.varve")
+      let places = stride(from: 0, to: 4 * size, by: size).map { "\(blocks[$0])" }.joined(separator: ", ")
+      return condition.refuse(
+        "no checkpoint can be read: all four copies, at blocks \(places), are damaged; run fsck.varve")
     }
     isOnlyCheckpoint = !packs.contains { $0.sequence &+ 1 == newest.sequence }
     begin(from: newest)
@@ -173,6 +181,7 @@ final class Recovery {
   /// Sets all owners to the state of the checkpoint.
   private func begin(from pack: CheckpointPack) {
     self.pack = pack
+    mountedCheckpoint = pack.sequence
     reader.begin(from: pack)
     segments.begin(after: pack.sequence)
     checkpoint.begin(from: pack)
@@ -197,7 +206,9 @@ final class Recovery {
     for block in range {
       let page = reads.page(block - range.lowerBound)
       guard volume.checksum.of(page) == checkpoint.usageSelection(block).checksum else {
-        return condition.refuse("usage table block \(block) is damaged; run fsck.varve")
+        return condition.refuse(
+          "usage table block \(block) is damaged, at block \(blocks[block - range.lowerBound]); run fsck.varve"
+        )
       }
       segments.load(page, block: block)
     }
@@ -210,6 +221,7 @@ final class Recovery {
   /// The log has been read to its end: begins to apply it.
   private func beginReplay() {
     replay.begin(reader.entries)
+    replayedLogWrites = UInt64(reader.entries.count)
     reader.forget()
     // Where this is the only checkpoint, no other one needs the segments that are empty in it.
     if isOnlyCheckpoint || options.reusesEmptySegments { segments.releaseEmpties() }
@@ -227,7 +239,7 @@ final class Recovery {
     }
     if case .failed(let code) = attempt {
       condition.refuse(
-        "the filesystem is damaged (\(ErrnoText.of(code))); run fsck.varve",
+        "the filesystem is damaged (\(ErrnoText.of(code)))\(replay.place); run fsck.varve",
         replayableThrough: replay.next.map { $0.header.sequence - 1 })
     }
     return attempt == .done

@@ -58,6 +58,11 @@ final class Replay {
   /// The log write to be applied next; nil when all have been.
   var next: ReplayEntry? { index < entries.count ? entries[index] : nil }
 
+  /// For a message: the log write to be applied next; empty when there is none.
+  var place: String {
+    next.map { " where log write \($0.header.sequence) at block \($0.header.address) is to be applied" } ?? ""
+  }
+
   /// Whether nothing of the next log write has been applied.
   var isBetweenEntries: Bool { recordOffset == 0 && block == 0 }
 

@@ -14,6 +14,7 @@ final class RequestSlots {
   private let cache: Cache
   private let waiting: Waiting
   private let effects: Effects
+  private let trace: EventTrace
   /// Whether a slot is kept: its reply is finished, and its frames are still lent.
   private var isKept: [Bool]
   /// Requests begun since the mount.
@@ -23,6 +24,7 @@ final class RequestSlots {
     self.cache = cache
     self.waiting = waiting
     self.effects = effects
+    trace = effects.trace
     let slots = cache.memory.slots
     requests = .allocate(capacity: slots)
     requests.initialize(repeating: Request(), count: slots)
@@ -44,6 +46,23 @@ final class RequestSlots {
     isKept[slot] = false
     replies[slot] = Reply()
     count += 1
+    if trace.isOn { traceRequest(slot) }
+  }
+
+  @inline(never)
+  private func traceRequest(_ slot: Int) {
+    var event = TracedEvent(.request, detail: requests[slot].operation.rawValue)
+    event.place = requests[slot].node
+    event.offset = requests[slot].offset
+    event.count = UInt32(clamping: requests[slot].length)
+    trace.record(event, of: UInt16(truncatingIfNeeded: slot))
+  }
+
+  @inline(never)
+  private func traceAnswer(_ slot: Int) {
+    var event = TracedEvent(.finish)
+    event.code = replies[slot].error
+    trace.record(event, of: UInt16(truncatingIfNeeded: slot))
   }
 
   /// A page of the slot's data area.
@@ -58,6 +77,7 @@ final class RequestSlots {
     isKept[slot] = cache.lentFrames(of: slot) > 0
     replies[slot].keepsSlot = isKept[slot]
     effects.finished.append(UInt32(truncatingIfNeeded: slot))
+    if trace.isOn { traceAnswer(slot) }
   }
 
   /// The request in the slot has failed.

@@ -26,4 +26,6 @@ public enum WaitReason: UInt8, CaseIterable, Sendable {
   case mount
   /// The next event: it has done its share of work in this one.
   case share
+  /// A log write that has to be durable.
+  case durability
 }

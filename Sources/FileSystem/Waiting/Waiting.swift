@@ -1,3 +1,5 @@
+import FileProtocol
+
 /// Scheduling: which requests and jobs wait for reads, which requests wait for room or for the next event,
 /// and what the checkpoint job and the cleaner are asked to do.
 ///
@@ -30,6 +32,7 @@ final class Waiting {
   private let cache: Cache
   private let event: Event
   private let condition: Condition
+  private let trace: EventTrace
   /// One for each slot, then one for each job.
   private let waiters: UnsafeMutablePointer<Waiter>
   private let waiterCount: Int
@@ -55,8 +58,8 @@ final class Waiting {
   private var misses: PlannedMisses
   /// The current run has met a planned miss.
   private var metPlannedMiss = false
-  /// How often and how long requests have waited for each reason.
-  private(set) var waits = WaitTimes()
+  /// How often and how long requests have waited for each reason; of waits that have ended.
+  private var waits = WaitTimes()
 
   // MARK: Work that is asked for
 
@@ -70,10 +73,11 @@ final class Waiting {
   private(set) var holdsChanges = false
 
   /// - Parameter missSeed: see `Options.missSeed`.
-  init(cache: Cache, event: Event, condition: Condition, missSeed: UInt64) {
+  init(cache: Cache, event: Event, condition: Condition, trace: EventTrace, missSeed: UInt64) {
     self.cache = cache
     self.event = event
     self.condition = condition
+    self.trace = trace
     slots = cache.memory.slots
     waiterCount = slots + Job.allCases.count
     waiters = .allocate(capacity: waiterCount)
@@ -112,12 +116,16 @@ final class Waiting {
   @inline(__always)
   func enter(_ waiter: Int) {
     current = waiter
+    trace.actor = UInt16(truncatingIfNeeded: waiter)
     metPlannedMiss = false
     if waiters[waiter].since != 0 { endWait(waiter) }
   }
 
   /// The waiter of a job.
   func waiter(of job: Job) -> Int { slots + job.rawValue }
+
+  /// The actor of a job's events.
+  func actor(of job: Job) -> UInt16 { UInt16(truncatingIfNeeded: waiter(of: job)) }
 
   /// Runs a step of a job as the current waiter.
   /// - Returns: how it ended.
@@ -160,19 +168,42 @@ final class Waiting {
   /// The request in a slot has to wait.
   func suspend(_ slot: Int, _ reason: WaitReason) {
     waiters[slot].reason = waiters[slot].missing > 0 ? .read : reason
-    waiters[slot].since = max(event.now.monotonic, 1)
+    beginWait(slot)
     guard waiters[slot].missing == 0 else { return }
     if reason == .share || metPlannedMiss { continuing.append(slot) } else { stalled.append(slot) }
+  }
+
+  /// The request in a slot waits for something that will finish it: it is not run again. `endSuspension`
+  /// follows.
+  func suspendUntilFinished(_ slot: Int, _ reason: WaitReason) {
+    waiters[slot].reason = reason
+    beginWait(slot)
+  }
+
+  /// What the request in a slot waited for has come: it is about to be finished.
+  func endSuspension(_ slot: Int) { if waiters[slot].since != 0 { endWait(slot) } }
+
+  private func beginWait(_ slot: Int) {
+    waiters[slot].since = max(event.now.monotonic, 1)
+    if trace.isOn {
+      trace.record(
+        TracedEvent(.wait, detail: waiters[slot].reason.rawValue), of: UInt16(truncatingIfNeeded: slot))
+    }
   }
 
   private func endWait(_ waiter: Int) {
     waits.add(waiters[waiter].reason, nanoseconds: event.now.monotonic &- waiters[waiter].since)
     waiters[waiter].since = 0
+    if trace.isOn { trace.record(TracedEvent(.resume), of: UInt16(truncatingIfNeeded: waiter)) }
   }
 
-  /// The requests that wait at this moment, with reason and since when.
-  var reasons: [(slot: Int, reason: WaitReason, since: UInt64)] {
-    (0..<slots).compactMap { waiters[$0].since == 0 ? nil : ($0, waiters[$0].reason, waiters[$0].since) }
+  /// What requests wait for now, beside the waits that have ended.
+  var waitTimes: WaitTimes {
+    var times = waits
+    for slot in 0..<slots where waiters[slot].since != 0 {
+      times.addUnended(waiters[slot].reason, nanoseconds: event.now.monotonic &- waiters[slot].since)
+    }
+    return times
   }
 
   /// The next request to be run in the current event; nil when there is none, or the event has done its

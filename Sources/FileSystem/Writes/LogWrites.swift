@@ -68,6 +68,7 @@ final class LogWrites {
     if writes[index].head == .nodes, writes[index].address == nil { unwrittenNodes += 1 }
     writes[index].segment = segment
     writes[index].address = block
+    writes[index].place = block
   }
 
   func setSequence(_ index: Int, _ sequence: UInt64) { writes[index].sequence = sequence }
@@ -104,11 +105,21 @@ final class LogWrites {
     inFlight += 1
     writeCount += 1
     blockCount += UInt64(write.count)
-    effects.commands.append(
+    if effects.trace.isOn { trace(write, at: block) }
+    effects.submit(
       BlockCommand(
         .write, block: block, count: UInt32(truncatingIfNeeded: write.count),
         frames: UnsafePointer(write.frames), forceUnitAccess: write.forcesUnitAccess,
         tag: Tag(.logWrite, UInt64(index)).raw))
+  }
+
+  @inline(never)
+  private func trace(_ write: LogWrite, at block: UInt64) {
+    var event = TracedEvent(.logWrite, detail: write.head.rawValue)
+    event.offset = write.sequence
+    event.place = block
+    event.count = UInt32(truncatingIfNeeded: write.count)
+    effects.trace.record(event)
   }
 
   /// A log write has ended, with or without an error. A failed one of nodes keeps its frames: the nodes may
@@ -128,7 +139,7 @@ final class LogWrites {
   /// Submits a flush to the device.
   func flush(_ tag: Tag) {
     flushCount += 1
-    effects.commands.append(BlockCommand(.flush, tag: tag.raw))
+    effects.submit(BlockCommand(.flush, tag: tag.raw))
   }
 
   /// The contents of a node or table block that the device has not written yet, or failed to write; nil for
@@ -168,6 +179,8 @@ final class LogWrite {
   fileprivate(set) var segment: UInt32 = 0
   /// The address of its header; nil before it is known, and again once the device has written it.
   fileprivate(set) var address: UInt64?
+  /// The same, kept until the log write is used again.
+  fileprivate(set) var place: UInt64 = 0
   /// Arena frames of the header and of the blocks that follow it.
   fileprivate let frames: UnsafeMutablePointer<UInt32>
   fileprivate(set) var count = 0

@@ -11,6 +11,8 @@ extension Fields {
     let label = NameBytes(superblock.label)
     for member in label.members("label") { add(member.name, member.value) }
     add("created", superblock.created, timeText(superblock.created))
+    let program = NameBytes(superblock.programVersion)
+    for member in program.members("program_version") { add(member.name, member.value) }
     let bytes = geometry.blockCount * UInt64(Page.size)
     add("blocks", geometry.blockCount, "\(geometry.blockCount) (\(Size.text(bytes)))")
     let segment = UInt64(geometry.segmentBlocks) * UInt64(Page.size)

@@ -8,7 +8,7 @@ struct StatReport {
   init(_ json: JSON) { self.json = json }
 
   var text: String {
-    ([heading, recordedErrors, controller, queues] + histograms + errors + [
+    ([heading, recordedErrors, waits, controller, queues] + histograms + errors + [
       section("Event loop", json["reactor"]), section("Operations", json["operations"]),
       section("Filesystem", json["filesystem"]),
     ]).filter { !$0.isEmpty }.joined(separator: "\n\n")
@@ -24,6 +24,21 @@ struct StatReport {
   private var recordedErrors: String {
     guard json["recorded_errors"]?["first"]?.text != nil else { return "" }
     return section("Errors since the last full check (fsck.varve -f)", json["recorded_errors"])
+  }
+
+  /// What requests wait for, and have waited for; nothing where none ever has.
+  private var waits: String {
+    let waits = (json["waits"]?.values ?? []).filter { wait in
+      ["waiting", "waited"].contains { wait[$0]?.integer(UInt64.self) ?? 0 > 0 }
+    }
+    guard !waits.isEmpty else { return "" }
+    var table = Table("Requests wait for", "Now", "Longest now us", "Waited", "Total us", "Longest us")
+    for wait in waits {
+      table.add(
+        wait["reason"]?.text ?? "", cell(wait["waiting"]), microseconds(wait["waiting_ns"]),
+        cell(wait["waited"]), microseconds(wait["total_ns"]), microseconds(wait["longest_ns"]))
+    }
+    return table.text
   }
 
   private var controller: String { section("Controller", json["controller"]) }

@@ -6,22 +6,27 @@ import Device
 import Glibc
 import JSONValue
 
-/// `varve trace`: the timeline of NVMe commands.
+/// `varve trace`: the timeline of requests and their NVMe commands.
 struct Trace: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Show the NVMe commands of a mounted device as they go, or of a small load on one that is not.",
+    abstract:
+      "Show requests and NVMe commands of a mounted device as they go, or of a small load on one that is not.",
     discussion: """
-      Each command is shown with its stages, in microseconds: from the submission queue to the doorbell, the store to \
+      Of a mounted device each request and each piece of background work is shown once it is over: what it waited for, \
+      the log writes it made, its commands for blocks, and the NVMe commands that carried these out. Each NVMe command is \
+      shown with its stages, in microseconds: from the submission queue to the doorbell, the store to \
       the doorbell, the time at the controller until a poll found the completion, and collecting it. What is marked: \
       + more than 10 us, ! 100 us, # 1 ms, * 10 ms, @ 100 ms, $ 1 s.
 
-      A mounted device is followed until --count commands were shown, --seconds are over, or you interrupt it. On one \
+      A mounted device is followed until so many (--count) were shown, --seconds are over, or you interrupt it; after \
+      --seconds what is not over is shown too. On one \
       that is not mounted, --count reads (16) are carried out, one after the other. JSON is one object a line.
       """)
 
   @OptionGroup var target: DeviceOrMountArgument
 
-  @Option(help: "Show so many commands.")
+  @Option(
+    help: "Show so many requests and pieces of background work, or commands; with JSON, so many objects.")
   var count: Int?
   @Option(help: "Follow a mounted device for so long.")
   var seconds: Double?
@@ -59,19 +64,29 @@ struct Trace: ParsableCommand {
     _ = try daemon.askOfMount("trace", [("action", .text("start"))])
     let end = seconds.map { cm_monotonic_ns() &+ UInt64($0 * 1e9) } ?? .max
     var printer = TracePrinter(output.outputFormat, limit: count ?? .max)
-    var lost: UInt64 = 0
+    var lost: (commands: UInt64, events: UInt64) = (0, 0)
     while printer.isOpen {
       let isLast = cm_monotonic_ns() >= end
       let answer = try daemon.askOfMount("trace", [("action", .text("read"))])
       let commands = (answer["commands"]?.values ?? []).compactMap(TracedCommand.init)
-      printer.print(commands)
-      let total = answer["lost"]?.integer(UInt64.self) ?? 0
-      if total > lost { Varve.complain("\(total - lost) commands were too many to be recorded") }
-      lost = total
-      if isLast { break }
-      if commands.isEmpty { usleep(Self.pause) }
+      let events = (answer["events"]?.values ?? []).compactMap(ReportedEvent.init)
+      printer.print(events, commands)
+      tell(answer["lost"], &lost.commands, "commands")
+      tell(answer["lost_events"], &lost.events, "events")
+      if commands.isEmpty, events.isEmpty {
+        if isLast { break }
+        usleep(Self.pause)
+      }
     }
+    printer.printRest()
     _ = try daemon.askOfMount("trace", [("action", .text("stop"))])
+  }
+
+  /// Says how many more were overwritten before they were read.
+  private func tell(_ answer: JSON?, _ told: inout UInt64, _ what: String) {
+    let total = answer?.integer(UInt64.self) ?? 0
+    if total > told { Varve.complain("\(total - told) \(what) were too many to be recorded") }
+    told = total
   }
 
   // MARK: An unmounted one
@@ -94,16 +109,17 @@ struct Trace: ParsableCommand {
     let reader = SynchronousDevice(device)
     while printer.isOpen {
       _ = try reader.read(block: places.next(), count: Int(blocks))
-      printer.print(namespace.takeTrace(limit: 1024).commands.map(TracedCommand.init))
+      printer.print([], namespace.takeTrace(limit: 1024).commands.map(TracedCommand.init))
     }
   }
 }
 
-/// Prints commands of a trace, up to a number of them.
+/// Prints what a trace shows, up to a number of items.
 struct TracePrinter {
   private let format: OutputFormat
   private var left: Int
   private var graph = TraceGraph()
+  private var timeline = Timeline()
 
   init(_ format: OutputFormat, limit: Int) {
     self.format = format
@@ -113,15 +129,29 @@ struct TracePrinter {
   /// Whether there may be more.
   var isOpen: Bool { left > 0 }
 
-  mutating func print(_ commands: [TracedCommand]) {
-    for command in commands.prefix(left) {
-      if format == .json {
-        Swift.print(command.json.line)
-      } else {
-        for line in graph.lines(for: command) { Swift.print(line) }
-      }
-    }
-    left -= min(left, commands.count)
+  /// Prints what is complete by these events and commands; in JSON each of them, in the order of time.
+  mutating func print(_ events: [ReportedEvent] = [], _ commands: [TracedCommand]) {
+    guard format == .json else { return print(timeline.add(events, commands)) }
+    let lines = events.map { ($0.time, $0.json.line) } + commands.map { ($0.submitted, $0.json.line) }
+    show(lines.sorted { $0.0 < $1.0 }.map { [$0.1] })
+  }
+
+  /// Prints what is not complete.
+  mutating func printRest() { print(timeline.takeRest()) }
+
+  private mutating func print(_ items: [Timeline.Item]) {
+    show(
+      items.prefix(left).map { item in
+        switch item {
+        case .activity(let activity): graph.lines(for: activity)
+        case .command(let command): graph.lines(for: command)
+        }
+      })
+  }
+
+  private mutating func show(_ items: [[String]]) {
+    for line in items.prefix(left).joined() { Swift.print(line) }
+    left -= min(left, items.count)
     fflush(nil)
   }
 }
