@@ -18,7 +18,7 @@ public struct BlockCommand {
   public var operation: Operation
   /// For a write: durable when it completes (FUA).
   public var forceUnitAccess: Bool
-  /// The command's number in a trace, below 2^30; 0 while nobody traces. The completion returns it.
+  /// The command's number in a trace, below 2^30; 0 while no trace is taken. The completion returns it.
   public var number: UInt32 = 0
   /// The first block, in 4 KiB units from the start of the namespace.
   public var block: UInt64

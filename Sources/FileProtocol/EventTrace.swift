@@ -40,7 +40,7 @@ public final class EventTrace {
 
   // MARK: Reading
 
-  /// Begins to record, if nobody reads yet.
+  /// Begins to record, unless there is a reader already.
   /// - Parameter clock: nanoseconds, monotonic.
   public func begin(clock: @escaping () -> UInt64) -> Reader {
     if readers == 0 {

@@ -79,7 +79,7 @@ extension FileSystem {
     set { errors.setNotices(newValue) }
   }
   /// What the device said of the last failed command on any of these blocks, or of the last failed flush where
-  /// there are none: messages say it too. Set by who has the device.
+  /// there are none: messages say it too. The mount sets it.
   public var deviceStatus: (_ blocks: Range<UInt64>?) -> String? {
     get { errors.deviceStatus }
     set { errors.deviceStatus = newValue }
