@@ -1,8 +1,13 @@
-/// One change of names or attributes as the log holds it, to be applied again at recovery.
+/// One change of names, attributes or contents as the log holds it, to be applied again at recovery.
 ///
 /// Records contain results: the number that was allocated, the link count after the change. Node ids are
 /// `NodeID.raw`; times are nanoseconds since 1970; byte buffers are valid as long as the memory they were
 /// read from.
+///
+/// A new kind needs its fields (`RecordFields`), its coding and flags (`LogRecordCoding.swift`), its layout
+/// (`StructureLayout`), a section in SPEC-Replay, `Changes.prepare` and `perform`, `Replay.checkPossible`, its
+/// line in `varve dump`, and Tests/decoder/replay.py. It must not be longer than the longest attribute, for
+/// which the log and `Space` keep room.
 public enum LogRecord {
   public typealias Bytes = UnsafeRawBufferPointer
 

@@ -1,4 +1,4 @@
-/// A growing run of encoded records.
+/// A growing run of encoded records. The reader of such a run follows below.
 public struct RecordBuffer {
   public private(set) var bytes: [UInt8] = []
   /// Records in the buffer.

@@ -1,7 +1,7 @@
 /// The fields of one structure on disk, as SPEC's table of the same name lists them.
 ///
 /// It is made from the `fields` by which the structure itself is encoded and decoded, so the two cannot
-/// differ.
+/// differ. Log records are listed by their kind.
 public struct StructureLayout: Sendable {
   public struct Field: Sendable, Equatable {
     /// In words: "log block".

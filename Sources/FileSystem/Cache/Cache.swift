@@ -155,7 +155,7 @@ final class Cache {
   /// Whether `takeRepaidSlot` has any slot.
   var hasRepaidSlots: Bool { !repaidSlots.isEmpty }
 
-  /// A slot that has got all its frames back, each once; nil when there is none.
+  /// A slot that got all its frames back, and may lend others again since; nil when there is none.
   func takeRepaidSlot() -> Int? { repaidSlots.popLast() }
 
   private func popFree() -> FrameIndex {

@@ -8,6 +8,10 @@ import Glibc
 /// of a plain write do not come here: `Operations.write` sets them, and the log records them with its pages.
 /// `prepare` loads and allocates everything that `perform` needs, so that a record is performed whole or not
 /// at all.
+///
+/// Recovery alone needs one step more (`prepareInline`): attributes may lie in an inode that did not when the
+/// record was made, so they are moved out before a record that leaves a file's bytes in its inode. Every kind
+/// of record that does so needs it.
 final class Changes {
   private let waiting: Waiting
   private let nodes: NodeStore

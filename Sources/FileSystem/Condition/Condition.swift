@@ -12,6 +12,8 @@ import FileProtocol
 ///
 ///     writable ─▶ failed, read-only for good
 ///     read-only ─▶ writable, where `Recovery.canBecomeWritable`
+///
+/// Becoming writable that fails leads back to ready and read-only (`FileSystem.endWriting`).
 final class Condition {
   /// Recovery is over: requests may run.
   private(set) var isReady = false

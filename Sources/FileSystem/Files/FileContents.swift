@@ -6,6 +6,8 @@ import Glibc
 ///
 /// Owns nothing; it keeps inode, map (`FileMap`) and pages (`Pages`) consistent with each other. Bytes past a
 /// file's end are undefined on the device: an operation that makes the file longer clears them (`clearTail`).
+/// An inode's room is shared with `ExtendedAttributes`: while mounted a file that no longer fits beside them
+/// gets a map, in recovery they make room for it.
 final class FileContents {
   let cache: Cache
   let event: Event

@@ -3,6 +3,10 @@ import Format
 
 /// Acknowledged writes to a file that were lost. `Log.commitPages`, which fsync and rename use, returns the
 /// error.
+///
+/// There are two kinds. Pages that were dropped because of damage count for as long as the kernel has the inode
+/// looked up. A failed write-back of mapped memory counts, at every fsync, until those bytes are written again
+/// (`Operations.write`) or cut off (`FileContents.setSize`); `Operations.run` records it where a request fails.
 struct LostWrites {
   /// Dirty pages were dropped because the file's inode or map is damaged.
   private(set) var hasPages = false

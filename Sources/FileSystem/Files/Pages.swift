@@ -9,6 +9,9 @@ import Glibc
 /// block (`place`), so that this block is in memory when the page is written; that a page over a hole is
 /// charged until the map holds its block; and that a page does not change while a device command is writing
 /// it: it is copied first (`makeDataPage`).
+///
+/// An inode with a dirty page is on the list of `Uncommitted`, even where damage ends a write half-way: commits
+/// and checkpoints find the pages by it.
 final class Pages {
   let cache: Cache
   let event: Event

@@ -7,6 +7,9 @@ import Glibc
 /// Owns the root, the pool of free numbers for operations, and the numbers given up whose entries are still
 /// to be cleared. The table's blocks are in the cache; the extension of `NodeStore` below reads and changes
 /// them.
+///
+/// Only the leaf in which a number was found is made dirty, not those that were searched in vain. A number in
+/// the pool is marked in its leaf, and the cache keeps a leaf with marks: `takeNumber` reads nothing.
 final class NodeTable {
   /// The kind of the nodes in it, and the kind of its own blocks.
   let nodeKind: OwnerKind

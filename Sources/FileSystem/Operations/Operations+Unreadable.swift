@@ -3,6 +3,9 @@ import Glibc
 
 /// Names of inodes that cannot be read. Every access to such an inode fails, but its name can be removed or
 /// replaced; the inode stays where it is, for fsck.varve. The record is `dropName`.
+///
+/// A lookup replies with a node id, without which the kernel could not remove the name, and is counted. A
+/// listing sends the entry without one, and counts none. unlink and rename onto the name log `dropName`.
 extension Operations {
   private static let directoryType: UInt8 = 4
 

@@ -9,6 +9,8 @@ import Glibc
 /// `Cursor`. It promises that an operation either replies, or throws before it has changed anything that a
 /// rerun does not expect: it prepares everything first, then makes its change by a record in one event, and
 /// only then replies.
+///
+/// `Space` fixes how many nodes one request may change (`nodesPerRequest`).
 final class Operations {
   let requests: UnsafeMutablePointer<Request>
   let replies: UnsafeMutablePointer<Reply>

@@ -15,7 +15,9 @@ import Glibc
 /// checkpoint leads into the rest of the log, as if it had been made when the log was written. Nothing is
 /// written before the log has been read to its end, and nothing at all by a read-only mount.
 ///
-/// A read-only mount that becomes writable goes on from done to checkpoint (`requireWritable`).
+/// A read-only mount that becomes writable goes on from done to checkpoint at the first change or open for
+/// writing (`requireWritable`); requests wait meanwhile. Until then `Replay` keeps the segments of the log
+/// open.
 final class Recovery {
   private enum Phase { case superblocks, packs, usage, log, apply, checkpoint, done }
 

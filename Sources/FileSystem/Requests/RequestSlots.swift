@@ -8,6 +8,10 @@ import Format
 ///
 ///     begin ─▶ under way ─finish─▶ returned to the reactor
 ///                    └────finish─▶ kept, while its frames are lent to the cache ─releaseRepaid─▶ returned
+///
+/// A slot is returned once: when it is finished and lends no frame. A write that runs again may get all its
+/// frames back and lend others: the cache then lists a slot as repaid that lends again, so `releaseRepaid`
+/// checks both.
 final class RequestSlots {
   let requests: UnsafeMutablePointer<Request>
   let replies: UnsafeMutablePointer<Reply>

@@ -8,6 +8,10 @@ import Glibc
 /// Owns no state: it computes everything from the counts of the other owners. `Operations.beginChange`,
 /// `Freeing`, `Cleaner` and `Recovery` act on it.
 ///
+/// `CheckpointWriter` and reads that set access times ask it too. It relies on every request to change at most
+/// `nodesPerRequest` nodes and to make at most `recordBlocksPerRequest` blocks of records: an operation that
+/// may do more must raise them.
+///
 /// There are two resources, each with its own rule.
 ///
 /// *Blocks*: the blocks that files, nodes and tables take now or will take when dirty ones are written. An

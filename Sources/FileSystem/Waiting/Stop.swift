@@ -7,6 +7,9 @@ enum Stop: Error {
 }
 
 /// What a request or a job waits for.
+///
+/// A new reason needs its place in `WaitTimes`, what wakes the waiters (`Waiting.wakeStalled`, called where the
+/// cause ends), and its line in the article about a stuck mount; `varve stat` and traces show its name.
 public enum WaitReason: UInt8, CaseIterable, Sendable {
   /// Blocks that are being read.
   case read

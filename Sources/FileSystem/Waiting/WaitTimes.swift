@@ -1,4 +1,4 @@
-/// How often and how long requests wait, by what they wait for.
+/// How often and how long requests wait, by what they wait for: one place for each `WaitReason`.
 public struct WaitTimes: Sendable {
   /// For one reason: how many requests wait now, and for how long the one that has waited longest (ns); and of
   /// the waits that have ended how many there were, how long in all, and how long at most (ns).
