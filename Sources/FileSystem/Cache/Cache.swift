@@ -22,6 +22,8 @@ final class Cache {
   private let end: FrameIndex
   /// Called with a clean page before it is evicted.
   var onEvict: (FrameIndex) -> Void = { _ in }
+  /// Called when a count contradicts what is to be done.
+  var onContradiction: (String) -> Void = { _ in }
   /// How many frames each slot lends, and how many slots lend any; and the slots that have got all their
   /// frames back and were not taken by `takeRepaidSlot` yet.
   private let lentFrames: UnsafeMutablePointer<Int32>
@@ -140,9 +142,9 @@ final class Cache {
 
   private func giveToSlot(_ frame: FrameIndex) {
     let slot = Int(frames[frame].lender)
+    guard slot >= 0, lentFrames[slot] > 0 else { return onContradiction("the number of frames a slot lends") }
     frames[frame] = FrameInfo()
     lentFrames[slot] -= 1
-    assert(lentFrames[slot] >= 0)
     guard lentFrames[slot] == 0 else { return }
     lendingSlots -= 1
     repaidSlots.append(slot)
