@@ -99,7 +99,8 @@ public final class FileSystem: FileService {
     replies = slots.replies
     errors.onFailure = { [unowned self] reason in endWriting(reason) }
     segments.onContradiction = { [errors] what in errors.contradiction(what) }
-    cache.onContradiction = { [errors] what in errors.contradiction(what) }
+    // `Errors` refers to the cache.
+    cache.onContradiction = { [unowned errors] what in errors.contradiction(what) }
   }
 
   // MARK: Events
