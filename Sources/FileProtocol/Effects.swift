@@ -13,7 +13,7 @@ public final class Effects {
   public var finished: [UInt32] = []
   /// Slots that were kept beyond their reply and are no longer in use: the reactor owns them again.
   public var released: [UInt32] = []
-  /// The events, for those who want to see what the filesystem does.
+  /// The last events, for `varve trace` and the log.
   public let trace = EventTrace()
 
   public init() {}
@@ -24,7 +24,8 @@ public final class Effects {
     commands.append(trace.isOn ? trace.number(command) : command)
   }
 
-  /// Swaps the lists, but not the traces, with another's, so that one can be carried out while the other is filled.
+  /// Swaps the lists, but not the traces, with another's, so that one can be carried out while the other is
+  /// filled.
   public func exchange(with other: Effects) {
     swap(&commands, &other.commands)
     swap(&finished, &other.finished)

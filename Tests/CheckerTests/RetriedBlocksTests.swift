@@ -5,15 +5,17 @@ import Testing
 
 /// A device that reads nothing for a while: a repair gives nothing up because of it.
 @Suite struct RetriedBlocksTests {
-  /// Blocks of which `count` reads fail, after the first `skip`.
+  /// Blocks of which some reads fail.
   private final class FailingBlocks: BlockWriter {
     private let base: Overlay
-    private let failing: Range<Int>
+    private let fails: (_ read: Int, _ block: UInt64) -> Bool
+    /// Blocks read so far.
     private var reads = 0
 
-    init(_ base: Overlay, skip: Int, count: Int) {
+    /// - Parameter fails: whether a read fails, by its number and its block.
+    init(_ base: Overlay, where fails: @escaping (_ read: Int, _ block: UInt64) -> Bool) {
       self.base = base
-      failing = skip..<skip + count
+      self.fails = fails
     }
 
     var blockCount: UInt64 { base.blockCount }
@@ -21,9 +23,9 @@ import Testing
     func read(_ blocks: UnsafeBufferPointer<UInt64>, into memory: UnsafeMutableRawPointer) -> [BlockFailure] {
       let failures = base.read(blocks, into: memory)
       return failures
-        + blocks.filter { _ in
+        + blocks.filter { block in
           reads += 1
-          return failing.contains(reads - 1)
+          return fails(reads - 1, block)
         }.map { BlockFailure(block: $0, errno: 5) }
     }
 
@@ -40,7 +42,8 @@ import Testing
     var stops = 0
     for skip in stride(from: 0, to: 1200, by: 113) {
       let builder = ImageBuilder(over: original)
-      let blocks = RetriedBlocks(FailingBlocks(builder.image, skip: skip, count: count))
+      let blocks = RetriedBlocks(
+        FailingBlocks(builder.image) { read, _ in (skip..<skip + count).contains(read) })
       // A device that reads nothing from the beginning on shows no filesystem.
       let outcome = try? Checker.repair(blocks, time: 3) { _ in true }
       if outcome == nil || blocks.hasStopped { stops += 1 } else { #expect(outcome?.before.isClean == true) }
@@ -54,35 +57,11 @@ import Testing
   @Test("a block that cannot be read by itself is reported, and the others are read")
   func damagedBlock() throws {
     let (builder, _) = try ImageBuilder.populated()
-    let blocks = RetriedBlocks(UnreadableBlock(builder.image, 1))
+    let blocks = RetriedBlocks(FailingBlocks(builder.image) { _, block in block == 1 })
     let memory = UnsafeMutableRawPointer.allocate(byteCount: 3 * Page.size, alignment: 16)
     defer { memory.deallocate() }
     #expect(blocks.readBlock(0, into: memory))
     #expect(blocks.read(block: 0, count: 3, into: memory).map(\.block) == [1])
     #expect(!blocks.hasStopped)
-  }
-
-  /// Blocks of which one cannot be read.
-  private final class UnreadableBlock: BlockWriter {
-    private let base: Overlay
-    private let unreadable: UInt64
-
-    init(_ base: Overlay, _ unreadable: UInt64) {
-      self.base = base
-      self.unreadable = unreadable
-    }
-
-    var blockCount: UInt64 { base.blockCount }
-
-    func read(_ blocks: UnsafeBufferPointer<UInt64>, into memory: UnsafeMutableRawPointer) -> [BlockFailure] {
-      base.read(blocks, into: memory)
-        + blocks.filter { $0 == unreadable }.map { BlockFailure(block: $0, errno: 5) }
-    }
-
-    func write(_ bytes: UnsafeRawBufferPointer, at block: UInt64) throws(BlockFailure) {
-      try base.write(bytes, at: block)
-    }
-
-    func flush() { base.flush() }
   }
 }

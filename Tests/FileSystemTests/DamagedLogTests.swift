@@ -1,9 +1,9 @@
-import Checker
 import FileProtocol
 import FileSystem
 import Format
-import Simulation
 import Testing
+
+@testable import Simulation
 
 /// Damage to a log that is to be replayed: never taken for the log's end where a later log write shows otherwise.
 @Suite struct DamagedLogTests {
@@ -26,14 +26,13 @@ import Testing
     }
     try mounted.sync(file)
     let image = mounted.harness.disk.crashImage(.none)
-    let chain = try foregroundHeaders(in: image)
-    try #require(Set(chain.map(\.segment)).count > 2)
+    let sealed = try SealedImage(image)
+    let chain = sealed.headers.compactMap { sealed.header(at: $0) }
+    try #require(Set(chain.map { sealed.geometry.segment(of: $0.address) }).count > 2)
     var damaged = 0
-    for header in chain.map(\.header) {
+    for header in chain {
       let sequence = header.sequence
-      let isWitnessed = chain.contains {
-        $0.header.sequence > sequence && $0.header.flushedThrough >= sequence
-      }
+      let isWitnessed = chain.contains { $0.sequence > sequence && $0.flushedThrough >= sequence }
       guard isWitnessed else { continue }
       var broken = image
       broken.unreadable.insert(header.address)
@@ -43,23 +42,5 @@ import Testing
     #expect(damaged > 4)
     try mounted.mountAgain(image, nil)
     try mounted.expectClean()
-  }
-
-  /// The headers of the chain that a mount of the image follows, by their numbers.
-  private func foregroundHeaders(in image: DiskImage) throws -> [(header: LogHeader, segment: UInt32)] {
-    let found = try Image(ImageReader(image))
-    let geometry = found.superblock.geometry
-    var chain: [(header: LogHeader, segment: UInt32)] = []
-    for block in geometry.segmentBlock(0)..<geometry.segmentEnd {
-      guard let bytes = image.bytes(block), let segment = geometry.segment(of: block),
-        let header = LogHeader(
-          decoding: Page(UnsafeMutableRawPointer(mutating: bytes)), address: block,
-          nonce: found.superblock.nonce, checksum: Checksum(nonce: found.superblock.nonce)),
-        header.head == .foreground, header.epoch == found.pack.epoch,
-        header.sequence >= found.pack.log.sequence
-      else { continue }
-      chain.append((header, segment))
-    }
-    return chain.sorted { $0.header.sequence < $1.header.sequence }
   }
 }

@@ -53,7 +53,7 @@ import Testing
     #expect(effects.trace.take(&third).isEmpty)
   }
 
-  @Test("Events that nobody took in time are counted as lost")
+  @Test("Events that were not taken in time are counted as lost")
   func overwritten() {
     let trace = EventTrace()
     var reader = counting(trace)

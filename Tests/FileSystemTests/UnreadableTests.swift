@@ -100,7 +100,7 @@ import Testing
     })
     let answer = try mounted.call(Call(.readdirplus, node: directory).with { $0.length = 32768 })
     #expect(answer.error == EIO)
-    // The inode of the first name arrives, and nobody waits for it.
+    // The inode of the first name arrives, and no request waits for it.
     try mounted.settle()
     #expect(mounted.harness.disk.statistics.reads > 0)
   }

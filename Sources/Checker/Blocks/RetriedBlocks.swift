@@ -14,7 +14,7 @@ public final class RetriedBlocks: BlockWriter {
   /// A block that could be read, and a page to read it into.
   private var control: UInt64?
   private let controlPage = PageBuffer()
-  /// The device reads nothing any more: whatever was found since is not true.
+  /// The device has stopped reading: what was found since then is not valid.
   public private(set) var hasStopped = false
 
   public init(_ base: any BlockWriter) { self.base = base }
@@ -26,21 +26,20 @@ public final class RetriedBlocks: BlockWriter {
   {
     guard !hasStopped else { return blocks.map { BlockFailure(block: $0, errno: Self.ioError) } }
     var failures = base.read(blocks, into: memory)
+    var controlIsRead = true
     for _ in 0..<Self.retriesAtMost where failures.contains(where: { $0.block < blockCount }) {
-      hasStopped = !readsControl()
+      controlIsRead = readControl()
       failures = failures.compactMap { readAgain($0, blocks, into: memory) }
     }
-    if failures.isEmpty {
-      hasStopped = false
-      control = blocks.last ?? control
-    }
+    if failures.isEmpty { control = blocks.last ?? control } else { hasStopped = !controlIsRead }
     return failures
   }
 
   private static let ioError: Int32 = 5
 
-  /// Whether the block that could be read can be read; true when none could be yet.
-  private func readsControl() -> Bool {
+  /// Reads the block that could be read.
+  /// - Returns: whether it can be read still; true when none could be yet.
+  private func readControl() -> Bool {
     control.map { base.readBlock($0, into: controlPage.page.base) } ?? true
   }
 
