@@ -6,8 +6,9 @@ import Glibc
 /// Finding blocks in memory, and reading those that are not there.
 ///
 /// Owns counters, and which block is being read into which frame: the cache holds these frames, and `Waiting`
-/// the requests and jobs that wait for them. It promises that a block found in memory matched its checksum when it was read, and that a
-/// request or job that waits for a block is run again when the read has ended, with or without an error.
+/// the requests and jobs that wait for them. It promises that a block found in memory matched its checksum
+/// when it was read, and that a request or job that waits for a block is run again when the read has ended,
+/// with or without an error.
 final class Loader {
   private let cache: Cache
   private let event: Event
