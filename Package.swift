@@ -69,7 +69,7 @@ let package = Package(
 
     // From the device upwards.
     module("NVMeSpec", ["CMachine"]),
-    module("SystemFiles"),
+    module("SystemFiles", ["CMachine"]),
     module("PCI", ["CMachine"]),
     module("PCIHost", ["CMachine", "PCI", "SystemFiles", "CPCI", "CNUMA"]),
     module("VFIO", ["SystemFiles", "PCIHost", "PCI", "CMachine"]),
@@ -100,7 +100,7 @@ let package = Package(
     module("Simulation", ["FileProtocol", "BlockProtocol", "FileSystem", "Format", "Checker"]),
 
     // The two joined, and what users run.
-    module("Reactor", ["FileProtocol", "BlockProtocol", "CMachine"]),
+    module("Reactor", ["FileProtocol", "BlockProtocol", "SystemFiles", "CMachine"]),
     part("Confinement", path: "Mount/Confinement", ["SystemFiles", "CSeccomp", "CMachine"]),
     part(
       "MountSession", path: "Mount/Session",
@@ -108,7 +108,8 @@ let package = Package(
     part(
       "MountDaemon", path: "Mount/Daemon",
       [
-        "FileProtocol", "MountSession", "Confinement", "Reactor", "Device", "Block", "NVMe", "NVMeSpec",
+        "SystemFiles", "FileProtocol", "MountSession", "Confinement", "Reactor", "Device", "Block", "NVMe",
+        "NVMeSpec",
         "FileSystem", "Format", "PCI", "CMachine", "Control", "JSONValue", "ToolSupport", arguments, log,
       ]),
     part(

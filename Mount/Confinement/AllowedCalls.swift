@@ -89,6 +89,8 @@ enum AllowedCalls {
         ],
         [
           AllowedCall("clone", .init(argument: 0, mask: thread, value: thread)),
+          // The processors of the calling thread.
+          AllowedCall("sched_setaffinity", .init(argument: 0, mask: UInt64.max, value: 0)),
           // getrlimit(2): no new limit.
           AllowedCall("prlimit64", .init(argument: 2, mask: UInt64.max, value: 0)),
           // abort(3).

@@ -27,6 +27,8 @@ final class Daemon {
   /// Readable when the bus has reported an error of the controller.
   private let busError: Int32?
   private let log: Logger
+  /// Where its thread runs; decided with the first mount.
+  private(set) var placement: Placement?
   /// Whether the log goes to standard error.
   private let logsToTerminal: Bool
   private var control: ControlService?
@@ -84,6 +86,7 @@ final class Daemon {
       // Without a control socket the mount still works.
       log.warning("\(error)")
     }
+    placement = Placement(order.options.following, loop, helper, log)
     let mount = try self.mount(order, place)
     mount.begin { [unowned self, unowned mount] failure in
       guard failure == nil else { return }

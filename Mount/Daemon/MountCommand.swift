@@ -29,6 +29,7 @@ package struct MountCommand: ParsableCommand {
         allow_other           allow other users (the default for root)
         nofuseblk             let umount and sync return before everything is written
         confine=yes|no        whether the daemon gives up rights it does not need (yes)
+        follow=auto|on|off    run on the processor of the program that waits for answers (auto: where that pays)
         trace                 log each event, as --trace does
         dev, suid, exec, sync, dirsync and their opposites, as for any filesystem; nodev and nosuid are the default
                               where root mounts a device that other users can write

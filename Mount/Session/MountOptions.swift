@@ -9,6 +9,10 @@ public struct MountOptions: Sendable, Equatable {
   /// The reaction to a warning of the device that written data may be lost.
   public enum HealthPolicy: Sendable { case warn, becomeReadOnly }
 
+  /// Whether the daemon follows its callers to their processors; `automatic`: where a wake-up across processors
+  /// is dear.
+  public enum Following: Sendable { case on, off, automatic }
+
   public var readOnly = false
   public var health = HealthPolicy.warn
   public var accessTimes = AccessTimes.relative
@@ -29,6 +33,7 @@ public struct MountOptions: Sendable, Equatable {
   public var waits: Bool?
   /// Whether the daemon gives up the rights and system calls that it does not need.
   public var confines = true
+  public var following = Following.automatic
   /// Whether the daemon logs each event of the mount.
   public var traces = false
   /// Whether an existing mount is to be changed.
@@ -166,6 +171,11 @@ public struct MountOptions: Sendable, Equatable {
         throw MountError("confine=\(value) is neither confine=yes nor confine=no")
       }
       self.confines = confines
+    case "follow":
+      guard let following = ["on": Following.on, "off": .off, "auto": .automatic][value] else {
+        throw MountError("follow=\(value) is neither follow=on nor follow=off nor follow=auto")
+      }
+      self.following = following
     case "fsname": source = value
     case "subtype", "user": break
     case "uid", "gid", "umask", "fmask", "dmask", "mode":

@@ -263,6 +263,18 @@ static inline int cm_epoll_wait_ns(int epoll, struct epoll_event *events, int li
   struct timespec t = {ns / 1000000000, ns % 1000000000};
   return epoll_pwait2(epoll, events, limit, ns < 0 ? NULL : &t, NULL);
 }
+// The processors that the calling thread may run on, as bits in words of 64. (Hidden without _GNU_SOURCE.)
+#define CM_PROCESSOR_WORDS 16
+extern int sched_getaffinity(pid_t pid, size_t size, void *mask);
+extern int sched_setaffinity(pid_t pid, size_t size, const void *mask);
+static inline int cm_get_processors(uint64_t mask[CM_PROCESSOR_WORDS]) {
+  return sched_getaffinity(0, CM_PROCESSOR_WORDS * sizeof *mask, mask);
+}
+static inline int cm_set_processors(const uint64_t mask[CM_PROCESSOR_WORDS]) {
+  return sched_setaffinity(0, CM_PROCESSOR_WORDS * sizeof *mask, mask);
+}
+// The processor that the calling thread runs on.
+extern int sched_getcpu(void);
 // An eventfd whose reader waits, and takes all that was written or, as a semaphore, one at a time.
 static inline int cm_waitable_eventfd(int semaphore) {
   return eventfd(0, EFD_CLOEXEC | (semaphore ? EFD_SEMAPHORE : 0));

@@ -13,6 +13,10 @@ public final class EventLoop {
   @exclusivity(unchecked)
   private var lastDescriptorPoll: UInt64 = 0
 
+  /// Has the thread follow its callers, where that pays.
+  @exclusivity(unchecked)
+  public var follower: Follower?
+
   /// Under load descriptors are polled this often (ns).
   private static let descriptorInterval: UInt64 = 10_000_000
 
@@ -75,13 +79,42 @@ public final class EventLoop {
   /// Sleeps until an event or a deadline, or keeps polling while a reactor expects an event soon.
   private func sleepOrPoll() {
     let now = cm_monotonic_ns()
-    var polls = false
-    for index in reactors.indices where reactors[index].pollsOn(at: now) { polls = true }
-    if polls { return cm_pause() }
+    if !sharesProcessor() {
+      var polls = false
+      for index in reactors.indices where reactors[index].pollsOn(at: now) { polls = true }
+      if polls { return cm_pause() }
+    }
     var deadline = UInt64.max
     for index in reactors.indices { deadline = min(deadline, reactors[index].prepareToSleep(at: now)) }
     guard deadline > now else { return }
     handleEvents(timeout: deadline == .max ? -1 : Int64(clamping: deadline - now))
+  }
+
+  /// Whether the only caller there is needs this processor to send the next request.
+  private func sharesProcessor() -> Bool {
+    guard follower != nil else { return false }
+    followCallers()
+    guard follower?.isFollowing == true else { return false }
+    for index in reactors.indices where reactors[index].callers.unanswered > 0 { return false }
+    for index in reactors.indices { reactors[index].isSpinning = false }
+    return true
+  }
+
+  /// Has the follower take note of the requests since the last time.
+  private func followCallers() {
+    var lone = 0
+    var crowded = 0
+    var process: UInt32 = 0
+    for index in reactors.indices {
+      let callers = reactors[index].callers
+      guard callers.lone + callers.crowded > 0 else { continue }
+      // Callers of two mounts are two callers.
+      crowded += callers.crowded + (lone > 0 ? callers.lone : 0)
+      lone = lone > 0 ? lone : callers.lone
+      process = callers.process
+      reactors[index].callers.take()
+    }
+    if lone + crowded > 0 { follower?.note(lone: lone, crowded: crowded, from: process) }
   }
 
   /// Polls the watched descriptors while load leaves no time to sleep, so that signals and the control socket
@@ -91,6 +124,7 @@ public final class EventLoop {
     guard now &- lastDescriptorPoll >= Self.descriptorInterval else { return }
     handleEvents(timeout: 0)
     lastDescriptorPoll = now
+    if follower != nil { followCallers() }
   }
 
   private func handleEvents(timeout: Int64) {

@@ -13,6 +13,7 @@ extension Reactor {
       asked.exchange(with: effects)
       for index in effects.commands.indices { submit(effects.commands[index]) }
       if !effects.commands.isEmpty { device?.ring() }
+      callers.answer(effects.finished.count)
       for index in effects.finished.indices {
         let slot = Int(effects.finished[index])
         channel?.send(slot: slot)

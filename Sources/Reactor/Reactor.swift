@@ -67,6 +67,8 @@ public final class Reactor {
   /// Whether the last message could not be received because every slot was in use.
   @exclusivity(unchecked)
   var lacksSlots = false
+  @exclusivity(unchecked)
+  var callers = Callers()
   /// How many messages are received at once.
   @exclusivity(unchecked)
   var batch = 1
@@ -267,6 +269,7 @@ public final class Reactor {
     }
     let request = service.requests + slot
     counters.count(request.pointee.operation)
+    callers.receive(from: request.pointee.pid)
     if turns.admit(
       slot, uid: request.pointee.uid, bytes: request.pointee.movedBytes, now: service.now.monotonic)
     {

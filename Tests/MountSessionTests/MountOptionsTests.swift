@@ -36,13 +36,21 @@ import Testing
   }
 
   @Test(arguments: [
-    "bogus", "commit=0", "device_timeout=x", "health=bad", "device_timeout=86401", "commit=x", "cache=1",
+    "bogus", "commit=0", "follow=bad", "follow=", "device_timeout=x", "health=bad", "device_timeout=86401",
+    "commit=x", "cache=1",
     "cache=",
     "cache=99999999999999999999T", "bogus=1",
   ])
   func nonsenseIsNamed(option: String) {
     let error = #expect(throws: MountError.self) { try MountOptions(["rw,\(option)"]) }
     #expect(error?.problem.contains(option.prefix(6)) == true)
+  }
+
+  @Test func following() throws {
+    try #expect(MountOptions([]).following == .automatic)
+    try #expect(MountOptions(["follow=on"]).following == .on)
+    try #expect(MountOptions(["follow=on,follow=off"]).following == .off)
+    try #expect(MountOptions(["follow=off", "follow=auto"]).following == .automatic)
   }
 
   /// The options that mount(8) passes to its helper at a remount without a line in fstab: those that the

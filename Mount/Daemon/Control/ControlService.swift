@@ -41,7 +41,9 @@ final class ControlService {
     do throws(ControlError) {
       switch request.name {
       case "hello": reply.succeed(.array(daemon.mounts.map(\.served.json)))
-      case "stat": reply.succeed(try mounting.mount(request).statistics)
+      case "stat":
+        let placement = daemon.placement?.json(daemon.loop) ?? .null
+        reply.succeed(try mounting.mount(request).statistics(placement))
       case "namespaces":
         reply.succeed(.array(daemon.controller.namespaces.map { .integer($0.identifier) }))
       case "identify": try queries.identify(request, reply)
@@ -72,12 +74,12 @@ extension ErrorRecord {
 
 extension ServedMount {
   /// The output of `varve stat` for a mount.
-  fileprivate var statistics: JSON {
+  fileprivate func statistics(_ placement: JSON) -> JSON {
     .object([
       ("version", .text(varveVersion)), ("serves", served.json), ("time_ns", .integer(service.now.monotonic)),
       ("controller", block.controller.report),
       ("queues", .array([QueueReport(adminOf: block.controller), QueueReport(of: block)].map(\.json))),
-      ("reactor", .object(Counts.members(of: reactor.counters))),
+      ("placement", placement), ("reactor", .object(Counts.members(of: reactor.counters))),
       ("operations", .object(reactor.counters.byOperation.map { ("\($0.operation)", .integer($0.count)) })),
       ("waits", service.waitReport), ("recorded_errors", service.errorRecord.json),
       ("filesystem", .object(Counts.members(of: service.state) + Counts.members(of: service.statistics))),

@@ -3,7 +3,7 @@ import Glibc
 import Reactor
 
 /// A daemon's helper process, which has the rights that the daemon gives up: it unmounts, remounts, starts
-/// the process that invalidates cached pages, and writes log lines.
+/// the process that invalidates cached pages, opens the status of callers, and writes log lines.
 ///
 /// It is started before the daemon confines itself, and ends with it. Belongs to the event loop's thread,
 /// except `log`.
@@ -16,8 +16,9 @@ public final class Helper {
   /// The loop that receives its answers, and those of the processes it starts.
   let loop: EventLoop
   private var nextToken: UInt64 = 0
-  /// Orders that are not answered yet.
-  private var waiting: [UInt64: (Bool) -> Void] = [:]
+  /// Orders that are not answered yet. Each is called with whether it was carried out, and the descriptor that
+  /// came with the answer, which it owns; -1 for none.
+  private var waiting: [UInt64: (Bool, Int32) -> Void] = [:]
 
   /// Starts the process, with the same program as this one.
   /// - Parameters:
@@ -77,6 +78,14 @@ public final class Helper {
     order({ _ in }) { HelperMessage(.raiseReadahead, point, token: $0, number: UInt64(bytes)) }
   }
 
+  /// Opens the status of a process (/proc/PID/stat).
+  /// - Parameter whenDone: called with a descriptor, which it has to close; -1 when it cannot be opened.
+  func openStatus(of process: UInt32, _ whenDone: @escaping (Int32) -> Void) {
+    order({ _, descriptor in whenDone(descriptor) }) {
+      HelperMessage(.openStatus, token: $0, number: UInt64(process))
+    }
+  }
+
   /// Starts a `ForgettingProcess`.
   /// - Returns: whether the order was sent.
   func startForgetting(orders: Int32, tokens: Int32, session: Int32) -> Bool {
@@ -84,9 +93,17 @@ public final class Helper {
   }
 
   private func order(_ whenDone: @escaping (Bool) -> Void, _ message: (UInt64) -> HelperMessage) {
+    order(
+      { isDone, descriptor in
+        if descriptor >= 0 { close(descriptor) }
+        whenDone(isDone)
+      }, message)
+  }
+
+  private func order(_ whenDone: @escaping (Bool, Int32) -> Void, _ message: (UInt64) -> HelperMessage) {
     nextToken += 1
     waiting[nextToken] = whenDone
-    if !send(message(nextToken), []) { waiting.removeValue(forKey: nextToken)?(false) }
+    if !send(message(nextToken), []) { waiting.removeValue(forKey: nextToken)?(false, -1) }
   }
 
   private func send(_ message: HelperMessage, _ descriptors: [Int32]) -> Bool {
@@ -99,11 +116,19 @@ public final class Helper {
   private func receive() {
     var answer = HelperMessage.Answer(token: 0, status: 0)
     let size = MemoryLayout<HelperMessage.Answer>.size
+    var descriptors = [Int32](repeating: -1, count: Int(CM_DESCRIPTORS))
+    var number: Int32 = 0
     while true {
-      let count = read(descriptor, &answer, size)
+      let count = cm_receive(descriptor, &answer, size, &descriptors, &number)
       if count < 0, errno == EAGAIN || errno == EINTR { return }
       guard count == size else { return lose() }
-      waiting.removeValue(forKey: answer.token)?(answer.status == 0)
+      for extra in descriptors.prefix(Int(number)).dropFirst() { close(extra) }
+      let passed = number > 0 ? descriptors[0] : -1
+      if let whenDone = waiting.removeValue(forKey: answer.token) {
+        whenDone(answer.status == 0, passed)
+      } else if passed >= 0 {
+        close(passed)
+      }
     }
   }
 
@@ -112,7 +137,7 @@ public final class Helper {
     loop.unwatch(descriptor)
     let lost = waiting.sorted { $0.key < $1.key }
     waiting.removeAll()
-    for (_, whenDone) in lost { whenDone(false) }
+    for (_, whenDone) in lost { whenDone(false, -1) }
   }
 
   // MARK: The process

@@ -14,6 +14,8 @@ struct HelperMessage: Equatable {
     case raiseReadahead
     /// Start a process that invalidates cached pages; its three descriptors are passed along.
     case forgetPages
+    /// Open the status (/proc/PID/stat) of the process `number`; its descriptor comes with the answer.
+    case openStatus
   }
 
   var kind: Kind

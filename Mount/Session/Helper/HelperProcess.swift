@@ -51,6 +51,10 @@ public enum HelperProcess {
       let mounted = ownMount(message)
       mounted?.raiseReadahead(to: UInt32(clamping: message.number))
       answer(message, mounted != nil)
+    case .openStatus:
+      let file = open("/proc/\(pid_t(truncatingIfNeeded: message.number))/stat", O_RDONLY | O_CLOEXEC)
+      defer { if file >= 0 { close(file) } }
+      answer(message, file >= 0, file >= 0 ? [file] : [])
     case .unmount, .becomeReadOnly:
       // Unmounting and remounting take as long as the daemon needs to write.
       if !DetachedThread.start({ answer(message, carryOut(message)) }) { answer(message, false) }
@@ -66,9 +70,10 @@ public enum HelperProcess {
     return isOwn ? point : nil
   }
 
-  private static func answer(_ message: HelperMessage, _ isDone: Bool) {
+  private static func answer(_ message: HelperMessage, _ isDone: Bool, _ descriptors: [Int32] = []) {
     var answer = HelperMessage.Answer(token: message.token, status: isDone ? 0 : 1)
-    _ = write(channel, &answer, MemoryLayout<HelperMessage.Answer>.size)
+    _ = cm_send(
+      channel, &answer, MemoryLayout<HelperMessage.Answer>.size, descriptors, Int32(descriptors.count), 0)
   }
 
   private static func carryOut(_ message: HelperMessage) -> Bool {

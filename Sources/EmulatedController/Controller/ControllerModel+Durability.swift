@@ -88,7 +88,7 @@ extension ControllerModel {
   /// - Returns: false when there are no worker threads.
   @discardableResult
   private mutating func begin(_ work: Work, for slot: Int32, wake: Int32) -> Bool {
-    guard let pool = workers ?? WorkerPool(threads: 4) else { return false }
+    guard let pool = workers ?? WorkerPool(threads: 4, on: processors) else { return false }
     workers = pool
     pool.start(Job(slot: slot, work: work, wakeDescriptor: wake))
     return true

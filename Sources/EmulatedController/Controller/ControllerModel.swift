@@ -2,6 +2,7 @@ import CMachine
 import Glibc
 import NVMeSpec
 import PCI
+import SystemFiles
 
 /// The model of an NVMe controller behind the function: registers, queues and commands.
 ///
@@ -44,6 +45,8 @@ struct ControllerModel: ~Copyable {
   let scratch: UnsafeMutableRawBufferPointer
   var recorder: Recorder?
   var workers: WorkerPool?
+  /// Where worker threads may run.
+  let processors = ProcessorSet.ofThisThread
   /// Doorbells that another process stores to, where there are such.
   var sharedDoorbells: SharedDoorbells?
   /// The eventfd that signals a worker thread's result where the host does not call `service` itself; -1

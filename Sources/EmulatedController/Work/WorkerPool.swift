@@ -1,5 +1,6 @@
 import CMachine
 import Glibc
+import SystemFiles
 import Synchronization
 
 /// A few threads for work that may block. The controller's own thread collects the results.
@@ -19,10 +20,14 @@ final class WorkerPool: Sendable {
   private let jobsWaiting: Int32
   /// An eventfd that is readable when results came since it was last read.
   private let resultsWaiting: Int32
+  /// Where the threads may run; the thread that starts them may be bound to one processor.
+  private let processors: ProcessorSet
   private let threads: Mutex<[pthread_t]> = Mutex([])
 
   /// Starts the threads; nil when the system refuses them.
-  init?(threads count: Int) {
+  /// - Parameter processors: where they may run.
+  init?(threads count: Int, on processors: ProcessorSet) {
+    self.processors = processors
     jobsWaiting = cm_waitable_eventfd(1)
     resultsWaiting = cm_waitable_eventfd(0)
     guard jobsWaiting >= 0, resultsWaiting >= 0 else { return nil }
@@ -77,6 +82,7 @@ final class WorkerPool: Sendable {
 
   /// The loop of a worker thread.
   fileprivate func work() {
+    processors.useForThisThread()
     while true {
       wait(jobsWaiting)
       let (job, isStopping) = state.withLock { state -> (Job?, Bool) in
