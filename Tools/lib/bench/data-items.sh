@@ -10,7 +10,7 @@ run_fio() {
   local peer=$1 rw=$2 block=$3 time=()
   shift 3
   [ -z "${duration:-}" ] || time=(--time_based --runtime="$duration")
-  fio --name=bench --filename="$scratch/$peer/file" --size=$file_size --rw="$rw" --bs="$block" --randrepeat=0 \
+  on "$peer" fio --name=bench --buffer_pattern=0xaaaaaaaa --filename="$scratch/$peer/file" --size=$file_size --rw="$rw" --bs="$block" --randrepeat=0 \
     --norandommap --group_reporting --output-format=json "${time[@]}" "$@" 2>"$scratch/fio.log" |
     jq --raw-output '.jobs[0] | (.read, .write) | select(.total_ios > 0) | "\(.iops) \(.bw_bytes) \(.total_ios)"' ||
     tail -n 3 "$scratch/fio.log" >&2
@@ -33,13 +33,15 @@ measure_sequential() {
 
 # sequential NAME RW OPTION… PEER: direct ones go over the file for a time, buffered ones once.
 sequential() {
-  local measure=sequential-$1 rw=$2 peer=${*: -1} result duration=
+  local measure=sequential-$1 rw=$2 peer=${*: -1} result before duration=
   shift 2
   [[ $measure != *-direct ]] || duration=$(seconds_each)
   # A buffered write is of a new file, as cp's.
   [ "$measure" != sequential-write-buffered ] || rm -f "$scratch/$peer/file"
+  before=$(processor_time_if_any "$peer")
   read -ra result < <(run_fio "$peer" "$rw" 1M --ioengine=psync "${@:1:$#-1}") || true
   sample "$measure" "$peer" "$(megabytes "${result[1]:-}")"
+  sample_processor "$measure" "$peer" "$before" "${result[2]:-0}"
 }
 
 megabytes() { [ -z "$1" ] || divide "$1" 1000000; }
@@ -51,7 +53,7 @@ measure_random() {
   for rw in read write; do
     in_rounds random $rw 1 --ioengine=psync
     [ -n "$quick" ] || in_rounds random $rw 4 --ioengine=psync --numjobs=4
-    in_rounds random $rw q32 --ioengine=libaio --iodepth=32
+    in_rounds random $rw q32 --ioengine=io_uring --iodepth=32
   done
   stop_peers
 }
@@ -61,16 +63,18 @@ random() {
   local measure=random-$1-$2 rw=rand$1 peer=${*: -1} result before duration
   duration=$(seconds_each)
   shift 2
-  before=$([ "$peer" = ext4 ] || processor_time "$peer")
+  before=$(processor_time_if_any "$peer")
   read -ra result < <(run_fio "$peer" "$rw" 4k --direct=1 "${@:1:$#-1}") || true
   sample "$measure" "$peer" "${result[0]:-}"
-  [ "$peer" = ext4 ] || sample_processor "$measure" "$peer" "$before" "${result[2]:-0}"
+  sample_processor "$measure" "$peer" "$before" "${result[2]:-0}"
 }
 
+processor_time_if_any() { ! has_daemon "$1" || processor_time "$1"; }
+
 # sample_processor MEASURE PEER BEFORE OPERATIONS: what the daemon used for each since it had used BEFORE, where that
-# is of interest.
+# is of interest. Nothing for a peer without one.
 sample_processor() {
-  grep -q "^$1-daemon " "$root/Tools/lib/bench/measures" || return 0
+  has_daemon "$2" && grep -q "^$1-daemon " "$root/Tools/lib/bench/measures" || return 0
   sample "$1-daemon" "$2" "$(divide "$(subtract "$(processor_time "$2")" "$3")" "$4")"
 }
 
@@ -140,7 +144,11 @@ measure_sync() {
 }
 
 sync_writes() {
-  sample sync "$1" "$("$binaries/bench-load" sync "$scratch/$1/file" --count "$([ -n "$quick" ] && echo 1000 || echo 5000)")"
+  local before count
+  count=$([ -n "$quick" ] && echo 1000 || echo 5000)
+  before=$(processor_time_if_any "$1")
+  sample sync "$1" "$(on "$1" "$binaries/bench-load" sync "$scratch/$1/file" --count "$count")"
+  sample_processor sync "$1" "$before" "$count"
 }
 
 measure_memory() {

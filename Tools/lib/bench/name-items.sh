@@ -7,9 +7,14 @@ measure_names() {
     for ((round = 0; round < rounds; round++)); do
       for peer in "${peers[@]}"; do
         mkdir "$scratch/$peer/names"
-        create_names "$peer" $threads
+        use_names create "$peer" $threads
         forget_names "$peer"
         use_names stat "$peer" $threads
+        use_names write "$peer" $threads
+        use_names read "$peer" $threads
+        use_names rename "$peer" $threads
+        on "$peer" "$binaries/bench-load" rename "$scratch/$peer/names" --threads $threads --count "$(names_each $threads)" \
+          --back >/dev/null
         use_names unlink "$peer" $threads
         rm -r "$scratch/$peer/names"
       done
@@ -18,17 +23,13 @@ measure_names() {
   stop_peers
 }
 
-create_names() {
-  local before
-  before=$([ "$1" = ext4 ] || processor_time "$1")
-  use_names create "$1" "$2"
-  [ "$1" = ext4 ] || sample_processor "create-$2" "$1" "$before" $(($2 * $(names_each "$2")))
-}
-
 # use_names ACTION PEER THREADS
 use_names() {
-  sample "$1-$3" "$2" \
-    "$("$binaries/bench-load" "$1" "$scratch/$2/names" --threads "$3" --count "$(names_each "$3")")"
+  local before each
+  each=$(names_each "$3")
+  before=$(processor_time_if_any "$2")
+  sample "$1-$3" "$2" "$(on "$2" "$binaries/bench-load" "$1" "$scratch/$2/names" --threads "$3" --count "$each")"
+  sample_processor "$1-$3" "$2" "$before" $(($3 * each))
 }
 
 # names_each THREADS: the files of each thread.
@@ -51,7 +52,7 @@ fill_directory() {
 
 list() {
   forget_names "$1"
-  sample list "$1" "$("$binaries/bench-load" list "$scratch/$1/list")"
+  sample list "$1" "$(on "$1" "$binaries/bench-load" list "$scratch/$1/list")"
 }
 
 measure_tree() {
@@ -63,8 +64,8 @@ measure_tree() {
 }
 
 tree() {
-  sample tree-unpack "$1" "$(seconds tar --extract --file "$scratch/tree.tar" --directory "$scratch/$1")"
-  sample tree-remove "$1" "$(seconds rm -r "$scratch/$1/usr")"
+  sample tree-unpack "$1" "$(seconds on "$1" tar --extract --file "$scratch/tree.tar" --directory "$scratch/$1")"
+  sample tree-remove "$1" "$(seconds on "$1" rm -r "$scratch/$1/usr")"
 }
 
 measure_idle() {

@@ -1,33 +1,59 @@
 # The filesystems that Tools/bench compares, each mounted at $scratch/NAME:
-#   ours  Varve on an image behind the emulated controller
-#   ext4  on a loop device over an image
-#   null  a daemon of our own mount and reactor that answers from memory
+#   ours    Varve on an image behind the emulated controller
+#   ext4    on a loop device over an image
+#   zram    ext4 on a zram device: the kernel's own path over a device of no latency. It stores only the value of a page
+#           that holds one 8-byte value over and over, so loads write the byte 0xAA.
+#   null    a daemon of our own mount and reactor that answers from memory
+#   pinned  the same, on one processor together with its load
 # All images are in memory; those of `ours` and `ext4` have all their pages. Sourced by Tools/bench.
 
 # Where images, mount points and logs are, for as long as the script runs.
 scratch=
 # Those to measure.
-peers=(ours ext4 null)
-# The process of each mounted daemon, and ext4's loop device, by peer.
-declare -A pid=() loop=()
+peers=(ours ext4 zram null pinned)
+# The process of each mounted daemon, ext4's loop device, and the number of ext4's zram device, by peer.
+declare -A pid=() loop=() zram=()
+# The processor of `pinned`.
+processor=
 
 open_scratch() {
   scratch=$(mktemp -d /dev/shm/varve-bench.XXXXXX) || fail 1 "no folder in /dev/shm: a tmpfs is needed there"
   trap close_scratch EXIT
   trap 'exit 130' INT TERM HUP
-  can_loop || { peers=(ours null) && say "no ext4: that needs root and loop devices"; }
+  processor=$(taskset --cpu-list --pid $$ | sed 's/.*: \([0-9]*\).*/\1/')
+  can_loop || leave_out ext4 "that needs root and loop devices"
+  can_zram || leave_out zram "that needs root and the kernel's module zram"
+}
+
+# leave_out PEER REASON
+leave_out() {
+  local peer left=()
+  for peer in "${peers[@]}"; do [ "$peer" = "$1" ] || left+=("$peer"); done
+  peers=("${left[@]}")
+  say "no $1: $2"
 }
 
 can_loop() { [ "$(id -u)" -eq 0 ] && losetup --find >/dev/null 2>&1; }
+
+can_zram() {
+  [ "$(id -u)" -eq 0 ] || return
+  [ -d /sys/class/zram-control ] || modprobe zram 2>/dev/null || return
+  [ -r /sys/class/zram-control/hot_add ]
+}
+
+# on PEER COMMAND…: runs a load of a peer, where it belongs.
+on() {
+  if [ "$1" = pinned ]; then taskset --cpu-list "$processor" "${@:2}"; else "${@:2}"; fi
+}
 
 # Removes everything, in whatever state it is.
 close_scratch() {
   local peer
   trap '' INT TERM HUP
-  for peer in ours null ext4; do
+  for peer in ours ext4 zram null pinned; do
     ! mountpoint -q "$scratch/$peer" || detach "$scratch/$peer" 2>/dev/null || umount --lazy "$scratch/$peer" || true
     end_daemon "$peer"
-    [ -z "${loop[$peer]:-}" ] || losetup --detach "${loop[$peer]}" || true
+    remove_device "$peer" || true
   done
   rm -rf "$scratch"
 }
@@ -76,11 +102,26 @@ mount_ours() {
 
 start_null() { start_daemon null "$binaries/null-daemon" "$scratch/null"; }
 
+start_pinned() { start_daemon pinned taskset --cpu-list "$processor" "$binaries/null-daemon" "$scratch/pinned"; }
+
 start_ext4() {
   make_image "$scratch/ext4.img" "$1"
   mkfs.ext4 -q -F -E nodiscard "$scratch/ext4.img" || fail 1 "no ext4 was made: see above"
   loop[ext4]=$(losetup --find --show "$scratch/ext4.img")
   mount "${loop[ext4]}" "$scratch/ext4" || fail 1 "ext4 was not mounted: see above"
+}
+
+start_zram() {
+  zram[zram]=$(cat /sys/class/zram-control/hot_add) || fail 1 "no new zram device: see above"
+  echo "$1" >"/sys/block/zram${zram[zram]}/disksize"
+  mkfs.ext4 -q -E nodiscard "/dev/zram${zram[zram]}" || fail 1 "no ext4 was made on zram: see above"
+  mount "/dev/zram${zram[zram]}" "$scratch/zram" || fail 1 "ext4 on zram was not mounted: see above"
+}
+
+# remove_device PEER: removes the block device under a peer that is not mounted.
+remove_device() {
+  if [ -n "${loop[$1]:-}" ]; then losetup --detach "${loop[$1]}" && unset "loop[$1]"; fi
+  if [ -n "${zram[$1]:-}" ]; then echo "${zram[$1]}" >/sys/class/zram-control/hot_remove && unset "zram[$1]"; fi
 }
 
 # start_daemon PEER COMMAND…: runs a daemon until it has mounted.
@@ -108,8 +149,7 @@ detach() { if [ "$(id -u)" -eq 0 ]; then umount "$1"; else fusermount3 -u "$1"; 
 stop() {
   local peer=$1
   unmount "$peer"
-  [ -z "${loop[$peer]:-}" ] || losetup --detach "${loop[$peer]}"
-  unset "loop[$peer]"
+  remove_device "$peer"
   rm -f "$scratch/$peer.img"
 }
 
@@ -135,10 +175,11 @@ end_daemon() {
   unset "pid[$peer]"
 }
 
-# processor_time PEER: what its daemon has used so far, in microseconds.
-processor_time() {
-  awk -v hz="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); print ($12 + $13) * 1000000 / hz }' "/proc/${pid[$1]}/stat"
-}
+# processor_time PEER: what the threads of its daemon have used so far, in microseconds.
+processor_time() { awk '{ sum += $1 } END { print sum / 1000 }' "/proc/${pid[$1]}"/task/*/schedstat; }
+
+# Whether a peer is a daemon.
+has_daemon() { [ -n "${pid[$1]:-}" ]; }
 
 # own_memory PEER: the memory that its daemon has to itself, in MiB: without the pages of the image that it maps.
 own_memory() { awk '/^RssAnon/ { print $2 / 1024 }' "/proc/${pid[$1]}/status"; }

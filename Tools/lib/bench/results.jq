@@ -13,13 +13,11 @@ def median:
 def ratio($ours; $other):
   [range([$ours, $other] | map(length) | min) | select($other[.] != 0) | $ours[.] / $other[.]] | median;
 
-def floor($text; $value):
-  if $text == "" then null
-  else ($text | split(" ")) as [$of, $sign, $bound]
+def floors($text; $value):
+  $text | split(", ") | map(split(" ") as [$of, $sign, $bound]
   | {of: $of, sign: $sign, bound: ($bound | tonumber)}
   | .value = (if .of == "ours" then $value.ours.median else $value.ratios[.of] end)
-  | .holds = (if .value == null then null elif .sign == ">=" then .value >= .bound else .value <= .bound end)
-  end;
+  | .holds = (if .value == null then null elif .sign == ">=" then .value >= .bound else .value <= .bound end));
 
 ($samples | lines | map(split("\t") | {measure: .[0], peer: .[1], value: (.[2] | tonumber)})) as $all
 | {
@@ -31,8 +29,8 @@ def floor($text; $value):
           | map({key: .[0].peer, value: {median: (map(.value) | median), samples: map(.value)}}) | from_entries) as $peers
       | select($peers | length > 0)
       | {name: $name, unit: $unit} + $peers
-      | .ratios = (. as $m | ["ext4", "null"]
+      | .ratios = (. as $m | ["ext4", "zram", "null", "pinned"]
           | map(select($m[.] and $m.ours) | {key: ., value: ratio($m.ours.samples; $m[.].samples)}) | from_entries)
-      | .floor = floor($floor; .)
+      | .floors = floors($floor; .)
     ]
   }

@@ -8,10 +8,10 @@ def short:
   else (. * 10000 | round) / 10000 | tostring
   end;
 
-def verdict: if .holds == null then "" else "\(.of) \(.sign) \(.bound)\t\(if .holds then "holds" else "misses" end)" end;
+def verdict: "\(.of) \(.sign) \(.bound) \(if .holds == null then "not measured" elif .holds then "holds" else "misses" end)";
 
-["measure", "unit", "ours", "ext4", "null", "ours/ext4", "ours/null", "floor"],
+["measure", "unit", "ours", "ext4", "zram", "null", "pinned", "/ext4", "/zram", "/null", "/pinned", "floors"],
 (.measures[]
-  | [.name, .unit, (.ours.median | short), (.ext4.median | short), (.null.median | short),
-     (.ratios.ext4 | short), (.ratios.null | short), (.floor | if . == null then "" else verdict end)])
+  | [.name, .unit, (.ours, .ext4, .zram, .null, .pinned | .median | short),
+     (.ratios | .ext4, .zram, .null, .pinned | short), (.floors | map(verdict) | join(", "))])
 | join("\t")

@@ -1,6 +1,6 @@
 import Glibc
 
-/// Many empty files: each thread's in a directory of its own, or all in the one named when there is one thread.
+/// Many files: each thread's in a directory of its own, or all in the one named when there is one thread.
 struct Files: Sendable {
   let directory: String
   /// Threads.
@@ -28,6 +28,42 @@ struct Files: Sendable {
     }
   }
 
+  /// Opens each, makes it if it is not there, writes `data` and closes it.
+  func write(_ thread: Int, _ data: [UInt8]) throws {
+    try forEach(thread) { path in
+      let descriptor = open(path, O_CREAT | O_TRUNC | O_WRONLY, 0o644)
+      guard descriptor >= 0 else { return false }
+      defer { close(descriptor) }
+      return Glibc.write(descriptor, data, data.count) == data.count
+    }
+  }
+
+  /// Opens each, reads `size` bytes of it and closes it.
+  func read(_ thread: Int, _ size: Int) throws {
+    var buffer = [UInt8](repeating: 0, count: size)
+    try forEach(thread) { path in
+      let descriptor = open(path, O_RDONLY)
+      guard descriptor >= 0 else { return false }
+      defer { close(descriptor) }
+      return Glibc.read(descriptor, &buffer, size) == size
+    }
+  }
+
+  /// Gives each another name, with `r` before what its name begins with, or takes that away again.
+  func rename(_ thread: Int, back: Bool) throws {
+    let start = directory(of: thread) + "/r" + prefix
+    var other = Array(start.utf8CString.dropLast())
+    let length = other.count
+    try forEach(thread) { path, index in
+      other.removeSubrange(length...)
+      other.append(contentsOf: String(index).utf8CString)
+      return other.withUnsafeBufferPointer { names in
+        guard let other = names.baseAddress else { return false }
+        return (back ? Glibc.rename(other, path) : Glibc.rename(path, other)) == 0
+      }
+    }
+  }
+
   /// Asks for the attributes of each.
   func inspect(_ thread: Int) throws {
     try forEach(thread) { path in
@@ -43,6 +79,10 @@ struct Files: Sendable {
 
   /// Calls `body` with each path of a thread's until it returns false, which means that `errno` says why.
   private func forEach(_ thread: Int, _ body: (UnsafePointer<CChar>) -> Bool) throws {
+    try forEach(thread) { path, _ in body(path) }
+  }
+
+  private func forEach(_ thread: Int, _ body: (UnsafePointer<CChar>, Int) -> Bool) throws {
     let start = directory(of: thread) + "/" + prefix
     // One buffer for all the names, so that making them costs next to nothing.
     var path = Array(start.utf8CString.dropLast())
@@ -50,7 +90,7 @@ struct Files: Sendable {
     for index in 0..<count {
       path.removeSubrange(length...)
       path.append(contentsOf: String(index).utf8CString)
-      guard path.withUnsafeBufferPointer({ $0.baseAddress.map(body) ?? false }) else {
+      guard path.withUnsafeBufferPointer({ $0.baseAddress.map { body($0, index) } ?? false }) else {
         throw Failure("use \(start)\(index)")
       }
     }

@@ -6,7 +6,10 @@ import Glibc
 struct Load: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench-load", abstract: "Load a mounted filesystem with operations on names and syncs.",
-    subcommands: [Create.self, Stat.self, Unlink.self, List.self, SyncWrites.self])
+    subcommands: [
+      Create.self, Stat.self, WriteFiles.self, ReadFiles.self, Rename.self, Unlink.self, List.self,
+      SyncWrites.self,
+    ])
 }
 
 /// What the commands on many files have in common.
@@ -42,6 +45,40 @@ struct Stat: ParsableCommand {
   @OptionGroup var arguments: FileArguments
 
   func run() throws { try arguments.measure { try $0.inspect($1) } }
+}
+
+/// The size of the files that are written and read, in bytes.
+private let fileSize = 3_000
+
+struct WriteFiles: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "write", abstract: "Open, write 3,000 bytes to and close files; prints files a second.")
+  @OptionGroup var arguments: FileArguments
+
+  func run() throws {
+    let data = [UInt8](repeating: 0xAA, count: fileSize)
+    try arguments.measure { try $0.write($1, data) }
+  }
+}
+
+struct ReadFiles: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "read", abstract: "Open, read 3,000 bytes of and close files; prints files a second.")
+  @OptionGroup var arguments: FileArguments
+
+  func run() throws { try arguments.measure { try $0.read($1, fileSize) } }
+}
+
+struct Rename: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Give files other names within their directory; prints files a second.")
+  @OptionGroup var arguments: FileArguments
+  @Flag(help: "Give them their old names again.") var back = false
+
+  func run() throws {
+    let back = back
+    try arguments.measure { try $0.rename($1, back: back) }
+  }
 }
 
 struct Unlink: ParsableCommand {

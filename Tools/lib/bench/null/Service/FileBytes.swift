@@ -2,7 +2,7 @@ import Glibc
 
 /// A file's data in memory, with holes.
 final class FileBytes {
-  private static let chunkSize = 1 << 16
+  private static let chunkSize = 1 << 12
   private var chunks: [UnsafeMutableRawPointer?] = []
 
   deinit { for chunk in chunks { free(chunk) } }
