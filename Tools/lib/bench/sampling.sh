@@ -49,3 +49,19 @@ report() {
   jq --raw-output --from-file "$root/Tools/lib/bench/table.jq" "$json" | column -t -s $'\t'
   say "every round is in $json"
 }
+
+# Puts the results into the README, between two marks there, and makes its picture.
+publish() {
+  local table
+  table=$(results readme-table) && results picture >"$scratch/performance.svg" || fail 1 "nothing is published: see above"
+  awk -v table="$table" '
+    /^<!-- end of figures -->$/ { inside = 0 }
+    !inside
+    /^<!-- figures: Tools\/bench --publish -->$/ { inside = 1; print "\n" table "\n" }' \
+    "$root/README.md" >"$scratch/README.md"
+  cat "$scratch/README.md" >"$root/README.md"
+  cat "$scratch/performance.svg" >"$root/Tools/lib/bench/performance.svg"
+}
+
+# results PROGRAM: the results through a program of jq.
+results() { jq --raw-output -L "$root/Tools/lib/bench" --from-file "$root/Tools/lib/bench/$1.jq" "$json"; }
