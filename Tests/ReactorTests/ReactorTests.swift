@@ -52,6 +52,7 @@ private func request(_ operation: Operation, _ node: UInt64 = 0) -> Request {
       let allSlotsAreFree = bench.reactor.pool.isFull
       #expect(allSlotsAreFree)
       #expect(bench.reactor.inFlight == 0)
+      #expect(bench.reactor.callers.unanswered == 0)
     }
   }
 
