@@ -42,7 +42,7 @@ public struct Follower {
   /// The processor that the thread runs on alone; nil while it may run on all that are allowed.
   public private(set) var processor: Int?
 
-  private var allowed: ProcessorSet
+  private let allowed: ProcessorSet
   private let locate: Locate
   private let move: Move
   private var streak = 0

@@ -67,6 +67,7 @@ public final class Reactor {
   /// Whether the last message could not be received because every slot was in use.
   @exclusivity(unchecked)
   var lacksSlots = false
+  /// Those who send its requests.
   @exclusivity(unchecked)
   var callers = Callers()
   /// How many messages are received at once.

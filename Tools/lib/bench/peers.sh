@@ -50,7 +50,7 @@ on() {
 close_scratch() {
   local peer
   trap '' INT TERM HUP
-  for peer in ours ext4 zram null pinned; do
+  for peer in "${peers[@]}"; do
     ! mountpoint -q "$scratch/$peer" || detach "$scratch/$peer" 2>/dev/null || umount --lazy "$scratch/$peer" || true
     end_daemon "$peer"
     remove_device "$peer" || true
