@@ -165,6 +165,7 @@ let package = Package(
       ["BlockProtocol", "Block", "NVMe", "NVMeSpec", "EmulatedController", "PCI", "CMachine"]),
     tests("Fuzz", ["FuzzTargets"]),
     tests("FaultLoad", ["FaultLoad"]),
+    program("cleaning", path: "Tools/lib/cleaning", ["Simulation", arguments]),
     program("crash", path: "Tools/lib/crash", ["FileProtocol", "FileSystem", "Simulation", arguments]),
 
     // Tests.

@@ -50,6 +50,14 @@ public struct Counters: Sendable {
   public var nodeLoads: UInt64 = 0
   public var logWrites: UInt64 = 0
   public var logBlocks: UInt64 = 0
+  /// Of these those written by the foreground log, for checkpoints' nodes, and by the cleaner.
+  public var foregroundBlocks: UInt64 = 0
+  public var nodeBlocks: UInt64 = 0
+  public var cleanerBlocks: UInt64 = 0
+  /// Pages of files in the foreground log.
+  public var dataBlocks: UInt64 = 0
+  /// Log blocks for 100 blocks of data: the filesystem's write amplification. 0 before anything was written.
+  public var writeAmplificationPercent: UInt64 = 0
   public var flushes: UInt64 = 0
   public var checkpoints: UInt64 = 0
   public var cleanedSegments: UInt64 = 0
@@ -116,6 +124,13 @@ extension FileSystem {
     counters.nodeLoads = loader.reads
     counters.logWrites = writes.writeCount
     counters.logBlocks = writes.blockCount
+    counters.foregroundBlocks = writes.foregroundBlocks
+    counters.nodeBlocks = writes.nodeBlocks
+    counters.cleanerBlocks = writes.cleanerBlocks
+    counters.dataBlocks = writes.pageCount
+    if writes.pageCount > 0 {
+      counters.writeAmplificationPercent = (writes.blockCount * 100 + writes.pageCount / 2) / writes.pageCount
+    }
     counters.flushes = writes.flushCount
     counters.checkpoints = checkpoint.count
     counters.cleanedSegments = cleaner.segmentCount

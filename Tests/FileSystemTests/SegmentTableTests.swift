@@ -97,17 +97,6 @@ import FileProtocol
     #expect(members.isEmpty)
   }
 
-  @Test func theBestVictimsAreKept() {
-    let scores = (0..<10_000).map { Double(($0 * 7919) % 10_007) }
-    var search = VictimSearch(isGreedy: true)
-    while !search.isOver { search.step(count: scores.count) { $0 % 2 == 0 ? scores[$0] : nil } }
-    var found: [Double] = []
-    while let segment = search.next() { found.append(scores[Int(segment)]) }
-    let best = scores.indices.filter { $0 % 2 == 0 }.map { scores[$0] }.sorted(by: >)
-    #expect(found == Array(best.prefix(found.count)))
-    #expect(found.count == 32)
-  }
-
   @Test("a change of live blocks between the cut and the writing of the table is in the next table")
   func changesAfterTheCut() throws {
     let geometry = try Geometry.fitting(blockCount: 300 * 128 + 64, segmentBlocks: 128)

@@ -365,6 +365,7 @@ final class CheckpointWriter {
     phase = .idle
     segments.clearExhausted()
     segments.release()
+    segments.offerVictims(durable: durable)
     log.checkpointed(durable, cut: pack.log.sequence)
     waiting.wakeStalled()
   }

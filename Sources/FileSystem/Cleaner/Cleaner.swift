@@ -5,8 +5,8 @@ import Format
 /// The cleaner: moves the live blocks out of segments that hold few of them, so that later checkpoints find
 /// these segments empty and free them.
 ///
-/// Owns the segment being cleaned (the victim), the blocks of it that are being moved, the head that they are
-/// written to, and which segments are not worth choosing now. A data block goes through these states:
+/// Owns the segment being cleaned (the victim), the blocks of it that are being moved, and which segments cannot
+/// be emptied now. A data block goes through these states:
 ///
 ///     `blocks` (listed from the header)
 ///        ├─dead─▶ skipped
@@ -25,13 +25,14 @@ final class Cleaner {
   private let effects: Effects
   private let volume: Volume
   private let segments: SegmentTable
-  private let writes: LogWrites
   private let nodes: NodeStore
   private let map: FileMap
   private let pages: Pages
   private let space: Space
   private let checkpoint: CheckpointWriter
   private let free: FreeQueue
+  private let log: CleanerLog
+  private var policy = CleaningPolicy()
 
   private var victim: UInt32?
   /// Offset of the victim's next header, in blocks from the segment's start; nil when all were read.
@@ -46,33 +47,28 @@ final class Cleaner {
   /// Live blocks found in the victim.
   private var found: UInt32 = 0
   /// Moves whose blocks are being read, by frame; and moves whose blocks have been read and wait to be
-  /// written.
+  /// written, those of old blocks apart.
   private var reads: [FrameIndex: Move] = [:]
   private var ready: [Move] = []
-  private var writesInFlight = 0
+  private var readyOld: [Move] = []
   /// Moves whose blocks have been written to their new address, to be entered in the maps.
   private var moved: [Move] = []
-  private var head = HeadPosition()
   /// Segments that could not be emptied, for damage or because their live blocks belong to trees still to be
   /// freed.
   private var unmovable: Set<UInt32> = []
   /// `FreeQueue.timesEmptied` when `unmovable` was last cleared: blocks freed since may have emptied them.
   private var freedUntil: UInt64 = 0
-  private var search = VictimSearch(isGreedy: false)
   /// The last durable checkpoint when nothing was found worth cleaning; the next unasked search waits for
   /// another checkpoint.
   private var restsAfter: UInt64?
   /// Segments emptied since the last checkpoint was asked for.
   private var emptied = 0
-  /// Segments cleaned since the last durable checkpoint.
-  private var cleaned: Set<UInt32> = []
+  /// Segments have been emptied since then into the cleaner's last room.
+  private var usesLastRoom = false
   /// The cleaner pauses until this checkpoint is durable, which frees the segments that are empty now.
   private var waitsFor: UInt64 = 0
-  /// The last durable checkpoint when the cleaner last ran.
-  private var lastCheckpoint: UInt64 = 0
-  /// Segments cleaned and blocks moved since the mount.
+  /// Segments cleaned since the mount.
   private(set) var segmentCount: UInt64 = 0
-  private(set) var blockCount: UInt64 = 0
 
   init(checkpoint: CheckpointWriter, space: Space, pages: Pages, free: FreeQueue, effects: Effects) {
     self.checkpoint = checkpoint
@@ -86,18 +82,22 @@ final class Cleaner {
     errors = checkpoint.errors
     volume = checkpoint.volume
     segments = checkpoint.segments
-    writes = checkpoint.writes
     nodes = checkpoint.nodes
     map = checkpoint.map
+    log = CleanerLog(
+      cache: cache, volume: volume, errors: errors, segments: segments, writes: checkpoint.writes,
+      space: space)
   }
 
   /// After a mount: sets the sequence number of the first log write.
-  func begin(sequence: UInt64) { head.sequence = sequence }
+  func begin(sequence: UInt64) { log.begin(sequence: sequence) }
 
   /// Whether a segment is being cleaned.
   var isCleaning: Bool { victim != nil }
   /// Whether reads of it are under way.
   var isReading: Bool { !reads.isEmpty || isReadingHeader }
+  /// Blocks moved since the mount.
+  var blockCount: UInt64 { log.blockCount }
 
   /// Moves under way at the same time, at most.
   private static let movesAtATime = 96
@@ -108,7 +108,7 @@ final class Cleaner {
   /// - Returns: false when there is nothing to do, or it waits.
   func step() -> Bool {
     guard !condition.isReadOnly, checkpoint.durable >= waitsFor else { return false }
-    forgetWhatHasChanged()
+    offerUnmovable()
     guard victim != nil || chooseVictim() else { return false }
     guard space.mayDirtyNodes else {
       waiting.askForCheckpoint()
@@ -119,6 +119,7 @@ final class Cleaner {
       try examineBlocks()
       if blocks.isEmpty { try readHeader() }
       writeMovesIfDue()
+      if isGivenUp { giveUpVictim() }
       endVictimIfDone()
     }
     if case .failed(let code) = attempt {
@@ -130,17 +131,12 @@ final class Cleaner {
     return attempt == .done
   }
 
-  /// Forgets the cleaned segments after a checkpoint, and the unmovable ones after blocks were freed: both
-  /// may be empty now.
-  private func forgetWhatHasChanged() {
-    if lastCheckpoint != checkpoint.durable {
-      lastCheckpoint = checkpoint.durable
-      cleaned.removeAll(keepingCapacity: true)
-    }
-    if freedUntil != free.timesEmptied {
-      freedUntil = free.timesEmptied
-      unmovable.removeAll()
-    }
+  /// Offers the unmovable segments again after blocks were freed: they may be empty now.
+  private func offerUnmovable() {
+    guard freedUntil != free.timesEmptied else { return }
+    freedUntil = free.timesEmptied
+    for segment in unmovable { segments.offerLater(segment) }
+    unmovable.removeAll()
   }
 
   // MARK: Choosing
@@ -152,23 +148,37 @@ final class Cleaner {
     guard segments.discarding == 0, !segments.hasReleased else { return false }
     // Segments that are empty already need only checkpoints.
     if emptied == 0, segments.hasEmptySegments { return askForCheckpoints() }
-    guard emptied < Self.segmentsAtATime else { return askForCheckpoints() }
-    if search.isGreedy != waiting.wantsSegments { search = VictimSearch(isGreedy: waiting.wantsSegments) }
-    guard search.isOver else {
-      search.step(count: segments.count) { victimScore($0) }
-      return true
+    if emptied >= Self.segmentsAtATime || (emptied > 0 && space.isWorthCheckpoints(emptied: emptied)) {
+      return askForCheckpoints()
     }
-    while let segment = search.next() {
-      // It may have been written or emptied since it was found.
-      guard victimScore(Int(segment)) != nil else { continue }
-      guard hasRoom(toClean: Int(segment)) else { break }
-      victim = segment
-      if effects.trace.isOn { traceVictim(segment) }
-      headerOffset = 0
-      found = 0
-      return true
+    guard let segment = bestVictim() else { return emptied > 0 ? askForCheckpoints() : rest() }
+    segments.takeVictim(segment)
+    victim = segment
+    if effects.trace.isOn { traceVictim(segment) }
+    headerOffset = 0
+    found = 0
+    return true
+  }
+
+  /// The best victim that there is room to clean.
+  ///
+  /// By cost and benefit as long as enough segments come free afterwards. Else, if requests wait for segments,
+  /// the one with the fewest live blocks, which surely gains space: after the checkpoints that free what is
+  /// empty already.
+  private func bestVictim() -> UInt32? {
+    let isAsked = waiting.wantsSegments
+    let largestUse =
+      isAsked ? CleaningPolicy.largestUse(meanUse: segments.meanUse) : CleaningPolicy.largestUnaskedUse
+    if !usesLastRoom, let best = segments.bestVictim(largestUse: largestUse), hasRoom(toClean: best),
+      leavesLastRoom(cleaning: best)
+    {
+      return best
     }
-    return emptied > 0 ? askForCheckpoints() : rest()
+    guard isAsked, emptied == 0 || usesLastRoom, let emptiest = segments.emptiestVictim(),
+      hasRoom(toClean: emptiest)
+    else { return nil }
+    usesLastRoom = true
+    return emptiest
   }
 
   private func traceVictim(_ segment: UInt32) {
@@ -182,7 +192,6 @@ final class Cleaner {
   private func rest() -> Bool {
     if waiting.wantsSegments { segments.setExhausted() }
     restsAfter = checkpoint.durable
-    search = VictimSearch(isGreedy: false)
     waiting.segmentsWereSought()
     waiting.wakeStalled()
     return false
@@ -191,38 +200,35 @@ final class Cleaner {
   /// Asks for the two checkpoints that free the segments empty now, and pauses until then.
   private func askForCheckpoints() -> Bool {
     emptied = 0
-    search = VictimSearch(isGreedy: false)
+    usesLastRoom = false
     waiting.segmentsWereSought()
     waitsFor = segments.age + 1
     waiting.askForCheckpoint(through: waitsFor)
     return false
   }
 
-  /// How good a victim a segment is, nil when it must not be one. Greedy when a request waits for segments;
-  /// else by cost and benefit (Rosenblum and Ousterhout 1992), which prefers old segments with few live
-  /// blocks.
-  private func victimScore(_ segment: Int) -> Double? {
-    let live = segments.liveBlocks(segment)
-    let size = volume.geometry.segmentBlocks
-    // Unasked, only segments are cleaned of which at least a quarter is dead.
-    let most = waiting.wantsSegments ? size - (size / 128 + 1) : size / 4 * 3
-    guard segments.isUsed(segment), !segments.isOpen(segment), live > 0, live < most,
-      segments.age(of: segment) <= checkpoint.durable,
-      !unmovable.contains(UInt32(truncatingIfNeeded: segment)),
-      !cleaned.contains(UInt32(truncatingIfNeeded: segment))
-    else { return nil }
-    let use = Double(live) / Double(size)
-    return waiting.wantsSegments
-      ? 1 - use : (1 - use) * Double(segments.age - segments.age(of: segment)) / (1 + use)
+  /// Blocks that may have to be written to empty a segment: its live blocks, in segments begun for them, and the
+  /// map nodes above them.
+  private func blocksWritten(cleaning segment: UInt32) -> Int {
+    let live = Int(segments.liveBlocks(Int(segment)))
+    let maps = min(live, Int(clamping: nodes.inodes.root.used &+ nodes.internals.root.used))
+    return live + maps + (CleanerLog.segmentsBegun - 1) * Int(volume.geometry.segmentBlocks) + 8
   }
 
-  /// Whether a segment's live blocks and the map nodes above them can be written without using the free
-  /// segments that a checkpoint may need.
-  private func hasRoom(toClean segment: Int) -> Bool {
-    let live = Int(segments.liveBlocks(segment))
-    let maps = min(live, Int(clamping: nodes.inodes.root.used &+ nodes.internals.root.used))
-    let room = (segments.freeCount - space.segmentDemand()) * Int(volume.geometry.segmentBlocks - 2)
-    return live + maps + 8 <= room
+  /// Blocks of `count` segments that are of use.
+  private func room(in count: Int) -> Int { count * Int(volume.geometry.segmentBlocks - 2) }
+
+  /// Whether what emptying a segment writes can be written without using the free segments that a checkpoint
+  /// may need.
+  private func hasRoom(toClean segment: UInt32) -> Bool {
+    blocksWritten(cleaning: segment) <= room(in: segments.freeCount - space.segmentDemand())
+  }
+
+  /// Whether there will be room for any victim once a segment, and those before it, have been emptied and come
+  /// free.
+  private func leavesLastRoom(cleaning segment: UInt32) -> Bool {
+    let coming = segments.freeCount + emptied + 1 - space.segmentDemand() - space.cleanerRoom
+    return blocksWritten(cleaning: segment) <= room(in: coming)
   }
 
   // MARK: Reading the victim
@@ -252,9 +258,15 @@ final class Cleaner {
       headerOffset = nil
       return
     }
+    if offset == 0, header.head == .foreground {
+      policy.cleanedForeground(age: age(since: segments.age(of: Int(victim))))
+    }
     headerOffset = offset + 1 + UInt32(header.blockCount)
     listBlocks(of: header)
   }
+
+  /// How long ago something was written, in checkpoints.
+  private func age(since stamp: UInt64) -> Double { Double(segments.age - min(stamp, segments.age)) }
 
   private func listBlocks(of header: LogHeader) {
     var address = header.address + 1 + UInt64(header.recordBlocks)
@@ -293,14 +305,14 @@ final class Cleaner {
       cache.giveBack(frame)
       return
     }
-    ready.append(move)
+    if move.isOld { readyOld.append(move) } else { ready.append(move) }
   }
 
   // MARK: Live or dead
 
   /// Examines the blocks listed by the last header: live data is read, live nodes are made dirty.
   private func examineBlocks() throws(Stop) {
-    while let block = blocks.last, reads.count + ready.count < Self.movesAtATime {
+    while let block = blocks.last, reads.count + ready.count + readyOld.count < Self.movesAtATime {
       if block.run.kind != .data, nodes.dirtyCount > space.dirtyNodeLimit {
         waiting.askForCheckpoint()
         throw .again(.checkpoint)
@@ -366,8 +378,7 @@ final class Cleaner {
     guard frame != .none else { throw .again(.memory) }
     reads[frame] = Move(
       inode: run.number, generation: run.generation, index: run.index, from: block.address,
-      checksum: entry.checksum,
-      frame: frame)
+      checksum: entry.checksum, isOld: policy.isOld(age: age(since: UInt64(entry.stamp))), frame: frame)
     read(block.address, frame)
   }
 
@@ -385,89 +396,28 @@ final class Cleaner {
   /// Writes the blocks that were read, when there are enough of them or no more are coming.
   private func writeMovesIfDue() {
     let isEnd = blocks.isEmpty && headerOffset == nil && reads.isEmpty
-    guard !ready.isEmpty, isEnd || ready.count >= Self.movesAtATime / 2 else { return }
-    ready.sort { ($0.inode, $0.index) < ($1.inode, $1.index) }
-    while !ready.isEmpty {
-      guard writeMoves() else { return giveUpVictim() }
-    }
+    writeIfDue(&ready, isOld: false, isEnd: isEnd)
+    writeIfDue(&readyOld, isOld: true, isEnd: isEnd)
+  }
+
+  private func writeIfDue(_ moves: inout [Move], isOld: Bool, isEnd: Bool) {
+    guard !moves.isEmpty, isEnd || moves.count >= Self.movesAtATime / 2 else { return }
+    moves.sort { ($0.inode, $0.index) < ($1.inode, $1.index) }
+    if !log.write(&moves, isOld: isOld) { isGivenUp = true }
   }
 
   /// Abandons the victim, because the room that there was when it was chosen has been used by others. Blocks
   /// not yet moved stay where they are.
   private func giveUpVictim() {
-    for move in ready { cache.giveBack(move.frame) }
+    for move in ready + readyOld { cache.giveBack(move.frame) }
     ready.removeAll(keepingCapacity: true)
+    readyOld.removeAll(keepingCapacity: true)
     blocks.removeAll(keepingCapacity: true)
     headerOffset = nil
-    isGivenUp = true
-  }
-
-  private func writeMoves() -> Bool {
-    if head.segment == nil || head.offset + 2 > volume.geometry.segmentBlocks {
-      guard segments.freeCount > space.segmentDemand(), let segment = segments.take() else {
-        return false
-      }
-      if let old = head.segment { segments.close(old) }
-      head.segment = segment
-      head.offset = 0
-    }
-    let header = cache.takeBuffer()
-    guard header != .none, let segment = head.segment else { return false }
-    let index = writes.take(.cleaner)
-    let write = writes[index]
-    let address = volume.geometry.segmentBlock(segment) + UInt64(head.offset)
-    writes.place(index, segment: segment, at: address)
-    writes.append(header, to: index)
-    var writer = LogHeaderWriter(cache.page(header))
-    while var move = ready.first, writer.hasRoom, write.count < 128,
-      Int(head.offset) + write.count < Int(volume.geometry.segmentBlocks)
-    {
-      ready.removeFirst()
-      move.to = address + UInt64(write.count)
-      writes.append(move.frame, to: index)
-      writer.add(
-        OwnerRun(kind: .data, number: move.inode, generation: move.generation, index: move.index),
-        checksum: move.checksum)
-      writes.add(move, to: index)
-    }
-    seal(&writer, index, address)
-    return true
-  }
-
-  private func seal(_ writer: inout LogHeaderWriter, _ index: Int, _ address: UInt64) {
-    let write = writes[index]
-    var header = LogHeader()
-    header.head = .cleaner
-    header.sequence = head.sequence
-    header.epoch = writes.epoch
-    header.address = address
-    _ = writer.finish(
-      header, inline: UnsafeRawBufferPointer(start: nil, count: 0), recordBytes: 0, nonce: volume.nonce,
-      checksum: volume.checksum)
-    head.sequence += 1
-    head.offset += UInt32(truncatingIfNeeded: write.count)
-    writesInFlight += 1
-    segments.wrote(write.segment)
-    writes.submit(index)
   }
 
   /// A log write of moved blocks has ended.
-  func writeEnded(_ index: Int, _ code: Int32) {
-    let write = writes[index]
-    defer { writes.release(index) }
-    writesInFlight -= 1
-    blockCount += UInt64(write.moves.count)
-    guard code == 0 else {
-      errors.record(
-        .write, "the cleaner could not write (\(ErrnoText.of(code))); what it moved stays where it was",
-        block: write.place, count: write.count, code: code)
-      if let segment = head.segment { segments.close(segment) }
-      head.segment = nil
-      return
-    }
-    segments.wrote(write.segment)
-    moved.append(contentsOf: write.moves)
-  }
+  func writeEnded(_ index: Int, _ code: Int32) { moved.append(contentsOf: log.writeEnded(index, code)) }
 
   /// Enters written moves in the maps; a map node that was evicted meanwhile is read again.
   private func enterMoves() throws(Stop) {
@@ -496,35 +446,36 @@ final class Cleaner {
   private func endVictimIfDone() {
     guard let segment = victim, blocks.isEmpty, headerOffset == nil,
       reads.isEmpty,
-      ready.isEmpty, moved.isEmpty, writesInFlight == 0
+      ready.isEmpty, readyOld.isEmpty, moved.isEmpty, log.writesInFlight == 0
     else { return }
     victim = nil
     guard !isGivenUp else {
       isGivenUp = false
+      segments.offerLater(segment)
       _ = askForCheckpoints()
       return
     }
-    cleaned.insert(segment)
     emptied += 1
     segmentCount += 1
     // The table counts live blocks but none was found: they belong to damaged files, or to detached trees
     // that are freed later.
     if found == 0 { unmovable.insert(segment) }
+    if !unmovable.contains(segment) { segments.offerLater(segment) }
   }
 
   // MARK: Invariants
 
   func checkInvariants(_ invariants: inout Invariants) {
-    let frames = Array(reads.keys) + ready.map(\.frame) + (headerFrame == .none ? [] : [headerFrame])
+    let frames =
+      Array(reads.keys) + (ready + readyOld).map(\.frame) + (headerFrame == .none ? [] : [headerFrame])
     invariants.expect(frames.allSatisfy { cache[$0].state == .buffer }, "the cleaner has lost a frame")
     invariants.expect("frames of the cleaner, each once", Set(frames).count, equals: frames.count)
     invariants.expect(
       victim != nil
-        || (blocks.isEmpty && ready.isEmpty && reads.isEmpty && moved.isEmpty && writesInFlight == 0),
+        || (blocks.isEmpty && ready.isEmpty && readyOld.isEmpty && reads.isEmpty && moved.isEmpty
+          && log.writesInFlight == 0),
       "blocks of no segment are being moved")
-    if let segment = head.segment {
-      invariants.expect(segments.isOpen(Int(segment)), "the cleaner's segment is not open")
-    }
+    log.checkInvariants(&invariants)
   }
 }
 

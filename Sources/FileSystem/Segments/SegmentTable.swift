@@ -51,6 +51,11 @@ final class SegmentTable {
   private var releasing: [UInt32] = []
   /// Segments that no checkpoint needs, to be discarded and freed.
   private var released: [UInt32] = []
+  /// Segments that the cleaner may take: in use, not open, with live blocks, and not written since the last
+  /// durable checkpoint.
+  private var victims: VictimIndex
+  /// Segments that may become so once a checkpoint is durable.
+  private var laterVictims: [UInt32] = []
 
   private struct Flags: OptionSet {
     let rawValue: UInt8
@@ -60,6 +65,8 @@ final class SegmentTable {
     static let listed = Flags(rawValue: 2)
     /// In `releasing` or `released`.
     static let releasing = Flags(rawValue: 4)
+    /// In `laterVictims`.
+    static let laterVictim = Flags(rawValue: 8)
   }
 
   /// Usage blocks read at the mount.
@@ -82,6 +89,7 @@ final class SegmentTable {
     flags = .allocate(capacity: 1)
     dirtyBlocks = []
     free = SegmentSet(capacity: 1)
+    victims = VictimIndex(capacity: 1, segmentBlocks: 1)
   }
 
   convenience init(geometry: Geometry) {
@@ -122,6 +130,7 @@ final class SegmentTable {
     flags.initialize(repeating: [], count: count)
     dirtyBlocks = Array(repeating: false, count: Int(geometry.usageBlocks))
     free = SegmentSet(capacity: count)
+    victims = VictimIndex(capacity: count, segmentBlocks: geometry.segmentBlocks)
   }
 
   // MARK: On disk
@@ -140,6 +149,13 @@ final class SegmentTable {
       ages[segment] = min(entry.age, age)
       liveTotal += UInt64(live[segment])
       if states[segment] == .free { free.insert(segment) } else { listIfEmpty(segment) }
+      if live[segment] > 0 {
+        if ages[segment] < age {
+          victims.insert(UInt32(segment), live: live[segment], ages: ages)
+        } else {
+          offerLater(UInt32(segment))
+        }
+      }
     }
   }
 
@@ -170,6 +186,7 @@ final class SegmentTable {
     live[Int(segment)] &+= 1
     liveTotal &+= 1
     touch(Int(segment))
+    victims.update(segment, live: live[Int(segment)], ages: ages)
   }
 
   /// Counts a block that is no longer live.
@@ -183,7 +200,12 @@ final class SegmentTable {
     live[Int(segment)] -= 1
     liveTotal -= 1
     touch(Int(segment))
-    if live[Int(segment)] == 0 { listIfEmpty(Int(segment)) }
+    if live[Int(segment)] == 0 {
+      victims.remove(segment, ages: ages)
+      listIfEmpty(Int(segment))
+    } else {
+      victims.update(segment, live: live[Int(segment)], ages: ages)
+    }
   }
 
   /// Keeps a segment's count as of the cut, before the count changes.
@@ -249,6 +271,7 @@ final class SegmentTable {
   private func claim(_ segment: UInt32, for age: UInt64) {
     let index = Int(segment)
     free.remove(index)
+    victims.remove(segment, ages: ages)
     states[index] = .used
     ages[index] = age
     emptySince[index] = 0
@@ -266,6 +289,7 @@ final class SegmentTable {
   func close(_ segment: UInt32) {
     flags[Int(segment)].remove(.open)
     listIfEmpty(Int(segment))
+    offerLater(segment)
   }
 
   /// Sets the age of a segment that was written: that of `checkpoint`, the current one by default.
@@ -273,11 +297,77 @@ final class SegmentTable {
   func wrote(_ segment: UInt32, for checkpoint: UInt64? = nil) {
     let age = checkpoint ?? age
     if ages[Int(segment)] != age {
+      // A log write of the cleaner may end after the checkpoint that made its segment a victim.
+      if victims.contains(Int(segment)) {
+        victims.remove(segment, ages: ages)
+        offerLater(segment)
+      }
       ages[Int(segment)] = age
       touch(Int(segment))
     }
     emptySince[Int(segment)] = 0
   }
+
+  // MARK: Victims
+
+  /// Offers a segment to the cleaner once a checkpoint is durable that holds all that was written into it.
+  func offerLater(_ segment: UInt32) {
+    guard !flags[Int(segment)].contains(.laterVictim) else { return }
+    flags[Int(segment)].insert(.laterVictim)
+    laterVictims.append(segment)
+  }
+
+  /// A checkpoint is durable: offers the segments that were written before its cut.
+  func offerVictims(durable checkpoint: UInt64) {
+    var left = 0
+    for segment in laterVictims {
+      let index = Int(segment)
+      if isOpen(index) || ages[index] > checkpoint {
+        laterVictims[left] = segment
+        left += 1
+      } else {
+        flags[index].remove(.laterVictim)
+        if isUsed(index), live[index] > 0 { victims.insert(segment, live: live[index], ages: ages) }
+      }
+    }
+    laterVictims.removeLast(laterVictims.count - left)
+  }
+
+  /// The mean share of live blocks of the segments in use.
+  var meanUse: Double {
+    let blocks = UInt64(count - free.count) * UInt64(geometry.segmentBlocks)
+    return blocks == 0 ? 0 : Double(liveTotal) / Double(blocks)
+  }
+
+  /// The share of a segment's blocks that are live.
+  func use(of segment: Int) -> Double { Double(live[segment]) / Double(geometry.segmentBlocks) }
+
+  /// The best victim by cost and benefit among the segments of which at most such a share is live.
+  func bestVictim(largestUse: Double) -> UInt32? {
+    var best: (segment: UInt32, score: Double)?
+    for rank in 0..<VictimIndex.rankCount {
+      guard let segment = victims.oldest(rank: rank) else { continue }
+      let use = use(of: Int(segment))
+      guard use <= largestUse else { continue }
+      let score = CleaningPolicy.score(use: use, age: Double(age - min(ages[Int(segment)], age)))
+      if score > best?.score ?? -1 { best = (segment, score) }
+    }
+    return best?.segment
+  }
+
+  /// The victim with the fewest live blocks, to within a rank; nil when less than one block in 128 of it is
+  /// dead.
+  func emptiestVictim() -> UInt32? {
+    for rank in 0..<VictimIndex.rankCount {
+      guard let segment = victims.oldest(rank: rank) else { continue }
+      let size = geometry.segmentBlocks
+      return live[Int(segment)] < size - (size / 128 + 1) ? segment : nil
+    }
+    return nil
+  }
+
+  /// The cleaner takes a segment, and offers it again with `offerLater` unless it cannot be emptied.
+  func takeVictim(_ segment: UInt32) { victims.remove(segment, ages: ages) }
 
   // MARK: Releasing segments
 
@@ -385,7 +475,7 @@ final class SegmentTable {
     let index = Int(segment)
     guard states[index] == .used else { return }
     states[index] = .free
-    flags[index] = []
+    flags[index].formIntersection(.laterVictim)
     emptySince[index] = 0
     free.insert(index)
     touch(index)
@@ -405,7 +495,7 @@ final class SegmentTable {
       if states[segment] == .free {
         freeSegments += 1
         invariants.expect(
-          live[segment] == 0 && flags[segment].isEmpty && free.contains(segment),
+          live[segment] == 0 && flags[segment].isSubset(of: .laterVictim) && free.contains(segment),
           "segment \(segment) is not free")
       }
       if isEmpty(segment) {
@@ -413,7 +503,15 @@ final class SegmentTable {
           flags[segment].contains(.listed), "segment \(segment) is empty and will never come free")
       }
       if flags[segment].contains(.listed) { listed += 1 }
+      if victims.contains(segment) {
+        invariants.expect(
+          isUsed(segment) && !isOpen(segment) && live[segment] > 0 && ages[segment] < age,
+          "segment \(segment) must not be cleaned")
+      }
     }
+    victims.checkInvariants(&invariants, live: live, ages: ages)
+    invariants.expect(
+      "segments to be offered to the cleaner, each once", Set(laterVictims).count, equals: laterVictims.count)
     invariants.expect("segments that may be empty", listed, equals: empties.count + settled.count)
     invariants.expect("live blocks", total, equals: liveTotal)
     invariants.expect("free segments", freeSegments, equals: freeCount)

@@ -198,27 +198,38 @@ final class Space {
   }
 
   /// Free segments beyond the demand that only the cleaner may use: room for at least one victim and its
-  /// maps, with partly filled segments. Twice as many are kept for the cleaner and operations that free space
-  /// together.
+  /// maps, with partly filled segments.
   private static let leastCleanerRoom = 4
-  private var cleanerRoom: Int { max(Self.leastCleanerRoom, Int(clamping: reserveSegments / 8)) }
+  var cleanerRoom: Int { Self.leastCleanerRoom + Int(clamping: reserveSegments / 64) }
+  /// Free segments beyond those that operations which free space may use too.
+  private var freeingRoom: Int { cleanerRoom / 2 }
+  /// Free segments below which the cleaner works without being asked, so that operations seldom wait for it.
+  ///
+  /// Every segment that is kept free makes the others fuller, and so the cleaner move more.
+  private var cleaningLevel: Int { segmentDemand() + 2 * cleanerRoom + freeingRoom }
 
   /// Free segments that always suffice: for as many dirty nodes and pages as the cache has frames, each node
   /// with all the table blocks that may change for it. With more, the demand need not be computed.
   private var ampleSegments: Int {
     let blocks = 8 * Int(memory.frameCount) + 2 * Waiting.framesPerOperation + LogWrite.maximumBlocks
-    return (blocks >> volume.geometry.segmentBlocks.trailingZeroBitCount) * 5 / 4 + 2 * cleanerRoom + 16
+    return (blocks >> volume.geometry.segmentBlocks.trailingZeroBitCount) * 5 / 4 + cleanerRoom + freeingRoom
+      + 16
   }
 
   /// Whether free segments are short for operations that take space, or, with `givesSpace`, even for those
   /// that free space.
   func isShortOfSegments(_ demand: Int, givesSpace: Bool = false) -> Bool {
-    segments.freeCount <= demand + (givesSpace ? cleanerRoom : 2 * cleanerRoom)
+    segments.freeCount <= demand + cleanerRoom + (givesSpace ? 0 : freeingRoom)
   }
 
   /// Whether the cleaner should work without being asked.
-  var wantsCleaning: Bool {
-    segments.freeCount < segmentDemand() + 3 * cleanerRoom
+  var wantsCleaning: Bool { segments.freeCount < cleaningLevel }
+
+  /// Whether the cleaner has emptied enough segments for the two checkpoints that free them: each writes all
+  /// nodes that have changed, so it is not worth making them for a few.
+  func isWorthCheckpoints(emptied: Int) -> Bool {
+    let gain = min(max(segments.count / 32, 4), 32)
+    return segments.freeCount + emptied >= cleaningLevel + gain
   }
 
   /// Makes a request that writes up to `pages` pages wait while segments are short.

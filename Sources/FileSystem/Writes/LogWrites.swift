@@ -2,7 +2,7 @@ import BlockProtocol
 import FileProtocol
 import Format
 
-/// The log writes of all three heads (foreground, nodes, cleaner) from `take` to `release`.
+/// The log writes of all heads (foreground, nodes, the two of the cleaner) from `take` to `release`.
 ///
 /// Owns the log writes and the frames in them, the number at the device, and the epoch that their headers
 /// carry.
@@ -27,6 +27,11 @@ final class LogWrites {
   private(set) var writeCount: UInt64 = 0
   private(set) var blockCount: UInt64 = 0
   private(set) var flushCount: UInt64 = 0
+  /// Of the blocks those of each head, headers included; and the pages of files in the foreground's.
+  private(set) var foregroundBlocks: UInt64 = 0
+  private(set) var nodeBlocks: UInt64 = 0
+  private(set) var cleanerBlocks: UInt64 = 0
+  private(set) var pageCount: UInt64 = 0
 
   init(cache: Cache, effects: Effects) {
     self.cache = cache
@@ -104,13 +109,24 @@ final class LogWrites {
     guard let block = write.address else { return }
     inFlight += 1
     writeCount += 1
-    blockCount += UInt64(write.count)
+    count(write)
     if effects.trace.isOn { trace(write, at: block) }
     effects.submit(
       BlockCommand(
         .write, block: block, count: UInt32(truncatingIfNeeded: write.count),
         frames: UnsafePointer(write.frames), forceUnitAccess: write.forcesUnitAccess,
         tag: Tag(.logWrite, UInt64(index)).raw))
+  }
+
+  private func count(_ write: LogWrite) {
+    let blocks = UInt64(write.count)
+    blockCount += blocks
+    switch write.head {
+    case .foreground: foregroundBlocks += blocks
+    case .nodes: nodeBlocks += blocks
+    case .cleaner: cleanerBlocks += blocks
+    }
+    pageCount += UInt64(write.pages.count)
   }
 
   @inline(never)
@@ -160,6 +176,8 @@ final class LogWrites {
     let placed = writes.filter { $0.address != nil }
     invariants.expect(
       "log writes of nodes not on the device", placed.count { $0.head == .nodes }, equals: unwrittenNodes)
+    invariants.expect(
+      "blocks of all heads", foregroundBlocks + nodeBlocks + cleanerBlocks, equals: blockCount)
     invariants.expect("log writes that are free, each once", Set(free).count, equals: free.count)
     invariants.expect(free.allSatisfy { writes[$0].address == nil }, "a log write is free and on its way")
     for write in placed {
@@ -198,7 +216,7 @@ final class LogWrite {
   deinit { frames.deallocate() }
 }
 
-/// The position of one of the three heads.
+/// The position of a head.
 struct HeadPosition {
   /// The segment being written; nil before the first write.
   var segment: UInt32?

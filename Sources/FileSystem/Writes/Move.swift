@@ -5,6 +5,8 @@ struct Move {
   var index: UInt64
   var from: UInt64
   var checksum: UInt32
+  /// Whether its contents were written long ago (`CleaningPolicy`).
+  var isOld: Bool
   /// Its new address; known when the log write is formed.
   var to: UInt64 = 0
   var frame: FrameIndex

@@ -19,6 +19,7 @@ class Catalogue:
 
     def __init__(self, folder):
         self.name = folder.stem
+        self.folder = folder
         self.pages = {page.stem: page.read_text() for page in folder.glob("**/*.md")}
         sources = [] if folder.parent.name == "Sources" else folder.parent.glob("**/*.swift")
         self.source = "\n".join(file.read_text() for file in sources).replace("->", "")
@@ -29,6 +30,10 @@ class Catalogue:
         text = re.sub(r"```.*?```", "", self.pages[name], flags=re.S)
         headings = [re.sub(r"[`\s]+", "-", line.strip("` ")) for line in re.findall(r"^#+ +(.+)$", text, re.M)]
         return heading is None or heading in headings
+
+    def has_image(self, name):
+        """An image is named without its folder, and perhaps without its ending."""
+        return any(image.name == name or image.stem == name for image in self.folder.glob("Resources/*"))
 
     def has_declaration(self, path):
         if path == self.name:
@@ -100,8 +105,9 @@ def broken_links(file, text, catalogue):
             if not leads_to_declaration(target, catalogue):
                 yield f"``{target}``"
     if file.suffix == ".md":
-        for path in re.findall(r"\]\(([^)\s]+)\)", text):
-            if not is_there(path, file):
+        for image, path in re.findall(r"(!\[[^\]]*)?\]\(([^)\s]+)\)", text):
+            is_image_there = image and catalogue is not None and catalogue.has_image(path)
+            if not is_image_there and not is_there(path, file):
                 yield path
     for path in re.findall(r"(?<![\w/.-])(?:Sources|Tests|Tools|Mount)/[\w./+-]*\w", text):
         if not (ROOT / path).exists():
