@@ -25,6 +25,9 @@ public struct Reply {
   public var attributesChanged = false
   /// write: the range whose cached pages the kernel must invalidate before the reply.
   public var staleBytes: Range<UInt64>?
+  /// rename, lseek that are not `isWrittenBack`: no reply yet; nothing was changed, and the request is to come
+  /// again once the kernel has sent its writes to this node. 0 for a reply.
+  public var writtenBackFirst: UInt64 = 0
   /// write: the payload stays in use until the slot is in `Effects.released`.
   public var keepsSlot = false
   /// read: where in the slot's data frames the data begins, in bytes.

@@ -47,8 +47,15 @@ public struct Request {
   public var killPrivileges = false
   /// read and write: whether it bypasses the kernel's page cache (O_DIRECT).
   public var isDirect = false
-  /// write: whether it is the kernel's write-back of mapped pages, for whose answer no program waits.
+  /// write: whether it is the kernel's write-back, of mapped pages or of a write-back cache, for whose answer no
+  /// program waits.
   public var isWriteback = false
+  /// write, fallocate: whether the kernel sets the file's times, by a setattr of its own, as it does with a
+  /// write-back cache. It has removed privileges then when the program wrote, before it wrote back.
+  public var keepsTimes = false
+  /// rename, lseek: whether the kernel has sent all writes to the file. Where it may not have, the service can
+  /// have it do so (`Reply.writtenBackFirst`).
+  public var isWrittenBack = true
   /// getattr: whether it precedes a read of the file.
   public var isForReading = false
   public var change = AttributeChange()
@@ -72,6 +79,9 @@ public struct AttributeChange: Sendable {
   /// Nanoseconds since 1970; the `now` fields stand for the time of the request.
   public var accessTime: Int64?
   public var modificationTime: Int64?
+  /// Only a kernel that keeps the times of a file itself (a write-back cache) sets it; nil otherwise, for the
+  /// time of the request.
+  public var changeTime: Int64?
   public var accessTimeNow = false
   public var modificationTimeNow = false
   public init() {}

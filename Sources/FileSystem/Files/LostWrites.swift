@@ -5,7 +5,7 @@ import Format
 /// error.
 ///
 /// There are two kinds. Pages that were dropped because of damage count for as long as the kernel has the inode
-/// looked up. A failed write-back of mapped memory counts, at every fsync, until those bytes are written again
+/// looked up. A failed write-back by the kernel counts, at every fsync, until those bytes are written again
 /// (`Operations.write`) or cut off (`FileContents.setSize`); `Operations.run` records it where a request fails.
 struct LostWrites {
   /// Dirty pages were dropped because the file's inode or map is damaged.
@@ -21,7 +21,7 @@ struct LostWrites {
 
   mutating func losePages() { hasPages = true }
 
-  /// Records a failed write-back of stores to mapped memory. The kernel reports it once to each open file, at
+  /// Records a failed write-back, of stores to mapped memory or of a write-back cache. The kernel reports it once to each open file, at
   /// msync or fsync. Here every fsync fails from now on, until those bytes have been written again or
   /// truncated.
   mutating func loseStores(_ bytes: Range<UInt64>, _ code: Int32) {

@@ -115,6 +115,11 @@ extension Log {
     try commitInode(number, isDurable: isDurable)
     waiting.releasePins()
     if !hasCommittedPages(number) { throw .again(.share) }
+    try refuseLost(number)
+  }
+
+  /// - Throws: the error of writes to the inode that were lost, now or since the kernel looked it up.
+  private func refuseLost(_ number: UInt64) throws(Stop) {
     guard let state = states.find(number) else { return }
     if states[state].lost.hasPages { throw .fail(EIO) }
     let code = states[state].lost.storeError
@@ -143,9 +148,11 @@ extension Log {
   }
 
   /// Before a rename that replaces another file: writes the dirty pages of the file that is renamed.
+  /// - Throws: `again` until they are in log writes; the error of writes to that file that were lost.
   func commitBeforeReplacing(_ inode: Inode) throws(Stop) {
     guard inode.isRegular else { return }
     try commitIfDirty(inode)
+    try refuseLost(inode.number)
   }
 
   private func commitIfDirty(_ inode: Inode) throws(Stop) {

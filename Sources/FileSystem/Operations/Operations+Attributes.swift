@@ -40,6 +40,7 @@ extension Operations {
     if change.accessTimeNow { set.accessTime = event.now.realtime }
     if let time = change.modificationTime { set.modificationTime = time }
     if change.modificationTimeNow { set.modificationTime = event.now.realtime }
+    if let time = change.changeTime { set.changeTime = time }
     try changes.prepare(.setAttributes(set))
     if set.sizeChanged { try checkGrowth(inode, set.size, for: requests[slot].uid) }
     if set.sizeChanged || (isGiven && !inode.isDirectory) {

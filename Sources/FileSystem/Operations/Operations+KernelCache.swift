@@ -36,6 +36,18 @@ extension Operations {
     replies[slot].isDoubtful = true
   }
 
+  // MARK: Writes that the kernel holds
+
+  /// Before an operation that depends on all that was written to a file: with a write-back cache the kernel may
+  /// not have sent it yet, and does not by itself.
+  /// - Returns: whether the request comes again after that; the operation must not go on then.
+  func isPostponed(_ slot: Int, untilWrittenBack inode: Inode) -> Bool {
+    guard !requests[slot].isWrittenBack, inode.isRegular else { return false }
+    replies[slot].writtenBackFirst = inode.id.raw
+    finish(slot)
+    return true
+  }
+
   // MARK: Direct writes
 
   /// A direct write of these bytes was carried out; the reply says which cached pages the kernel must drop,

@@ -190,6 +190,7 @@ extension Operations {
     if moves, inode.isDirectory { try checkNotBelow(newParent, inode.number, walk: 0) }
     if let replaced, let existing {
       guard existing != inode.id else { return finish(slot) }
+      if !exchanges, isPostponed(slot, untilWrittenBack: inode) { return }
       guard let other = try readableInode(existing) else {
         return try renameOverUnreadable(slot, inode, replaced)
       }

@@ -37,6 +37,7 @@ extension Operations {
     let request = requests[slot]
     let inode = try nodes.inode(NodeID(raw: request.node))
     guard request.flags == 3 || request.flags == 4 else { throw .fail(EINVAL) }
+    if isPostponed(slot, untilWrittenBack: inode) { return }
     guard request.offset < inode.size else { throw .fail(ENXIO) }
     let wantsData = request.flags == 3
     if inode.layout == .inline {

@@ -42,7 +42,8 @@ extension Operations {
     if contents.staysInline(inode, end: end) {
       try dropPrivileges(inode, slot)
       let record = LogRecord.writeInline(
-        node: request.node, offset: UInt32(request.offset), time: event.now.realtime, data: payload)
+        node: request.node, offset: UInt32(request.offset),
+        time: timeOfChange(request, inode), data: payload)
       try changes.perform(record)
       uncommitted.append(record)
     } else {
@@ -50,6 +51,11 @@ extension Operations {
     }
     pages.makeUpForLost(inode.number, request.offset..<end)
     if request.isDirect { wroteDirectly(slot, inode, request.offset..<end, isLonger: isLonger) }
+  }
+
+  /// The time that a change of a file's data leaves there.
+  private func timeOfChange(_ request: Request, _ inode: Inode) -> Int64 {
+    request.keepsTimes ? inode.changeTime : event.now.realtime
   }
 
   /// Copies a payload into dirty pages of a file with a map.
@@ -80,8 +86,10 @@ extension Operations {
       for index in range { try writePage(inode, index, offset, end, payload) }
     }
     inode.size = max(inode.size, end)
-    inode.modificationTime = event.now.realtime
-    inode.changeTime = event.now.realtime
+    if !requests[slot].keepsTimes {
+      inode.modificationTime = event.now.realtime
+      inode.changeTime = event.now.realtime
+    }
     uncommitted.wrote(states.obtain(inode))
     if pages.dirtyCount > min(space.dirtyPageLimit / 2, Self.pagesBeforeCommit) {
       log.startCommit(isDurable: false)
@@ -158,6 +166,7 @@ extension Operations {
   /// A write or fallocate removes a file's capabilities, and its suid and sgid bits when the request says
   /// that the caller may not keep them.
   private func dropPrivileges(_ inode: Inode, _ slot: Int) throws(Stop) {
+    guard !requests[slot].keepsTimes || !requests[slot].isWriteback else { return }
     let mode = inode.mode
     try dropPrivileges(inode, withMode: requests[slot].killPrivileges, gid: requests[slot].gid)
     if inode.mode != mode { replies[slot].attributesChanged = true }
@@ -293,7 +302,8 @@ extension Operations {
     let inode = try nodes.inode(id)
     guard inode.isRegular else { throw .fail(EINVAL) }
     let record = LogRecord.allocate(
-      node: id.raw, mode: mode.rawValue, offset: from, length: to - from, time: event.now.realtime)
+      node: id.raw, mode: mode.rawValue, offset: from, length: to - from,
+      time: timeOfChange(requests[slot], inode))
     let clears = mode.contains(.punchHole) || mode.contains(.zeroRange)
     if !mode.contains(.keepSize), to > inode.size { try log.commitBeforeResize(inode, to: to) }
     try preparePrivileges(inode)

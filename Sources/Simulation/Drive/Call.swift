@@ -18,6 +18,8 @@ public struct Call {
   public var killPrivileges = false
   public var isDirect = false
   public var isWriteback = false
+  public var keepsTimes = false
+  public var isWrittenBack = true
   public var isForReading = false
   public var change = AttributeChange()
   /// A write's data.

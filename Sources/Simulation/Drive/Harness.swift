@@ -111,6 +111,8 @@ public final class Harness {
     request.killPrivileges = call.killPrivileges
     request.isDirect = call.isDirect
     request.isWriteback = call.isWriteback
+    request.keepsTimes = call.keepsTimes
+    request.isWrittenBack = call.isWrittenBack
     request.isForReading = call.isForReading
     request.change = call.change
     request.firstFrame = UInt32(memory.firstFrame(slot: slot))
