@@ -79,6 +79,7 @@ struct MountOrder {
     session.mountFlags = options.mountFlags
     // With `strictatime` the kernel sends each open to the daemon.
     session.opensInKernel = options.accessTimes != .always
+    session.writesBack = options.writesBack
     session.waiting =
       switch options.waits {
       case nil: geteuid() == 0 ? .preferred : .never

@@ -80,6 +80,7 @@ final class ServedMount {
       blockCount: block.blockCount, hasVolatileCache: block.hasVolatileCache, canDiscard: block.canDiscard,
       options: options)
     reactor = try Reactor(service: service, device: block, slots: slots, loop: loop)
+    reactor.usesKernelTime = order.options.writesBack
     session = try MountSession(
       service: service, slots: slots, arena: arena.base, options: order.sessionOptions)
     session.helper = helper
@@ -194,6 +195,9 @@ final class ServedMount {
     // The first mount point may be unmounted while others (bind mounts) exist.
     return !session.isDestroyed && session.mountPoint?.places.isEmpty == false ? .mounted : .leaving
   }
+
+  /// Whether the kernel's page cache of the mount is write-back.
+  var writesBack: Bool { session.writesBack }
 
   /// Its description for tools.
   var served: ServedDevice {

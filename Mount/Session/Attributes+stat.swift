@@ -31,6 +31,7 @@ extension AttributeChange {
     if set & FUSE_SET_ATTR_SIZE != 0 { size = UInt64(max(0, attributes.st_size)) }
     if set & FUSE_SET_ATTR_ATIME != 0 { accessTime = KernelTime.join(attributes.st_atim) }
     if set & FUSE_SET_ATTR_MTIME != 0 { modificationTime = KernelTime.join(attributes.st_mtim) }
+    if set & FUSE_SET_ATTR_CTIME != 0 { changeTime = KernelTime.join(attributes.st_ctim) }
     accessTimeNow = set & FUSE_SET_ATTR_ATIME_NOW != 0
     modificationTimeNow = set & FUSE_SET_ATTR_MTIME_NOW != 0
   }

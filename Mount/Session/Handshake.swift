@@ -15,6 +15,8 @@ struct Handshake {
   private(set) var opensInKernel = false
   /// The same for opendir.
   private(set) var directoryOpensInKernel = false
+  /// Whether the kernel's page cache is write-back.
+  private(set) var writesBack = false
 
   /// Chooses among the features that libfuse supports.
   /// - Parameter message: the kernel's INIT, from its header on.
@@ -25,10 +27,11 @@ struct Handshake {
     offered = UInt64(initial.pointee.flags)
     if offered & UInt64(FUSE_INIT_EXT) != 0 { offered |= UInt64(initial.pointee.flags2) << 32 }
 
-    let wanted: [Int32] = [
+    var wanted: [Int32] = [
       FUSE_CAP_ASYNC_READ, FUSE_CAP_PARALLEL_DIROPS, FUSE_CAP_ASYNC_DIO, FUSE_CAP_IOCTL_DIR,
       FUSE_CAP_READDIRPLUS, FUSE_CAP_READDIRPLUS_AUTO, FUSE_CAP_CACHE_SYMLINKS,
     ]
+    if options.writesBack { wanted.append(FUSE_CAP_WRITEBACK_CACHE) }
     let capable = connection.pointee.capable
     connection.pointee.want = wanted.reduce(0) { $0 | UInt32($1) } & capable
     connection.pointee.max_write = options.maximumWrite
@@ -37,6 +40,7 @@ struct Handshake {
     connection.pointee.max_background = options.maximumBackground
     connection.pointee.congestion_threshold = options.congestionThreshold
     connection.pointee.time_gran = 1
+    writesBack = connection.pointee.want & UInt32(FUSE_CAP_WRITEBACK_CACHE) != 0
     opensInKernel = options.opensInKernel && capable & UInt32(FUSE_CAP_NO_OPEN_SUPPORT) != 0
     directoryOpensInKernel = options.opensInKernel && capable & UInt32(FUSE_CAP_NO_OPENDIR_SUPPORT) != 0
     answering = true

@@ -34,6 +34,9 @@ public struct MountOptions: Sendable, Equatable {
   /// Whether the daemon gives up the rights and system calls that it does not need.
   public var confines = true
   public var following = Following.automatic
+  /// Whether the kernel keeps what programs write until a file is closed or synced, instead of passing each
+  /// write(2) on.
+  public var writesBack = false
   /// Whether the daemon logs each event of the mount.
   public var traces = false
   /// Whether an existing mount is to be changed.
@@ -65,7 +68,7 @@ public struct MountOptions: Sendable, Equatable {
   public func agrees(with other: MountOptions) -> Bool {
     readOnly == other.readOnly && accessTimes == other.accessTimes && commitSeconds == other.commitSeconds
       && cacheBytes == other.cacheBytes && rootPercent == other.rootPercent && discards == other.discards
-      && allowOther == other.allowOther
+      && allowOther == other.allowOther && writesBack == other.writesBack
   }
 
   /// Adds `nodev` and `nosuid`, unless `dev` or `suid` was given.
@@ -120,6 +123,8 @@ public struct MountOptions: Sendable, Equatable {
     case "nofuseblk": waits = false
     case "allow_other": allowOther = true
     case "noallow_other": allowOther = false
+    case "writeback": writesBack = true
+    case "nowriteback": writesBack = false
     case "trace": traces = true
     case "notrace": traces = false
     case "dev", "suid", "exec":

@@ -36,6 +36,7 @@ public final class MountSession: RequestChannel {
   private var slot = 0
   private var arrived = false
   var handshake = Handshake()
+  var postponed = PostponedRequests()
   /// The helper for operations that need rights, which are skipped without one.
   public var helper: Helper?
   /// Invalidates cached pages; made when first needed.
@@ -106,6 +107,9 @@ public final class MountSession: RequestChannel {
     if let mountPoint { helper?.raiseReadahead(mountPoint, to: options.readahead) }
   }
 
+  /// Whether the kernel's page cache is write-back: asked for by the options, and granted by the kernel.
+  public var writesBack: Bool { handshake.writesBack }
+
   /// Whether the kernel has unmounted and waits for the session to be closed.
   public var isDestroyed: Bool { destroy != 0 }
 
@@ -124,6 +128,7 @@ public final class MountSession: RequestChannel {
 
   public func receive(into slot: Int) -> Receipt {
     guard let session, destroy == 0 else { return .ended }
+    if takePostponed(slot) { return .request }
     self.slot = slot
     arrived = false
     var buffer = fuse_buf()
@@ -236,6 +241,9 @@ public final class MountSession: RequestChannel {
     return taken
   }
 
+  /// Has libfuse's request answered with the reply of a slot.
+  func hold(_ request: OpaquePointer, in slot: Int) { pending[slot] = request }
+
   /// Passes a forget to the service, if there still is one.
   func forget(node: UInt64, count: UInt64) {
     if refusal == 0 { service.forget(node: node, count: count) }
@@ -247,12 +255,14 @@ public final class MountSession: RequestChannel {
     if let session { fuse_lowlevel_notify_inval_inode(session, fuse_ino_t(node), -1, 0) }
   }
 
-  /// Invalidates cached pages in the kernel.
-  /// - Parameter whenDone: called with true when it has, or with false when that was not possible.
-  func forget(_ pages: ForgottenPages, _ whenDone: @escaping (Bool) -> Void) {
+  /// Invalidates cached pages in the kernel, which writes them back first.
+  /// - Parameters:
+  ///   - mayBeLate: whether `whenDone` may be called before that, where too much waits already.
+  ///   - whenDone: called with true when it has, or with false when that was not possible.
+  func forget(_ pages: ForgottenPages, mayBeLate: Bool, _ whenDone: @escaping (Bool) -> Void) {
     if pageForgetter == nil, let helper { pageForgetter = PageForgetter(descriptor, helper) }
     guard let pageForgetter else { return whenDone(false) }
-    pageForgetter.forget(pages, whenDone)
+    pageForgetter.forget(pages, mayBeLate: mayBeLate, whenDone)
   }
 
   private func makeSession() -> OpaquePointer? {

@@ -71,11 +71,13 @@ extension MountSession {
       taken.pointee.name = bytes(name)
     }
     table.rename = { request, parent, name, newParent, newName, flags in
-      let taken = MountSession.of(request).take(request, .rename, parent)
+      let session = MountSession.of(request)
+      let taken = session.take(request, .rename, parent)
       taken.pointee.otherNode = UInt64(newParent)
       taken.pointee.name = bytes(name)
       taken.pointee.otherName = bytes(newName)
       taken.pointee.flags = flags
+      taken.pointee.isWrittenBack = !session.writesBack
     }
     table.readlink = { request, node in _ = MountSession.of(request).take(request, .readlink, node) }
   }
@@ -134,6 +136,7 @@ extension MountSession {
       // The kernel sets the lock owner for direct I/O, and not for its page cache.
       taken.pointee.isDirect = flags & UInt32(FUSE_WRITE_LOCKOWNER) != 0
       taken.pointee.isWriteback = flags & UInt32(FUSE_WRITE_CACHE) != 0
+      taken.pointee.keepsTimes = session.writesBack
     }
     // Everything written has reached the service already.
     table.flush = { request, _, _ in fuse_reply_err(request, ENOSYS) }
@@ -146,16 +149,20 @@ extension MountSession {
       taken.pointee.flags = dataOnly != 0 ? 1 : 0
     }
     table.fallocate = { request, node, mode, offset, length, file in
-      let taken = MountSession.of(request).take(request, .fallocate, node)
+      let session = MountSession.of(request)
+      let taken = session.take(request, .fallocate, node)
+      taken.pointee.keepsTimes = session.writesBack
       taken.fill(file, offset: offset, length: length)
       taken.pointee.flags = UInt32(bitPattern: mode)
       // FUSE has no flag for it in this operation, unlike for writes.
       taken.pointee.killPrivileges = taken.pointee.uid != 0
     }
     table.lseek = { request, node, offset, whence, file in
-      let taken = MountSession.of(request).take(request, .lseek, node)
+      let session = MountSession.of(request)
+      let taken = session.take(request, .lseek, node)
       taken.fill(file, offset: offset, length: 0)
       taken.pointee.flags = UInt32(bitPattern: whence)
+      taken.pointee.isWrittenBack = !session.writesBack
     }
   }
 

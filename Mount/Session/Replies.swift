@@ -7,6 +7,9 @@ extension MountSession {
   func answer(_ request: OpaquePointer, _ slot: Int) {
     let reply = replies + slot
     let asked = requests + slot
+    if reply.pointee.writtenBackFirst != 0 {
+      return postpone(request, asked.pointee, until: reply.pointee.writtenBackFirst)
+    }
     // Before the reply: a program must not see older attributes after the operation has returned.
     if reply.pointee.attributesChanged { forgetAttributes(of: asked.pointee.node) }
     if let bytes = reply.pointee.staleBytes, bytes.upperBound > bytes.lowerBound {
@@ -105,7 +108,7 @@ extension MountSession {
     let isAll = bytes.upperBound > UInt64(Int64.max) - 1
     let range = ForgottenPages(
       node: node, offset: Int64(clamping: bytes.lowerBound), length: isAll ? 0 : Int64(clamping: bytes.count))
-    forget(range) { isForgotten in
+    forget(range, mayBeLate: true) { isForgotten in
       // The write was carried out, but a read through the page cache might return old data.
       let code = error != 0 ? error : isForgotten ? 0 : EIO
       if code != 0 { fuse_reply_err(request, code) } else { fuse_reply_write(request, count) }

@@ -38,6 +38,8 @@ public struct SessionOptions: Sendable, Equatable {
   ///
   /// The service then knows the use of a node only from lookups and forgets.
   public var opensInKernel = true
+  /// Whether the kernel keeps what programs write until a file is closed or synced.
+  public var writesBack = false
 
   public init() {}
 

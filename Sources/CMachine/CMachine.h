@@ -176,6 +176,12 @@ static inline int64_t cm_realtime_ns(void) {
   clock_gettime(CLOCK_REALTIME, &t);
   return (int64_t)t.tv_sec * 1000000000ll + (int64_t)t.tv_nsec;
 }
+// The time of the kernel's last tick, which it stamps files with.
+static inline int64_t cm_coarse_realtime_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_REALTIME_COARSE, &t);
+  return (int64_t)t.tv_sec * 1000000000ll + (int64_t)t.tv_nsec;
+}
 
 // Calls whose arguments Swift cannot spell.
 // What an errno of a block device means, in the words of Linux' block layer (blk_errors in block/blk-core.c) where strerror has others:

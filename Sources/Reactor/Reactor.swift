@@ -28,6 +28,10 @@ public final class Reactor {
   let device: (any BlockDevice)?
   /// The device's descriptors that wake the loop.
   private let deviceDescriptors: [Int32]
+  /// Whether the service's time is that of the kernel's last tick, up to 4 ms ago, which the kernel stamps files
+  /// with: where both set times, a later change must not get an earlier one.
+  @exclusivity(unchecked)
+  public var usesKernelTime = false
   var pool: SlotPool
   var turns: UserTurns
   var backlog = CommandBacklog()
@@ -296,7 +300,10 @@ public final class Reactor {
 
   /// Sets the service's time.
   @inline(__always)
-  func tick() { service.now = Instant(monotonic: cm_monotonic_ns(), realtime: cm_realtime_ns()) }
+  func tick() {
+    service.now = Instant(
+      monotonic: cm_monotonic_ns(), realtime: usesKernelTime ? cm_coarse_realtime_ns() : cm_realtime_ns())
+  }
 }
 
 extension Request {

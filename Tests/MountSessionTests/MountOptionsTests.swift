@@ -37,13 +37,21 @@ import Testing
 
   @Test(arguments: [
     "bogus", "commit=0", "follow=bad", "follow=", "device_timeout=x", "health=bad", "device_timeout=86401",
-    "commit=x", "cache=1",
+    "commit=x", "cache=1", "writeback=yes",
     "cache=",
     "cache=99999999999999999999T", "bogus=1",
   ])
   func nonsenseIsNamed(option: String) {
     let error = #expect(throws: MountError.self) { try MountOptions(["rw,\(option)"]) }
     #expect(error?.problem.contains(option.prefix(6)) == true)
+  }
+
+  @Test func writeBack() throws {
+    try #expect(!MountOptions([]).writesBack)
+    try #expect(MountOptions(["writeback"]).writesBack)
+    try #expect(!MountOptions(["writeback,nowriteback"]).writesBack)
+    try #expect(!MountOptions(["writeback"]).agrees(with: MountOptions([])))
+    try #expect(MountOptions(["writeback"]).mountFlags == MountOptions([]).mountFlags)
   }
 
   @Test func following() throws {

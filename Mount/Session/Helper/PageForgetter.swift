@@ -50,12 +50,15 @@ public final class PageForgetter {
   }
 
   /// Invalidates pages.
-  /// - Parameter whenDone: called with true when the kernel has invalidated them, or with false when there is
-  ///   no process for it.
-  func forget(_ pages: ForgottenPages, _ whenDone: @escaping (Bool) -> Void) {
+  /// - Parameters:
+  ///   - mayBeLate: whether `whenDone` is called at once where `limit` orders are outstanding. Not for requests
+  ///     that are no background requests of the kernel: they hold nothing back.
+  ///   - whenDone: called with true when the kernel has invalidated them, or with false when there is no
+  ///     process for it.
+  func forget(_ pages: ForgottenPages, mayBeLate: Bool, _ whenDone: @escaping (Bool) -> Void) {
     guard orders >= 0 || start() else { return whenDone(false) }
     nextToken += 1
-    let isEarly = waiting.count >= Self.limit
+    let isEarly = mayBeLate && waiting.count >= Self.limit
     waiting[nextToken] = (pages, isEarly ? { _ in } : whenDone)
     if isEarly { whenDone(true) }
     backlog.append(nextToken)

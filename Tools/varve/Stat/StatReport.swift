@@ -9,8 +9,8 @@ struct StatReport {
 
   var text: String {
     ([heading, recordedErrors, waits, controller, queues] + histograms + errors + [
-      section("Placement", json["placement"]), section("Event loop", json["reactor"]),
-      section("Operations", json["operations"]),
+      section("Kernel's cache", json["kernel_cache"]), section("Placement", json["placement"]),
+      section("Event loop", json["reactor"]), section("Operations", json["operations"]),
       section("Filesystem", json["filesystem"]),
     ]).filter { !$0.isEmpty }.joined(separator: "\n\n")
   }
