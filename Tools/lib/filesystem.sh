@@ -43,8 +43,10 @@ format() {
   mkfs.varve -q "$image" "${1:-512M}" || fail 1 "mkfs.varve failed"
 }
 
-# attach [OPTION]…: mounts $image at $mnt.
-attach() { mount.varve "$image" "$mnt" "$@" || fail 1 "mount.varve $* failed"; }
+# attach [OPTION]…: mounts $image at $mnt; with the options of $VARVE_OPTIONS too, where that is set.
+attach() {
+  mount.varve "$image" "$mnt" ${VARVE_OPTIONS:+-o "$VARVE_OPTIONS"} "$@" || fail 1 "mount.varve $* failed"
+}
 
 # Unmounts and waits for the daemon. Programs that look at all mounts, as df does, keep each busy for a moment.
 detach() {
