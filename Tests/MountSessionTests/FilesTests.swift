@@ -46,6 +46,21 @@ import Testing
     }
   }
 
+  /// Small writes each reach the service, or together where the kernel writes back.
+  @Test(arguments: [(false, 1000...2000), (true, 1...2)])
+  func smallWritesAreJoined(writesBack: Bool, requests: ClosedRange<Int>) throws {
+    try TestMount.with(writesBack: writesBack) { mount in
+      let descriptor = open(mount.path + "/f", O_CREAT | O_WRONLY, 0o600)
+      try #require(descriptor >= 0)
+      let line = [UInt8](repeating: 7, count: 100)
+      for _ in 0..<1000 { #expect(write(descriptor, line, line.count) == line.count) }
+      #expect(close(descriptor) == 0)
+      try #expect(status(mount.path + "/f").st_size == 100_000)
+      let found = mount.traffic.value.count(.write)
+      #expect(requests.contains(found))
+    }
+  }
+
   @Test func holesArePunchedAndFound() throws {
     try TestMount.with { mount in
       let descriptor = open(mount.path + "/f", O_CREAT | O_RDWR, 0o600)

@@ -75,11 +75,13 @@ final class TestMount: Sendable {
   let path: String
   let traffic = TrafficLog()
   private let opensInKernel: Bool
+  private let writesBack: Bool
   private let outcome = Mutex<(usable: Bool, failure: String?, ended: Bool)>((false, nil, false))
 
-  init(opensInKernel: Bool = true) throws {
+  init(opensInKernel: Bool = true, writesBack: Bool = false) throws {
     path = try Self.makeFolder()
     self.opensInKernel = opensInKernel
+    self.writesBack = writesBack
     // The folder's links are resolved, as in the mount table.
     var thread = pthread_t()
     let box = Unmanaged.passRetained(self).toOpaque()
@@ -117,6 +119,7 @@ final class TestMount: Sendable {
       let reactor = try Reactor(service: service, device: nil, slots: layout)
       var options = SessionOptions()
       options.opensInKernel = opensInKernel
+      options.writesBack = writesBack
       let session = try MountSession(service: service, slots: layout, arena: arena.base, options: options)
       try session.mount(at: MountPoint.prepare(path))
       session.whenUsable = { [self] in outcome.withLock { $0.usable = true } }
@@ -130,8 +133,10 @@ final class TestMount: Sendable {
   }
 
   /// Mounts, runs `body` and unmounts.
-  static func with(opensInKernel: Bool = true, _ body: (TestMount) throws -> Void) throws {
-    let mount = try TestMount(opensInKernel: opensInKernel)
+  static func with(
+    opensInKernel: Bool = true, writesBack: Bool = false, _ body: (TestMount) throws -> Void
+  ) throws {
+    let mount = try TestMount(opensInKernel: opensInKernel, writesBack: writesBack)
     defer { mount.unmount() }
     try body(mount)
   }
