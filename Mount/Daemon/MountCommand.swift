@@ -31,6 +31,8 @@ package struct MountCommand: ParsableCommand {
         confine=yes|no        whether the daemon gives up rights it does not need (yes)
         follow=auto|on|off    run on the processor of the program that waits for answers (auto: where that pays)
         writeback             let the kernel keep what is written until a file is closed or synced
+        parallel_direct_writes
+                              let programs that write to one file with O_DIRECT do so at the same time
         trace                 log each event, as --trace does
         dev, suid, exec, sync, dirsync and their opposites, as for any filesystem; nodev and nosuid are the default
                               where root mounts a device that other users can write

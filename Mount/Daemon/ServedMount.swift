@@ -196,8 +196,10 @@ final class ServedMount {
     return !session.isDestroyed && session.mountPoint?.places.isEmpty == false ? .mounted : .leaving
   }
 
-  /// Whether the kernel's page cache of the mount is write-back.
+  /// Whether the kernel's page cache of the mount is write-back, and whether direct writes to one file may go
+  /// on at the same time.
   var writesBack: Bool { session.writesBack }
+  var writesInParallel: Bool { session.writesInParallel }
 
   /// Its description for tools.
   var served: ServedDevice {

@@ -17,6 +17,8 @@ struct Handshake {
   private(set) var directoryOpensInKernel = false
   /// Whether the kernel's page cache is write-back.
   private(set) var writesBack = false
+  /// Whether files opened with O_DIRECT are opened for parallel direct writes.
+  private(set) var writesInParallel = false
 
   /// Chooses among the features that libfuse supports.
   /// - Parameter message: the kernel's INIT, from its header on.
@@ -41,7 +43,10 @@ struct Handshake {
     connection.pointee.congestion_threshold = options.congestionThreshold
     connection.pointee.time_gran = 1
     writesBack = connection.pointee.want & UInt32(FUSE_CAP_WRITEBACK_CACHE) != 0
-    opensInKernel = options.opensInKernel && capable & UInt32(FUSE_CAP_NO_OPEN_SUPPORT) != 0
+    // Without FUSE_DIRECT_IO_ALLOW_MMAP (Linux 6.7) such a file could not be mapped any more.
+    writesInParallel = options.writesInParallel && offered & UInt64(FUSE_DIRECT_IO_ALLOW_MMAP) != 0
+    opensInKernel =
+      options.opensInKernel && !writesInParallel && capable & UInt32(FUSE_CAP_NO_OPEN_SUPPORT) != 0
     directoryOpensInKernel = options.opensInKernel && capable & UInt32(FUSE_CAP_NO_OPENDIR_SUPPORT) != 0
     answering = true
   }
@@ -49,7 +54,7 @@ struct Handshake {
   /// Adds the flags unknown to libfuse to the reply, when this is it.
   ///
   /// HANDLE_KILLPRIV_V2 saves a GETXATTR before every write: the kernel then requests clearing suid and sgid
-  /// in the write itself.
+  /// in the write itself. DIRECT_IO_ALLOW_MMAP lets files be mapped that are opened for direct I/O.
   mutating func amend(_ vector: UnsafeMutablePointer<iovec>, _ count: Int) {
     guard answering else { return }
     answering = false
@@ -57,16 +62,29 @@ struct Handshake {
     guard count > 1, vector[1].iov_len >= MemoryLayout<fuse_init_out>.size, let answer = vector[1].iov_base
     else { return }
     let wanted = UInt64(FUSE_HANDLE_KILLPRIV_V2)
-    answer.assumingMemoryBound(to: fuse_init_out.self).pointee.flags |= UInt32(
-      truncatingIfNeeded: offered & wanted)
+    let initial = answer.assumingMemoryBound(to: fuse_init_out.self)
+    initial.pointee.flags |= UInt32(truncatingIfNeeded: offered & wanted)
+    guard writesInParallel else { return }
+    initial.pointee.flags |= UInt32(FUSE_INIT_EXT)
+    initial.pointee.flags2 |= UInt32(truncatingIfNeeded: UInt64(FUSE_DIRECT_IO_ALLOW_MMAP) >> 32)
   }
 }
 
 extension MountSession {
+  /// Adds the flag of parallel direct writes, which libfuse does not know, to a reply that ends with a
+  /// fuse_open_out: that of OPEN and of CREATE.
+  private func amendOpen(_ vector: UnsafeMutablePointer<iovec>, _ count: Int) {
+    let size = MemoryLayout<fuse_open_out>.size
+    guard count > 1, vector[1].iov_len >= size, let answer = vector[1].iov_base else { return }
+    let opened = (answer + (vector[1].iov_len - size)).assumingMemoryBound(to: fuse_open_out.self)
+    opened.pointee.open_flags |= UInt32(FOPEN_PARALLEL_DIRECT_WRITES)
+  }
+
   /// Writes a reply to the kernel.
   func write(_ descriptor: Int32, _ vector: UnsafeMutablePointer<iovec>?, _ count: Int32) -> Int {
     guard let vector else { return 0 }
     handshake.amend(vector, Int(count))
+    if opensForParallelWrites { amendOpen(vector, Int(count)) }
     return writev(descriptor, vector, count)
   }
 }

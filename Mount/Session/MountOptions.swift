@@ -37,6 +37,8 @@ public struct MountOptions: Sendable, Equatable {
   /// Whether the kernel keeps what programs write until a file is closed or synced, instead of passing each
   /// write(2) on.
   public var writesBack = false
+  /// Whether programs that write to one file with O_DIRECT may do so at the same time.
+  public var writesInParallel = false
   /// Whether the daemon logs each event of the mount.
   public var traces = false
   /// Whether an existing mount is to be changed.
@@ -69,6 +71,7 @@ public struct MountOptions: Sendable, Equatable {
     readOnly == other.readOnly && accessTimes == other.accessTimes && commitSeconds == other.commitSeconds
       && cacheBytes == other.cacheBytes && rootPercent == other.rootPercent && discards == other.discards
       && allowOther == other.allowOther && writesBack == other.writesBack
+      && writesInParallel == other.writesInParallel
   }
 
   /// Adds `nodev` and `nosuid`, unless `dev` or `suid` was given.
@@ -125,6 +128,8 @@ public struct MountOptions: Sendable, Equatable {
     case "noallow_other": allowOther = false
     case "writeback": writesBack = true
     case "nowriteback": writesBack = false
+    case "parallel_direct_writes": writesInParallel = true
+    case "noparallel_direct_writes": writesInParallel = false
     case "trace": traces = true
     case "notrace": traces = false
     case "dev", "suid", "exec":

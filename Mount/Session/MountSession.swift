@@ -37,6 +37,8 @@ public final class MountSession: RequestChannel {
   private var arrived = false
   var handshake = Handshake()
   var postponed = PostponedRequests()
+  /// The reply being made opens a file for direct I/O, so that its writers may go on at the same time.
+  var opensForParallelWrites = false
   /// The helper for operations that need rights, which are skipped without one.
   public var helper: Helper?
   /// Invalidates cached pages; made when first needed.
@@ -109,6 +111,10 @@ public final class MountSession: RequestChannel {
 
   /// Whether the kernel's page cache is write-back: asked for by the options, and granted by the kernel.
   public var writesBack: Bool { handshake.writesBack }
+
+  /// Whether direct writes to one file may go on at the same time: asked for by the options, and possible with
+  /// this kernel.
+  public var writesInParallel: Bool { handshake.writesInParallel }
 
   /// Whether the kernel has unmounted and waits for the session to be closed.
   public var isDestroyed: Bool { destroy != 0 }

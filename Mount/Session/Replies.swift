@@ -21,9 +21,10 @@ extension MountSession {
     }
     switch asked.pointee.operation {
     case .lookup, .mknod, .mkdir, .symlink, .link: answerEntry(request, reply)
-    case .create: answerCreate(request, reply)
+    case .create: answerCreate(request, asked, reply)
     case .getattr, .setattr: answerAttributes(request, reply)
-    case .open, .opendir: answerOpen(request, reply, directory: asked.pointee.operation == .opendir)
+    case .open: answerOpen(request, asked, reply)
+    case .opendir: answerOpenDirectory(request, reply)
     case .read: answerRead(request, reply, slot)
     case .write: fuse_reply_write(request, Int(clamping: reply.pointee.count))
     case .readdir, .readdirplus: answerDirectory(request, asked, reply, slot)
@@ -58,10 +59,13 @@ extension MountSession {
     takeBack(node, unless: fuse_reply_entry(request, &entry))
   }
 
-  private func answerCreate(_ request: OpaquePointer, _ reply: UnsafeMutablePointer<Reply>) {
+  private func answerCreate(
+    _ request: OpaquePointer, _ asked: UnsafeMutablePointer<Request>, _ reply: UnsafeMutablePointer<Reply>
+  ) {
     let node = reply.pointee.node
     var entry = entry(node, reply.pointee.attributes)
-    var file = file(reply)
+    var file = file(reply, asked)
+    defer { opensForParallelWrites = false }
     takeBack(node, unless: fuse_reply_create(request, &entry, &file))
   }
 
@@ -77,14 +81,28 @@ extension MountSession {
   }
 
   private func answerOpen(
-    _ request: OpaquePointer, _ reply: UnsafeMutablePointer<Reply>, directory: Bool
+    _ request: OpaquePointer, _ asked: UnsafeMutablePointer<Request>, _ reply: UnsafeMutablePointer<Reply>
   ) {
-    var file = file(reply)
-    if directory {
-      file.cache_readdir = 1
-      file.keep_cache = 1
-    }
+    var file = file(reply, asked)
+    defer { opensForParallelWrites = false }
     fuse_reply_open(request, &file)
+  }
+
+  private func answerOpenDirectory(_ request: OpaquePointer, _ reply: UnsafeMutablePointer<Reply>) {
+    var file = file(reply)
+    file.cache_readdir = 1
+    file.keep_cache = 1
+    fuse_reply_open(request, &file)
+  }
+
+  /// How a regular file is opened: with O_DIRECT for parallel direct writes, where these are wanted.
+  private func file(
+    _ reply: UnsafeMutablePointer<Reply>, _ asked: UnsafeMutablePointer<Request>
+  ) -> fuse_file_info {
+    var file = file(reply)
+    opensForParallelWrites = writesInParallel && asked.pointee.flags & UInt32(__O_DIRECT) != 0
+    if opensForParallelWrites { file.direct_io = 1 }
+    return file
   }
 
   private func file(_ reply: UnsafeMutablePointer<Reply>) -> fuse_file_info {

@@ -40,6 +40,8 @@ public struct SessionOptions: Sendable, Equatable {
   public var opensInKernel = true
   /// Whether the kernel keeps what programs write until a file is closed or synced.
   public var writesBack = false
+  /// Whether direct writes to one file may go on at the same time; each open(2) is then a request.
+  public var writesInParallel = false
 
   public init() {}
 

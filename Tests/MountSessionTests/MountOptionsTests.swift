@@ -52,6 +52,10 @@ import Testing
     try #expect(!MountOptions(["writeback,nowriteback"]).writesBack)
     try #expect(!MountOptions(["writeback"]).agrees(with: MountOptions([])))
     try #expect(MountOptions(["writeback"]).mountFlags == MountOptions([]).mountFlags)
+    try #expect(!MountOptions([]).writesInParallel)
+    try #expect(MountOptions(["parallel_direct_writes"]).writesInParallel)
+    try #expect(!MountOptions(["parallel_direct_writes,noparallel_direct_writes"]).writesInParallel)
+    try #expect(!MountOptions(["parallel_direct_writes"]).agrees(with: MountOptions([])))
   }
 
   @Test func following() throws {

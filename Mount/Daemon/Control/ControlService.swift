@@ -79,7 +79,10 @@ extension ServedMount {
       ("version", .text(varveVersion)), ("serves", served.json), ("time_ns", .integer(service.now.monotonic)),
       ("controller", block.controller.report),
       ("queues", .array([QueueReport(adminOf: block.controller), QueueReport(of: block)].map(\.json))),
-      ("kernel_cache", .object([("writeback", .bool(writesBack))])), ("placement", placement),
+      (
+        "kernel_cache",
+        .object([("writeback", .bool(writesBack)), ("parallel_direct_writes", .bool(writesInParallel))])
+      ), ("placement", placement),
       ("reactor", .object(Counts.members(of: reactor.counters))),
       ("operations", .object(reactor.counters.byOperation.map { ("\($0.operation)", .integer($0.count)) })),
       ("waits", service.waitReport), ("recorded_errors", service.errorRecord.json),
