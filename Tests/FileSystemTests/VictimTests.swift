@@ -88,6 +88,20 @@ import Testing
     #expect(segments.bestVictim(largestUse: 1) == 1)
   }
 
+  @Test func aLogWriteThatEndsLateMakesItsSegmentYoungAgain() throws {
+    let segments = try Self.table(live: [10, 10])
+    segments.offerVictims(durable: 2)
+    #expect(segments.bestVictim(largestUse: 1) == 0)
+    segments.wrote(0)
+    #expect(segments.bestVictim(largestUse: 1) == 1)
+    segments.offerVictims(durable: 2)
+    #expect(segments.bestVictim(largestUse: 1) == 1)
+    segments.cut()
+    segments.offerVictims(durable: 3)
+    segments.takeVictim(1)
+    #expect(segments.bestVictim(largestUse: 1) == 0)
+  }
+
   @Test func costAndBenefitPrefersOldSegmentsAndTheLastResortTheEmptiest() throws {
     var live = Array(repeating: 60, count: 40)
     live[0] = 80
