@@ -259,14 +259,11 @@ final class Cleaner {
       return
     }
     if offset == 0, header.head == .foreground {
-      policy.cleanedForeground(age: age(since: segments.age(of: Int(victim))))
+      policy.cleanedForeground(age: segments.age(since: segments.age(of: Int(victim))))
     }
     headerOffset = offset + 1 + UInt32(header.blockCount)
     listBlocks(of: header)
   }
-
-  /// How long ago something was written, in checkpoints.
-  private func age(since stamp: UInt64) -> Double { Double(segments.age - min(stamp, segments.age)) }
 
   private func listBlocks(of header: LogHeader) {
     var address = header.address + 1 + UInt64(header.recordBlocks)
@@ -378,7 +375,8 @@ final class Cleaner {
     guard frame != .none else { throw .again(.memory) }
     reads[frame] = Move(
       inode: run.number, generation: run.generation, index: run.index, from: block.address,
-      checksum: entry.checksum, isOld: policy.isOld(age: age(since: UInt64(entry.stamp))), frame: frame)
+      checksum: entry.checksum, isOld: policy.isOld(age: segments.age(since: UInt64(entry.stamp))),
+      frame: frame)
     read(block.address, frame)
   }
 

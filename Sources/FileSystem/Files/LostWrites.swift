@@ -21,9 +21,9 @@ struct LostWrites {
 
   mutating func losePages() { hasPages = true }
 
-  /// Records a failed write-back, of stores to mapped memory or of a write-back cache. The kernel reports it once to each open file, at
-  /// msync or fsync. Here every fsync fails from now on, until those bytes have been written again or
-  /// truncated.
+  /// Records a failed write-back, of stores to mapped memory or of a write-back cache. The kernel reports it
+  /// once to each open file, at msync or fsync. Here every fsync fails from now on, until those bytes have been
+  /// written again or truncated.
   mutating func loseStores(_ bytes: Range<UInt64>, _ code: Int32) {
     let isFirst = from >= to
     from = isFirst ? bytes.lowerBound : min(from, bytes.lowerBound)

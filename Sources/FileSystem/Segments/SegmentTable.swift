@@ -250,6 +250,8 @@ final class SegmentTable {
 
   func liveBlocks(_ segment: Int) -> UInt32 { live[segment] }
   func age(of segment: Int) -> UInt64 { ages[segment] }
+  /// How long ago something was written that has this age, in checkpoints.
+  func age(since stamp: UInt64) -> Double { Double(age - min(stamp, age)) }
   func isUsed(_ segment: Int) -> Bool { states[segment] == .used }
   func isOpen(_ segment: Int) -> Bool { flags[segment].contains(.open) }
 
@@ -349,7 +351,7 @@ final class SegmentTable {
       guard let segment = victims.oldest(rank: rank) else { continue }
       let use = use(of: Int(segment))
       guard use <= largestUse else { continue }
-      let score = CleaningPolicy.score(use: use, age: Double(age - min(ages[Int(segment)], age)))
+      let score = CleaningPolicy.score(use: use, age: age(since: ages[Int(segment)]))
       if score > best?.score ?? -1 { best = (segment, score) }
     }
     return best?.segment

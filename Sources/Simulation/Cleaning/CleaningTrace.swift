@@ -18,9 +18,6 @@ public enum CleaningTrace: String, CaseIterable, Sendable {
   case mailSpool = "mail spool"
   /// A tree of files that is unpacked over itself again and again, while a third of it never changes.
   case overwrittenTree = "overwritten tree"
-
-  /// What is said of it in a figure.
-  public var name: String { rawValue }
 }
 
 /// The writes of a trace to a number of blocks, as a seed determines them.
