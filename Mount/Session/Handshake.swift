@@ -40,7 +40,6 @@ struct Handshake {
     connection.pointee.max_read = options.maximumRead
     connection.pointee.max_readahead = options.readahead
     connection.pointee.max_background = options.maximumBackground
-    connection.pointee.congestion_threshold = options.congestionThreshold
     connection.pointee.time_gran = 1
     writesBack = connection.pointee.want & UInt32(FUSE_CAP_WRITEBACK_CACHE) != 0
     // Without FUSE_DIRECT_IO_ALLOW_MMAP (Linux 6.7) such a file could not be mapped any more.
@@ -51,7 +50,12 @@ struct Handshake {
     answering = true
   }
 
-  /// Adds the flags unknown to libfuse to the reply, when this is it.
+  /// From how many background requests on, waiting ones included, the kernel skips files when it writes back
+  /// for syncfs(2), which then returns although their data is not sent: so the most that can be said.
+  static let congestionThreshold = UInt16.max
+
+  /// Completes the reply, when this is it: by the flags unknown to libfuse, and by the congestion threshold,
+  /// which libfuse lowers to the largest number of background requests.
   ///
   /// HANDLE_KILLPRIV_V2 saves a GETXATTR before every write: the kernel then requests clearing suid and sgid
   /// in the write itself. DIRECT_IO_ALLOW_MMAP lets files be mapped that are opened for direct I/O.
@@ -63,6 +67,7 @@ struct Handshake {
     else { return }
     let wanted = UInt64(FUSE_HANDLE_KILLPRIV_V2)
     let initial = answer.assumingMemoryBound(to: fuse_init_out.self)
+    initial.pointee.congestion_threshold = Self.congestionThreshold
     initial.pointee.flags |= UInt32(truncatingIfNeeded: offered & wanted)
     guard writesInParallel else { return }
     initial.pointee.flags |= UInt32(FUSE_INIT_EXT)

@@ -43,6 +43,8 @@ public final class MountSession: RequestChannel {
   public var helper: Helper?
   /// Invalidates cached pages; made when first needed.
   private var pageForgetter: PageForgetter?
+  /// Has the kernel write back for sync(2); made when first needed.
+  private(set) var kernelWriteBack: KernelWriteBack?
 
   /// Makes a session that is not mounted yet.
   /// - Parameter arena: the memory that `slots` describes.
@@ -128,14 +130,16 @@ public final class MountSession: RequestChannel {
     self.session = nil
     pageForgetter?.close()
     pageForgetter = nil
+    kernelWriteBack?.close()
+    kernelWriteBack = nil
   }
 
   public var descriptor: Int32 { session.map { fuse_session_fd($0) } ?? -1 }
 
   public func receive(into slot: Int) -> Receipt {
     guard let session, destroy == 0 else { return .ended }
-    if takePostponed(slot) { return .request }
     self.slot = slot
+    if takePostponed() { return .request }
     arrived = false
     var buffer = fuse_buf()
     buffer.mem = message
@@ -144,7 +148,7 @@ public final class MountSession: RequestChannel {
     guard size > 0, fuse_session_exited(session) == 0 else { return .ended }
     let header = message.assumingMemoryBound(to: fuse_in_header.self)
     switch header.pointee.opcode {
-    case FUSE_SYNCFS.rawValue: return takeSync(header.pointee.unique)
+    case FUSE_SYNCFS.rawValue: return takeSync(header.pointee.unique, of: header.pointee.pid)
     case FUSE_DESTROY.rawValue:
       destroy = header.pointee.unique
       return .ended
@@ -192,13 +196,43 @@ public final class MountSession: RequestChannel {
 
   // MARK: Requests that libfuse does not support, or would answer at once
 
-  private func takeSync(_ unique: UInt64) -> Receipt {
+  private func takeSync(_ unique: UInt64, of process: UInt32) -> Receipt {
+    // Processes of other PID namespaces have the id 0.
+    if let kernelWriteBack, process != 0, process == kernelWriteBack.process {
+      answer(unique: unique, 0)
+      return .consumed
+    }
+    guard refusal == 0, let helper, let mountPoint, mountPoint.device != nil else {
+      begin(sync: unique)
+      return .request
+    }
+    let writeBack = kernelWriteBack ?? KernelWriteBack(mountPoint, helper)
+    kernelWriteBack = writeBack
+    writeBack.request { [unowned self] _ in
+      if refusal == 0 { postponed.resume(sync: unique) } else { answer(unique: unique, refusal) }
+    }
+    return .consumed
+  }
+
+  /// Fills the current slot with a SYNCFS of the kernel.
+  private func begin(sync unique: UInt64) {
     unknown[slot] = unique
     let taken = requests + slot
     taken.pointee = Request()
     slots.describe(slot, in: taken)
     taken.pointee.operation = .syncfs
-    return .request
+  }
+
+  /// Fills the current slot with a request that has waited, if there is one.
+  private func takePostponed() -> Bool {
+    switch postponed.next() {
+    case nil: return false
+    case .sync(let unique): begin(sync: unique)
+    case .call(let call):
+      requests[slot] = call.resumed(in: slot, slots, data(of: slot))
+      pending[slot] = call.request
+    }
+    return true
   }
 
   /// Replies to a request of the kernel with an error, or 0.
@@ -246,9 +280,6 @@ public final class MountSession: RequestChannel {
     }
     return taken
   }
-
-  /// Has libfuse's request answered with the reply of a slot.
-  func hold(_ request: OpaquePointer, in slot: Int) { pending[slot] = request }
 
   /// Passes a forget to the service, if there still is one.
   func forget(node: UInt64, count: UInt64) {

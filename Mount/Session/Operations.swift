@@ -136,6 +136,7 @@ extension MountSession {
       // The kernel sets the lock owner for direct I/O, and not for its page cache.
       taken.pointee.isDirect = flags & UInt32(FUSE_WRITE_LOCKOWNER) != 0
       taken.pointee.isWriteback = flags & UInt32(FUSE_WRITE_CACHE) != 0
+      if taken.pointee.isWriteback { session.kernelWriteBack?.countWriteBack() }
       taken.pointee.keepsTimes = session.writesBack
     }
     // Everything written has reached the service already.

@@ -5,12 +5,18 @@ import Reactor
 
 /// Requests that wait until the kernel has written a file back, and are then received once more.
 ///
-/// With a write-back cache the kernel sends a rename, or a search for data and holes, while it still holds
-/// writes to the file. Such a request has given its slot back: the kernel's writes need slots, and with all of
-/// them waiting nothing would go on.
+/// The kernel sends SYNCFS while it still holds writes to any file, and with a write-back cache a rename, or a
+/// search for data and holes, while it still holds writes to that file. Such a request has no slot while it
+/// waits: the kernel's writes need slots, and with all of them waiting nothing would go on.
 struct PostponedRequests {
+  enum Postponed {
+    case call(Call)
+    /// The id of a SYNCFS.
+    case sync(UInt64)
+  }
+
   /// A request without the memory of its slot.
-  struct Postponed {
+  struct Call {
     /// libfuse's request.
     let request: OpaquePointer
     private let asked: Request
@@ -42,10 +48,12 @@ struct PostponedRequests {
     }
   }
 
-  /// Those whose file is written back, in order.
+  /// Those that have waited long enough, in order.
   private var ready: [Postponed] = []
 
-  mutating func resume(_ postponed: Postponed) { ready.append(postponed) }
+  mutating func resume(_ call: Call) { ready.append(.call(call)) }
+
+  mutating func resume(sync unique: UInt64) { ready.append(.sync(unique)) }
 
   /// The next request to be received, if there is one.
   mutating func next() -> Postponed? { ready.isEmpty ? nil : ready.removeFirst() }
@@ -54,18 +62,10 @@ struct PostponedRequests {
 extension MountSession {
   /// Has the kernel write a file back, and drop its pages, before a request is carried out.
   func postpone(_ request: OpaquePointer, _ asked: Request, until node: UInt64) {
-    let postponed = PostponedRequests.Postponed(request, asked)
+    let call = PostponedRequests.Call(request, asked)
     forget(ForgottenPages(node: node, offset: 0, length: 0), mayBeLate: false) { [unowned self] isWritten in
-      if isWritten, refusal == 0 { return self.postponed.resume(postponed) }
+      if isWritten, refusal == 0 { return postponed.resume(call) }
       fuse_reply_err(request, refusal == 0 ? EIO : refusal)
     }
-  }
-
-  /// Fills the slot with a request that has waited, if there is one.
-  func takePostponed(_ slot: Int) -> Bool {
-    guard let next = postponed.next() else { return false }
-    requests[slot] = next.resumed(in: slot, slots, data(of: slot))
-    hold(next.request, in: slot)
-    return true
   }
 }

@@ -31,8 +31,6 @@ public struct SessionOptions: Sendable, Equatable {
   /// may wait for the invalidation of pages (`PageForgetter.limit`): a read-ahead that the kernel holds back
   /// keeps its pages locked.
   public var maximumBackground: UInt32 = 1024
-  /// From how many of those on the kernel holds new ones back.
-  public var congestionThreshold: UInt32 = 768
   /// Whether the kernel handles open, opendir and their releases without a request, which saves a round trip
   /// each.
   ///

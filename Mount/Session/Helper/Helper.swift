@@ -92,6 +92,12 @@ public final class Helper {
     send(HelperMessage(.forgetPages), [orders, tokens, session])
   }
 
+  /// Starts a `WriteBackProcess`.
+  /// - Returns: whether the order was sent.
+  func startWritingBack(_ point: MountPoint, orders: Int32, answers: Int32) -> Bool {
+    send(HelperMessage(.writeBack, point, token: 0), [orders, answers])
+  }
+
   private func order(_ whenDone: @escaping (Bool) -> Void, _ message: (UInt64) -> HelperMessage) {
     order(
       { isDone, descriptor in

@@ -14,6 +14,9 @@ struct HelperMessage: Equatable {
     case raiseReadahead
     /// Start a process that invalidates cached pages; its three descriptors are passed along.
     case forgetPages
+    /// Start a process that has the kernel write back the mount in the text; its two descriptors are passed
+    /// along.
+    case writeBack
     /// Open the status (/proc/PID/stat) of the process `number`; its descriptor comes with the answer.
     case openStatus
   }

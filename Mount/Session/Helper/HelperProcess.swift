@@ -8,8 +8,8 @@ import Glibc
 public enum HelperProcess {
   /// The descriptor of the socket.
   static let channel: Int32 = 3
-  /// How many descriptors are passed with `forgetPages`.
-  private static let forgettingDescriptors = 3
+  /// How many descriptors are passed with `forgetPages` and `writeBack`.
+  private static let (forgettingDescriptors, writingDescriptors) = (3, 2)
 
   /// Carries out orders until the daemon has ended, then removes its control socket; never returns.
   public static func run(removing socket: String) -> Never {
@@ -46,7 +46,10 @@ public enum HelperProcess {
     case .log:
       Syslog.write(message.text, priority: Int32(truncatingIfNeeded: message.number) & LOG_PRIMASK)
     case .forgetPages:
-      if descriptors.count == forgettingDescriptors { startForgetting(descriptors) }
+      if descriptors.count == forgettingDescriptors { start([PageForgetter.flag], descriptors) }
+    case .writeBack:
+      guard descriptors.count == writingDescriptors, let device = ownMount(message)?.device else { return }
+      start([WriteBackProcess.flag, device], descriptors)
     case .raiseReadahead:
       let mounted = ownMount(message)
       mounted?.raiseReadahead(to: UInt32(clamping: message.number))
@@ -86,17 +89,20 @@ public enum HelperProcess {
     return true
   }
 
-  private static func startForgetting(_ descriptors: [Int32]) {
+  /// Starts this program as another process, with descriptors 0, 1 and so on.
+  private static func start(_ arguments: [String], _ descriptors: [Int32]) {
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }
     // The received descriptors have higher numbers than their targets, and are close-on-exec.
-    for (target, descriptor) in zip([0, 1, ForgettingProcess.session], descriptors) {
+    for (target, descriptor) in zip(targets, descriptors) {
       posix_spawn_file_actions_adddup2(&actions, descriptor, target)
     }
     var child = pid_t()
-    guard SelfProgram.spawn([PageForgetter.flag], &actions, &child) == 0 else { return }
+    guard SelfProgram.spawn(arguments, &actions, &child) == 0 else { return }
     let started = child
     _ = DetachedThread.start { while waitpid(started, nil, 0) < 0, errno == EINTR {} }
   }
+
+  private static let targets = [0, 1, ForgettingProcess.session]
 }

@@ -6,6 +6,7 @@ public enum OtherRole {
     switch arguments.first {
     case Helper.flag: HelperProcess.run(removing: arguments.dropFirst().first ?? "")
     case PageForgetter.flag: ForgettingProcess.run()
+    case WriteBackProcess.flag: WriteBackProcess.run(for: arguments.dropFirst().first ?? "")
     default: return
     }
   }

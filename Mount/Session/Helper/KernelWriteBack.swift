@@ -1,0 +1,162 @@
+import CMachine
+import Glibc
+import Reactor
+
+/// Has the kernel send all dirty pages of a mount of type fuseblk, and their times, to the daemon.
+///
+/// For sync(2) the kernel only begins to write a FUSE filesystem back, and sends SYNCFS before it has sent the
+/// pages. So another process has it write back, and the daemon answers SYNCFS after that. That process makes
+/// the kernel send a SYNCFS too, once the daemon has answered all WRITEs sent before; it comes from `process`.
+final class KernelWriteBack {
+  /// The id of the process as the kernel's requests show it; 0 while there is none.
+  private(set) var process: UInt32 = 0
+
+  private enum State {
+    case absent
+    case starting
+    case idle
+    case writing
+    /// The process waits for a lock, perhaps one that is released only after those were answered that waited
+    /// for the process.
+    case locked
+  }
+
+  /// How often the kernel is made to write back for one `request`. It skips files whose pages another process
+  /// is just sending, which the second time sees, and files at whose turn it has 65,535 requests outstanding
+  /// (`Handshake.congestionThreshold`), so that many pages, scattered in files, take more times.
+  private static let limit = 64
+  /// From how many WRITEs on such a skip is possible, with room for other requests.
+  private static let many: UInt64 = 32768
+
+  private let point: MountPoint
+  private let helper: Helper
+  private var state = State.absent
+  private var orders: Int32 = -1
+  private var answers: Int32 = -1
+  private var number: UInt32 = 0
+  /// How many times the kernel has written back for those in `served`.
+  private var rounds = 0
+  /// What `writeBacks` was when the present round began.
+  private var writeBacksBefore: UInt64 = 0
+  /// WRITEs of cached pages that were received.
+  private var writeBacks: UInt64 = 0
+  /// Those for whom the kernel writes back, and those who came after it had begun.
+  private var served: [(Bool) -> Void] = []
+  private var waiting: [(Bool) -> Void] = []
+
+  init(_ point: MountPoint, _ helper: Helper) {
+    self.point = point
+    self.helper = helper
+  }
+
+  /// - Parameter whenDone: called once the kernel has sent, and the daemon answered, the WRITEs of all pages
+  ///   that are dirty now; with false when that was not possible.
+  func request(_ whenDone: @escaping (Bool) -> Void) {
+    waiting.append(whenDone)
+    if state == .absent, !start() { return fail() }
+    advance()
+  }
+
+  /// Counts a WRITE of cached pages.
+  func countWriteBack() { writeBacks &+= 1 }
+
+  /// Ends the process; nobody who waits is called.
+  func close() {
+    (served, waiting) = ([], [])
+    leave()
+  }
+
+  private func advance() {
+    guard state == .idle, !waiting.isEmpty else { return }
+    (served, waiting) = (waiting, [])
+    rounds = 0
+    state = .writing
+    order()
+  }
+
+  private func order() {
+    number &+= 1
+    rounds += 1
+    writeBacksBefore = writeBacks
+    // The pipe has room: one order at most is in it.
+    let size = MemoryLayout<UInt32>.size
+    guard write(orders, &number, size) == size else { return fail() }
+  }
+
+  private func receive() {
+    var answer = WriteBackProcess.Answer(kind: .done, number: 0)
+    let size = MemoryLayout<WriteBackProcess.Answer>.size
+    let count = read(answers, &answer, size)
+    if count < 0, errno == EAGAIN || errno == EINTR { return }
+    guard count == size else { return fail() }
+    switch answer.kind {
+    case .ready:
+      process = answer.number
+      state = .idle
+      advance()
+    case .waits:
+      guard answer.number == number, state == .writing || state == .locked else { return }
+      state = .locked
+      failAll()
+    case .done:
+      guard answer.number == number else { return }
+      if state == .writing, mustRepeat { return order() }
+      let wasWriting = state == .writing
+      state = .idle
+      if wasWriting { finish(true) }
+      advance()
+    }
+  }
+
+  private var mustRepeat: Bool {
+    let written = writeBacks &- writeBacksBefore
+    return written >= Self.many ? rounds < Self.limit : written > 0 && rounds == 1
+  }
+
+  private func finish(_ isWritten: Bool) {
+    let finished = served
+    served = []
+    for whenDone in finished { whenDone(isWritten) }
+  }
+
+  /// Handles the end of the process, or that it cannot be started: the next request tries again.
+  private func fail() {
+    leave()
+    failAll()
+  }
+
+  private func failAll() {
+    let lost = served + waiting
+    (served, waiting) = ([], [])
+    for whenDone in lost { whenDone(false) }
+  }
+
+  // MARK: The process
+
+  private func start() -> Bool {
+    var toProcess: [Int32] = [-1, -1]
+    var fromProcess: [Int32] = [-1, -1]
+    guard cm_pipe(&toProcess) == 0 else { return false }
+    guard cm_pipe(&fromProcess) == 0 else {
+      for end in toProcess { Glibc.close(end) }
+      return false
+    }
+    let isStarted = helper.startWritingBack(point, orders: toProcess[0], answers: fromProcess[1])
+    Glibc.close(toProcess[0])
+    Glibc.close(fromProcess[1])
+    (orders, answers) = (toProcess[1], fromProcess[0])
+    state = .starting
+    for end in [orders, answers] { _ = fcntl(end, F_SETFL, O_NONBLOCK) }
+    helper.loop.watch(answers) { [unowned self] in receive() }
+    return isStarted
+  }
+
+  private func leave() {
+    if answers >= 0 {
+      helper.loop.unwatch(answers)
+      Glibc.close(answers)
+    }
+    if orders >= 0 { Glibc.close(orders) }
+    (orders, answers, process, state) = (-1, -1, 0, .absent)
+  }
+}
