@@ -1,4 +1,5 @@
 import Block
+import CMachine
 import Confinement
 import Control
 import Device
@@ -180,8 +181,7 @@ final class Daemon {
 
   /// Handles a bus error: resets the controller, which then continues with the commands in flight.
   private func handleBusError(_ descriptor: Int32) {
-    var count: UInt64 = 0
-    _ = read(descriptor, &count, MemoryLayout<UInt64>.size)
+    cm_eventfd_clear(descriptor)
     log.error("the bus reports an error of \(controller.function.name) (AER); it is reset")
     controller.handleBusError()
   }

@@ -185,10 +185,7 @@ public final class NamespaceDevice: BlockDevice {
     // Interrupts are always on; earlier ones would only cause a needless wakeup. They are kept where another
     // queue pair shares the vector and may not have handled them.
     if let descriptor = interruptDescriptor {
-      if !controller.sharesInterrupt(of: queue.pointee.pair) {
-        var count: UInt64 = 0
-        _ = read(descriptor, &count, MemoryLayout<UInt64>.size)
-      }
+      if !controller.sharesInterrupt(of: queue.pointee.pair) { cm_eventfd_clear(descriptor) }
       controller.serviceFunction()
     }
     ring()

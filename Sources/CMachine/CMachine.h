@@ -197,6 +197,18 @@ static inline const char *cm_block_error(int code) {
   }
 }
 static inline int cm_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
+// Adds one to an eventfd. It cannot fail for an eventfd that is read from time to time.
+static inline void cm_eventfd_signal(int fd) { eventfd_write(fd, 1); }
+// Waits until an eventfd was signalled: one of `cm_waitable_eventfd`.
+static inline void cm_eventfd_wait(int fd) {
+  eventfd_t count;
+  while (eventfd_read(fd, &count) < 0 && errno == EINTR) {}
+}
+// Takes all signals of an eventfd of `cm_eventfd`, without waiting.
+static inline void cm_eventfd_clear(int fd) {
+  eventfd_t count;
+  (void)eventfd_read(fd, &count);
+}
 // A descriptor that is readable once the process has ended; -1 where that cannot be had.
 extern long syscall(long number, ...);
 static inline int cm_pidfd_open(int process) { return (int)syscall(434 /* SYS_pidfd_open */, process, 0); }

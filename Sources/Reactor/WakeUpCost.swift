@@ -60,8 +60,8 @@ public struct WakeUpCost: Sendable, Equatable {
     func answer() {
       ProcessorSet([processor]).useForThisThread()
       for _ in 0...WakeUpCost.wakeUps * WakeUpCost.rounds {
-        WakeUpCost.wait(requests)
-        WakeUpCost.signal(answers)
+        cm_eventfd_wait(requests)
+        cm_eventfd_signal(answers)
       }
     }
   }
@@ -87,29 +87,19 @@ public struct WakeUpCost: Sendable, Equatable {
     guard code == 0 else { return nil }
     defer { pthread_join(thread, nil) }
     // Until the thread runs.
-    signal(partner.requests)
-    wait(partner.answers)
+    cm_eventfd_signal(partner.requests)
+    cm_eventfd_wait(partner.answers)
     var least = UInt64.max
     var stays = 0
     for _ in 0..<rounds {
       let start = cm_monotonic_ns()
       for _ in 0..<wakeUps {
-        signal(partner.requests)
-        wait(partner.answers)
+        cm_eventfd_signal(partner.requests)
+        cm_eventfd_wait(partner.answers)
         if Int(sched_getcpu()) == processor { stays += 1 }
       }
       least = min(least, (cm_monotonic_ns() &- start) / UInt64(wakeUps))
     }
     return (least, stays > wakeUps * rounds * 3 / 4)
-  }
-
-  private static func signal(_ descriptor: Int32) {
-    var one: UInt64 = 1
-    _ = write(descriptor, &one, MemoryLayout<UInt64>.size)
-  }
-
-  private static func wait(_ descriptor: Int32) {
-    var count: UInt64 = 0
-    while read(descriptor, &count, MemoryLayout<UInt64>.size) < 0, errno == EINTR {}
   }
 }

@@ -59,10 +59,7 @@ public final class Server: @unchecked Sendable {
   }
 
   /// Asks `run` to return.
-  public func stop() {
-    var one: UInt64 = 1
-    _ = write(stopDescriptor, &one, 8)
-  }
+  public func stop() { cm_eventfd_signal(stopDescriptor) }
 
   /// Serves until `stop`. The controller is closed then, and its image unlocked.
   /// - Parameter descriptor: a descriptor that ends the server too, once it is readable.
@@ -101,8 +98,7 @@ public final class Server: @unchecked Sendable {
       switch descriptor {
       case ends.descriptor: isStopped = true
       case workDescriptor:
-        var count: UInt64 = 0
-        _ = read(workDescriptor, &count, 8)
+        cm_eventfd_clear(workDescriptor)
         _ = controller.service(now: cm_monotonic_ns())
       case listener.descriptor: break
       default: receive()

@@ -12,14 +12,14 @@ public final class Unmounter: Sendable {
   public init(_ point: MountPoint) {
     self.point = point
     descriptor = cm_eventfd()
-    if !DetachedThread.start({ self.run() }) { done() }
+    if !DetachedThread.start({ self.run() }) { cm_eventfd_signal(descriptor) }
   }
 
   deinit { close(descriptor) }
 
   private func run() {
     Self.unmount(point, detaches: false)
-    done()
+    cm_eventfd_signal(descriptor)
   }
 
   /// The same, in this thread.
@@ -44,11 +44,6 @@ public final class Unmounter: Sendable {
     guard directory >= 0 else { return }
     cm_syncfs(directory)
     close(directory)
-  }
-
-  private func done() {
-    var one: UInt64 = 1
-    _ = write(descriptor, &one, 8)
   }
 }
 

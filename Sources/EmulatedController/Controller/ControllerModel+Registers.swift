@@ -1,3 +1,4 @@
+import CMachine
 import Glibc
 import NVMeSpec
 
@@ -127,8 +128,7 @@ extension ControllerModel {
   mutating func remove() {
     isRemoved = true
     isRunning = false
-    var one: UInt64 = 1
-    if removal >= 0 { _ = Glibc.write(removal, &one, 8) }
+    if removal >= 0 { cm_eventfd_signal(removal) }
   }
 
   /// The link goes down: the host's accesses reach nothing, and the controller's completions are lost.

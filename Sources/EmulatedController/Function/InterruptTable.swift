@@ -57,8 +57,6 @@ struct InterruptTable: ~Copyable {
   /// Raises an interrupt; nothing happens when the vector is off.
   func raise(_ vector: UInt16) {
     let descriptor = descriptor(vector)
-    guard descriptor >= 0 else { return }
-    var one: UInt64 = 1
-    _ = Glibc.write(descriptor, &one, 8)
+    if descriptor >= 0 { cm_eventfd_signal(descriptor) }
   }
 }

@@ -45,7 +45,7 @@ final class WorkerPool: Sendable {
   deinit {
     let all = threads.withLock { $0 }
     state.withLock { $0.isStopping = true }
-    for _ in all { signal(jobsWaiting) }
+    for _ in all { cm_eventfd_signal(jobsWaiting) }
     for thread in all { pthread_join(thread, nil) }
     close(jobsWaiting)
     close(resultsWaiting)
@@ -61,7 +61,7 @@ final class WorkerPool: Sendable {
   func start(_ job: Job) {
     unfinished.add(1, ordering: .relaxed)
     state.withLock { $0.jobs.append(job) }
-    signal(jobsWaiting)
+    cm_eventfd_signal(jobsWaiting)
   }
 
   /// The results since the last call.
@@ -76,7 +76,7 @@ final class WorkerPool: Sendable {
 
   /// Blocks until every job is done.
   func waitForAll() -> [JobResult] {
-    while unfinished.load(ordering: .acquiring) > 0 { wait(resultsWaiting) }
+    while unfinished.load(ordering: .acquiring) > 0 { cm_eventfd_wait(resultsWaiting) }
     return takeResults()
   }
 
@@ -84,7 +84,7 @@ final class WorkerPool: Sendable {
   fileprivate func work() {
     processors.useForThisThread()
     while true {
-      wait(jobsWaiting)
+      cm_eventfd_wait(jobsWaiting)
       let (job, isStopping) = state.withLock { state -> (Job?, Bool) in
         (state.jobs.isEmpty ? nil : state.jobs.removeFirst(), state.isStopping)
       }
@@ -102,18 +102,8 @@ final class WorkerPool: Sendable {
       resultsReady.store(true, ordering: .releasing)
     }
     unfinished.subtract(1, ordering: .releasing)
-    signal(resultsWaiting)
-    if job.wakeDescriptor >= 0 { signal(job.wakeDescriptor) }
-  }
-
-  private func signal(_ descriptor: Int32) {
-    var one: UInt64 = 1
-    _ = write(descriptor, &one, 8)
-  }
-
-  private func wait(_ descriptor: Int32) {
-    var count: UInt64 = 0
-    while read(descriptor, &count, 8) < 0, errno == EINTR {}
+    cm_eventfd_signal(resultsWaiting)
+    if job.wakeDescriptor >= 0 { cm_eventfd_signal(job.wakeDescriptor) }
   }
 }
 

@@ -143,8 +143,7 @@ final class ClientConnection: @unchecked Sendable {
       }
       var entry = pollfd(fd: replied, events: Int16(POLLIN), revents: 0)
       poll(&entry, 1, rest)
-      var count: UInt64 = 0
-      _ = read(replied, &count, 8)
+      cm_eventfd_clear(replied)
     }
   }
 
@@ -164,13 +163,8 @@ final class ClientConnection: @unchecked Sendable {
     }
     guard isFirst else { return }
     socket.shutDown()
-    if tells { Self.signal(removalDescriptor) }
-    Self.signal(replied)
-  }
-
-  private static func signal(_ descriptor: Int32) {
-    var one: UInt64 = 1
-    _ = write(descriptor, &one, 8)
+    if tells { cm_eventfd_signal(removalDescriptor) }
+    cm_eventfd_signal(replied)
   }
 
   // MARK: On the listening thread
@@ -190,7 +184,7 @@ final class ClientConnection: @unchecked Sendable {
       let name = MessageCommand.name(message.header.command)
       return fail("it sent message \(message.header.identifier) (\(name)), which answers nothing")
     }
-    Self.signal(replied)
+    cm_eventfd_signal(replied)
   }
 
   /// Answers the server's requests: accesses to memory that it could not map.
