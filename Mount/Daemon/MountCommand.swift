@@ -22,6 +22,7 @@ package struct MountCommand: ParsableCommand {
         noatime, relatime     never, or only when it is old, update the access time (relatime)
         commit=SECONDS        commit unsynced changes within this time (5)
         cache=SIZE            memory for cached blocks (128M)
+        known_inodes=NUMBER   how many inodes the kernel may keep (one for 16 KiB of memory)
         reserve=PERCENT       part of the space for files that is reserved for root (5 where root mounts, else 0)
         device_timeout=SECONDS  how long to wait for a device that does not answer (600)
         health=warn|ro        what to do at a critical warning of the device (warn)

@@ -80,6 +80,7 @@ struct MountOrder {
     // With `strictatime` the kernel sends each open to the daemon.
     session.opensInKernel = options.accessTimes != .always
     session.writesBack = options.writesBack
+    session.knownInodes = options.knownInodes
     session.writesInParallel = options.writesInParallel
     session.waiting =
       switch options.waits {

@@ -200,6 +200,8 @@ final class ServedMount {
   /// on at the same time.
   var writesBack: Bool { session.writesBack }
   var writesInParallel: Bool { session.writesInParallel }
+  /// Beyond how many known inodes the kernel is asked to drop some; nil where it cannot be asked.
+  var knownInodeLimit: Int? { session.knownInodeLimit }
 
   /// Its description for tools.
   var served: ServedDevice {

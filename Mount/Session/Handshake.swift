@@ -20,12 +20,18 @@ struct Handshake {
   /// Whether files opened with O_DIRECT are opened for parallel direct writes.
   private(set) var writesInParallel = false
 
+  /// Whether the kernel can be asked to drop inodes (FUSE_NOTIFY_PRUNE).
+  private(set) var prunes = false
+  /// The kernel's minor protocol version from which on it can.
+  private static let pruningVersion: UInt32 = 45
+
   /// Chooses among the features that libfuse supports.
   /// - Parameter message: the kernel's INIT, from its header on.
   mutating func choose(
     _ connection: UnsafeMutablePointer<fuse_conn_info>, _ message: UnsafeRawPointer, _ options: SessionOptions
   ) {
     let initial = (message + MemoryLayout<fuse_in_header>.size).assumingMemoryBound(to: fuse_init_in.self)
+    prunes = initial.pointee.minor >= Self.pruningVersion
     offered = UInt64(initial.pointee.flags)
     if offered & UInt64(FUSE_INIT_EXT) != 0 { offered |= UInt64(initial.pointee.flags2) << 32 }
 

@@ -39,6 +39,9 @@ public struct MountOptions: Sendable, Equatable {
   public var writesBack = false
   /// Whether programs that write to one file with O_DIRECT may do so at the same time.
   public var writesInParallel = false
+  /// Beyond how many known inodes the kernel is asked to drop some; nil for the default, by the machine's
+  /// memory.
+  public var knownInodes: Int?
   /// Whether the daemon logs each event of the mount.
   public var traces = false
   /// Whether an existing mount is to be changed.
@@ -71,7 +74,7 @@ public struct MountOptions: Sendable, Equatable {
     readOnly == other.readOnly && accessTimes == other.accessTimes && commitSeconds == other.commitSeconds
       && cacheBytes == other.cacheBytes && rootPercent == other.rootPercent && discards == other.discards
       && allowOther == other.allowOther && writesBack == other.writesBack
-      && writesInParallel == other.writesInParallel
+      && writesInParallel == other.writesInParallel && knownInodes == other.knownInodes
   }
 
   /// Adds `nodev` and `nosuid`, unless `dev` or `suid` was given.
@@ -160,6 +163,11 @@ public struct MountOptions: Sendable, Equatable {
         throw MountError("cache=\(value) is not a size of at least 16M", remedy: "write it like cache=256M")
       }
       cacheBytes = bytes
+    case "known_inodes":
+      guard let count = Int(value), (KnownInodes.minimum...1 << 30).contains(count) else {
+        throw MountError("known_inodes=\(value) is not a number of at least \(KnownInodes.minimum)")
+      }
+      knownInodes = count
     case "reserve":
       guard let percent = Int(value), (0...Options.largestRootPercent).contains(percent) else {
         throw MountError(

@@ -39,6 +39,7 @@ public final class MountSession: RequestChannel {
   var postponed = PostponedRequests()
   /// The reply being made opens a file for direct I/O, so that its writers may go on at the same time.
   var opensForParallelWrites = false
+  var knownInodes: KnownInodes
   /// The helper for operations that need rights, which are skipped without one.
   public var helper: Helper?
   /// Invalidates cached pages; made when first needed.
@@ -62,6 +63,7 @@ public final class MountSession: RequestChannel {
     self.options = options
     requests = service.requests
     replies = service.replies
+    knownInodes = KnownInodes(limit: options.knownInodes)
     pending = .allocate(capacity: slots.count)
     pending.initialize(repeating: nil, count: slots.count)
     unknown = .allocate(capacity: slots.count)
@@ -120,6 +122,9 @@ public final class MountSession: RequestChannel {
 
   /// Whether the kernel has unmounted and waits for the session to be closed.
   public var isDestroyed: Bool { destroy != 0 }
+  /// Beyond how many known inodes the kernel is asked to drop some; nil where it cannot be asked.
+  public var knownInodeLimit: Int? { handshake.prunes ? knownInodes.limit : nil }
+
 
   /// Closes the connection. A mount that is still there answers ENOTCONN from now on, and an umount(2) that
   /// waits returns.
@@ -162,6 +167,7 @@ public final class MountSession: RequestChannel {
     }
     return .consumed
   }
+    boundKnownInodes()
 
   /// Answers all waiting and new requests with an error, from the loop and without the service: for the users
   /// of a mount that has lost its device. The device must no longer access the slots.
@@ -307,3 +313,11 @@ public final class MountSession: RequestChannel {
     return options.makeSession(&operations, Unmanaged.passUnretained(self).toOpaque())
   }
 }
+  /// Asks the kernel to drop inodes that are not in use.
+  /// - Parameter whenDone: called with whether it was asked.
+  func drop(_ nodes: Slice<UnsafeMutableBufferPointer<UInt64>>, _ whenDone: @escaping (Bool) -> Void) {
+    if pageForgetter == nil, let helper { pageForgetter = PageForgetter(descriptor, helper) }
+    guard let pageForgetter else { return whenDone(false) }
+    pageForgetter.drop(nodes, whenDone)
+  }
+

@@ -36,6 +36,8 @@ public struct SessionOptions: Sendable, Equatable {
   ///
   /// The service then knows the use of a node only from lookups and forgets.
   public var opensInKernel = true
+  /// Beyond how many known inodes the kernel is asked to drop some; nil for the default.
+  public var knownInodes: Int?
   /// Whether the kernel keeps what programs write until a file is closed or synced.
   public var writesBack = false
   /// Whether direct writes to one file may go on at the same time; each open(2) is then a request.

@@ -15,6 +15,11 @@ public protocol FileService: AnyObject {
   func begin(slot: Int)
   /// The kernel dropped `count` lookups of a node.
   func forget(node: UInt64, count: UInt64)
+  /// How many nodes the kernel knows: it has looked them up and not forgotten them.
+  var knownNodes: Int { get }
+  /// Finds nodes that the kernel may be asked to forget, those first that it has known longest.
+  /// - Returns: how many were found. The next call goes on from there.
+  func takeOldNodes(_ nodes: UnsafeMutableBufferPointer<UInt64>) -> Int
   /// A device command has ended, with 0 or an errno.
   func complete(tag: UInt64, errno: Int32)
   /// Time has passed; does one step (at most 200 us) of background work.
@@ -36,4 +41,6 @@ public protocol FileService: AnyObject {
 
 extension FileService {
   public var wantsAdvance: Bool { false }
+  public var knownNodes: Int { 0 }
+  public func takeOldNodes(_ nodes: UnsafeMutableBufferPointer<UInt64>) -> Int { 0 }
 }

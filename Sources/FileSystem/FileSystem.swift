@@ -170,9 +170,12 @@ public final class FileSystem: FileService {
     guard let state = states.find(NodeID(raw: node).number),
       states[state].id.generation == NodeID(raw: node).generation
     else { return }
-    states[state].kernel.forget(count)
-    if states[state].kernel.lookups == 0 { freeing.lastLookupGone(state) }
+    if states.forget(state, count) { freeing.lastLookupGone(state) }
   }
+
+  public var knownNodes: Int { states.known }
+
+  public func takeOldNodes(_ nodes: UnsafeMutableBufferPointer<UInt64>) -> Int { states.takeOld(nodes) }
 
   public func advance() -> UInt64 {
     event.begin()

@@ -38,6 +38,7 @@ extension FileSystem {
     waiting.checkPins(&invariants)
     segments.checkInvariants(&invariants)
     nodes.checkInvariants(&invariants)
+    states.checkInvariants(&invariants)
     pages.checkInvariants(&invariants)
     uncommitted.checkInvariants(&invariants)
     return invariants.violations

@@ -11,6 +11,8 @@ public struct FileSystemState: Sendable {
   public var dirtyNodeBytes: UInt64 = 0
   /// Inodes that the kernel has looked up, that have cached pages, or that have something to commit.
   public var inodes: UInt64 = 0
+  /// Those of them that the kernel knows: it has looked them up and not forgotten them.
+  public var knownInodes: UInt64 = 0
   /// Sequence numbers of the last log write formed, the last completed with all before it, and the last known
   /// to be durable.
   public var logSequence: UInt64 = 0
@@ -147,6 +149,7 @@ extension FileSystem {
     state.dirtyDataBytes = UInt64(pages.dirtyCount) * UInt64(Page.size)
     state.dirtyNodeBytes = UInt64(nodes.dirtyCount + nodes.frozenCount) * UInt64(Page.size)
     state.inodes = UInt64(states.count)
+    state.knownInodes = UInt64(states.known)
     state.logSequence = log.lastSequence
     state.logCompletedThrough = log.completedThrough
     state.logFlushedThrough = log.flushedThrough

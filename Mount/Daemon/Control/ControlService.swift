@@ -81,7 +81,10 @@ extension ServedMount {
       ("queues", .array([QueueReport(adminOf: block.controller), QueueReport(of: block)].map(\.json))),
       (
         "kernel_cache",
-        .object([("writeback", .bool(writesBack)), ("parallel_direct_writes", .bool(writesInParallel))])
+        .object([
+          ("writeback", .bool(writesBack)), ("parallel_direct_writes", .bool(writesInParallel)),
+          ("known_inodes_limit", knownInodeLimit.map { .integer(UInt64($0)) } ?? .null),
+        ])
       ), ("placement", placement),
       ("reactor", .object(Counts.members(of: reactor.counters))),
       ("operations", .object(reactor.counters.byOperation.map { ("\($0.operation)", .integer($0.count)) })),

@@ -56,6 +56,7 @@ public enum ForgettingProcess {
   /// Invalidates pages. A failure is ignored: the kernel has no such inode in memory, or has unmounted, and
   /// so has no cached pages of it.
   private static func tell(_ connection: Int32, _ pages: ForgottenPages) {
+    if pages.length == ForgottenPages.inode { return drop(connection, pages.node) }
     struct Message {
       var header = fuse_out_header()
       var body = fuse_notify_inval_inode_out()
@@ -68,6 +69,26 @@ public enum ForgettingProcess {
     message.body.len = pages.length
     _ = write(connection, &message, MemoryLayout<Message>.size)
   }
+
+  /// FUSE_NOTIFY_PRUNE for one inode.
+  private static func drop(_ connection: Int32, _ node: UInt64) {
+    struct Message {
+      var header = fuse_out_header()
+      /// `struct fuse_notify_prune_out`.
+      var count: UInt32 = 1
+      var padding: UInt32 = 0
+      var spare: UInt64 = 0
+      var node: UInt64 = 0
+    }
+    var message = Message()
+    message.node = node
+    message.header.len = UInt32(MemoryLayout<Message>.size)
+    message.header.error = prune
+    _ = write(connection, &message, MemoryLayout<Message>.size)
+  }
+
+  /// FUSE_NOTIFY_PRUNE (linux/fuse.h of Linux 6.18).
+  private static let prune: Int32 = 9
 
   // MARK: After the daemon
 

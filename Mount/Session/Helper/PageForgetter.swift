@@ -4,6 +4,9 @@ import Reactor
 
 /// Cached pages of a file that the kernel has to invalidate.
 struct ForgottenPages: BitwiseCopyable {
+  /// The length that stands for the whole inode, which the kernel drops where it is not in use.
+  static let inode: Int64 = -1
+
   var node: UInt64
   /// In bytes; a length of 0 means up to the file's end.
   var offset: Int64
@@ -63,6 +66,16 @@ public final class PageForgetter {
     if isEarly { whenDone(true) }
     backlog.append(nextToken)
     sendBacklog()
+  }
+
+  /// Has the kernel drop inodes that are not in use.
+  /// - Parameter whenDone: called with true when it has, or with false when there is no process for it.
+  func drop(_ nodes: Slice<UnsafeMutableBufferPointer<UInt64>>, _ whenDone: @escaping (Bool) -> Void) {
+    for (index, node) in nodes.enumerated() {
+      let isLast = index == nodes.count - 1
+      let inode = ForgottenPages(node: node, offset: 0, length: ForgottenPages.inode)
+      forget(inode, mayBeLate: false, isLast ? whenDone : { _ in })
+    }
   }
 
   /// Ends the process; its outstanding orders are never reported as done.

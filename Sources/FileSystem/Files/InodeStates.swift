@@ -17,6 +17,9 @@ struct InodeState {
 
   var number: UInt64 { id.number }
 
+  /// Whether the kernel may be asked to forget it.
+  var mayBeForgotten: Bool { kernel.lookups > 0 && !log.isPending && id != .root }
+
   var isUsed: Bool { kernel.lookups > 0 || !pages.isEmpty || log.isPending }
 }
 
@@ -31,6 +34,12 @@ final class InodeStates {
   private var free: [Int32] = []
   private var table: [Int32]
   private(set) var count = 0
+  /// How many of them the kernel has looked up and not forgotten.
+  private(set) var known = 0
+  /// The place at which `takeOld` goes on.
+  private var hand = 0
+  /// How many places one `takeOld` looks at.
+  private static let looks = 4096
 
   init() {
     capacity = 1024
@@ -99,6 +108,48 @@ final class InodeStates {
     places[slot] = InodeState()
     free.append(Int32(slot))
     count -= 1
+  }
+
+  /// A reply gives the kernel one more lookup, by the name with `hash` in directory `parent`.
+  func look(_ place: Int, in parent: UInt64, hash: UInt64) {
+    if places[place].kernel.lookups == 0 { known += 1 }
+    places[place].kernel.look(in: parent, hash: hash)
+  }
+
+  /// The kernel gives back lookups.
+  /// - Returns: whether it knows the inode no longer.
+  func forget(_ place: Int, _ count: UInt64) -> Bool {
+    guard places[place].kernel.lookups > 0 else { return true }
+    places[place].kernel.forget(count)
+    guard places[place].kernel.lookups == 0 else { return false }
+    known -= 1
+    return true
+  }
+
+  /// Finds inodes that the kernel may be asked to forget. It goes round the places, which are filled in order,
+  /// so that it finds those first that the kernel has known longest.
+  func takeOld(_ nodes: UnsafeMutableBufferPointer<UInt64>) -> Int {
+    var found = 0
+    var looks = 0
+    while found < nodes.count, looks < min(Self.looks, capacity) {
+      let state = places + hand
+      hand = (hand + 1) & (capacity - 1)
+      looks += 1
+      guard state.pointee.mayBeForgotten else { continue }
+      nodes[found] = state.pointee.id.raw
+      found += 1
+    }
+    return found
+  }
+
+  func checkInvariants(_ invariants: inout Invariants) {
+    var (used, looked) = (0, 0)
+    forEach { place in
+      used += 1
+      if places[place].kernel.lookups > 0 { looked += 1 }
+    }
+    invariants.expect("states of inodes", used, equals: count)
+    invariants.expect("inodes that the kernel knows", looked, equals: known)
   }
 
   private func place(_ slot: Int32) {

@@ -27,7 +27,7 @@ extension Operations {
   /// the hash `hash`.
   func replyEntry(_ slot: Int, _ inode: Inode, hash: UInt64) {
     let state = states.obtain(inode)
-    states[state].kernel.look(in: NodeID(raw: requests[slot].node).number, hash: hash)
+    states.look(state, in: NodeID(raw: requests[slot].node).number, hash: hash)
     replies[slot].node = inode.id.raw
     replies[slot].attributes = stat(inode)
   }
@@ -338,7 +338,7 @@ extension Operations {
     let id = NodeID(raw: node)
     // In a statement of its own, because obtaining a state may move the array of states.
     let state = nodes.inodeInMemory(id.number).map { states.obtain($0) } ?? states.obtain(id, size: 0)
-    states[state].kernel.look(in: parent, hash: hash)
+    states.look(state, in: parent, hash: hash)
   }
 
   /// The name by which the kernel has looked an inode up has changed.
