@@ -23,6 +23,7 @@ final class NodeStore {
   let internals = NodeTable(nodeKind: .internalNode, blockKind: .internalTable)
 
   private var lastInode = InodeMemo()
+  private var inodeReadAhead = InodeReadAhead()
   /// Nodes and table blocks changed since the last cut: those above which the table block is dirty, and the
   /// others.
   private var held = FrameList()
@@ -103,6 +104,20 @@ final class NodeStore {
   /// The inode that a FUSE node id names.
   @inline(__always)
   func inode(id raw: UInt64) throws(Stop) -> Inode { try inode(NodeID(raw: raw)) }
+
+  /// Read-ahead for an inode that is not in memory: it is read together with its neighbours, where others of
+  /// them were read lately. Does nothing for one in memory.
+  func readAhead(inode number: UInt64) throws(Stop) {
+    guard cache.find(NodeKey(.inode, number)) == .none else { return }
+    // In memory for all of them then: they have one table block.
+    guard try tableEntry(inodes, number).address != 0 else { return }
+    for neighbour in inodeReadAhead.missed(number) where inodes.has(neighbour) {
+      guard cache.find(NodeKey(.inode, neighbour)) == .none else { continue }
+      // An error in one of them is met again, and handled, when it is asked for.
+      _ = try? inode(neighbour)
+    }
+    guard !waiting.isMissing else { throw .again(.read) }
+  }
 
   /// Whether an inode is in memory or being read.
   func isInMemory(_ id: NodeID) -> Bool { cache.find(NodeKey(.inode, id.number)) != .none }

@@ -71,6 +71,9 @@ final class NodeTable {
 
   var poolCount: Int { pool.count }
 
+  /// Whether a number can be that of a node.
+  func has(_ number: UInt64) -> Bool { number >= firstNumber && number < root.limit }
+
   /// Adds a free number that has been marked as allocated.
   func addToPool(_ number: UInt64) { pool.insert(number, at: 0) }
 

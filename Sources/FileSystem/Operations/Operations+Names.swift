@@ -56,12 +56,18 @@ extension Operations {
     let directory = try directory(request.node)
     guard request.name.count <= DirectoryRecord.maximumName else { throw .fail(ENAMETOOLONG) }
     guard let record = try directories.findName(directory, request.name) else { return finish(slot) }
+    try readAhead(record.node)
     if let inode = try readableInode(record.node) {
       replyEntry(slot, inode, hash: record.hash)
     } else {
       try replyUnreadable(slot, record)
     }
     finish(slot)
+  }
+
+  /// Reads an inode that is not in memory together with its neighbours. A damaged one is met again.
+  private func readAhead(_ id: NodeID) throws(Stop) {
+    do throws(Stop) { try nodes.readAhead(inode: id.number) } catch .fail {}
   }
 
   // MARK: New names
