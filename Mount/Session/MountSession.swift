@@ -35,11 +35,13 @@ public final class MountSession: RequestChannel {
   /// The slot that a message is being received into, and whether it became a request.
   private var slot = 0
   private var arrived = false
+  /// Whether the message is O_TMPFILE's.
+  private(set) var isUnnamed = false
   var handshake = Handshake()
   var postponed = PostponedRequests()
+  var knownInodes: KnownInodes
   /// The reply being made opens a file for direct I/O, so that its writers may go on at the same time.
   var opensForParallelWrites = false
-  var knownInodes: KnownInodes
   /// The helper for operations that need rights, which are skipped without one.
   public var helper: Helper?
   /// Invalidates cached pages; made when first needed.
@@ -61,9 +63,9 @@ public final class MountSession: RequestChannel {
     options.maximumWrite = min(options.maximumWrite, UInt32(clamping: slots.maximumTransfer))
     options.maximumRead = min(options.maximumRead, UInt32(clamping: slots.maximumTransfer))
     self.options = options
+    knownInodes = KnownInodes(limit: options.knownInodes)
     requests = service.requests
     replies = service.replies
-    knownInodes = KnownInodes(limit: options.knownInodes)
     pending = .allocate(capacity: slots.count)
     pending.initialize(repeating: nil, count: slots.count)
     unknown = .allocate(capacity: slots.count)
@@ -120,11 +122,11 @@ public final class MountSession: RequestChannel {
   /// this kernel.
   public var writesInParallel: Bool { handshake.writesInParallel }
 
-  /// Whether the kernel has unmounted and waits for the session to be closed.
-  public var isDestroyed: Bool { destroy != 0 }
   /// Beyond how many known inodes the kernel is asked to drop some; nil where it cannot be asked.
   public var knownInodeLimit: Int? { handshake.prunes ? knownInodes.limit : nil }
 
+  /// Whether the kernel has unmounted and waits for the session to be closed.
+  public var isDestroyed: Bool { destroy != 0 }
 
   /// Closes the connection. A mount that is still there answers ENOTCONN from now on, and an umount(2) that
   /// waits returns.
@@ -146,6 +148,7 @@ public final class MountSession: RequestChannel {
     self.slot = slot
     if takePostponed() { return .request }
     arrived = false
+    isUnnamed = false
     var buffer = fuse_buf()
     buffer.mem = message
     let size = fuse_session_receive_buf(session, &buffer)
@@ -154,12 +157,17 @@ public final class MountSession: RequestChannel {
     let header = message.assumingMemoryBound(to: fuse_in_header.self)
     switch header.pointee.opcode {
     case FUSE_SYNCFS.rawValue: return takeSync(header.pointee.unique, of: header.pointee.pid)
+    case FUSE_TMPFILE.rawValue:
+      // libfuse 3.14 does not know it. Message and reply are those of CREATE.
+      header.pointee.opcode = FUSE_CREATE.rawValue
+      isUnnamed = true
     case FUSE_DESTROY.rawValue:
       destroy = header.pointee.unique
       return .ended
     default: break
     }
     fuse_session_process_buf(session, &buffer)
+    boundKnownInodes()
     if arrived { return .request }
     if handshake.justDone {
       handshake.justDone = false
@@ -167,7 +175,6 @@ public final class MountSession: RequestChannel {
     }
     return .consumed
   }
-    boundKnownInodes()
 
   /// Answers all waiting and new requests with an error, from the loop and without the service: for the users
   /// of a mount that has lost its device. The device must no longer access the slots.
@@ -308,11 +315,6 @@ public final class MountSession: RequestChannel {
     pageForgetter.forget(pages, mayBeLate: mayBeLate, whenDone)
   }
 
-  private func makeSession() -> OpaquePointer? {
-    var operations = Self.operations()
-    return options.makeSession(&operations, Unmanaged.passUnretained(self).toOpaque())
-  }
-}
   /// Asks the kernel to drop inodes that are not in use.
   /// - Parameter whenDone: called with whether it was asked.
   func drop(_ nodes: Slice<UnsafeMutableBufferPointer<UInt64>>, _ whenDone: @escaping (Bool) -> Void) {
@@ -321,3 +323,8 @@ public final class MountSession: RequestChannel {
     pageForgetter.drop(nodes, whenDone)
   }
 
+  private func makeSession() -> OpaquePointer? {
+    var operations = Self.operations()
+    return options.makeSession(&operations, Unmanaged.passUnretained(self).toOpaque())
+  }
+}

@@ -114,7 +114,8 @@ extension MountSession {
       session.take(request, .open, node).pointee.flags = UInt32(bitPattern: file.pointee.flags)
     }
     table.create = { request, parent, name, mode, file in
-      let taken = MountSession.of(request).take(request, .create, parent)
+      let session = MountSession.of(request)
+      let taken = session.take(request, session.isUnnamed ? .createUnnamed : .create, parent)
       taken.pointee.name = bytes(name)
       taken.pointee.mode = mode
       if let file { taken.pointee.flags = UInt32(bitPattern: file.pointee.flags) }

@@ -21,7 +21,7 @@ extension MountSession {
     }
     switch asked.pointee.operation {
     case .lookup, .mknod, .mkdir, .symlink, .link: answerEntry(request, reply)
-    case .create: answerCreate(request, asked, reply)
+    case .create, .createUnnamed: answerCreate(request, asked, reply)
     case .getattr, .setattr: answerAttributes(request, reply)
     case .open: answerOpen(request, asked, reply)
     case .opendir: answerOpenDirectory(request, reply)

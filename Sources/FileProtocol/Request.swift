@@ -3,10 +3,10 @@
 /// open, opendir and their releases may never come: a mount lets the kernel open files without a request
 /// (no_open), which saves a round trip each. So a node is in use as long as it has lookups that were not
 /// forgotten, whatever files are open; a node without a name exists until then; and read, write and readdir
-/// may have any handle. create always comes, its release perhaps not.
+/// may have any handle. create and createUnnamed always come, their release perhaps not.
 public enum Operation: UInt8, Sendable {
   case lookup, getattr, setattr, readlink, mknod, mkdir, unlink, rmdir, symlink, link, rename
-  case open, create, read, write, flush, release, fsync
+  case open, create, createUnnamed, read, write, flush, release, fsync
   case opendir, readdir, readdirplus, releasedir, fsyncdir
   case statfs, syncfs, setxattr, getxattr, listxattr, removexattr
   case fallocate, lseek
@@ -38,7 +38,7 @@ public struct Request {
   /// open: O_* flags; read and write: the open file's O_* flags; rename: RENAME_*; fallocate: FALLOC_FL_*;
   /// setxattr: XATTR_*; lseek: whence; fsync and fsyncdir: 1 for data only.
   public var flags: UInt32 = 0
-  /// mknod, mkdir, create: type and permission bits, umask already applied by the kernel.
+  /// mknod, mkdir, create, createUnnamed: type and permission bits, umask already applied by the kernel.
   public var mode: UInt32 = 0
   /// mknod: the device number.
   public var device: UInt32 = 0

@@ -11,7 +11,8 @@
 public enum LogRecord {
   public typealias Bytes = UnsafeRawBufferPointer
 
-  /// A new inode `node` called `name` in `parent`; `target` is a symlink's.
+  /// A new inode `node` called `name` in `parent`; `target` is a symlink's. With an empty name, in the orphan
+  /// directory, it is a file without a name.
   case create(Create)
   /// A further name for `node`, which then has `links` names.
   case link(parent: UInt64, node: UInt64, links: UInt32, time: Int64, name: Bytes)

@@ -73,8 +73,8 @@ final class JournalService: FileService {
 
   private func record(_ request: Request) -> [UInt8]? {
     switch request.operation {
-    case .setattr, .mknod, .mkdir, .unlink, .rmdir, .symlink, .link, .rename, .create, .write, .setxattr,
-      .removexattr, .fallocate:
+    case .setattr, .mknod, .mkdir, .unlink, .rmdir, .symlink, .link, .rename, .create, .createUnnamed,
+      .write, .setxattr, .removexattr, .fallocate:
       break
     default: return nil
     }
@@ -253,6 +253,8 @@ final class JournalService: FileService {
     replies[0] = Reply()
     inner.begin(slot: 0)
     inner.effects.finished.removeAll()
+    // A file without a name may get one by a later record.
+    guard original.operation != .createUnnamed else { return }
     if replies[0].error == 0, replies[0].node != 0 { inner.forget(node: replies[0].node, count: 1) }
   }
 }

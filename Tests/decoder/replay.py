@@ -19,6 +19,9 @@ from inode import (
 )
 from layout import DIRECTORY_RECORD, INLINE_ROOM, INODE, Layout, node_id, require
 
+# The orphan directory.
+ORPHANS = 2
+
 FIRST_NUMBER, LIMIT_OF_NUMBERS = 3, 1 << 40
 MOST_LINKS = 65000
 MOST_ALLOCATED = 256  # Blocks that one record allocates.
@@ -180,8 +183,10 @@ class Replay:
 
     def _create(self, record):
         fields = record.take(CREATE)
-        name, target = record.name(), record.counted()
+        is_unnamed = fields.parent == ORPHANS
+        name, target = record.counted() if is_unnamed else record.name(), record.counted()
         record.end()
+        require(not is_unnamed or not name and stat.S_ISREG(fields.mode), "a name in the orphan directory")
         number, generation = node_id(fields.node)
         require(FIRST_NUMBER <= number < LIMIT_OF_NUMBERS - 1 and has_known_type(fields.mode), f"inode {number}")
         former = self._nodes.find(number)
@@ -194,6 +199,9 @@ class Replay:
         else:
             require(not target, "a target of no symlink")
         self._nodes.put(inode)
+        if is_unnamed:
+            inode.links = 0
+            return
         self._insert(parent, name, inode)
         self._touch(parent, fields.time)
         if inode.is_directory:

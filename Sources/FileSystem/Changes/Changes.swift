@@ -38,7 +38,11 @@ final class Changes {
     switch record {
     case .create(let create):
       _ = try nodes.inode(id: create.parent)
-      try directories.prepareInsert(try nodes.inode(id: create.parent), create.name)
+      if create.name.isEmpty {
+        try directories.prepareOrphan(NodeID(raw: create.node).number)
+      } else {
+        try directories.prepareInsert(try nodes.inode(id: create.parent), create.name)
+      }
       try nodes.prepareNodes(4)
     case .link(let parent, let node, _, _, let name):
       _ = try nodes.inode(id: node)
@@ -81,6 +85,7 @@ final class Changes {
       try directories.insertName(directory, name, node: inode.id, type: Self.entryType(inode.mode))
       touch(directory, time)
       nodes.modify(inode.page)
+      if inode.links == 0 { becomeNamed(inode) }
       inode.links = links
       inode.changeTime = time
     case .unlink(let parent, let node, let links, let time, let name):
@@ -135,11 +140,12 @@ final class Changes {
     inode.uid = create.uid
     inode.gid = create.gid
     inode.device = create.device
-    inode.links = inode.isDirectory ? 2 : 1
     inode.accessTime = create.time
     inode.modificationTime = create.time
     inode.changeTime = create.time
     inode.birthTime = create.time
+    guard !create.name.isEmpty else { return try becomeOrphan(inode) }
+    inode.links = inode.isDirectory ? 2 : 1
     if inode.isSymlink { try storeTarget(inode, create.target) }
     try directories.insertName(parent, create.name, node: id, type: Self.entryType(create.mode))
     touch(parent, create.time)
@@ -179,14 +185,23 @@ final class Changes {
       nodes.modify(parent.page)
       parent.loseSubdirectory()
     }
-    if links == 0 {
-      try directories.insertOrphan(inode.number)
-      if let state = states.find(inode.number), states[state].kernel.lookups > 0 {
-        states[state].kernel.becomeOrphan()
-      } else {
-        free.add(inode.number)
-      }
+    if links == 0 { try becomeOrphan(inode) }
+  }
+
+  /// Puts an inode without a name into the orphan directory. It is freed once the kernel does not know it.
+  private func becomeOrphan(_ inode: Inode) throws(Stop) {
+    try directories.insertOrphan(inode.number)
+    if let state = states.find(inode.number), states[state].kernel.lookups > 0 {
+      states[state].kernel.becomeOrphan()
+    } else {
+      free.add(inode.number)
     }
+  }
+
+  /// An inode without a name gets one. The freeing job takes it out of the orphan directory.
+  private func becomeNamed(_ inode: Inode) {
+    if let state = states.find(inode.number) { states[state].kernel.becameNamed() }
+    free.add(inode.number)
   }
 
   // MARK: Rename

@@ -11,6 +11,8 @@ struct KernelView {
   private(set) var nameHash: UInt64 = 0
   /// The last name was removed while the kernel still has lookups.
   private(set) var isOrphan = false
+  /// It was made without a name (O_TMPFILE), and has had none since.
+  private(set) var mayBeNamed = false
   /// Pages of it may be in the kernel's page cache.
   private(set) var mayBeCached = false
   /// Direct writes since the last read or write through the kernel's page cache.
@@ -45,6 +47,12 @@ struct KernelView {
 
   /// The inode lost its last name while the kernel has lookups.
   mutating func becomeOrphan() { isOrphan = true }
+
+  /// The inode was made without a name.
+  mutating func beganUnnamed() { (isOrphan, mayBeNamed) = (true, true) }
+
+  /// The inode has got its first name.
+  mutating func becameNamed() { (isOrphan, mayBeNamed) = (false, false) }
 
   /// The kernel has given back its last lookup.
   /// - Returns: whether the inode has no name either.

@@ -77,6 +77,9 @@ final class NodeTable {
   /// Adds a free number that has been marked as allocated.
   func addToPool(_ number: UInt64) { pool.insert(number, at: 0) }
 
+  /// The number that `takeNumber` gives next; 0 when the pool is empty.
+  var nextInPool: UInt64 { pool.last ?? 0 }
+
   /// Takes a number out of the pool; nil when it is empty.
   func takeFromPool() -> UInt64? {
     guard let number = pool.popLast() else { return nil }

@@ -127,6 +127,39 @@ extension Operations {
     finish(slot)
   }
 
+  /// O_TMPFILE: makes a file without a name, to which link(2) may give one. Unless it does, the file is freed
+  /// like a removed one.
+  func createUnnamed(_ slot: Int) throws(Stop) {
+    let request = requests[slot]
+    try beginChange()
+    let parent = try directory(request.node)
+    try space.checkSpace(Self.blocksPerName, for: request.uid)
+    try nodes.fillPool(nodes.inodes, 1)
+    var create = LogRecord.Create(
+      parent: NodeID.orphans.raw, node: nodes.inodes.nextInPool, mode: (request.mode & 0o7777) | 0o100000,
+      uid: request.uid, gid: parent.mode & 0o2000 != 0 ? parent.gid : request.gid, device: 0,
+      time: event.now.realtime, name: Self.noName, target: Self.noName)
+    try changes.prepare(.create(create))
+    waiting.beginChanges()
+    let id = nodes.takeNumber(nodes.inodes)
+    create.node = id.raw
+    try changes.perform(.create(create))
+    uncommitted.append(.create(create))
+    replyEntry(slot, try nodes.inode(id), hash: 0)
+    // The kernel did not know it when it became an orphan.
+    states[states.obtain(try nodes.inode(id))].kernel.beganUnnamed()
+    replies[slot].handle = replies[slot].node
+    replies[slot].keepCache = keepsKernelCache
+    finish(slot)
+  }
+
+  private static var noName: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: nil, count: 0) }
+
+  /// Whether an inode may get a further name, or its first one.
+  private func mayBeNamed(_ inode: Inode) -> Bool {
+    inode.links > 0 || states.find(inode.number).map { states[$0].kernel.mayBeNamed } ?? false
+  }
+
   func link(_ slot: Int) throws(Stop) {
     let request = requests[slot]
     try beginChange()
@@ -135,7 +168,7 @@ extension Operations {
     let inode = try nodes.inode(NodeID(raw: request.otherNode))
     guard !inode.isDirectory else { throw .fail(EPERM) }
     let links = inode.links
-    guard links > 0 else { throw .fail(ENOENT) }
+    guard mayBeNamed(inode) else { throw .fail(ENOENT) }
     guard links < Inode.maximumLinks else { throw .fail(EMLINK) }
     guard try directories.findName(parent, request.name) == nil else { throw .fail(EEXIST) }
     let record = LogRecord.link(

@@ -155,6 +155,7 @@ final class Operations {
     case .rename: try rename(slot)
     case .open: try open(slot)
     case .create: try create(slot)
+    case .createUnnamed: try createUnnamed(slot)
     case .read: try read(slot)
     case .write: try write(slot)
     case .flush, .releasedir: finish(slot)

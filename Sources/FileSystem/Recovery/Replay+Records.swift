@@ -35,7 +35,11 @@ extension Replay {
   }
 
   private func checkCreate(_ create: LogRecord.Create) throws(Stop) {
-    try checkFree(create.name, in: create.parent)
+    if create.name.isEmpty {
+      try require(create.parent == NodeID.orphans.raw && create.mode & 0o170000 == 0o100000)
+    } else {
+      try checkFree(create.name, in: create.parent)
+    }
     let isSymlink = create.mode & 0o170000 == 0o120000
     try require(
       NodeID(raw: create.node).number >= nodes.inodes.firstNumber && Inode.isKnownType(create.mode)

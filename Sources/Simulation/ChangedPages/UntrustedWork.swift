@@ -69,7 +69,7 @@ struct UntrustedWork {
     guard answer.error == 0 else { return }
     let reply = answer.reply
     switch operation {
-    case .lookup, .create, .mknod, .mkdir, .symlink, .link:
+    case .lookup, .create, .createUnnamed, .mknod, .mkdir, .symlink, .link:
       guard reply.node != 0 else { return }
       Self.keep(reply.node, in: &nodes, &random)
       if reply.attributes.mode & FileType.mask == FileType.directory {
@@ -125,7 +125,8 @@ struct UntrustedWork {
   }
 
   private mutating func making() -> Call {
-    let operation = random.pick([.create, .create, .mkdir, .mknod, .symlink] as [Operation]) ?? .create
+    let kinds: [Operation] = [.create, .create, .createUnnamed, .mkdir, .mknod, .symlink]
+    let operation = random.pick(kinds) ?? .create
     let target = [UInt8](repeating: 120, count: random.pick([1, 100, 4000]) ?? 1)
     return named(operation).with {
       $0.mode = operation == .mknod ? FileType.fifo | 0o600 : FileType.regular | 0o644

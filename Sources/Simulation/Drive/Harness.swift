@@ -303,7 +303,7 @@ public final class Harness {
   private func countLookups(_ call: Call, _ reply: Reply) {
     guard reply.error == 0 else { return }
     switch call.operation {
-    case .lookup, .create, .mknod, .mkdir, .symlink, .link:
+    case .lookup, .create, .createUnnamed, .mknod, .mkdir, .symlink, .link:
       if reply.node != 0 { lookups[reply.node, default: 0] += 1 }
     case .readdirplus:
       for entry in reply.entries

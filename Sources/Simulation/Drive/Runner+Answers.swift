@@ -40,7 +40,7 @@ extension Runner {
     case .read(let node, let offset, let length):
       world.succeed(pending, now: now)
       try compareRead(node, offset, length, answer.data, quiet: quiet)
-    case .create(_, _, _, let id):
+    case .create(_, _, _, let id), .createUnnamed(_, _, let id):
       world.node(id).handle = answer.reply.handle
       try bind(id, answer, pending, now)
     case .makeNode(_, _, _, _, let id), .makeDirectory(_, _, _, let id), .makeSymlink(_, _, _, let id):

@@ -109,6 +109,11 @@ extension Runner {
         $0.mode = FileType.regular | mode
         $0.flags = LinuxFlag.readWrite
       }
+    case .createUnnamed(let parent, let mode, _):
+      return Call(.createUnnamed, node: id(parent)).with {
+        $0.mode = FileType.regular | mode
+        $0.flags = LinuxFlag.readWrite
+      }
     case .makeNode(let parent, let name, let mode, let device, _):
       return Call(.mknod, node: id(parent), name: name).with {
         $0.mode = mode
@@ -179,9 +184,9 @@ extension Action {
   /// The nodes that must have been looked up before it.
   var nodes: [Int] {
     switch self {
-    case .lookup(let parent, _), .create(let parent, _, _, _), .makeNode(let parent, _, _, _, _),
-      .makeDirectory(let parent, _, _, _), .makeSymlink(let parent, _, _, _), .removeDirectory(let parent, _),
-      .unlink(let parent, _):
+    case .lookup(let parent, _), .create(let parent, _, _, _), .createUnnamed(let parent, _, _),
+      .makeNode(let parent, _, _, _, _), .makeDirectory(let parent, _, _, _),
+      .makeSymlink(let parent, _, _, _), .removeDirectory(let parent, _), .unlink(let parent, _):
       return [parent]
     case .link(let node, let parent, _): return [node, parent]
     case .rename(let parent, _, let newParent, _, _): return [parent, newParent]

@@ -5,6 +5,8 @@ public enum Action {
   case lookup(parent: Int, name: String)
   /// Makes a regular file and leaves it open. `id` comes from `World.reserve`, here and below.
   case create(parent: Int, name: String, mode: UInt32, id: Int)
+  /// Makes a regular file without a name (O_TMPFILE), and leaves it open.
+  case createUnnamed(parent: Int, mode: UInt32, id: Int)
   case makeNode(parent: Int, name: String, mode: UInt32, device: UInt32, id: Int)
   case makeDirectory(parent: Int, name: String, mode: UInt32, id: Int)
   case makeSymlink(parent: Int, name: String, target: String, id: Int)

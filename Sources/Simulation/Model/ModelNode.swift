@@ -37,6 +37,8 @@ public final class ModelNode {
   var readings: [Moment] = []
   /// When a change of it failed half-way, which may have updated its change time.
   var halfChanges: [Moment] = []
+  /// It was made without a name, and has had none since.
+  var mayBeNamed = false
   /// A write failed in a way that leaves its contents undetermined.
   var isUncertain = false
 

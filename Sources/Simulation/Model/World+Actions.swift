@@ -22,6 +22,7 @@ extension World {
     switch action {
     case .create(let parent, let name, let mode, let id):
       make(id, parent: parent, name: name, mode: FileType.regular | mode, pending)
+    case .createUnnamed(let parent, let mode, let id): makeUnnamed(id, parent: parent, mode: mode, pending)
     case .makeNode(let parent, let name, let mode, let device, let id):
       make(id, parent: parent, name: name, mode: mode, device: device, pending)
     case .makeDirectory(let parent, let name, let mode, let id):
@@ -174,7 +175,8 @@ extension World {
 }
 
 extension Action {
-  /// Whether it is ordered: a crash undoes it only together with everything after it.
+  /// Whether it is ordered: a crash undoes it only together with everything after it. Making a file without a
+  /// name is too, but nothing of it can be seen after a crash.
   var isOrdered: Bool {
     switch self {
     case .create, .makeNode, .makeDirectory, .makeSymlink, .link, .unlink, .removeDirectory, .rename, .change,

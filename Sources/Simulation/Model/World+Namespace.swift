@@ -45,14 +45,24 @@ extension World {
     }
   }
 
+  /// Whether something can be made in a directory; sets the error it must fail with.
+  private func isUsable(_ parent: Int, _ pending: Pending) -> Bool {
+    if !nodes[parent].isDirectory {
+      pending.fails(ENOTDIR)
+    } else if nodes[parent].names.isEmpty && parent != 0 {
+      pending.fails(ENOENT)
+    } else {
+      return true
+    }
+    return false
+  }
+
   /// Whether a name can be made in a directory; sets the error it must fail with.
   private func isFree(_ parent: Int, _ name: String, _ pending: Pending) -> Bool {
     if name.utf8.count > 255 {
       pending.fails(ENAMETOOLONG)
-    } else if !nodes[parent].isDirectory {
-      pending.fails(ENOTDIR)
-    } else if nodes[parent].names.isEmpty && parent != 0 {
-      pending.fails(ENOENT)
+    } else if !isUsable(parent, pending) {
+      return false
     } else if nodes[parent].entries[name] != nil {
       pending.fails(EEXIST)
     } else {
@@ -85,10 +95,26 @@ extension World {
     touch(parent, pending, links: isDirectory ? 1 : 0)
   }
 
+  func makeUnnamed(_ id: Int, parent: Int, mode: UInt32, _ pending: Pending) {
+    guard isUsable(parent, pending), let above = nodes[parent].state else { return }
+    let node = nodes[id]
+    var state = ModelNode.State(
+      mode: FileType.regular | mode, links: 0, modified: pending.moment, changed: pending.moment,
+      accessed: pending.moment)
+    if above.mode & 0o2000 != 0 { state.gid = above.gid }
+    node.mayBeNamed = true
+    node.timeline.append(state, at: pending.position)
+    pending.undo.append { node.timeline.removeLast() }
+    node.history = FileHistory(tick: pending.begun, position: pending.position, moment: pending.moment)
+  }
+
   func link(_ id: Int, parent: Int, name: String, _ pending: Pending) {
     guard isFree(parent, name, pending) else { return }
     guard !nodes[id].isDirectory else { return pending.fails(EPERM) }
-    guard !nodes[id].names.isEmpty else { return pending.fails(ENOENT) }
+    guard !nodes[id].names.isEmpty || nodes[id].mayBeNamed else { return pending.fails(ENOENT) }
+    let mayBeNamed = nodes[id].mayBeNamed
+    nodes[id].mayBeNamed = false
+    pending.undo.append { [self] in nodes[id].mayBeNamed = mayBeNamed }
     set(Edge(parent: parent, name: name), id, pending)
     update(id, pending) { $0.links += 1 }
     touch(parent, pending)

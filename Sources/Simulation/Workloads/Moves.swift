@@ -83,7 +83,16 @@ extension Script.Context {
 
   /// Links, symlinks and extended attributes.
   public mutating func decorate() -> [Action] {
-    switch random.below(5) {
+    switch random.below(6) {
+    case 5:
+      let id = reserve()
+      var actions: [Action] = [
+        .createUnnamed(parent: directory(), mode: UInt32(random.below(0o1000)), id: id)
+      ]
+      if random.chance(70) { actions.append(.write(node: id, offset: 0, length: length(), sync: false)) }
+      if random.chance(70) { actions.append(.link(node: id, parent: directory(), name: freshName())) }
+      if random.chance(70) { actions.append(.close(node: id)) }
+      return actions
     case 0:
       guard let node = random.pick(live.filter { !world.node($0).isDirectory }) else { return [] }
       return [.link(node: node, parent: directory(), name: freshName())]

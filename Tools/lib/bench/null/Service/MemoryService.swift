@@ -76,6 +76,7 @@ public final class MemoryService: FileService {
     case .setattr: try setAttributes(request, reply)
     case .readlink: reply.pointee.bytes = try node(request.pointee.node).target
     case .mknod, .mkdir, .symlink, .create: try make(request, reply)
+    case .createUnnamed: try makeUnnamed(request, reply)
     case .unlink, .rmdir: try remove(request)
     case .link: try link(request, reply)
     case .rename: try rename(request)

@@ -45,6 +45,23 @@ extension MemoryService {
     try answer(number, reply)
   }
 
+  /// O_TMPFILE.
+  func makeUnnamed(_ request: RequestPointer, _ reply: ReplyPointer) throws(Failure) {
+    let parent = try node(request.pointee.node)
+    guard parent.isDirectory else { throw Failure(ENOTDIR) }
+    guard parent.attributes.links > 0 else { throw Failure(ENOENT) }
+    let number = newNumber()
+    let inherits = parent.attributes.mode & S_ISGID != 0
+    let made = Node(
+      number: number, mode: mode(request), uid: request.pointee.uid,
+      gid: inherits ? parent.attributes.gid : request.pointee.gid, now: now.realtime)
+    made.attributes.links = 0
+    nodes[number] = made
+    reply.pointee.handle = 0
+    reply.pointee.keepCache = true
+    try answer(number, reply)
+  }
+
   func link(_ request: RequestPointer, _ reply: ReplyPointer) throws(Failure) {
     let parent = try node(request.pointee.node)
     let target = try node(request.pointee.otherNode)
@@ -149,7 +166,7 @@ extension MemoryService {
     switch request.pointee.operation {
     case .mkdir: S_IFDIR | request.pointee.mode & 0o7777
     case .symlink: S_IFLNK | 0o777
-    case .create: S_IFREG | request.pointee.mode & 0o7777
+    case .create, .createUnnamed: S_IFREG | request.pointee.mode & 0o7777
     default: request.pointee.mode
     }
   }
