@@ -156,8 +156,9 @@ final class Space {
 
   // MARK: Free segments
 
-  /// Segments that a new chain takes, at a mount or after a failed log write, and one more.
-  private static let segmentsOfChain = 3
+  /// Segments that a new chain takes, at a mount or after a failed log write, one more, and one for the second
+  /// head of nodes.
+  private static let segmentsBegun = 4
   /// Nodes that a request changes, at most, not counting the maps of its pages: setting a long attribute
   /// changes the most.
   private static let nodesPerRequest = 40
@@ -182,7 +183,7 @@ final class Space {
     let tables = min(
       3 * (changed + nodes.pendingFreeCount), tableBlocks(nodes.inodes) + tableBlocks(nodes.internals))
     let nodeBlocks = (changed + tables) * 128 / 127 + 4
-    return segments(for: logBlocks, waste: 16) + segments(for: nodeBlocks, waste: 2) + Self.segmentsOfChain
+    return segments(for: logBlocks, waste: 16) + segments(for: nodeBlocks, waste: 2) + Self.segmentsBegun
   }
 
   private func segments(for blocks: Int, waste: Int) -> Int {
