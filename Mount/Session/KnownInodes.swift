@@ -8,7 +8,7 @@ import Glibc
 /// at a time (FUSE_NOTIFY_PRUNE, Linux 6.18). It keeps those in use, and their folders.
 struct KnownInodes {
   /// How many the kernel is asked to drop at a time.
-  static let batch = 256
+  static let batch = 64
   /// The default: one for so many bytes of the machine's memory, between the bounds.
   private static let memory = 16 << 10
   private static let bounds = 1 << 16...1 << 22

@@ -41,6 +41,8 @@ public final class PageForgetter {
   private var nextToken: UInt64 = 0
   /// Outstanding orders.
   private var waiting: [UInt64: (pages: ForgottenPages, whenDone: (Bool) -> Void)] = [:]
+  /// How many of them drop an inode. No reply waits for these.
+  private var drops = 0
   /// Tokens that the pipe had no room for.
   private var backlog: [UInt64] = []
   /// Whether any order was carried out since the process was started.
@@ -61,8 +63,9 @@ public final class PageForgetter {
   func forget(_ pages: ForgottenPages, mayBeLate: Bool, _ whenDone: @escaping (Bool) -> Void) {
     guard orders >= 0 || start() else { return whenDone(false) }
     nextToken += 1
-    let isEarly = mayBeLate && waiting.count >= Self.limit
+    let isEarly = mayBeLate && waiting.count - drops >= Self.limit
     waiting[nextToken] = (pages, isEarly ? { _ in } : whenDone)
+    if pages.length == ForgottenPages.inode { drops += 1 }
     if isEarly { whenDone(true) }
     backlog.append(nextToken)
     sendBacklog()
@@ -81,6 +84,7 @@ public final class PageForgetter {
   /// Ends the process; its outstanding orders are never reported as done.
   func close() {
     waiting.removeAll()
+    drops = 0
     leave()
   }
 
@@ -103,7 +107,9 @@ public final class PageForgetter {
     guard count > 0 else { return restart() }
     hasProved = true
     for token in done[..<(count / MemoryLayout<UInt64>.size)] {
-      waiting.removeValue(forKey: token)?.whenDone(true)
+      guard let order = waiting.removeValue(forKey: token) else { continue }
+      if order.pages.length == ForgottenPages.inode { drops -= 1 }
+      order.whenDone(true)
     }
     sendBacklog()
   }
@@ -115,6 +121,7 @@ public final class PageForgetter {
     if hasProved, start() { return sendBacklog() }
     let lost = waiting
     waiting.removeAll()
+    drops = 0
     backlog.removeAll()
     for (_, order) in lost.sorted(by: { $0.key < $1.key }) { order.whenDone(false) }
   }
