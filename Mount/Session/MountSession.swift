@@ -35,8 +35,8 @@ public final class MountSession: RequestChannel {
   /// The slot that a message is being received into, and whether it became a request.
   private var slot = 0
   private var arrived = false
-  /// Whether the message is O_TMPFILE's.
-  private(set) var isUnnamed = false
+  /// The message's operation (FUSE_* of linux/fuse.h); libfuse may have been given it as another's.
+  private(set) var opcode: UInt32 = 0
   var handshake = Handshake()
   var postponed = PostponedRequests()
   var knownInodes: KnownInodes
@@ -148,19 +148,19 @@ public final class MountSession: RequestChannel {
     self.slot = slot
     if takePostponed() { return .request }
     arrived = false
-    isUnnamed = false
     var buffer = fuse_buf()
     buffer.mem = message
     let size = fuse_session_receive_buf(session, &buffer)
     if size == -EAGAIN || size == -EINTR { return .empty }
     guard size > 0, fuse_session_exited(session) == 0 else { return .ended }
     let header = message.assumingMemoryBound(to: fuse_in_header.self)
-    switch header.pointee.opcode {
+    opcode = header.pointee.opcode
+    switch opcode {
     case FUSE_SYNCFS.rawValue: return takeSync(header.pointee.unique, of: header.pointee.pid)
     case FUSE_TMPFILE.rawValue:
       // libfuse 3.14 does not know it. Message and reply are those of CREATE.
       header.pointee.opcode = FUSE_CREATE.rawValue
-      isUnnamed = true
+    case StatxReply.opcode: header.pointee.opcode = FUSE_GETATTR.rawValue
     case FUSE_DESTROY.rawValue:
       destroy = header.pointee.unique
       return .ended

@@ -89,6 +89,7 @@ extension MountSession {
       // A GETATTR for stat(2) or fstat(2) has no file handle; one before a read(2) up to the file's end has.
       let flags = session.argument(as: fuse_getattr_in.self).pointee.getattr_flags
       taken.pointee.isForReading = flags & UInt32(FUSE_GETATTR_FH) != 0
+      taken.pointee.asksBirthTime = session.opcode == StatxReply.opcode
     }
     table.setattr = { request, node, attributes, set, file in
       guard let attributes else {
@@ -115,7 +116,8 @@ extension MountSession {
     }
     table.create = { request, parent, name, mode, file in
       let session = MountSession.of(request)
-      let taken = session.take(request, session.isUnnamed ? .createUnnamed : .create, parent)
+      let isUnnamed = session.opcode == FUSE_TMPFILE.rawValue
+      let taken = session.take(request, isUnnamed ? .createUnnamed : .create, parent)
       taken.pointee.name = bytes(name)
       taken.pointee.mode = mode
       if let file { taken.pointee.flags = UInt32(bitPattern: file.pointee.flags) }

@@ -22,7 +22,7 @@ extension MountSession {
     switch asked.pointee.operation {
     case .lookup, .mknod, .mkdir, .symlink, .link: answerEntry(request, reply)
     case .create, .createUnnamed: answerCreate(request, asked, reply)
-    case .getattr, .setattr: answerAttributes(request, reply)
+    case .getattr, .setattr: answerAttributes(request, asked, reply)
     case .open: answerOpen(request, asked, reply)
     case .opendir: answerOpenDirectory(request, reply)
     case .read: answerRead(request, reply, slot)
@@ -75,9 +75,15 @@ extension MountSession {
     service.forget(node: node, count: 1)
   }
 
-  private func answerAttributes(_ request: OpaquePointer, _ reply: UnsafeMutablePointer<Reply>) {
+  private func answerAttributes(
+    _ request: OpaquePointer, _ asked: UnsafeMutablePointer<Request>, _ reply: UnsafeMutablePointer<Reply>
+  ) {
+    let validity = reply.pointee.isDoubtful ? 0 : options.timeout
+    if asked.pointee.asksBirthTime {
+      return StatxReply(reply.pointee.attributes, validity: validity).send(to: request)
+    }
     var attributes = stat(reply.pointee.attributes)
-    fuse_reply_attr(request, &attributes, reply.pointee.isDoubtful ? 0 : options.timeout)
+    fuse_reply_attr(request, &attributes, validity)
   }
 
   private func answerOpen(

@@ -56,6 +56,8 @@ public struct Request {
   /// rename, lseek: whether the kernel has sent all writes to the file. Where it may not have, the service can
   /// have it do so (`Reply.writtenBackFirst`).
   public var isWrittenBack = true
+  /// getattr: whether the reply has to have the birth time.
+  public var asksBirthTime = false
   /// getattr: whether it precedes a read of the file.
   public var isForReading = false
   public var change = AttributeChange()
@@ -103,6 +105,8 @@ public struct Attributes: Sendable, Equatable {
   public var accessTime: Int64 = 0
   public var modificationTime: Int64 = 0
   public var changeTime: Int64 = 0
+  /// When it was made.
+  public var birthTime: Int64 = 0
   public init() {}
 }
 

@@ -48,6 +48,7 @@ extension Operations {
     attributes.accessTime = inode.accessTime
     attributes.modificationTime = inode.modificationTime
     attributes.changeTime = inode.changeTime
+    attributes.birthTime = inode.birthTime
     return attributes
   }
 
