@@ -1,4 +1,3 @@
-import CFuse3
 import Glibc
 
 /// Bounds how many inodes the kernel knows: each costs memory in the daemon, about 100 bytes, and ten times
@@ -13,7 +12,7 @@ struct KnownInodes {
   private static let memory = 16 << 10
   private static let bounds = 1 << 16...1 << 22
   /// The smallest limit that can be asked for.
-  public static let minimum = 1024
+  static let minimum = 1024
 
   let limit: Int
   /// How many the kernel knew when it was last asked.

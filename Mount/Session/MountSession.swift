@@ -221,7 +221,7 @@ public final class MountSession: RequestChannel {
     }
     let writeBack = kernelWriteBack ?? KernelWriteBack(mountPoint, helper)
     kernelWriteBack = writeBack
-    writeBack.request { [unowned self] _ in
+    writeBack.request { [unowned self] in
       if refusal == 0 { postponed.resume(sync: unique) } else { answer(unique: unique, refusal) }
     }
     return .consumed

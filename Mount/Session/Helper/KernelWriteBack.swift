@@ -41,8 +41,8 @@ final class KernelWriteBack {
   /// WRITEs of cached pages that were received.
   private var writeBacks: UInt64 = 0
   /// Those for whom the kernel writes back, and those who came after it had begun.
-  private var served: [(Bool) -> Void] = []
-  private var waiting: [(Bool) -> Void] = []
+  private var served: [() -> Void] = []
+  private var waiting: [() -> Void] = []
 
   init(_ point: MountPoint, _ helper: Helper) {
     self.point = point
@@ -50,17 +50,17 @@ final class KernelWriteBack {
   }
 
   /// - Parameter whenDone: called once the kernel has sent, and the daemon answered, the WRITEs of all pages
-  ///   that are dirty now; with false when that was not possible.
-  func request(_ whenDone: @escaping (Bool) -> Void) {
+  ///   that are dirty now, or when that is not possible.
+  func request(_ whenDone: @escaping () -> Void) {
     waiting.append(whenDone)
-    if state == .absent, !start() { return fail() }
+    if state == .absent, !start() { return end() }
     advance()
   }
 
   /// Counts a WRITE of cached pages.
   func countWriteBack() { writeBacks &+= 1 }
 
-  /// Ends the process; nobody who waits is called.
+  /// Ends the process; those who wait are not called.
   func close() {
     (served, waiting) = ([], [])
     leave()
@@ -80,7 +80,7 @@ final class KernelWriteBack {
     writeBacksBefore = writeBacks
     // The pipe has room: one order at most is in it.
     let size = MemoryLayout<UInt32>.size
-    guard write(orders, &number, size) == size else { return fail() }
+    guard write(orders, &number, size) == size else { return end() }
   }
 
   private func receive() {
@@ -88,7 +88,7 @@ final class KernelWriteBack {
     let size = MemoryLayout<WriteBackProcess.Answer>.size
     let count = read(answers, &answer, size)
     if count < 0, errno == EAGAIN || errno == EINTR { return }
-    guard count == size else { return fail() }
+    guard count == size else { return end() }
     switch answer.kind {
     case .ready:
       process = answer.number
@@ -97,13 +97,12 @@ final class KernelWriteBack {
     case .waits:
       guard answer.number == number, state == .writing || state == .locked else { return }
       state = .locked
-      failAll()
+      callAll()
     case .done:
       guard answer.number == number else { return }
       if state == .writing, mustRepeat { return order() }
-      let wasWriting = state == .writing
       state = .idle
-      if wasWriting { finish(true) }
+      callServed()
       advance()
     }
   }
@@ -113,22 +112,22 @@ final class KernelWriteBack {
     return written >= Self.many ? rounds < Self.limit : written > 0 && rounds == 1
   }
 
-  private func finish(_ isWritten: Bool) {
-    let finished = served
+  private func callServed() {
+    let called = served
     served = []
-    for whenDone in finished { whenDone(isWritten) }
+    for whenDone in called { whenDone() }
+  }
+
+  private func callAll() {
+    served += waiting
+    waiting = []
+    callServed()
   }
 
   /// Handles the end of the process, or that it cannot be started: the next request tries again.
-  private func fail() {
+  private func end() {
     leave()
-    failAll()
-  }
-
-  private func failAll() {
-    let lost = served + waiting
-    (served, waiting) = ([], [])
-    for whenDone in lost { whenDone(false) }
+    callAll()
   }
 
   // MARK: The process
