@@ -94,8 +94,15 @@ extension Operations {
       create.gid = parent.gid
       if isDirectory { create.mode |= 0o2000 }
     }
-    try space.checkSpace(Self.blocksPerName, for: request.uid)
+    return try make(create)
+  }
+
+  /// Creates the inode that a record describes, under a number of its own.
+  private func make(_ record: LogRecord.Create) throws(Stop) -> Inode {
+    var create = record
+    try space.checkSpace(Self.blocksPerName, for: create.uid)
     try nodes.fillPool(nodes.inodes, 1)
+    create.node = nodes.inodes.nextInPool
     try changes.prepare(.create(create))
     waiting.beginChanges()
     let id = nodes.takeNumber(nodes.inodes)
@@ -134,21 +141,14 @@ extension Operations {
     let request = requests[slot]
     try beginChange()
     let parent = try directory(request.node)
-    try space.checkSpace(Self.blocksPerName, for: request.uid)
-    try nodes.fillPool(nodes.inodes, 1)
-    var create = LogRecord.Create(
-      parent: NodeID.orphans.raw, node: nodes.inodes.nextInPool, mode: (request.mode & 0o7777) | 0o100000,
-      uid: request.uid, gid: parent.mode & 0o2000 != 0 ? parent.gid : request.gid, device: 0,
-      time: event.now.realtime, name: Self.noName, target: Self.noName)
-    try changes.prepare(.create(create))
-    waiting.beginChanges()
-    let id = nodes.takeNumber(nodes.inodes)
-    create.node = id.raw
-    try changes.perform(.create(create))
-    uncommitted.append(.create(create))
-    replyEntry(slot, try nodes.inode(id), hash: 0)
+    let inode = try make(
+      LogRecord.Create(
+        parent: NodeID.orphans.raw, node: 0, mode: (request.mode & 0o7777) | 0o100000, uid: request.uid,
+        gid: parent.mode & 0o2000 != 0 ? parent.gid : request.gid, device: 0, time: event.now.realtime,
+        name: Self.noName, target: Self.noName))
+    replyEntry(slot, inode, hash: 0)
     // The kernel did not know it when it became an orphan.
-    states[states.obtain(try nodes.inode(id))].kernel.beganUnnamed()
+    states[states.obtain(inode)].kernel.beganUnnamed()
     replies[slot].handle = replies[slot].node
     replies[slot].keepCache = keepsKernelCache
     finish(slot)
