@@ -1,4 +1,3 @@
-import CMachine
 import Glibc
 import Reactor
 
@@ -31,8 +30,7 @@ final class KernelWriteBack {
   private let point: MountPoint
   private let helper: Helper
   private var state = State.absent
-  private var orders: Int32 = -1
-  private var answers: Int32 = -1
+  private var pipes = ProcessPipes()
   private var number: UInt32 = 0
   /// How many times the kernel has written back for those in `served`.
   private var rounds = 0
@@ -80,13 +78,13 @@ final class KernelWriteBack {
     writeBacksBefore = writeBacks
     // The pipe has room: one order at most is in it.
     let size = MemoryLayout<UInt32>.size
-    guard write(orders, &number, size) == size else { return end() }
+    guard write(pipes.orders, &number, size) == size else { return end() }
   }
 
   private func receive() {
     var answer = WriteBackProcess.Answer(kind: .done, number: 0)
     let size = MemoryLayout<WriteBackProcess.Answer>.size
-    let count = read(answers, &answer, size)
+    let count = read(pipes.answers, &answer, size)
     if count < 0, errno == EAGAIN || errno == EINTR { return }
     guard count == size else { return end() }
     switch answer.kind {
@@ -133,29 +131,16 @@ final class KernelWriteBack {
   // MARK: The process
 
   private func start() -> Bool {
-    var toProcess: [Int32] = [-1, -1]
-    var fromProcess: [Int32] = [-1, -1]
-    guard cm_pipe(&toProcess) == 0 else { return false }
-    guard cm_pipe(&fromProcess) == 0 else {
-      for end in toProcess { Glibc.close(end) }
-      return false
-    }
-    let isStarted = helper.startWritingBack(point, orders: toProcess[0], answers: fromProcess[1])
-    Glibc.close(toProcess[0])
-    Glibc.close(fromProcess[1])
-    (orders, answers) = (toProcess[1], fromProcess[0])
     state = .starting
-    for end in [orders, answers] { _ = fcntl(end, F_SETFL, O_NONBLOCK) }
-    helper.loop.watch(answers) { [unowned self] in receive() }
-    return isStarted
+    return pipes.open(helper.loop) { [helper, point] orders, answers in
+      helper.startWritingBack(point, orders: orders, answers: answers)
+    } _: { [unowned self] in
+      receive()
+    }
   }
 
   private func leave() {
-    if answers >= 0 {
-      helper.loop.unwatch(answers)
-      Glibc.close(answers)
-    }
-    if orders >= 0 { Glibc.close(orders) }
-    (orders, answers, process, state) = (-1, -1, 0, .absent)
+    pipes.close(helper.loop)
+    (process, state) = (0, .absent)
   }
 }

@@ -1,4 +1,3 @@
-import CMachine
 import Glibc
 import Reactor
 
@@ -36,8 +35,7 @@ public final class PageForgetter {
 
   private let session: Int32
   private let helper: Helper
-  private var orders: Int32 = -1
-  private var tokens: Int32 = -1
+  private var pipes = ProcessPipes()
   private var nextToken: UInt64 = 0
   /// Outstanding orders.
   private var waiting: [UInt64: (pages: ForgottenPages, whenDone: (Bool) -> Void)] = [:]
@@ -61,7 +59,7 @@ public final class PageForgetter {
   ///   - whenDone: called with true when the kernel has invalidated them, or with false when there is no
   ///     process for it.
   func forget(_ pages: ForgottenPages, mayBeLate: Bool, _ whenDone: @escaping (Bool) -> Void) {
-    guard orders >= 0 || start() else { return whenDone(false) }
+    guard pipes.areOpen || start() else { return whenDone(false) }
     nextToken += 1
     let isEarly = mayBeLate && waiting.count - drops >= Self.limit
     waiting[nextToken] = (pages, isEarly ? { _ in } : whenDone)
@@ -85,7 +83,7 @@ public final class PageForgetter {
   func close() {
     waiting.removeAll()
     drops = 0
-    leave()
+    pipes.close(helper.loop)
   }
 
   private func sendBacklog() {
@@ -93,7 +91,7 @@ public final class PageForgetter {
     for token in backlog {
       if let pages = waiting[token]?.pages {
         var order = Order(token: token, pages: pages)
-        guard write(orders, &order, MemoryLayout<Order>.size) == MemoryLayout<Order>.size else { break }
+        guard write(pipes.orders, &order, MemoryLayout<Order>.size) == MemoryLayout<Order>.size else { break }
       }
       sent += 1
     }
@@ -102,7 +100,7 @@ public final class PageForgetter {
 
   private func receive() {
     var done = [UInt64](repeating: 0, count: 64)
-    let count = read(tokens, &done, done.count * MemoryLayout<UInt64>.size)
+    let count = read(pipes.answers, &done, done.count * MemoryLayout<UInt64>.size)
     if count < 0, errno == EAGAIN || errno == EINTR { return }
     guard count > 0 else { return restart() }
     hasProved = true
@@ -116,7 +114,7 @@ public final class PageForgetter {
 
   /// Handles the end of the process. Another is started, provided that this one has carried out an order.
   private func restart() {
-    leave()
+    pipes.close(helper.loop)
     backlog = waiting.keys.sorted()
     if hasProved, start() { return sendBacklog() }
     let lost = waiting
@@ -129,35 +127,11 @@ public final class PageForgetter {
   // MARK: The process
 
   private func start() -> Bool {
-    var toProcess: [Int32] = [-1, -1]
-    var fromProcess: [Int32] = [-1, -1]
-    guard cm_pipe(&toProcess) == 0 else { return false }
-    guard cm_pipe(&fromProcess) == 0 else {
-      for end in toProcess { Glibc.close(end) }
-      return false
-    }
-    let isStarted = helper.startForgetting(orders: toProcess[0], tokens: fromProcess[1], session: session)
-    Glibc.close(toProcess[0])
-    Glibc.close(fromProcess[1])
-    orders = toProcess[1]
-    tokens = fromProcess[0]
-    guard isStarted else {
-      leave()
-      return false
-    }
-    for end in [orders, tokens] { _ = fcntl(end, F_SETFL, O_NONBLOCK) }
     hasProved = false
-    helper.loop.watch(tokens) { [unowned self] in receive() }
-    return true
-  }
-
-  private func leave() {
-    if tokens >= 0 {
-      helper.loop.unwatch(tokens)
-      Glibc.close(tokens)
+    return pipes.open(helper.loop) { [helper, session] orders, tokens in
+      helper.startForgetting(orders: orders, tokens: tokens, session: session)
+    } _: { [unowned self] in
+      receive()
     }
-    if orders >= 0 { Glibc.close(orders) }
-    // The process ends by itself when its pipe is closed.
-    (orders, tokens) = (-1, -1)
   }
 }
